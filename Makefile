@@ -1,0 +1,55 @@
+# make repro   environment, then the whole pipeline     make test   lint's little sister: all tests
+# make ui      the MLflow UI on the embedded store      make lint   format, types, import contracts
+# make prove   the long proofs                          make lock   new exact versions
+
+PYTHON ?= python3
+PORT ?= 5000
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: repro test prove lint ui lock
+
+repro: $(BIN)/.installed
+	@dvc repro
+
+test: $(BIN)/.installed-dev
+	@pytest -n 2 -m "not prove" --durations=15
+
+prove: $(BIN)/.installed-dev
+	@pytest -m prove -s --durations=0
+
+lint: $(BIN)/.installed-dev
+	@ruff format --check .
+	@ruff check .
+	@mypy
+	@lint-imports
+
+ui: $(BIN)/.installed
+	@python -m src.track
+	@echo "http://127.0.0.1:$(PORT) in about six seconds; Ctrl-C ends it"
+	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow server --workers 1 --host 127.0.0.1 --port $(PORT) \
+		--backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlruns/mlflow.db}"
+
+# Constraints are exact versions of everything; what a platform needs beyond them (CUDA's libraries) may come along.
+$(BIN)/.installed: requirements.lock
+	@echo "Installing into .venv; this takes a minute or two, once"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --requirement requirements.lock
+	@touch $@
+
+$(BIN)/.installed-dev: requirements-dev.lock $(BIN)/.installed
+	@$(BIN)/pip install --quiet --requirement requirements-dev.lock
+	@touch $@
+
+lock:
+	$(PYTHON) -m venv .lock
+	.lock/bin/pip install --quiet --upgrade pip
+	.lock/bin/pip install --quiet torch==2.13.0 .
+	( echo "# Exact versions of everything at run time, made by \`make lock\` from pyproject.toml."; \
+	  .lock/bin/pip freeze --exclude assay | sed 's/+cpu$$//' | grep -v '^nvidia-' ) > requirements.lock
+	.lock/bin/pip install --quiet --group dev --constraint requirements.lock
+	( echo "# What development needs on top of requirements.lock, made by \`make lock\`."; echo "-c requirements.lock"; \
+	  .lock/bin/pip freeze --exclude assay | sed 's/+cpu$$//' | grep -v -x -F -f requirements.lock | grep -v '^nvidia-' ) \
+	  > requirements-dev.lock
+	rm -rf .lock

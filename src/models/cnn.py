@@ -1,0 +1,89 @@
+"""A small residual CNN for small images."""
+
+from torch import Tensor, nn
+
+from src.errors import AssayError
+from src.schema import Cnn
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+}
+
+
+def create_cnn(model: Cnn, channels: int, classes: int, image_size: tuple[int, int]) -> nn.Sequential:
+    """One stage for each width, then global average pooling and a linear classifier.
+
+    Takes (B, channels, H, W), gives logits (B, classes). Raises AssayError when halving the image
+    for every stage after the first leaves no pixel.
+    """
+    _refuse_small_image(model, image_size)
+    stages: list[nn.Module] = []
+    before = channels
+    for index, width in enumerate(model.widths):
+        stages.append(_stage(model, before, width, halve=index > 0))
+        before = width
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(model.dropout), nn.Linear(before, classes)]
+    network = nn.Sequential(*stages, *head)
+    _initialise(network)
+    return network
+
+
+class Residual(nn.Module):
+    """x + f(x), where f is two convolutions; the last norm starts at zero, so that f does too."""
+
+    def __init__(self, model: Cnn, width: int) -> None:
+        super().__init__()
+        self.first = _convolution(model, width, width)
+        self.first_norm = _norm(model, width)
+        self.second = _convolution(model, width, width)
+        self.second_norm = _norm(model, width)
+        self.activation = ACTIVATIONS[model.activation]()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.activation(self.first_norm(self.first(x)))
+        return self.activation(x + self.second_norm(self.second(y)))
+
+
+def _refuse_small_image(model: Cnn, image_size: tuple[int, int]) -> None:
+    halvings = len(model.widths) - 1
+    if min(image_size) >= 2**halvings:
+        return
+    raise AssayError(
+        f"model.widths has {len(model.widths)} stages, which halve the image {halvings} times, but "
+        f"data.image_size={list(image_size)} allows {min(image_size).bit_length() - 1}: "
+        "take fewer widths or larger images"
+    )
+
+
+def _stage(model: Cnn, before: int, width: int, halve: bool) -> nn.Sequential:
+    stride = 2 if halve and model.pooling == "stride" else 1
+    layers = [_convolution(model, before, width, stride)]
+    if halve and model.pooling != "stride":
+        # Pooled before the norm: norm and activation then cost a quarter.
+        layers.append(nn.MaxPool2d(2) if model.pooling == "max" else nn.AvgPool2d(2))
+    return nn.Sequential(*layers, _norm(model, width), ACTIVATIONS[model.activation](), Residual(model, width))
+
+
+def _convolution(model: Cnn, before: int, width: int, stride: int = 1) -> nn.Module:
+    size = model.kernel_size
+    # A norm after it has a shift of its own, so that a bias would be idle.
+    return nn.Conv2d(before, width, size, stride, padding=size // 2, bias=not model.batch_norm)
+
+
+def _norm(model: Cnn, width: int) -> nn.Module:
+    return nn.BatchNorm2d(width) if model.batch_norm else nn.Identity()
+
+
+def _initialise(network: nn.Module) -> None:
+    """Kaiming (He et al., 2015); the last layer of every residual branch starts at zero (Goyal et al., 2017)."""
+    for part in network.modules():
+        if isinstance(part, nn.Conv2d):
+            nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
+    for part in network.modules():
+        if isinstance(part, Residual):
+            normed = isinstance(part.second_norm, nn.BatchNorm2d)
+            last = part.second_norm.weight if normed else part.second.weight
+            nn.init.zeros_(last)  # type: ignore[arg-type]

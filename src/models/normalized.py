@@ -1,0 +1,29 @@
+"""A network together with the normalization that it was trained with."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+class NormalizedModel(nn.Module):
+    """Takes images as they are stored, uint8 (B, C, H, W), and gives logits (B, K)."""
+
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(self, network: nn.Module, shift: Sequence[float], scale: Sequence[float]) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("shift", channel_tensor(shift))
+        self.register_buffer("scale", channel_tensor(scale))
+
+    def forward(self, images: Tensor) -> Tensor:
+        pixels = images.to(self.shift.dtype) / 255  # 0…1
+        logits: Tensor = self.network((pixels - self.shift) / self.scale)
+        return logits
+
+
+def channel_tensor(values: Sequence[float]) -> Tensor:
+    """One value a channel as float32 (1, C, 1, 1), ready to meet a batch."""
+    return torch.tensor(list(values), dtype=torch.float32).view(1, -1, 1, 1)

@@ -1,0 +1,37 @@
+"""SHA-256 of files and folders, the project's one measure of "the same bytes"."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+IGNORED = {"__pycache__", ".gitignore", ".DS_Store"}
+
+
+def file_hash(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def text_hash(value: Any) -> str:
+    """Hexadecimal SHA-256 of a value's canonical JSON (sorted keys, no blanks)."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def tree_hashes(folder: Path) -> dict[str, str]:
+    """{path relative to the folder, with slashes: SHA-256} of every file below it, sorted by path."""
+    return {path.relative_to(folder).as_posix(): file_hash(path) for path in sorted(_files(folder))}
+
+
+def content_hash(path: Path) -> str:
+    """SHA-256 of a file, or of the sorted listing of a folder with each file's hash."""
+    return text_hash(tree_hashes(path)) if path.is_dir() else file_hash(path)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for path in folder.rglob("*"):
+        if path.is_file() and not IGNORED & set(path.relative_to(folder).parts):
+            yield path

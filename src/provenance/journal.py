@@ -1,0 +1,111 @@
+"""The journal: what is true of one execution only, kept in files before any server is asked.
+
+``mlruns/journal/<lineage id>/<attempt>/`` holds ``run.json``, ``history.jsonl`` (a line an epoch) and
+copies of figures (``files/``) and models (``model/``). MLflow is a view of it (``src.tracking``).
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+
+def journal_folder(root: Path) -> Path:
+    """Where the journal of the repository ``root`` lies."""
+    return root / "mlruns" / "journal"
+
+
+def now() -> str:
+    """The present moment, ISO 8601 in UTC."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write so that a kill leaves the old file or the new one, never half of one."""
+    beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    beside.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(beside, path)
+
+
+class Attempt:
+    """One execution of a stage: a folder of the journal."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @classmethod
+    def open(cls, root: Path, record: dict[str, Any]) -> "Attempt":
+        """Begin the next attempt of ``record["lineage"]``; its status is RUNNING."""
+        lineage = journal_folder(root) / record["lineage"]
+        lineage.mkdir(parents=True, exist_ok=True)
+        attempt = cls(_next_folder(lineage))
+        write_json(attempt.folder / "run.json", {**record, "status": "RUNNING", "started": now()})
+        return attempt
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What ``run.json`` says now."""
+        record: dict[str, Any] = json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
+        return record
+
+    @property
+    def history(self) -> list[dict[str, float]]:
+        """The rows written so far. A last line that a kill cut short is left out."""
+        path = self.folder / "history.jsonl"
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+
+    def update(self, **changes: Any) -> None:
+        """Set fields of the record; mappings are merged, lists are extended."""
+        record = self.record
+        for key, value in changes.items():
+            before = record.get(key)
+            if isinstance(value, dict) and isinstance(before, dict):
+                value = {**before, **value}
+            if isinstance(value, list) and isinstance(before, list):
+                value = [*before, *(item for item in value if item not in before)]
+            record[key] = value
+        write_json(self.folder / "run.json", record)
+
+    def add_epoch(self, row: dict[str, float]) -> dict[str, float]:
+        """Append an epoch's figures; returns the row with its "time" (seconds since the epoch)."""
+        stamped = {**row, "time": datetime.now(UTC).timestamp()}
+        with (self.folder / "history.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(stamped) + "\n")
+        return stamped
+
+    def add_figures(self, paths: Iterable[Path]) -> None:
+        """Keep copies of small files, named in the record."""
+        (self.folder / "files").mkdir(exist_ok=True)
+        copies = [Path(shutil.copy(path, self.folder / "files")) for path in paths]
+        self.update(figures=[copy.relative_to(self.folder).as_posix() for copy in copies])
+
+    def add_model(self, folder: Path) -> None:
+        """Keep a copy of a model's files, so that the view can be made again without the workspace."""
+        shutil.copytree(folder, self.folder / "model", dirs_exist_ok=True)
+        self.update(model="model")
+
+    def close(self, status: str, reason: str | None = None) -> None:
+        """End the attempt as FINISHED, FAILED or KILLED."""
+        self.update(status=status, reason=reason, ended=now())
+
+
+def attempts(root: Path, lineage: str | None = None) -> Iterator[Attempt]:
+    """All attempts, or those of one lineage, oldest first within each lineage."""
+    for record in sorted(journal_folder(root).glob(f"{lineage or '*'}/*/run.json")):
+        yield Attempt(record.parent)
+
+
+def _next_folder(lineage: Path) -> Path:
+    number = 1 + max((int(path.name) for path in lineage.iterdir() if path.name.isdigit()), default=0)
+    while True:
+        folder = lineage / f"{number:04d}"
+        try:
+            folder.mkdir()
+        except FileExistsError:  # another process was faster
+            number += 1
+        else:
+            return folder

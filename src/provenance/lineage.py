@@ -1,0 +1,80 @@
+"""What a result is made of, as one hash: the command, its parameters and its inputs.
+
+The hash says nothing of git, time, host or folder, so two clones that compute the same thing agree on it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from src.errors import AssayError
+from src.provenance.hashes import content_hash, text_hash
+from src.provenance.pipeline import StageDefinition, lookup, read_pipeline
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """``parents`` maps each stage whose outputs are read to its own lineage id."""
+
+    id: str
+    parents: dict[str, str]
+
+
+@dataclass
+class Ancestry:
+    """Computes lineages in one working folder; each input is hashed once."""
+
+    folder: Path
+    values: Mapping[str, Any]  # params.yaml
+    hashes: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.stages = read_pipeline(self.folder / "dvc.yaml", self.values)
+
+    def stage(self, name: str) -> StageDefinition:
+        """The definition of a stage by its address."""
+        if name not in self.stages:
+            raise AssayError(f"dvc.yaml has no stage {name}. It has: {', '.join(self.stages)}")
+        return self.stages[name]
+
+    def lineage(self, name: str, values: Mapping[str, Any] | None = None) -> Lineage:
+        """The lineage of a stage; ``values`` stand in for ``params.yaml`` in a run by hand."""
+        stage = self.stage(name)
+        parents = {parent: self.lineage(parent).id for parent in self._parents(stage)}
+        content = {
+            "command": stage.command,
+            "parameters": {key: lookup(values or self.values, key) for key in stage.parameters},
+            "dependencies": [[path, self._hash(path)] for path in sorted(stage.dependencies)],
+        }
+        return Lineage(text_hash(content), parents)
+
+    def _parents(self, stage: StageDefinition) -> list[str]:
+        made = {output: other.name for other in self.stages.values() for output in other.outputs}
+        return sorted(
+            {
+                made[output]
+                for output in made
+                for path in stage.dependencies
+                if path == output or path.startswith(f"{output}/")
+            }
+        )
+
+    def _hash(self, path: str) -> str:
+        if path not in self.hashes:
+            if not (self.folder / path).exists():
+                raise AssayError(f"{path} is missing. {self._mend(path)}")
+            self.hashes[path] = content_hash(self.folder / path)
+        return self.hashes[path]
+
+    def _mend(self, path: str) -> str:
+        maker = [s.name for s in self.stages.values() if any(path.startswith(out) for out in s.outputs)]
+        if maker:
+            return f"Stage {maker[0]} makes it: dvc repro {maker[0]}"
+        if path.startswith("data/raw/"):
+            name = path.removeprefix("data/raw/").split("/")[0]
+            return (
+                f"For a known data set: python -m src.fetch {name}. For your own images: put them there, "
+                f"then dvc add data/raw/{name}"
+            )
+        return "It belongs to the repository: git checkout it"

@@ -1,0 +1,24 @@
+"""The optimizer of a training, made by timm's factory."""
+
+from timm.optim import create_optimizer_v2
+from torch import nn
+from torch.optim import Optimizer
+
+from src import schema
+
+# These have a kernel that updates all weights in one pass, which is faster and as deterministic.
+FUSED = {"sgd", "adam", "adamw"}
+
+
+def create_optimizer(network: nn.Module, optimizer: schema.Optimizer) -> Optimizer:
+    """SGD (Nesterov), Adam, AdamW or RMSprop; norms and biases get no weight decay."""
+    options = {"fused": True} if optimizer.name in FUSED else {}
+    return create_optimizer_v2(
+        network,
+        opt=optimizer.name,
+        lr=optimizer.lr,
+        weight_decay=optimizer.weight_decay,
+        momentum=optimizer.momentum,
+        filter_bias_and_bn=True,
+        **options,
+    )
