@@ -91,7 +91,7 @@ def check(values: Mapping[str, Any], origin: str) -> Config:
         return Config.model_validate(dict(values))
     except ValidationError as error:
         faults = "\n".join(f"  {fault}" for fault in _faults(error, values))
-        raise AssayError(f"{origin} is not valid:\n{faults}\nThe choices are in conf/.") from error
+        raise AssayError(f"{origin} is not valid:\n{faults}\nThe choices are in conf/; python -m src.compose writes params.yaml anew.") from error
 
 
 def differing_keys(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:

@@ -13,8 +13,8 @@ SIDE = 12  # pixels of a thumbnail
 LISTED = 50  # pairs
 MARGIN = 1e-5  # float32 products err by less
 DIGITS = 6  # of a correlation: what is printed is what is compared
-CHUNK_BYTES = 2**24  # of images in memory at once
-BLOCK = (1024, 4096)  # thumbnails of one product: 16 MiB of correlations
+CHUNK_BYTES = 2**22  # of images in memory at once
+BLOCK = 1024  # thumbnails on each side of one product: 4 MiB of correlations, which a cache holds
 Rows = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
@@ -112,21 +112,22 @@ def _standardized(values: NDArray[np.float64]) -> NDArray[np.float64]:
     centred = values - values.mean(axis=1, keepdims=True)
     lengths = np.linalg.norm(centred, axis=1)
     lengths[constant] = np.inf
-    return centred / lengths[:, None]
+    result: NDArray[np.float64] = centred / lengths[:, None]
+    return result
 
 
 def _pairs_above(
     thumbnails: Floats, rows: Rows, others: Rows, threshold: float
 ) -> Iterator[tuple[NDArray[np.float64], int]]:
     """Per block: pairs (n, 3) of row, other row, correlation; and the rows that are through."""
-    for start in range(0, len(rows), BLOCK[0]):
-        block = rows[start : start + BLOCK[0]]
+    for start in range(0, len(rows), BLOCK):
+        block = rows[start : start + BLOCK]
         held_out = thumbnails[block]
-        for first in range(0, len(others), BLOCK[1]):
-            other = others[first : first + BLOCK[1]]
-            values = held_out @ thumbnails[other].T  # (1024, 4096)
-            i, j = np.nonzero(values >= threshold - MARGIN)
-            if len(i):
+        for first in range(0, len(others), BLOCK):
+            other = others[first : first + BLOCK]
+            values = held_out @ thumbnails[other].T  # (BLOCK, BLOCK)
+            if values.max() >= threshold - MARGIN:  # far faster than nonzero, and rarely true
+                i, j = np.nonzero(values >= threshold - MARGIN)
                 yield _settled(thumbnails, block[i], other[j], values[i, j], threshold), 0
         yield np.zeros((0, 3)), len(block)
 

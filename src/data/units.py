@@ -2,12 +2,12 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
+
+Numbers = NDArray[np.int64]
 
 
-def independent_units(digests: NDArray[np.str_], groups: list[str | None]) -> NDArray[np.int64]:
-    """Number of the unit of each row, shape (N,).
+def independent_units(digests: NDArray[np.str_], groups: list[str | None]) -> Numbers:
+    """Unit of each row, shape (N,): the lowest row that belongs to it.
 
     Two rows share a unit if their pixels or their group are equal, or if a chain of such rows
     joins them. A row without a group (None) stands alone unless its pixels have a copy.
@@ -16,17 +16,25 @@ def independent_units(digests: NDArray[np.str_], groups: list[str | None]) -> ND
         digests: (N,) SHA-256 of the pixels of each row.
         groups: N names of groups, or None.
     """
-    rows = len(digests)
-    if not rows:
-        return np.zeros(0, dtype=np.int64)
-    _, keys = np.unique(digests, return_inverse=True)
-    named = np.array([row for row, group in enumerate(groups) if group is not None], dtype=np.int64)
-    names = np.array([group for group in groups if group is not None], dtype=np.str_)
-    _, group_keys = np.unique(names, return_inverse=True)
-    # A graph of rows, pixels and groups: 0 … N-1 are rows, then come the pixels, then the groups.
-    starts = np.concatenate([np.arange(rows), named])
-    ends = rows + np.concatenate([keys, keys.max() + 1 + group_keys])
-    nodes = int(ends.max()) + 1
-    graph = coo_array((np.ones(len(starts), dtype=np.int8), (starts, ends)), shape=(nodes, nodes))
-    _, labels = connected_components(graph, directed=False)
-    return labels[:rows].astype(np.int64)
+    _, by_pixels = np.unique(digests, return_inverse=True)
+    by_group = _group_numbers(groups)
+    units = np.arange(len(digests))
+    while True:
+        joined = _lowest(_lowest(units, by_pixels), by_group)
+        if np.array_equal(joined, units):
+            return units
+        units = joined
+
+
+def _group_numbers(groups: list[str | None]) -> Numbers:
+    """One number for each group, and one of its own for each row without a group."""
+    numbers: dict[str | int, int] = {}
+    keys = [row if group is None else group for row, group in enumerate(groups)]
+    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
+
+
+def _lowest(units: Numbers, keys: Numbers) -> Numbers:
+    """For each row the lowest unit among the rows with its key, shape (N,)."""
+    lowest = np.full(len(keys), len(keys))
+    np.minimum.at(lowest, keys, units)
+    return lowest[keys]

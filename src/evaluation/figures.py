@@ -1,0 +1,297 @@
+"""The pictures of an evaluation. Each function draws one PNG and returns its path; equal arguments give
+equal bytes."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, PowerNorm
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from src.evaluation.calibration import Reliability
+from src.evaluation.curves import Curve
+from src.evaluation.style import (
+    BLUE,
+    CLASSES,
+    INK,
+    ORANGE,
+    RULE,
+    SOFT,
+    legible,
+    new_figure,
+    save,
+    styled,
+    subtitle,
+)
+
+ANNOTATED = 20  # classes up to which the confusion matrix carries its numbers
+NAMED = 60  # classes up to which every one is named at its axis
+FAINT = "#b4bac4"  # zeros, which only have to be there
+SHADES = LinearSegmentedColormap.from_list("shades", ["#ffffff", "#cfe0f3", "#6ea6dc", "#1f5fa8", "#0d2f5c"])
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A test image that was taken for something else."""
+
+    image: NDArray[np.uint8]  # (C, H, W)
+    actual: str
+    predicted: str
+    confidence: float  # in the wrong class, 0…1
+
+
+def draw_confusion(path: Path, matrix: NDArray[np.int64], classes: Sequence[str]) -> Path:
+    """Counts and rates side by side. ``matrix``: (K, K), rows are actual classes.
+
+    The rate of a class without test images is drawn as a dash on grey.
+    """
+    size = float(np.clip(0.46 * len(classes) + 1.6, 3.6, 9.0))
+    with styled():
+        figure = new_figure(2 * size, size + 0.35)
+        left, right = figure.subplots(1, 2)
+        totals = matrix.sum(axis=1, keepdims=True)
+        rates = np.where(totals > 0, matrix / np.maximum(totals, 1), np.nan)
+        _draw_matrix(left, matrix.astype(np.float64), classes, "Counts", "images")
+        _draw_matrix(right, rates, classes, "Rates", "share of the actual class")
+        return save(figure, path)
+
+
+def draw_roc(path: Path, curves: Sequence[Curve], average: Curve | None, areas: Mapping[str, float]) -> Path:
+    """ROC curves with their areas; ``areas`` by class name, and by the average's name."""
+    with styled():
+        figure = new_figure(6.6, 4.6)
+        axes = figure.subplots()
+        axes.plot([0, 1], [0, 1], color=RULE, linewidth=1.0, linestyle=(0, (4, 3)))
+        _label_rates(axes, "ROC, one class against the rest", "False positive rate", "True positive rate")
+        _draw_curves(axes, curves, average, areas, "AUC")
+        if curves:
+            _magnify_corner(axes, curves, average)
+        return save(figure, path)
+
+
+def draw_pr(path: Path, curves: Sequence[Curve], average: Curve | None, areas: Mapping[str, float]) -> Path:
+    """Precision-recall curves with their average precision (AP)."""
+    with styled():
+        figure = new_figure(6.6, 4.6)
+        axes = figure.subplots()
+        _label_rates(axes, "Precision and recall", "Recall", "Precision")
+        _draw_curves(axes, _steps(curves), average and _steps([average])[0], areas, "AP")
+        return save(figure, path)
+
+
+def draw_reliability(path: Path, table: Reliability, error: float) -> Path:
+    """Accuracy of each confidence bin against the diagonal, over the histogram of confidences."""
+    with styled():
+        figure = new_figure(5.0, 5.6)
+        above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3.2, 1])
+        _draw_bins(above, table)
+        above.set_title("Reliability")
+        subtitle(above, f"expected calibration error {error:.4f}")
+        widths = table.high - table.low
+        below.bar(table.low, table.images, widths, align="edge", color="#b8cbe2", edgecolor="white")
+        below.set(xlim=(0, 1), xlabel="Confidence", ylabel="Images")
+        below.grid(axis="x", visible=False)
+        figure.align_ylabels()
+        return save(figure, path)
+
+
+def draw_mistakes(path: Path, mistakes: Sequence[Mistake], total: int, images: int) -> Path:
+    """The given mistakes in reading order; ``total`` were made among ``images``."""
+    columns = min(5, max(3, math.ceil(math.sqrt(len(mistakes)))))
+    rows = max(1, math.ceil(len(mistakes) / columns))
+    with styled():
+        figure = new_figure(1.75 * columns + 0.3, 2.1 * rows + 0.6)
+        if not mistakes:
+            return save(_say_no_mistakes(figure, images), path)
+        figure.suptitle(_mistakes_title(len(mistakes), total, images), x=0.02, ha="left", fontsize=11.0)
+        for place, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
+            axes.set_axis_off()
+            if place < len(mistakes):
+                _draw_mistake(axes, mistakes[place])
+        return save(figure, path)
+
+
+def draw_history(path: Path, history: Mapping[str, Sequence[float]]) -> Path:
+    """Loss and accuracy by epoch, as far as ``history`` (columns of history.csv) has them."""
+    panels = [("Loss", "train/loss", "val/loss"), ("Accuracy", "train/accuracy", "val/accuracy")]
+    with styled():
+        figure = new_figure(9.0, 3.6)
+        for axes, (title, train, validation) in zip(figure.subplots(1, 2), panels, strict=True):
+            _draw_course(axes, history, train, "training", ORANGE)
+            _draw_course(axes, history, validation, "validation", BLUE)
+            _mark_best(axes, history, validation, lowest=title == "Loss")
+            axes.set_title(title)
+            axes.set_xlabel("Epoch")
+            axes.xaxis.get_major_locator().set_params(integer=True)
+            axes.legend(loc="best")
+        return save(figure, path)
+
+
+def _draw_matrix(
+    axes: Axes, values: NDArray[np.float64], classes: Sequence[str], title: str, unit: str
+) -> None:
+    shades = SHADES.with_extremes(bad="#eef0f3")
+    top = np.nanmax(values, initial=0) or 1.0
+    # shades follow the square root, so that rare confusions are seen beside the diagonal
+    scale = PowerNorm(0.5, vmin=0, vmax=top)
+    axes.imshow(np.ma.masked_invalid(values), cmap=shades, norm=scale, interpolation="nearest")
+    axes.set_title(title)
+    subtitle(axes, unit)
+    axes.set(xlabel="Predicted", ylabel="Actual")
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(True)
+    _name_classes(axes, classes)
+    if len(classes) <= ANNOTATED:
+        _write_numbers(axes, values, top)
+
+
+def _name_classes(axes: Axes, classes: Sequence[str]) -> None:
+    """All names where they fit, else as many as do, at equal steps."""
+    step = math.ceil(len(classes) / NAMED)
+    places = range(0, len(classes), step)
+    names = [legible(classes)[place] for place in places]
+    size = 8.0 if len(classes) <= ANNOTATED else 5.5
+    slanted = len(classes) > ANNOTATED or max(map(len, names)) > 3
+    axes.set_xticks(places, names, rotation=90 if slanted else 0, fontsize=size)
+    axes.set_yticks(places, names, fontsize=size)
+
+
+def _write_numbers(axes: Axes, values: NDArray[np.float64], top: float) -> None:
+    size = 8.0 if len(values) <= 12 else 6.0
+    for (row, column), value in np.ndenumerate(values):
+        colour = "white" if value > 0.35 * top else (INK if value else FAINT)
+        axes.text(column, row, _cell(value, top), ha="center", va="center", color=colour, fontsize=size)
+
+
+def _cell(value: float, top: float) -> str:
+    """A count as it is; a rate with two digits, without its zero; a dash for what is undefined."""
+    if np.isnan(value):
+        return "—"
+    if top > 1 or value in (0, 1):
+        return f"{value:.0f}"
+    return f"{value:.2f}".removeprefix("0") if value >= 0.005 else "<.01"
+
+
+def _label_rates(axes: Axes, title: str, across: str, up: str) -> None:
+    axes.set_title(title)
+    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), xlabel=across, ylabel=up)
+    axes.set_box_aspect(1)
+
+
+def _steps(curves: Sequence[Curve]) -> list[Curve]:
+    """Precision-recall curves as stairs: the best precision of each recall holds back to the one before.
+
+    A straight line would promise what no threshold gives.
+    """
+    stairs = []
+    for curve in curves:
+        recall, first = np.unique(curve.x, return_index=True)
+        recall, precision = recall[recall > 0], curve.y[first][recall > 0]
+        left = np.concatenate([[0.0], recall[:-1]])
+        across = np.stack([left, recall], axis=1).ravel()
+        stairs.append(Curve(curve.name, across, np.repeat(precision, 2)))
+    return stairs
+
+
+def _draw_curves(
+    axes: Axes, curves: Sequence[Curve], average: Curve | None, areas: Mapping[str, float], unit: str
+) -> None:
+    if not curves:
+        text = "— undefined: needs test images\nof the class and of others"
+        axes.text(0.5, 0.5, text, ha="center", va="center", color=SOFT)
+        return
+    _plot(axes, curves, average)
+    few = len(curves) <= len(CLASSES)
+    names = legible([curve.name for curve in curves])
+    labels = [f"{name}  {areas[curve.name]:.4f}" for curve, name in zip(curves, names, strict=True)]
+    lines = axes.get_lines()[-len(curves) - (average is not None) :]
+    shown = list(zip(lines, labels, strict=False)) if few else []
+    if average is not None:
+        shown.insert(0, (lines[-1], f"{average.name}  {areas[average.name]:.4f}"))
+    if not few:
+        shown.append((lines[0], f"{len(curves)} classes"))
+    place = {"loc": "center left", "bbox_to_anchor": (1.03, 0.5), "alignment": "left", "title_fontsize": 8.0}
+    axes.legend(*zip(*shown, strict=True), title=unit, **place)
+
+
+def _plot(axes: Axes, curves: Sequence[Curve], average: Curve | None) -> None:
+    """A colour for each of a few classes, a veil of many, and the average over them."""
+    few = len(curves) <= len(CLASSES)
+    colours = [BLUE] if len(curves) == 1 else CLASSES if few else ["#9db4d0"] * len(curves)
+    for curve, colour in zip(curves, colours, strict=False):
+        axes.plot(curve.x, curve.y, color=colour, linewidth=1.3 if few else 0.5)
+    if average is not None:
+        axes.plot(average.x, average.y, color=INK, linewidth=2.0)
+
+
+def _magnify_corner(axes: Axes, curves: Sequence[Curve], average: Curve | None) -> None:
+    """Good classifiers differ in the upper left corner only."""
+    corner = axes.inset_axes((0.42, 0.1, 0.54, 0.54))
+    _plot(corner, curves, average)
+    corner.set(xlim=(-0.002, 0.1), ylim=(0.9, 1.002), xticks=(0, 0.05, 0.1), yticks=(0.9, 0.95, 1))
+    corner.tick_params(labelsize=7.0)
+    corner.spines[:].set_visible(True)
+    axes.indicate_inset_zoom(corner, edgecolor=SOFT, alpha=0.6)
+
+
+def _draw_bins(axes: Axes, table: Reliability) -> None:
+    filled = table.images > 0
+    low, width = table.low[filled], (table.high - table.low)[filled]
+    accuracy, confidence = table.accuracy[filled], table.confidence[filled]
+    shared = np.minimum(accuracy, confidence)
+    bar = {"width": width, "align": "edge", "edgecolor": "white", "linewidth": 0.8}
+    axes.bar(low, shared, color="#8db4de", label="accuracy", **bar)
+    surplus = np.maximum(accuracy - confidence, 0)
+    axes.bar(low, surplus, bottom=shared, color="#3f7fc4", label="accuracy above the confidence", **bar)
+    lack = np.maximum(confidence - accuracy, 0)
+    axes.bar(low, lack, bottom=shared, color="#f6cfa4", label="missing to the confidence", **bar)
+    axes.plot([0, 1], [0, 1], color=SOFT, linewidth=1.0, linestyle=(0, (4, 3)), label="perfect")
+    axes.set(xlim=(0, 1), ylim=(0, 1), ylabel="Accuracy")
+    axes.legend(loc="upper left")
+
+
+def _draw_mistake(axes: Axes, mistake: Mistake) -> None:
+    grey = mistake.image.shape[0] == 1
+    picture = mistake.image[0] if grey else mistake.image.transpose(1, 2, 0)  # (H, W) or (H, W, 3)
+    small = max(mistake.image.shape[1:]) <= 64
+    axes.imshow(
+        picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest" if small else "antialiased"
+    )
+    actual, predicted = legible([mistake.actual, mistake.predicted])
+    title = f"{actual} → {predicted}\n"
+    axes.set_title(title, fontsize=8.0, fontweight="normal", loc="center", pad=3.0)
+    axes.text(
+        0.5, 1.02, f"{mistake.confidence:.0%}", transform=axes.transAxes, ha="center", fontsize=7.0, color=SOFT
+    )
+
+
+def _mistakes_title(shown: int, total: int, images: int) -> str:
+    which = "All" if shown == total else f"The {shown} most confident of"
+    return f"{which} {total:,} mistakes among {images:,} test images (actual → predicted)"
+
+
+def _say_no_mistakes(figure: Figure, images: int) -> Figure:
+    figure.text(0.5, 0.5, f"No mistakes among {images:,} test images", ha="center", va="center", fontsize=11.0)
+    return figure
+
+
+def _draw_course(
+    axes: Axes, history: Mapping[str, Sequence[float]], column: str, label: str, colour: str
+) -> None:
+    if column not in history:
+        return
+    marker = "o" if len(history[column]) <= 5 else None  # a line through one point is not seen
+    axes.plot(history["epoch"], history[column], color=colour, label=label, marker=marker, markersize=4)
+
+
+def _mark_best(axes: Axes, history: Mapping[str, Sequence[float]], column: str, lowest: bool) -> None:
+    values = np.asarray(history.get(column, ()), dtype=np.float64)
+    if not np.isfinite(values).any():
+        return
+    best = int(np.nanargmin(values) if lowest else np.nanargmax(values))
+    axes.plot(history["epoch"][best], values[best], "o", color=BLUE, markersize=5, markeredgecolor="white")
+    subtitle(axes, f"best on validation {values[best]:.4f}, epoch {history['epoch'][best]:.0f}")

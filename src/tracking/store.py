@@ -1,0 +1,154 @@
+"""Where MLflow's view of the journal lives: a team's server, or SQLite inside the repository.
+
+``MLFLOW_TRACKING_URI`` wins. Without it the view is ``mlruns/mlflow.db`` with the artifacts in
+``mlruns/artifacts``, made once under a file lock.
+"""
+
+import logging
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock
+
+from src.errors import AssayError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+# What one call may cost. A stage must not wait for a server; a person who runs `src.track` may.
+HASTY = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "3"}
+PATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
+
+QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",  # it would call home from every stage
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",  # a bar for each figure, below our own bars
+    "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING": "false",  # a thread and a point each ten seconds
+    "MLFLOW_UV_AUTO_DETECT": "false",  # requirements are given, not guessed
+    "GIT_PYTHON_REFRESH": "quiet",  # git is asked by src.provenance, and may be missing
+}
+# Loggers that tell of creating tables and of validating examples: not news to the reader of a stage.
+CHATTY = ("mlflow", "alembic")
+
+
+@dataclass(frozen=True)
+class Store:
+    """An MLflow server or database, ready to use."""
+
+    client: "MlflowClient"
+    root: Path
+    embedded: bool
+
+    def experiment_id(self, name: str) -> str:
+        """The experiment of a data set, made if need be.
+
+        Raises:
+            AssayError: the embedded view was made in another folder.
+        """
+        experiment = self.client.get_experiment_by_name(name) or self._create_experiment(name)
+        if self.embedded and experiment.artifact_location != self._location(name):
+            raise moved(self.root)
+        return str(experiment.experiment_id)
+
+    def _create_experiment(self, name: str) -> "Experiment":  # type: ignore[name-defined]  # noqa: F821
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self.client.create_experiment(name, self._location(name) if self.embedded else None)
+        except MlflowException:
+            if self.client.get_experiment_by_name(name) is None:  # else another process was faster
+                raise
+        return self.client.get_experiment_by_name(name)
+
+    def _location(self, name: str) -> str:
+        return (self.root / "mlruns" / "artifacts" / name).as_uri()
+
+
+def moved(root: Path) -> AssayError:
+    """What to say when the database names artifacts in another folder than ``root``."""
+    return AssayError(
+        "mlruns/mlflow.db was made when the repository lay in another folder, so its artifacts are not "
+        f"found from {root}. Make it anew from the journal: python -m src.track --rebuild"
+    )
+
+
+def connect(root: Path, patient: bool = False) -> Store:
+    """Open the view; makes the embedded database if it is missing."""
+    root, uri = root.resolve(), os.environ.get("MLFLOW_TRACKING_URI")
+    _prepare(patient)
+    if uri is None:
+        create_database(root)
+    return Store(_client(uri or database_uri(database(root))), root, embedded=uri is None)
+
+
+def database(root: Path) -> Path:
+    """The embedded database of the repository ``root``."""
+    return root / "mlruns" / "mlflow.db"
+
+
+def database_uri(path: Path) -> str:
+    """SQLAlchemy's name of an SQLite file."""
+    return f"sqlite:///{path}"
+
+
+def create_database(root: Path) -> None:
+    """Make the embedded database if it is missing; safe with many processes at once.
+
+    MLflow's own first use migrates an empty file step by step, and a second process that meets it
+    half-way crashes. So it is made beside, by one process, and appears complete.
+    """
+    path = database(root)
+    if path.is_file():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock"):
+        if path.is_file():
+            return
+        with building(path) as beside:
+            _client(database_uri(beside)).search_experiments(max_results=1)
+
+
+@contextmanager
+def building(path: Path) -> Iterator[Path]:
+    """Yield a file for a new database; on leaving it takes the place of ``path`` in one step."""
+    beside, ready = path.with_name("building.db"), path.with_name("ready.db")
+    _remove_database(beside)
+    _remove_database(ready)
+    yield beside
+    source, target = sqlite3.connect(beside), sqlite3.connect(ready)
+    source.backup(target)  # MLflow may hold connections to `beside`: this reads what they committed
+    target.execute("PRAGMA journal_mode=WAL")  # readers and a writer at once, and faster
+    source.close()
+    target.close()
+    for suffix in ("-wal", "-shm"):  # of the database that is replaced
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    os.replace(ready, path)
+    _remove_database(beside)
+
+
+def _remove_database(path: Path) -> None:
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def _prepare(patient: bool) -> None:
+    """Set what MLflow reads from the environment, unless the user has set it."""
+    ours = {**(PATIENT if patient else HASTY), **QUIET}
+    for name, value in ours.items():
+        os.environ.setdefault(name, value)
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def _client(uri: str) -> "MlflowClient":
+    import mlflow
+
+    before = os.environ.get("MLFLOW_TRACKING_URI")
+    mlflow.set_tracking_uri(uri)  # for what takes no address, such as models:/NAME@alias
+    if before is None:  # MLflow exports it, and then nobody could tell it from the user's own
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
+    return mlflow.MlflowClient(tracking_uri=uri)

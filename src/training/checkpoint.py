@@ -1,0 +1,73 @@
+"""The state of a training after its last finished epoch, in one file that is whole at any moment."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Checkpoint
+
+from src.errors import AssayError
+from src.training.classifier import KEY, Classifier
+from src.training.history import Row
+
+NAME = "last.ckpt"
+Origin = dict[str, Any]  # what the training was asked to do: plain values only
+
+
+class LastCheckpoint(Checkpoint):
+    """Writes ``last.ckpt`` after every epoch, then hands the epoch's figures to ``on_epoch``.
+
+    Lightning runs a ``Checkpoint`` after all other hooks of the epoch.
+    """
+
+    def __init__(self, folder: Path, origin: Origin, on_epoch: Callable[[Row], None]) -> None:
+        self.path = folder / NAME
+        self.origin = origin
+        self.on_epoch = on_epoch
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, Classifier)
+        fresh = self.path.with_suffix(".new")
+        trainer.save_checkpoint(fresh, weights_only=False)
+        with fresh.open("rb") as written:
+            os.fsync(written.fileno())
+        fresh.replace(self.path)  # whole or not at all
+        self.on_epoch(pl_module.history[-1])
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        checkpoint.setdefault(KEY, {})["origin"] = self.origin
+
+
+def read_checkpoint(folder: Path, origin: Origin) -> dict[str, Any] | None:
+    """Our part of ``last.ckpt`` (history, best weights), or None where there is none.
+
+    Raises AssayError when the file is damaged or belongs to another training.
+    """
+    path = folder / NAME
+    if not path.exists():
+        return None
+    try:
+        part: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)[KEY]
+        found: Origin = part["origin"]
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError, UnpicklingError) as error:
+        first = (str(error).strip() or "nothing in it").splitlines()[0]
+        raise AssayError(
+            f"{path} cannot be read ({type(error).__name__}: {first}): delete it, and training starts anew"
+        ) from error
+    _refuse_foreign(path, found, origin)
+    return part
+
+
+def _refuse_foreign(path: Path, found: Origin, origin: Origin) -> None:
+    other = sorted(key for key in found.keys() | origin.keys() if found.get(key) != origin.get(key))
+    if other:
+        raise AssayError(
+            f"{path} belongs to another training, which differs in {', '.join(other)}: delete it, and "
+            "training starts anew"
+        )

@@ -1,0 +1,176 @@
+"""A network in training: batch in, loss out, one row of figures an epoch."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim import Optimizer
+
+from src.data.augmentation import Augmentation
+from src.errors import AssayError
+from src.models.normalized import channel_tensor
+from src.provenance.seeds import derive
+from src.schema import Train
+from src.training.averaging import averaged_copy, update_average
+from src.training.history import Row, best_epoch, goodness, is_over
+from src.training.optimizers import create_optimizer
+from src.training.schedules import factor, plateau_drops
+
+Batch = tuple[Tensor, Tensor]  # uint8 (B, C, H, W), int64 (B,)
+KEY = "assay"  # of our part of a checkpoint
+
+
+class Classifier(pl.LightningModule):
+    """Trains ``network`` and keeps its best weights on the validation split.
+
+    Whatever decides a step is a function of (seed, epoch, batch index) or lies in the checkpoint, so that
+    a training that was killed and resumed equals an unbroken one.
+    """
+
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(
+        self,
+        network: nn.Module,
+        augmentation: Augmentation,
+        train: Train,
+        shift: Sequence[float],
+        scale: Sequence[float],
+        seed: int,
+        steps_per_epoch: int,
+        advance: Callable[[int], None],
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.averaged = averaged_copy(network) if train.ema_decay else None
+        self.augmentation = augmentation
+        self.train_section = train
+        self.register_buffer("shift", channel_tensor(shift), persistent=False)
+        self.register_buffer("scale", channel_tensor(scale), persistent=False)
+        self.seed = seed
+        self.steps_per_epoch = steps_per_epoch
+        self.advance = advance
+        self.history: list[Row] = []
+        self.best: dict[str, Tensor] = {}
+        self._drops = 0
+
+    def configure_optimizers(self) -> Optimizer:
+        return create_optimizer(self.network, self.train_section.optimizer)
+
+    def on_train_epoch_start(self) -> None:
+        values = [goodness(row, self.train_section.monitor) for row in self.history]
+        self._drops = plateau_drops(self.train_section.schedule, values)
+        self._loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
+        self._first_bad = torch.full((), -1, device=self.device)  # step of the first loss that is no number
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        torch.manual_seed(derive(self.seed, "batch", self.current_epoch, batch_idx, self.global_rank))
+        for group in self._optimizer().param_groups:
+            group["lr"] = self._learning_rate(batch_idx)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        images, targets = batch
+        logits = self.network(self._normalized(self.augmentation(_pixels(images))))
+        smoothing = self.train_section.label_smoothing
+        loss = functional.cross_entropy(logits.float(), targets, label_smoothing=smoothing)
+        self._watch(loss.detach(), batch_idx)
+        return loss
+
+    def configure_gradient_clipping(self, optimizer: Optimizer, *limits: Any, **more: Any) -> None:
+        # Lightning's own refuses fused optimizers under mixed precision, for a scaler that bf16 lacks.
+        if self.train_section.clip_norm:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.train_section.clip_norm)
+
+    def on_train_batch_end(self, outputs: object, batch: Batch, batch_idx: int) -> None:
+        if self.averaged is not None:
+            step = self.current_epoch * self.steps_per_epoch + batch_idx
+            update_average(self.averaged, self.network, self.train_section.ema_decay, step)
+        self.advance(1)
+
+    def on_validation_epoch_start(self) -> None:
+        self._val_loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
+        self._val_correct = torch.zeros((), dtype=torch.int64, device=self.device)
+        self._val_count = 0
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        images, targets = batch
+        logits = self._evaluated()(self._normalized(_pixels(images))).float()
+        self._val_loss_sum += functional.cross_entropy(logits, targets, reduction="sum")
+        self._val_correct += (logits.argmax(1) == targets).sum()
+        self._val_count += len(targets)
+
+    def on_train_epoch_end(self) -> None:
+        """Runs after the epoch's validation."""
+        self._refuse_bad_loss()
+        self.history.append(self._row())
+        train = self.train_section
+        if best_epoch(self.history, train.monitor) == len(self.history):
+            state = self._evaluated().state_dict()
+            self.best = {name: value.detach().cpu().clone() for name, value in state.items()}
+        self.trainer.should_stop = is_over(self.history, train)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint[KEY] |= {"history": self.history, "best": self.best}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.history = list(checkpoint[KEY]["history"])
+        self.best = dict(checkpoint[KEY]["best"])
+
+    def _evaluated(self) -> nn.Module:
+        return self.network if self.averaged is None else self.averaged
+
+    def _optimizer(self) -> Optimizer:
+        return self.trainer.optimizers[0]
+
+    def _learning_rate(self, batch_idx: int) -> float:
+        train = self.train_section
+        step = self.current_epoch * self.steps_per_epoch + batch_idx
+        share = factor(train.schedule, step, self.steps_per_epoch, train.epochs, self._drops)
+        return train.optimizer.lr * share
+
+    def _normalized(self, pixels: Tensor) -> Tensor:
+        x = (pixels - self.shift) / self.scale
+        return x.contiguous(memory_format=torch.channels_last)
+
+    def _watch(self, loss: Tensor, batch_idx: int) -> None:
+        """Add up the loss, and note the first step at which it is no number, without waiting for a GPU."""
+        self._loss_sum += loss
+        fresh = (self._first_bad < 0) & ~torch.isfinite(loss)
+        self._first_bad = torch.where(fresh, batch_idx, self._first_bad)
+        if self.device.type == "cpu":
+            self._refuse_bad_loss()
+
+    def _refuse_bad_loss(self) -> None:
+        step = int(self._first_bad)
+        if step >= 0:
+            raise self._diverged(f"the loss is no finite number in step {step + 1} of {self.steps_per_epoch}")
+
+    def _row(self) -> Row:
+        row = {
+            "epoch": self.current_epoch + 1,
+            "train/loss": float(self._loss_sum) / self.steps_per_epoch,
+            "val/loss": float(self._val_loss_sum) / self._val_count,
+            "val/accuracy": int(self._val_correct) / self._val_count,
+            "lr": self._optimizer().param_groups[0]["lr"],
+        }
+        if not math.isfinite(row["val/loss"]):
+            raise self._diverged(f"the validation loss is {row['val/loss']} after step {self.steps_per_epoch}")
+        return row
+
+    def _diverged(self, what: str) -> AssayError:
+        kept = f"the state of epoch {len(self.history)} is kept" if self.history else "no epoch was finished"
+        return AssayError(
+            f"training diverged in epoch {self.current_epoch + 1}: {what} ({kept}). Lower "
+            f"train.optimizer.lr={self.train_section.optimizer.lr:g}, or set train.clip_norm (1.0, say; "
+            f"now {self.train_section.clip_norm:g})"
+        )
+
+
+def _pixels(images: Tensor) -> Tensor:
+    """uint8 to float in 0…1."""
+    return images.float() / 255

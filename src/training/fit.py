@@ -1,0 +1,166 @@
+"""One training, from arrays to the network with the best weights on the validation split."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytorch_lightning as pl
+import torch
+from torch import nn
+
+from src.data.augmentation import Augmentation
+from src.data.datamodule import DataModule
+from src.models.factory import create_model
+from src.progress import progress
+from src.provenance.seeds import derive
+from src.schema import Augment, Cnn, Lenet, Timm, Train
+from src.training.checkpoint import NAME, LastCheckpoint, read_checkpoint
+from src.training.classifier import Classifier
+from src.training.device import choose_device, deterministic, resolve_numerics, resolve_threads
+from src.training.history import Row, best_epoch, is_over
+from src.training.noise import quiet_lightning
+
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Task:
+    """All that decides a training, beside the machine."""
+
+    model: Cnn | Lenet | Timm
+    augment: Augment
+    train: Train
+    images: npt.NDArray[np.uint8]  # (N, C, H, W), may be memory-mapped
+    targets: npt.NDArray[np.int64]  # (N,)
+    train_rows: Rows
+    val_rows: Rows
+    shift: Sequence[float]  # one a channel, for pixels in 0…1
+    scale: Sequence[float]
+    classes: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The outcome of a training."""
+
+    network: nn.Module  # on the CPU, in evaluation mode, with the weights of the best epoch
+    history: list[Row]
+    best_epoch: int  # 1 is the first
+    numerics: dict[str, str | int]  # what the bytes of the weights depend on beside the task
+
+    @property
+    def best(self) -> Row:
+        """The row of the best epoch."""
+        return self.history[self.best_epoch - 1]
+
+
+def fit(
+    task: Task,
+    state: Path,
+    device: str = "auto",
+    show: bool = False,
+    on_epoch: Callable[[Row], None] | None = None,
+) -> Fitted:
+    """Train, or go on from ``state`` where an earlier call with the same task was killed.
+
+    ``on_epoch`` gets each row of the history, those of epochs before a resumption at once. The result
+    depends on the task and on ``Fitted.numerics`` only. Raises AssayError when the loss is no number,
+    when the model cannot take the images, or when the checkpoint in ``state`` is damaged or foreign.
+    """
+    place = choose_device(device)
+    with deterministic(resolve_threads(task.train.threads)):
+        torch.manual_seed(derive(task.seed, "weights"))
+        network = create_model(task.model, task.images.shape[1], task.classes, task.images.shape[2:])
+        numerics = resolve_numerics(task.train, place, network)
+        state.mkdir(parents=True, exist_ok=True)
+        history, best = _train(task, network, numerics, place, state, show, on_epoch or _ignore)
+    network.load_state_dict(best)
+    return Fitted(network.cpu().eval(), history, best_epoch(history, task.train.monitor), numerics)
+
+
+def _train(
+    task: Task,
+    network: nn.Module,
+    numerics: dict[str, str | int],
+    device: torch.device,
+    state: Path,
+    show: bool,
+    on_epoch: Callable[[Row], None],
+) -> tuple[list[Row], dict[str, torch.Tensor]]:
+    """The whole history and the weights of its best epoch."""
+    origin = _origin(task, numerics)
+    earlier = read_checkpoint(state, origin)
+    for row in earlier["history"] if earlier else []:
+        on_epoch(row)
+    if earlier and is_over(earlier["history"], task.train):
+        return earlier["history"], earlier["best"]
+    data = DataModule(
+        task.images, task.targets, task.train_rows, task.val_rows, task.train.batch_size, task.seed
+    )
+    steps = len(data.shuffled)
+    done = len(earlier["history"]) if earlier else 0
+    with progress("Training", total=task.train.epochs * steps, show=show) as advance, quiet_lightning():
+        advance(done * steps)
+        module = _classifier(task, network, steps, advance)
+        keeper = LastCheckpoint(state, origin, on_epoch)
+        trainer = _trainer(task.train, str(numerics["precision"]), device, keeper)
+        trainer.fit(module, datamodule=data, ckpt_path=state / NAME if earlier else None, weights_only=True)
+    return module.history, module.best
+
+
+def _classifier(task: Task, network: nn.Module, steps: int, advance: Callable[[int], None]) -> Classifier:
+    return Classifier(
+        network=network.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
+        augmentation=Augmentation(task.augment.operations),
+        train=task.train,
+        shift=task.shift,
+        scale=task.scale,
+        seed=task.seed,
+        steps_per_epoch=steps,
+        advance=advance,
+    )
+
+
+def _trainer(train: Train, precision: str, device: torch.device, keeper: LastCheckpoint) -> pl.Trainer:
+    return pl.Trainer(
+        accelerator="gpu" if device.type == "cuda" else "cpu",
+        devices=[device.index] if device.type == "cuda" else 1,
+        precision={"fp32": "32-true", "bf16": "bf16-mixed"}[precision],
+        max_epochs=train.epochs,
+        callbacks=[keeper],
+        deterministic=True,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,  # the sampler is ours
+    )
+
+
+def _origin(task: Task, numerics: dict[str, str | int]) -> dict[str, Any]:
+    """What a checkpoint must agree in with a task, as plain values."""
+    return {
+        "model": task.model.model_dump(mode="json"),
+        "augment": task.augment.model_dump(mode="json"),
+        "train": task.train.model_dump(mode="json"),
+        "seed": task.seed,
+        "classes": task.classes,
+        "normalization": [[float(value) for value in values] for values in (task.shift, task.scale)],
+        "images": list(task.images.shape),
+        "rows": [_digest(task.train_rows), _digest(task.val_rows)],
+        "targets": _digest(task.targets),
+        "numerics": numerics,
+    }
+
+
+def _digest(values: npt.NDArray[np.int64]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(values, dtype=np.int64).tobytes()).hexdigest()
+
+
+def _ignore(row: Row) -> None:
+    """Nobody listens."""

@@ -1,0 +1,99 @@
+"""A lineage is the command, its parameters and its inputs; nothing of the machine."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from src.errors import AssayError
+from src.provenance.lineage import Ancestry
+
+PIPELINE = """
+stages:
+  make:
+    cmd: python make.py
+    params: [seed]
+    deps: [raw]
+    outs: [made]
+  use:
+    foreach: ${variants}
+    do:
+      cmd: python use.py ${key}
+      params:
+        - seed
+        - variants.${key}
+      deps: [made]
+      outs:
+        - used/${key}:
+            cache: false
+"""
+VALUES = {"seed": 0, "variants": {"a": {"steps": [1]}, "b": {"steps": [2]}}}
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    folder = tmp_path / "one"
+    for name in ("raw", "made"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "file").write_text(name)
+    (folder / "dvc.yaml").write_text(PIPELINE)
+    return folder
+
+
+def test_another_folder_has_the_same_lineage(workspace, tmp_path):
+    shutil.copytree(workspace, tmp_path / "elsewhere")
+    for name in ("make", "use@a"):
+        here, there = (Ancestry(folder, VALUES).lineage(name) for folder in (workspace, tmp_path / "elsewhere"))
+        assert here == there
+
+
+def test_parents_are_the_stages_whose_outputs_are_read(workspace):
+    ancestry = Ancestry(workspace, VALUES)
+    assert ancestry.lineage("use@a").parents == {"make": ancestry.lineage("make").id}
+    assert ancestry.lineage("make").parents == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "moved"),
+    [
+        (lambda folder, values: values.update(seed=1), {"make", "use@a", "use@b"}),
+        (lambda folder, values: values["variants"].update(a={"steps": [3]}), {"use@a"}),
+        (lambda folder, values: (folder / "raw" / "file").write_text("else"), {"make"}),
+        (lambda folder, values: (folder / "made" / "new").write_text("else"), {"use@a", "use@b"}),
+        (lambda folder, values: (folder / "made" / "file").rename(folder / "made" / "other"), {"use@a", "use@b"}),
+        (lambda folder, values: (folder / "notes.txt").write_text("else"), set()),
+    ],
+    ids=["parameter", "own parameter", "input", "new file", "renamed file", "unrelated file"],
+)
+def test_lineage_moves_with_exactly_what_the_stage_depends_on(workspace, change, moved):
+    values = {"seed": 0, "variants": {"a": {"steps": [1]}, "b": {"steps": [2]}}}
+    names = ("make", "use@a", "use@b")
+    before = {name: Ancestry(workspace, values).lineage(name).id for name in names}
+    change(workspace, values)
+    after = {name: Ancestry(workspace, values).lineage(name).id for name in names}
+    assert {name for name in names if before[name] != after[name]} == moved
+
+
+def test_compiled_files_do_not_count(workspace):
+    before = Ancestry(workspace, VALUES).lineage("make").id
+    (workspace / "raw" / "__pycache__").mkdir()
+    (workspace / "raw" / "__pycache__" / "x.pyc").write_text("compiled")
+    assert Ancestry(workspace, VALUES).lineage("make").id == before
+
+
+def test_templates_and_options_are_read(workspace):
+    stage = Ancestry(workspace, VALUES).stage("use@b")
+    assert (stage.command, stage.outputs, stage.cached) == ("python use.py b", ("used/b",), False)
+    assert stage.parameters == ("seed", "variants.b")
+
+
+def test_a_missing_input_names_the_stage_that_makes_it(workspace):
+    shutil.rmtree(workspace / "made")
+    with pytest.raises(AssayError, match="made is missing. Stage make makes it: dvc repro make"):
+        Ancestry(workspace, VALUES).lineage("use@a")
+
+
+def test_missing_raw_data_name_both_ways_to_bring_them(tmp_path):
+    Path(tmp_path / "dvc.yaml").write_text("stages:\n  ingest:\n    cmd: x\n    deps: [data/raw/cats]\n")
+    with pytest.raises(AssayError, match=r"python -m src.fetch cats.*dvc add data/raw/cats"):
+        Ancestry(tmp_path, {}).lineage("ingest")

@@ -1,0 +1,166 @@
+"""The configuration: one library, one composition, all faults at once."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from src import schema
+from src.config import check, compose, compose_text, differing_keys, flatten, load, read_params
+from src.errors import AssayError
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def _in_repository(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+def test_composition_equals_that_of_dvc(tmp_path):
+    from dvc.utils.hydra import compose_and_dump
+
+    overrides = ["experiment=fashion_mnist", "train.epochs=3"]
+    compose_and_dump(str(tmp_path / "params.yaml"), str(ROOT / "conf"), None, "config", "", overrides)
+    assert compose_text(overrides) == (tmp_path / "params.yaml").read_text()
+
+
+def test_committed_parameters_are_the_default_composition():
+    assert differing_keys(read_params(), compose()) == []
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "conf").rglob("*.yaml")), ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_every_choice_of_conf_is_valid(path):
+    if path.parent.name == "conf":
+        overrides = []
+    elif path.stem == "csv" or path.stem == "image_folder":
+        overrides = [f"data={path.stem}", "data.name=cats"]
+    else:
+        overrides = [f"{path.parent.name}={path.stem}"]
+    assert check(compose(overrides), "conf/").seed == 0
+
+
+def test_all_faults_are_reported_together_each_with_its_key():
+    values = compose()
+    values["train"]["epochs"] = 0
+    values["train"]["optimizer"]["lr"] = "fast"
+    values["train"]["epoch"] = 3
+    values["model"]["widths"] = [32, "64"]
+    values["split"]["test"] = 0.9
+    values["register"]["variant"] = "int9"
+    values["data"]["channels"] = 2
+    with pytest.raises(AssayError) as caught:
+        check(values, "params.yaml")
+    message = str(caught.value)
+    for fault in (
+        "train.epochs: must be at least 1, but got 0",
+        "train.optimizer.lr: input should be a valid number, but got 'fast'",
+        "train.epoch: is not a known key (did you mean epochs?)",
+        "model.widths.1: input should be a valid integer, but got '64'",
+        "split.test: val + test must be below 1, but got 0.15 + 0.9",
+        "register: variant must be among compress.variants (onnx_fp32), but got int9",
+        "data.channels: must be 1 or 3, but got 2",
+    ):
+        assert fault in message
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["model=resnet"], "Could not find 'model/resnet'"),
+        (["modle=cnn"], "modle"),
+        (["train.epoch=3"], "Key 'epoch' is not in struct"),
+        (["+train.epoch=3"], "train.epoch: is not a known key"),
+        (["train.epochs=many"], "train.epochs: input should be a valid integer, but got 'many'"),
+        (["train.optimizer.name=sdg"], "train.optimizer.name: must be 'sgd', 'adam', 'adamw' or 'rmsprop'"),
+        (["seed=-1"], "seed: must be at least 0, but got -1"),
+        (["model.kind=vgg"], "model: must be one of 'cnn', 'lenet', 'timm' in 'kind', but got 'vgg'"),
+        (["train.patience=3"], "train.patience: must be 0 with train.schedule.name=one_cycle"),
+        (["train.schedule.warmup_epochs=40"], "warmup_epochs must be below train.epochs=40, but got 40"),
+        (["augment.operations=[{name: hue, strength: 0.1}]"], "operations hue need colour, but data.channels=1"),
+        (["augment.operations=[{name: scale, low: 2.0, high: 1.0}]"], "must be at least low=2.0, but got 1.0"),
+        (["augment.operations=[{name: spin}]"], "augment.operations.0: must be one of 'crop'"),
+        (["compress.variants.onnx_fp32.steps=[]"], "compress.variants.onnx_fp32.steps"),
+        (["data.name=../elsewhere"], "data.name: must match"),
+    ],
+)
+def test_bad_overrides_are_refused_with_rule_and_value(overrides, message):
+    with pytest.raises(AssayError) as caught:
+        load(overrides)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "seed: [", "- 1\n", "\x00", "just words"])
+def test_an_invalid_params_file_is_an_error_that_names_the_mend(tmp_path, monkeypatch, text):
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text(text)
+    with pytest.raises(AssayError, match=r"params\.yaml .*(\n.*)*python -m src\.compose"):
+        load()
+
+
+def test_a_missing_params_file_is_an_error_that_names_the_mend(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(AssayError, match=r"params\.yaml is missing .*python -m src\.compose"):
+        load()
+
+
+def test_overrides_compose_from_conf_and_do_not_touch_params():
+    before = Path("params.yaml").read_bytes()
+    loaded = load(["train.epochs=3", "train.schedule.warmup_epochs=1"])
+    assert loaded.by_hand and loaded.config.train.epochs == 3
+    assert Path("params.yaml").read_bytes() == before
+
+
+def test_check_names_each_differing_key(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("conf").symlink_to(ROOT / "conf")
+    values = OmegaConf.create(compose_text())
+    values.train.epochs = 7
+    values.model.dropout = 0.5
+    OmegaConf.save(values, "params.yaml")
+    done = subprocess.run(
+        [sys.executable, "-m", "src.compose", "--check"], capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)}
+    )
+    assert (done.returncode, done.stdout.split()) == (1, ["model.dropout", "train.epochs"])
+
+
+def test_a_refused_composition_leaves_params_as_it_was(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("conf").symlink_to(ROOT / "conf")
+    Path("params.yaml").write_text("seed: 1\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "src.compose", "train.epochs=0"], capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)}
+    )
+    assert done.returncode == 1 and "train.epochs: must be at least 1, but got 0" in done.stderr
+    assert [path.name for path in tmp_path.glob("params*")] == ["params.yaml"]
+    assert Path("params.yaml").read_text() == "seed: 1\n"
+
+
+def test_every_leaf_of_conf_is_read_by_code():
+    """Each field of the schema is the name of an attribute that some code outside the schema reads."""
+    read = set()
+    for path in (ROOT / "src").rglob("*.py"):
+        if path.name != "schema.py":
+            read |= {node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
+    leaves = set()
+    for kind in vars(schema).values():
+        if isinstance(kind, type) and issubclass(kind, schema.Section):
+            leaves |= set(kind.model_fields)
+    assert leaves - read == set()
+
+
+def test_every_leaf_of_conf_has_a_comment_with_unit_or_choices():
+    bare = []
+    for path in (ROOT / "conf").rglob("*.yaml"):
+        if path.parent.name in ("experiment", "augment", "conf"):  # they repeat fields explained elsewhere
+            continue
+        text = path.read_text()
+        for key, value in flatten(OmegaConf.to_container(OmegaConf.load(path), resolve=False)):
+            leaf = key.split(".")[-1]
+            said = any(f"{leaf}:" in line and "#" in line for line in text.splitlines())
+            if not (said or isinstance(value, (bool, list)) or leaf in ("kind", "alias", "name")):
+                bare.append(f"{path.parent.name}/{path.stem}: {key}")
+    assert bare == []
