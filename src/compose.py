@@ -30,7 +30,8 @@ def main() -> int:
 
 
 def _check(overrides: list[str]) -> int:
-    from src.config import compose, differing_keys, read_params
+    from src.config import compose, read_params
+    from src.provenance.parameters import differing_keys
 
     keys = differing_keys(read_params(), compose(overrides))
     print("\n".join(keys) if keys else "params.yaml is what conf/ composes to")

@@ -28,7 +28,7 @@ def build(config: Config, run: Execution) -> None:
     import pandas as pd
 
     from src.compression.variant import export_variant
-    from src.data.store import open_images
+    from src.data.store import open_array
     from src.models.normalized import NormalizedModel
     from src.models.store import load_model
     from src.training.device import deterministic, resolve_threads
@@ -39,7 +39,7 @@ def build(config: Config, run: Execution) -> None:
     network, spec = load_model(BASE)
     table = _held_out()
     rows = table["id"].to_numpy()
-    images = np.ascontiguousarray(open_images(Path("data/ingest/images.npy"))[rows])
+    images = np.ascontiguousarray(open_array(Path("data/ingest/images.npy"))[rows])
     with deterministic(threads):
         base_logits = predict_logits(network, spec, images, np.arange(len(rows)), show=run.progress)
         variant, logits = export_variant(

@@ -18,6 +18,18 @@ from src.schema import Config
 PARAMS = Path("params.yaml")
 CONF = Path("conf")
 
+# pydantic's types of faults in the words of this project; {…} come from the fault.
+RULES = {
+    "greater_than": "must be above {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be below {lt}",
+    "less_than_equal": "must be at most {le}",
+    "literal_error": "must be {expected}",
+    "union_tag_invalid": "must be one of {expected_tags} in {discriminator}",
+    "union_tag_not_found": "needs {discriminator}",
+    "string_pattern_mismatch": "must match {pattern}",
+}
+
 
 @dataclass(frozen=True)
 class Loaded:
@@ -91,24 +103,8 @@ def check(values: Mapping[str, Any], origin: str) -> Config:
         return Config.model_validate(dict(values))
     except ValidationError as error:
         faults = "\n".join(f"  {fault}" for fault in _faults(error, values))
-        raise AssayError(f"{origin} is not valid:\n{faults}\nThe choices are in conf/; python -m src.compose writes params.yaml anew.") from error
-
-
-def differing_keys(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """Dotted keys whose values are not equal, or that only one of the two has."""
-    ours, theirs = dict(flatten(one)), dict(flatten(other))
-    keys = sorted(ours.keys() | theirs.keys())
-    missing = object()
-    return [key for key in keys if ours.get(key, missing) != theirs.get(key, missing)]
-
-
-def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """(dotted key, value) of every leaf; lists are leaves."""
-    for key, value in values.items():
-        if isinstance(value, Mapping) and value:
-            yield from flatten(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
+        mend = "The choices are in conf/; python -m src.compose writes params.yaml anew."
+        raise AssayError(f"{origin} is not valid:\n{faults}\n{mend}") from error
 
 
 def _reason(error: Exception) -> str:
@@ -130,21 +126,22 @@ def _locate(location: tuple[int | str, ...], values: Any) -> str:
     """
     parts: list[str] = []
     for place, part in enumerate(location):
-        last = place == len(location) - 1
-        if isinstance(values, Mapping) and part in values:
-            values = values[part]
-        elif isinstance(values, list) and isinstance(part, int) and part < len(values):
-            values = values[part]
-        elif not last:
-            continue
-        parts.append(str(part))
+        found = _has(values, part)
+        values = values[part] if found else values
+        if found or place == len(location) - 1:
+            parts.append(str(part))
     return ".".join(parts)
+
+
+def _has(values: Any, part: int | str) -> bool:
+    if isinstance(values, list):
+        return isinstance(part, int) and part < len(values)
+    return isinstance(values, Mapping) and part in values
 
 
 def _close(location: tuple[int | str, ...]) -> list[str]:
     """A known key that the last part may have been meant for."""
-    names = _all_fields()
-    return difflib.get_close_matches(str(location[-1]), sorted(names), n=1) if location else []
+    return difflib.get_close_matches(str(location[-1]), sorted(_all_fields()), n=1) if location else []
 
 
 def _all_fields() -> set[str]:
@@ -162,24 +159,13 @@ def _all_fields() -> set[str]:
 
 def _rule(fault: Any, close: list[str]) -> str:
     """The rule that was broken and the value that broke it."""
-    context, value = fault.get("ctx", {}), fault["input"]
-    rules = {
-        "greater_than": f"must be above {context.get('gt')}",
-        "greater_than_equal": f"must be at least {context.get('ge')}",
-        "less_than": f"must be below {context.get('lt')}",
-        "less_than_equal": f"must be at most {context.get('le')}",
-        "literal_error": f"must be {context.get('expected')}",
-        "union_tag_invalid": f"must be one of {context.get('expected_tags')} in {context.get('discriminator')}",
-        "union_tag_not_found": f"needs {context.get('discriminator')}",
-        "string_pattern_mismatch": f"must match {context.get('pattern')}",
-    }
-    match fault["type"]:
-        case "missing":
-            return "is missing"
-        case "extra_forbidden":
-            return "is not a known key" + (f" (did you mean {close[0]}?)" if close else "")
-        case "value_error":
-            return str(context["error"])
-        case known:
-            rule = rules.get(known, fault["msg"][0].lower() + fault["msg"][1:])
-            return f"{rule}, but got {context.get('tag', value)!r}"
+    if fault["type"] == "missing":
+        return "is missing"
+    if fault["type"] == "extra_forbidden":
+        return "is not a known key" + (f" (did you mean {close[0]}?)" if close else "")
+    context = fault.get("ctx", {})
+    if fault["type"] == "value_error":
+        return str(context["error"])
+    plain = fault["msg"][0].lower() + fault["msg"][1:]
+    rule = RULES[fault["type"]].format(**context) if fault["type"] in RULES else plain
+    return f"{rule}, but got {context.get('tag', fault['input'])!r}"

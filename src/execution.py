@@ -1,6 +1,6 @@
 """One execution of a stage: its configuration, state, publication, journal and messages.
 
-Every ``src/<stage>.py`` hands its ``build`` to :func:`execute`, which is what all stages have in common:
+Every ``src/<stage>.py`` hands its ``build`` to :func:`execute`, which does what all stages have in common:
 
 1. read the configuration and compute the lineage;
 2. take the locks, so that no two processes work on the same thing;
@@ -12,20 +12,27 @@ Every ``src/<stage>.py`` hands its ``build`` to :func:`execute`, which is what a
 import argparse
 import errno
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from src.errors import AssayError
 
-Build = Callable[[Any, "Execution"], None]
+if TYPE_CHECKING:  # heavy, and not needed for --help
+    from src.config import Loaded
+    from src.provenance.journal import Attempt
+    from src.provenance.lineage import Ancestry, Lineage
+    from src.provenance.state import State
+    from src.schema import Config
+    from src.tracking.live import Tracker
 
-# stage -> the one folder it makes; a variant has models/<variant>
+# The one folder that each stage makes; a variant has models/<variant>.
 PLACES = {
     "ingest": Path("data/ingest"),
     "split": Path("data/split"),
@@ -36,24 +43,22 @@ PLACES = {
 }
 
 
-@dataclass
+@dataclass(frozen=True)
 class Execution:
     """What ``build`` may know and tell."""
 
-    stage: str
-    variant: str | None
-    by_hand: bool
+    variant: str | None  # of compress
     root: Path  # of the repository, also from DVC's temporary workspaces
     folder: Path  # empty; becomes the stage's output
     state: Path  # survives a kill; for checkpoints
-    progress: bool
-    lineage: Any
-    attempt: Any
-    tracker: Any
+    progress: bool  # whether to draw bars
+    lineage: "Lineage"
+    attempt: "Attempt"
+    tracker: "Tracker"
 
     def say(self, text: str) -> None:
         """One line for the person at the terminal."""
-        print(f"{address(self.stage, self.variant):<20} {text}", flush=True)
+        _say(self.attempt.record["address"], text)
 
     def note(
         self,
@@ -79,13 +84,37 @@ class Execution:
         self.tracker.epoch(self.attempt.add_epoch(row))
 
 
+Build = Callable[["Config", Execution], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be executed, and where its result belongs."""
+
+    stage: str
+    variant: str | None
+    loaded: "Loaded"
+    ancestry: "Ancestry"
+    lineage: "Lineage"
+    place: Path
+
+    @property
+    def address(self) -> str:
+        return address(self.stage, self.variant)
+
+    def on_wait(self, holder: dict[str, Any]) -> None:
+        """Say who is at work on the same thing."""
+        pid, host = holder.get("pid", "?"), holder.get("host", "?")
+        _say(self.address, f"waiting for process {pid} on {host}, which is at work on this; or: kill {pid}")
+
+
 def execute(stage: str, build: Build, doc: str | None) -> NoReturn:
-    """Run a stage as a command; never returns. Exit code 1 with a message for what a person can mend."""
+    """Run a stage as a command; never returns. What a person can mend ends with a message and code 1."""
     arguments = _arguments(stage, doc)
     variant = getattr(arguments, "variant", None)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        _run(stage, variant, build, arguments.overrides)
+        _run(_prepare(stage, variant, arguments.overrides), build)
     except AssayError as error:
         print(f"\n{address(stage, variant)} failed: {error}{_last_good(stage, variant)}", file=sys.stderr)
         sys.exit(1)
@@ -93,7 +122,7 @@ def execute(stage: str, build: Build, doc: str | None) -> NoReturn:
 
 
 def address(stage: str, variant: str | None) -> str:
-    """DVC's name of the stage: ``train``, ``compress@onnx_fp32``."""
+    """DVC's name of a stage: ``train``, ``compress@onnx_fp32``."""
     return stage if variant is None else f"{stage}@{variant}"
 
 
@@ -116,83 +145,110 @@ def _arguments(stage: str, doc: str | None) -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _run(stage: str, variant: str | None, build: Build, overrides: Sequence[str]) -> None:
+def _prepare(stage: str, variant: str | None, overrides: Sequence[str]) -> Job:
     from src.config import load, read_params
     from src.provenance.lineage import Ancestry
-    from src.provenance.state import State, held_lock
 
-    loaded, name = load(overrides), address(stage, variant)
-    ancestry = Ancestry(Path.cwd(), read_params())
-    _say_source(name, loaded, ancestry)
-    lineage = ancestry.lineage(name, loaded.values)
-    state = State(repository_root(), name, lineage.id)
-    place = _place(stage, variant, loaded.by_hand)
-    workplace = state.path.parent / f"workspace-{_short_hash(place.resolve())}"
+    loaded, ancestry = load(overrides), Ancestry(Path.cwd(), read_params())
+    lineage = ancestry.lineage(address(stage, variant), loaded.values)
+    job = Job(stage, variant, loaded, ancestry, lineage, _place(stage, variant, loaded.by_hand))
+    if loaded.by_hand:
+        _refuse_foreign_inputs(job)
+        _say(job.address, f"by hand, composed from conf/, into {job.place}/; the pipeline stays as it is")
+    else:
+        _notice_difference(job)
+    return job
 
-    def on_wait(holder: dict[str, Any]) -> None:
-        print(
-            f"{name}: process {holder.get('pid', '?')} on {holder.get('host', 'this machine')} is at work "
-            f"here; waiting for it. To stop it instead: kill {holder.get('pid', '?')}",
-            flush=True,
+
+def _place(stage: str, variant: str | None, by_hand: bool) -> Path:
+    if by_hand:
+        return Path("outputs") / address(stage, variant) / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    return PLACES[stage] if variant is None else Path("models") / variant
+
+
+def _refuse_foreign_inputs(job: Job) -> None:
+    """A run by hand reads what the pipeline made; overrides of how that was made cannot be honoured."""
+    from src.provenance.parameters import differing_keys, within
+
+    own = job.ancestry.stage(job.address).parameters
+    upstream = {key for parent in job.lineage.parents for key in job.ancestry.stage(parent).parameters}
+    differing = differing_keys(job.loaded.values, job.ancestry.values)
+    foreign = [key for key in differing if within(key, upstream) and not within(key, own)]
+    if foreign:
+        raise AssayError(
+            f"{', '.join(foreign)}: an earlier stage than {job.address} reads this, and its result was made "
+            f"with params.yaml. Run the pipeline with it: dvc exp run -S {foreign[0]}=…"
         )
 
-    with ExitStack() as locks:
-        locks.enter_context(held_lock(workplace, on_wait))
-        waited = locks.enter_context(held_lock(state.path, on_wait))
-        if waited and _take_over(state, place):
-            print(f"{name}: the other process has finished; its result is in {place}/", flush=True)
+
+def _notice_difference(job: Job) -> None:
+    from src.config import compose
+    from src.provenance.parameters import differing_keys
+
+    keys = differing_keys(job.loaded.values, compose())
+    if keys:
+        shown = ", ".join(keys[:4]) + (f" and {len(keys) - 4} more" if len(keys) > 4 else "")
+        _say(job.address, f"params.yaml differs from conf/ in {shown}")
+
+
+def _run(job: Job, build: Build) -> None:
+    from src.provenance.hashes import text_hash
+    from src.provenance.state import State, held_lock
+
+    state = State(repository_root(), job.address, job.lineage.id)
+    workspace = state.path.parent / f"workspace-{text_hash(str(job.place.resolve()))[:16]}"
+    with held_lock(workspace, job.on_wait), held_lock(state.path, job.on_wait) as waited:
+        if waited and _take_over(state, job.place):
+            _say(job.address, f"the other process has finished; its result is in {job.place}/")
             return
         if _was_committed(state):
             state.restart()
         state.path.mkdir(parents=True, exist_ok=True)
-        _execute(stage, variant, build, loaded, ancestry, lineage, state, place)
+        _build_and_publish(job, build, state)
         state.remove_predecessors()
 
 
-def _execute(
-    stage: str,
-    variant: str | None,
-    build: Build,
-    loaded: Any,
-    ancestry: Any,
-    lineage: Any,
-    state: Any,
-    place: Path,
-) -> None:
+def _take_over(state: "State", place: Path) -> bool:
+    """Whether the process that was waited for has left its result here, or in a place to copy it from."""
+    from src.provenance.hashes import tree_hashes
+
+    mark = state.published()
+    if mark is None or not mark.place.is_dir() or tree_hashes(mark.place) != mark.outputs:
+        return False
+    if mark.place != place.resolve():
+        shutil.copytree(mark.place, place, dirs_exist_ok=True)
+    return True
+
+
+def _was_committed(state: "State") -> bool:
+    """Whether DVC took over an earlier result of the same lineage: then this is a new execution
+    (``dvc repro --force``), and not the rest of one that was killed."""
+    mark, lock = state.published(), Path("dvc.lock")
+    return mark is not None and lock.is_file() and lock.stat().st_mtime > mark.time
+
+
+def _build_and_publish(job: Job, build: Build, state: "State") -> None:
     from src.provenance.journal import Attempt
     from src.tracking.live import Tracker
 
-    root, name = repository_root(), address(stage, variant)
-    attempt = Attempt.open(root, _record(stage, variant, loaded, ancestry, lineage))
-    tracker = Tracker(root, lineage.id)
+    root = repository_root()
+    attempt = Attempt.open(root, _record(job))
+    tracker = Tracker(root, job.lineage.id)
     tracker.start()
     with _closing(attempt, tracker):
         outputs = state.finished()
         if outputs is None:
-            run = Execution(
-                stage,
-                variant,
-                loaded.by_hand,
-                root,
-                state.fresh_build(),
-                state.path,
-                loaded.config.machine.progress,
-                lineage,
-                attempt,
-                tracker,
-            )
-            build(loaded.config, run)
+            config, folder = job.loaded.config, state.fresh_build()
+            show = config.machine.progress
+            run = Execution(job.variant, root, folder, state.path, show, job.lineage, attempt, tracker)
+            build(config, run)
             outputs = state.finish()
-        else:
-            print(f"{name}: finished before it was interrupted; publishing that", flush=True)
-        state.publish(place)
+        state.publish(job.place)
         attempt.update(outputs=outputs)
-    if loaded.by_hand:
-        print(f"{name}: results are in {place}/", flush=True)
 
 
 @contextmanager
-def _closing(attempt: Any, tracker: Any) -> Iterator[None]:
+def _closing(attempt: "Attempt", tracker: "Tracker") -> Iterator[None]:
     """End the attempt with its true status whatever happens, and let MLflow follow."""
     status, reason = "FAILED", None
     try:
@@ -214,125 +270,54 @@ def _closing(attempt: Any, tracker: Any) -> Iterator[None]:
         tracker.finish()
 
 
-def _close(attempt: Any, status: str, reason: str | None) -> None:
+def _close(attempt: "Attempt", status: str, reason: str | None) -> None:
     try:
         attempt.close(status, reason)
     except OSError as error:  # a full disk must not hide what went wrong; a dead process reads as KILLED
         print(f"The journal could not note {status}: {error}", file=sys.stderr)
 
 
-def _record(stage: str, variant: str | None, loaded: Any, ancestry: Any, lineage: Any) -> dict[str, Any]:
-    from src.config import flatten
+def _record(job: Job) -> dict[str, Any]:
+    """What is known before the work begins; see ``src.provenance.journal`` for its place."""
+    from src.provenance.parameters import flatten, within
     from src.provenance.process import identity
     from src.provenance.repository import git_state
 
-    name, config = address(stage, variant), loaded.config
-    sections = {key.split(".")[0] for s in [name, *lineage.parents] for key in ancestry.stage(s).parameters}
+    config, stages = job.loaded.config, [job.address, *job.lineage.parents]
+    read = {key for stage in stages for key in job.ancestry.stage(stage).parameters}
     return {
-        "stage": stage,
-        "variant": variant,
-        "name": f"{name}-{config.model.kind}-{lineage.id[:8]}",
-        "command": ancestry.stage(name).command,
-        "by_hand": loaded.by_hand,
-        "lineage": lineage.id,
-        "parents": lineage.parents,
-        "subject": lineage.id,
+        "stage": job.stage,
+        "variant": job.variant,
+        "address": job.address,
+        "name": f"{job.address}-{config.model.kind}-{job.lineage.id[:8]}",
+        "command": job.ancestry.stage(job.address).command,
+        "by_hand": job.loaded.by_hand,
+        "lineage": job.lineage.id,
+        "parents": job.lineage.parents,
+        "subject": job.lineage.id,
         "process": identity(),
         "git": git_state(Path.cwd()),
-        "numerics": {},
         "experiment": config.data.name,
         "seed": config.seed,
-        "data": {"name": config.data.name, "source": f"data/raw/{config.data.name}", **_digest()},
-        "params": {key: value for key, value in flatten(loaded.values) if key.split(".")[0] in sections},
-        "metrics": {},
-        "tags": {},
-        "figures": [],
-        "model": None,
-        "outputs": {},
+        "data": _data(config),
+        "params": {key: value for key, value in flatten(job.loaded.values) if within(key, read)},
+        **{"numerics": {}, "metrics": {}, "tags": {}, "outputs": {}, "figures": [], "model": None},
     }
 
 
-def _digest() -> dict[str, str]:
-    """The data's identity: the manifest holds every image's hash and label."""
+def _data(config: "Config") -> dict[str, str]:
+    """The data's identity: the manifest holds the hash and the label of every image."""
     from src.provenance.hashes import file_hash
 
     manifest = PLACES["ingest"] / "manifest.parquet"
-    return {"digest": file_hash(manifest)} if manifest.is_file() else {}
-
-
-def _say_source(name: str, loaded: Any, ancestry: Any) -> None:
-    from src.config import compose, differing_keys
-
-    if loaded.by_hand:
-        print(f"{name}: a run by hand, composed from conf/; the pipeline's files stay as they are", flush=True)
-        _refuse_foreign_inputs(name, loaded, ancestry)
-        return
-    keys = differing_keys(loaded.values, compose())
-    if keys:
-        shown = ", ".join(keys[:4]) + (f" and {len(keys) - 4} more" if len(keys) > 4 else "")
-        print(f"{name}: params.yaml differs from conf/ in {shown} (python -m src.compose --check)", flush=True)
-
-
-def _refuse_foreign_inputs(name: str, loaded: Any, ancestry: Any) -> None:
-    """A run by hand reads what the pipeline made; overrides of how that was made cannot be honoured."""
-    from src.config import differing_keys
-
-    own = ancestry.stage(name).parameters
-    foreign = [
-        key
-        for key in differing_keys(loaded.values, ancestry.values)
-        if key.split(".")[0] in _upstream_sections(name, ancestry)
-        and not any(key == mine or key.startswith(f"{mine}.") for mine in own)
-    ]
-    if foreign:
-        raise AssayError(
-            f"{', '.join(foreign)} belong to stages before {name}, whose results were made with params.yaml. "
-            f"Run the pipeline with them: dvc exp run -S KEY=VALUE"
-        )
-
-
-def _upstream_sections(name: str, ancestry: Any) -> set[str]:
-    parents = ancestry.lineage(name).parents
-    return {key.split(".")[0] for parent in parents for key in ancestry.stage(parent).parameters}
-
-
-def _place(stage: str, variant: str | None, by_hand: bool) -> Path:
-    if by_hand:
-        return Path("outputs") / address(stage, variant) / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    return PLACES[stage] if variant is None else Path("models") / variant
-
-
-def _short_hash(path: Path) -> str:
-    from src.provenance.hashes import text_hash
-
-    return text_hash(str(path))[:16]
-
-
-def _take_over(state: Any, place: Path) -> bool:
-    """Whether the process that was waited for has left its result here, or in a place to copy it from."""
-    import shutil
-
-    from src.provenance.hashes import tree_hashes
-
-    mark = state.published()
-    if mark is None or not Path(mark["place"]).is_dir() or tree_hashes(Path(mark["place"])) != mark["outputs"]:
-        return False
-    if Path(mark["place"]) != place.resolve():
-        shutil.copytree(mark["place"], place, dirs_exist_ok=True)
-    return True
-
-
-def _was_committed(state: Any) -> bool:
-    """Whether DVC took over an earlier result of the same lineage: then this is a new execution
-    (``dvc repro --force``), and not the rest of one that was killed."""
-    mark, lock = state.published(), Path("dvc.lock")
-    return mark is not None and lock.is_file() and lock.stat().st_mtime > mark["time"]
+    digest = {"digest": file_hash(manifest)} if manifest.is_file() else {}
+    return {"name": config.data.name, "source": f"data/raw/{config.data.name}", **digest}
 
 
 def _disk_full(error: OSError) -> str:
     return (
-        f"the disk is full ({error.filename or 'while writing'}). Finished epochs are kept: make room "
-        f"(python -m src.track --clean shows what Assay can free; dvc gc -w frees old results), then run it again"
+        f"the disk is full ({error.filename or 'while writing'}). What was finished is kept: make room "
+        "(python -m src.track --clean shows what Assay can free; dvc gc -w frees old results), and repeat"
     )
 
 
@@ -348,3 +333,7 @@ def _last_good(stage: str, variant: str | None) -> str:
         return ""
     restore = "git checkout --" if stage in ("evaluate", "compare") else "dvc checkout"
     return f"\nThe last good result is kept: {restore} {place}"
+
+
+def _say(name: str, text: str) -> None:
+    print(f"{name:<20} {text}", flush=True)

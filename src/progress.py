@@ -8,7 +8,7 @@ from contextlib import contextmanager
 def progress(description: str, total: int | None, show: bool = True) -> Iterator[Callable[[int], None]]:
     """Yield ``advance(n)``; draws on a terminal, and nothing elsewhere (logs stay readable)."""
     if not show:
-        yield lambda n: None
+        yield lambda _: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

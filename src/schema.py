@@ -2,8 +2,8 @@
 
 Every field is checked for type and range, unknown keys are refused, and all faults are reported
 together (pydantic). A contradiction is reported at the later of the two fields, by a validator that
-sees the fields before it; so it is found even while other fields are at fault. Values never carry a default here: the defaults are in ``conf/``, so that
-``params.yaml`` shows everything that decides a result.
+sees the fields before it; so it is found even while other fields are at fault. Nothing has a default
+here: the defaults are in ``conf/``, so that ``params.yaml`` shows everything that decides a result.
 """
 
 from typing import Annotated, Literal
@@ -226,7 +226,8 @@ class Train(Section):
         schedule = before.data.get("schedule")
         if patience and schedule is not None and schedule.name == "one_cycle":
             raise ValueError(
-                f"must be 0 with train.schedule.name=one_cycle, which has to run to its end, but got {patience}"
+                "must be 0 with train.schedule.name=one_cycle, which has to run to its end, "
+                f"but got {patience}"
             )
         return patience
 

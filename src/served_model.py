@@ -45,11 +45,13 @@ class ImageClassifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc,name-defi
         folder = Path(context.artifacts["model"])
         spec = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         self.classes = [str(name) for name in spec["classes"]]
-        self.form = Form(**{k: spec["input"][k] for k in ("height", "width", "channels", "fit")}, max_pixels=MAX_PIXELS)
+        self.form = Form(
+            **{k: spec["input"][k] for k in ("height", "width", "channels", "fit")}, max_pixels=MAX_PIXELS
+        )
         onnx = folder / "model.onnx"
         self.logits: Callable[[Pixels], Logits] = _onnx(onnx) if onnx.is_file() else _torch(folder)
 
-    def predict(self, context: Any, model_input: Any, params: dict[str, Any] | None = None) -> pd.DataFrame:
+    def predict(self, context: Any, model_input: Any) -> pd.DataFrame:  # noqa: ARG002  MLflow's signature
         """Classify; see the top of this file for what may come in and what goes out."""
         cells = _cells(model_input)
         answers = [self._classify(cells[at : at + BATCH]) for at in range(0, len(cells), BATCH)]

@@ -19,47 +19,35 @@ from src.schema import Config
 
 
 def build(config: Config, run: Execution) -> None:
-    import json
     from pathlib import Path
 
-    import numpy as np
-
+    from src.data.labelled_rows import read_labelled_rows
     from src.data.leakage import near_duplicates
     from src.data.split_report import SplitReport
     from src.data.splits import fold_rows, split_rows
     from src.data.store import open_array
 
-    rows, classes = _read_manifest()
-    targets, digests = np.array(rows["target"]), np.array(rows["sha256"], dtype=np.str_)
-    wanted, groups = config.split, rows["group"]
-    splits, copies = split_rows(
-        targets, classes, digests, groups, rows["official"], wanted.val, wanted.test, config.seed
-    )
-    folds = fold_rows(targets, classes, digests, groups, splits, wanted.folds, config.seed)
+    wanted = config.split
+    rows = read_labelled_rows(Path("data/ingest"))
     images = open_array(Path("data/ingest/images.npy"))
+    splits, copies = split_rows(rows, wanted.val, wanted.test, config.seed)
+    folds = fold_rows(rows, splits, wanted.folds, config.seed)
     count, near = near_duplicates(images, splits, wanted.near_duplicate, run.progress)
-
-    reporter = SplitReport(rows["id"], rows["source"], targets, classes, splits, folds)
-    report = reporter.counts() | {
-        "official": sorted({name for name in rows["official"] if name}),
-        "leakage": reporter.leakage(copies, near, count, wanted.near_duplicate),
-    }
-    (run.folder / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    _write_splits(run, {"id": rows["id"], "split": splits.tolist(), "fold": folds.tolist()})
-    _say(run, report)
+    report = SplitReport(rows, splits, folds)
+    leakage = report.leakage(copies, near, count, wanted.near_duplicate)
+    _write_report(run, report.counts() | {"leakage": leakage})
+    _write_splits(run, {"id": rows.ids, "split": splits.tolist(), "fold": folds.tolist()})
 
 
-def _read_manifest() -> tuple[dict[str, list[Any]], list[str]]:
-    """The columns of the manifest that a split depends on, and the names of the classes."""
+def _write_report(run: Execution, report: dict[str, Any]) -> None:
     import json
-    from pathlib import Path
 
-    from pyarrow import parquet
-
-    columns = ["id", "source", "target", "sha256", "official", "group"]
-    rows = parquet.read_table("data/ingest/manifest.parquet", columns=columns).to_pydict()
-    report = json.loads(Path("data/ingest/report.json").read_text(encoding="utf-8"))
-    return rows, report["classes"]
+    (run.folder / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    sizes = ", ".join(f"{part['images']:,} {name}" for name, part in report["splits"].items())
+    near = report["leakage"]["near"]["count"]
+    run.say(f"{sizes}; {len(report['folds'])} folds; {near:,} near duplicates across splits")
+    for gap in report["missing"]:
+        run.say(f"note: {gap['split']} has no image of class {gap['class']!r}")
 
 
 def _write_splits(run: Execution, columns: dict[str, list[Any]]) -> None:
@@ -68,14 +56,6 @@ def _write_splits(run: Execution, columns: dict[str, list[Any]]) -> None:
 
     schema = pyarrow.schema([("id", pyarrow.int64()), ("split", pyarrow.string()), ("fold", pyarrow.int64())])
     parquet.write_table(pyarrow.table(columns, schema=schema), run.folder / "splits.parquet")
-
-
-def _say(run: Execution, report: dict[str, Any]) -> None:
-    sizes = ", ".join(f"{part['images']:,} {name}" for name, part in report["splits"].items())
-    near = report["leakage"]["near"]["count"]
-    run.say(f"{sizes}; {len(report['folds'])} folds; {near:,} near duplicates across splits")
-    for gap in report["missing"]:
-        run.say(f"note: {gap['split']} has no image of class {gap['class']!r}")
 
 
 if __name__ == "__main__":

@@ -9,8 +9,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from src import schema
-from src.config import check, compose, compose_text, differing_keys, flatten, load, read_params
+from src.config import check, compose, compose_text, load, read_params
 from src.errors import AssayError
+from src.provenance.parameters import differing_keys, flatten
 
 ROOT = Path(__file__).parents[1]
 
@@ -32,11 +33,13 @@ def test_committed_parameters_are_the_default_composition():
     assert differing_keys(read_params(), compose()) == []
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "conf").rglob("*.yaml")), ids=lambda p: f"{p.parent.name}/{p.stem}")
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "conf").rglob("*.yaml")), ids=lambda p: f"{p.parent.name}/{p.stem}"
+)
 def test_every_choice_of_conf_is_valid(path):
     if path.parent.name == "conf":
         overrides = []
-    elif path.stem == "csv" or path.stem == "image_folder":
+    elif path.stem in ("csv", "image_folder"):
         overrides = [f"data={path.stem}", "data.name=cats"]
     else:
         overrides = [f"{path.parent.name}={path.stem}"]
@@ -80,8 +83,14 @@ def test_all_faults_are_reported_together_each_with_its_key():
         (["model.kind=vgg"], "model: must be one of 'cnn', 'lenet', 'timm' in 'kind', but got 'vgg'"),
         (["train.patience=3"], "train.patience: must be 0 with train.schedule.name=one_cycle"),
         (["train.schedule.warmup_epochs=40"], "warmup_epochs must be below train.epochs=40, but got 40"),
-        (["augment.operations=[{name: hue, strength: 0.1}]"], "operations hue need colour, but data.channels=1"),
-        (["augment.operations=[{name: scale, low: 2.0, high: 1.0}]"], "must be at least low=2.0, but got 1.0"),
+        (
+            ["augment.operations=[{name: hue, strength: 0.1}]"],
+            "operations hue need colour, but data.channels=1",
+        ),
+        (
+            ["augment.operations=[{name: scale, low: 2.0, high: 1.0}]"],
+            "must be at least low=2.0, but got 1.0",
+        ),
         (["augment.operations=[{name: spin}]"], "augment.operations.0: must be one of 'crop'"),
         (["compress.variants.onnx_fp32.steps=[]"], "compress.variants.onnx_fp32.steps"),
         (["data.name=../elsewhere"], "data.name: must match"),
@@ -122,7 +131,10 @@ def test_check_names_each_differing_key(tmp_path, monkeypatch):
     values.model.dropout = 0.5
     OmegaConf.save(values, "params.yaml")
     done = subprocess.run(
-        [sys.executable, "-m", "src.compose", "--check"], capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)}
+        [sys.executable, "-m", "src.compose", "--check"],
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(ROOT)},
     )
     assert (done.returncode, done.stdout.split()) == (1, ["model.dropout", "train.epochs"])
 
@@ -132,7 +144,10 @@ def test_a_refused_composition_leaves_params_as_it_was(tmp_path, monkeypatch):
     Path("conf").symlink_to(ROOT / "conf")
     Path("params.yaml").write_text("seed: 1\n")
     done = subprocess.run(
-        [sys.executable, "-m", "src.compose", "train.epochs=0"], capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)}
+        [sys.executable, "-m", "src.compose", "train.epochs=0"],
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(ROOT)},
     )
     assert done.returncode == 1 and "train.epochs: must be at least 1, but got 0" in done.stderr
     assert [path.name for path in tmp_path.glob("params*")] == ["params.yaml"]
@@ -144,7 +159,9 @@ def test_every_leaf_of_conf_is_read_by_code():
     read = set()
     for path in (ROOT / "src").rglob("*.py"):
         if path.name != "schema.py":
-            read |= {node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
+            read |= {
+                node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)
+            }
     leaves = set()
     for kind in vars(schema).values():
         if isinstance(kind, type) and issubclass(kind, schema.Section):

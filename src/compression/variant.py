@@ -68,7 +68,9 @@ def export_variant(
     passed = difference <= tolerance
     variant = Variant(
         status="ok" if passed else "failed",
-        reason=None if passed else f"a logit differs by {difference:.3g}, above compress.tolerance={tolerance}",
+        reason=None
+        if passed
+        else f"a logit differs by {difference:.3g}, above compress.tolerance={tolerance}",
         steps=list(steps),
         validation_accuracy=float(np.mean(predicted == targets[validation])),
         agreement=float(np.mean(predicted == expected)),

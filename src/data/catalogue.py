@@ -5,30 +5,30 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class KnownDataset:
-    """``files`` maps each name to the SHA-256 of its bytes, gzip headers without name and time."""
+    """``files`` maps each name to the SHA-256 it must have below ``data/raw/NAME``."""
 
     name: str
     files: dict[str, str]
-    classes: tuple[str, ...]
-    folders: tuple[str, ...]  # where a distribution's package puts them
+    classes: tuple[str, ...]  # in the order of the labels
+    folders: tuple[str, ...]  # where a distribution's package puts the files
     mirrors: tuple[str, ...]  # base addresses
 
 
 DIGITS = KnownDataset(
     name="digits",
-    files={},  # made from scikit-learn
+    files={},
     classes=tuple("0123456789"),
-    folders=(),
+    folders=(),  # made from scikit-learn
     mirrors=(),
 )
 
 FASHION_MNIST = KnownDataset(
     name="fashion_mnist",
     files={
-        "train-images-idx3-ubyte.gz": "",
-        "train-labels-idx1-ubyte.gz": "",
-        "t10k-images-idx3-ubyte.gz": "",
-        "t10k-labels-idx1-ubyte.gz": "",
+        "train-images-idx3-ubyte.gz": "b0564c3eedabfbf835052cff8503ea422014ce006caf5b757f851416ee8300c7",
+        "train-labels-idx1-ubyte.gz": "0ae29f65d86684f32d1b9c85147786c547b9c6aebcaf235f0400a0cce308b056",
+        "t10k-images-idx3-ubyte.gz": "cc1d090a38ace84dfa1aa66e3ada7c336ef481a96936906477e6dd344da56eaa",
+        "t10k-labels-idx1-ubyte.gz": "8d3605d196f4be44669e46906da9733c8131fef761fdbfec72c424d5222f1a05",
     },
     classes=(
         "T-shirt/top",
@@ -45,7 +45,8 @@ FASHION_MNIST = KnownDataset(
     folders=("/usr/share/datasets/fashion-mnist",),  # Debian: apt install dataset-fashion-mnist
     mirrors=(
         "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion",
-        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",  # a website bucket: http only
+        # A website bucket, which speaks plain http only; the checksums protect the content.
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
     ),
 )
 

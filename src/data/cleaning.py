@@ -1,32 +1,27 @@
-"""Images that contradict or repeat each other, found by the hash of their pixels."""
+"""Which images are left out, and why: unreadable ones, and ones that contradict each other."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Literal
 
+from src.data.decoding_pool import Outcome
+from src.data.listing import Item
 from src.errors import AssayError
 
-SHOWN = 10  # conflicts in the message; the report lists all
+Policy = Literal["drop", "fail"]
+SHOWN = 10  # lines of one kind in a message; the report lists all
 
 
-@dataclass(frozen=True)
-class Conflict:
-    """The same pixels under more than one label; ``rows`` ascending."""
+def find_conflicts(digests: Sequence[str | None], labels: Sequence[str]) -> list[list[int]]:
+    """Groups of rows (ascending) that have the same pixels, but not the same label.
 
-    digest: str
-    rows: tuple[int, ...]
-
-
-def find_conflicts(digests: Sequence[str], labels: Sequence[str]) -> list[Conflict]:
-    """Conflicts in the order of their first row."""
+    In the order of their first row; rows whose digest is None belong to no group.
+    """
     rows: dict[str, list[int]] = defaultdict(list)
     for row, digest in enumerate(digests):
-        rows[digest].append(row)
-    return [
-        Conflict(digest, tuple(group))
-        for digest, group in rows.items()
-        if len({labels[row] for row in group}) > 1
-    ]
+        if digest is not None:
+            rows[digest].append(row)
+    return [group for group in rows.values() if len({labels[row] for row in group}) > 1]
 
 
 def count_duplicates(digests: Sequence[str]) -> int:
@@ -34,20 +29,64 @@ def count_duplicates(digests: Sequence[str]) -> int:
     return len(digests) - len(set(digests))
 
 
-def refuse_conflicts(conflicts: Sequence[Conflict], sources: Sequence[str], labels: Sequence[str]) -> None:
-    """Raise ``AssayError`` that lists the conflicts, if there are any."""
-    if not conflicts:
+def find_unusable(
+    items: Sequence[Item], outcomes: Sequence[Outcome], on_corrupt: Policy, on_conflict: Policy
+) -> list[str | None]:
+    """For each row the reason to drop it, or None.
+
+    Raises ``AssayError`` that lists the images, if the policy for their fault is ``fail``.
+    """
+    reasons = [outcome.reason for outcome in outcomes]
+    if on_corrupt == "fail":
+        _refuse_unreadable(items, reasons)
+    groups = find_conflicts([outcome.digest for outcome in outcomes], [item.label for item in items])
+    texts = [" = ".join(f"{items[row].source} ({items[row].label})" for row in group) for group in groups]
+    if on_conflict == "fail":
+        _refuse_conflicts(texts)
+    for group, text in zip(groups, texts, strict=True):
+        for row in group:
+            reasons[row] = f"the same pixels under more than one label: {text}"
+    return reasons
+
+
+def refuse_lost_classes(items: Sequence[Item], reasons: Sequence[str | None]) -> None:
+    """Raise ``AssayError`` if nothing is left of a class."""
+    found = Counter(item.label for item in items)
+    dropped = Counter(item.label for item, reason in zip(items, reasons, strict=True) if reason)
+    lost = sorted(label for label in found if found[label] == dropped[label])
+    if not lost:
         return
-    lines = ["  " + describe_conflict(conflict, sources, labels) for conflict in conflicts[:SHOWN]]
-    if len(conflicts) > SHOWN:
-        lines.append(f"  and {len(conflicts) - SHOWN} more")
+    first = {label: _first_drop(label, items, reasons) for label in lost}
+    lines = [f"{label} ({found[label]} dropped; {first[label]})" for label in lost]
     raise AssayError(
-        f"{len(conflicts)} image(s) have the same pixels under more than one label:\n"
-        + "\n".join(lines)
-        + "\nKeep the right one of each, or leave all of them out with data.on_conflict=drop."
+        f"no image is left of {len(lost)} class(es):\n{shortened(lines)}\n"
+        "Mend these images, or take the class out of the data."
     )
 
 
-def describe_conflict(conflict: Conflict, sources: Sequence[str], labels: Sequence[str]) -> str:
-    """``a/1.png (a) = b/7.png (b)``."""
-    return " = ".join(f"{sources[row]} ({labels[row]})" for row in conflict.rows)
+def shortened(lines: Sequence[str]) -> str:
+    """The first lines, indented, and how many more there are."""
+    shown = [f"  {line}" for line in lines[:SHOWN]]
+    return "\n".join(shown + [f"  and {len(lines) - SHOWN} more"] * (len(lines) > SHOWN))
+
+
+def _refuse_unreadable(items: Sequence[Item], reasons: Sequence[str | None]) -> None:
+    bad = [f"{item.source}: {reason}" for item, reason in zip(items, reasons, strict=True) if reason]
+    if bad:
+        raise AssayError(
+            f"{len(bad)} of {len(items)} images cannot be used:\n{shortened(bad)}\n"
+            "Mend or remove them, or leave them out with data.on_corrupt=drop."
+        )
+
+
+def _refuse_conflicts(texts: Sequence[str]) -> None:
+    if texts:
+        raise AssayError(
+            f"the same pixels stand under more than one label, {len(texts)} time(s):\n{shortened(texts)}\n"
+            "Keep the right one of each, or leave all of them out with data.on_conflict=drop."
+        )
+
+
+def _first_drop(label: str, items: Sequence[Item], reasons: Sequence[str | None]) -> str:
+    drops = zip(items, reasons, strict=True)
+    return next(f"{item.source}: {reason}" for item, reason in drops if reason and item.label == label)

@@ -28,7 +28,8 @@ def list_csv(folder: Path) -> Listing:
         if item is not None and seen.setdefault((item.source, item.label), line) == line:
             items.append(item)
         elif item is not None:
-            faults.append(f"line {line}, column path: {item.source} is in line {seen[item.source, item.label]} already")
+            earlier = seen[item.source, item.label]
+            faults.append(f"line {line}, column path: {item.source} is in line {earlier} already")
     _refuse_faults(table, faults)
     if not items:
         raise AssayError(f"{table} lists no images. Add a line for each: path,label")
@@ -39,7 +40,7 @@ def list_csv(folder: Path) -> Listing:
 def _read_csv(table: Path) -> Iterator[tuple[int, list[str]]]:
     """(line number, cells) of each line that is not empty, the header first."""
     if not table.is_file():
-        raise AssayError(f"{table} is missing. It lists the images: a header path,label[,split,group], then a line each")
+        raise AssayError(f"{table} is missing. It has a header path,label[,split,group], and a line an image")
     try:
         text = table.read_text(encoding="utf-8-sig")
         reader = csv.reader(io.StringIO(text, newline=""), strict=True)
@@ -48,14 +49,16 @@ def _read_csv(table: Path) -> Iterator[tuple[int, list[str]]]:
         line = error.object[: error.start].count(b"\n") + 1
         raise AssayError(f"{table}, line {line}: it is not UTF-8. Save it as UTF-8") from error
     except csv.Error as error:
-        raise AssayError(f"{table}, line {reader.line_num}: {error}. Save it as CSV with commas and double quotes") from error
+        raise AssayError(
+            f"{table}, line {reader.line_num}: {error}. Save it as CSV with commas and double quotes"
+        ) from error
 
 
 def _check_header(table: Path, header: list[str]) -> None:
     missing = [name for name in REQUIRED if name not in header]
     if missing:
         raise AssayError(
-            f"{table}, line 1: column {', '.join(missing)} is missing; it has {', '.join(header) or 'nothing'}. "
+            f"{table}, line 1: column {', '.join(missing)} is missing; it has {', '.join(header) or 'none'}. "
             f"The header is path,label[,split,group]"
         )
     twice = sorted({name for name in header if header.count(name) > 1})
@@ -87,7 +90,7 @@ def _cell_faults(folder: Path, cells: dict[str, str]) -> Iterator[tuple[str, str
 def _path_fault(folder: Path, path: str) -> str:
     if not path:
         return "it is empty"
-    if os.path.isabs(path) or os.path.normpath(path).startswith(".."):
+    if Path(path).is_absolute() or os.path.normpath(path).startswith(".."):
         return f"{path} leads out of {folder}, which DVC tracks as a whole"
     return "" if (folder / path).is_file() else f"{path} is not in {folder}"
 

@@ -27,7 +27,7 @@ DISK_FAULTS = (errno.EIO, errno.ENOMEM, errno.ESTALE)  # of the machine, not of 
 Image.MAX_IMAGE_PIXELS = None
 
 
-class UnreadableImage(Exception):
+class UnreadableImageError(Exception):
     """The file is not an image that can be used; the text says why, without the file's name."""
 
 
@@ -58,7 +58,7 @@ class Decoded:
 def decode_file(path: Path, form: Form) -> Decoded:
     """Decode the image at ``path``.
 
-    Raises ``UnreadableImage`` for whatever is wrong with the content, ``OSError`` where the file cannot
+    Raises ``UnreadableImageError`` for whatever is wrong with the content, ``OSError`` where the file cannot
     be opened at all. A pure function of the bytes and ``form``.
     """
     with path.open("rb") as file:
@@ -71,12 +71,12 @@ def decode(file: BinaryIO, form: Form) -> Decoded:
         # Pillow warns of odd metadata and palettes: neither touches the pixels, or load() raises.
         with warnings.catch_warnings(action="ignore"):
             return _decode(file, form)
-    except (UnreadableImage, MemoryError):
+    except (UnreadableImageError, MemoryError):
         raise
     except Exception as error:  # parsers of broken files raise nearly every kind there is
         if isinstance(error, OSError) and error.errno in DISK_FAULTS:
             raise
-        raise UnreadableImage(_reason(error)) from error
+        raise UnreadableImageError(_reason(error)) from error
 
 
 def fit_image(image: Image.Image, form: Form) -> Pixels:
@@ -105,7 +105,7 @@ def fitted_size(width: int, height: int, form: Form) -> tuple[int, int]:
 
 def _decode(file: BinaryIO, form: Form) -> Decoded:
     if not file.read(1):
-        raise UnreadableImage("the file is empty (0 bytes)")
+        raise UnreadableImageError("the file is empty (0 bytes)")
     file.seek(0)
     with Image.open(file, formats=FORMATS) as image:
         _refuse(image, form.max_pixels)
@@ -123,13 +123,15 @@ def _refuse(image: Image.Image, max_pixels: int) -> None:
     """Refuse from the header, before a pixel is decoded."""
     width, height = image.size
     if width * height > max_pixels:
-        raise UnreadableImage(
+        raise UnreadableImageError(
             f"{width}×{height} pixels are more than data.max_pixels={max_pixels} (a decompression bomb?)"
         )
     frames = getattr(image, "n_frames", 1)
     # Phones append a preview to a JPEG (format MPO): more pictures, but no animation.
     if frames > 1 and image.format != "MPO":
-        raise UnreadableImage(f"it is animated ({frames} frames): save the frame that counts as one image")
+        raise UnreadableImageError(
+            f"it is animated ({frames} frames): save the frame that counts as one image"
+        )
 
 
 def _orientation(image: Image.Image) -> int:
@@ -163,7 +165,9 @@ def _from_16_bits(image: Image.Image) -> Image.Image:
     """Scale 0…65535 to 0…255 (Pillow's own conversion would cut everything above 255 off)."""
     values = np.asarray(image)
     if values.min() < 0 or values.max() > 65535:
-        raise UnreadableImage(f"its values reach from {values.min()} to {values.max()}: save it with 8 bits")
+        raise UnreadableImageError(
+            f"its values reach from {values.min()} to {values.max()}: save it with 8 bits"
+        )
     grey = np.round(values / 257).astype(np.uint8)
     grey[values == image.info.get("transparency")] = 255  # on white, like all that is transparent
     return Image.fromarray(grey)

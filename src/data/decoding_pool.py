@@ -13,11 +13,12 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
 
-from src.data.decoding import Form, UnreadableImage, decode_file
+from src.data.decoding import Form, UnreadableImageError, decode_file
 from src.data.store import pixel_hash, write_rows
 from src.errors import AssayError
 
@@ -30,7 +31,7 @@ AHEAD = 4  # chunks waiting for each process
 class Outcome:
     """``digest`` of the pixels and the original's size, or the ``reason`` why there is no image."""
 
-    digest: str = ""
+    digest: str | None = None
     width: int = 0  # pixels, upright
     height: int = 0
     reason: str | None = None
@@ -107,7 +108,7 @@ def _decode_one(path: Path, form: Form, out: np.ndarray[tuple[int, ...], np.dtyp
     """Decode into ``out`` (C, H, W)."""
     try:
         decoded = decode_file(path, form)
-    except UnreadableImage as error:
+    except UnreadableImageError as error:
         return Outcome(reason=str(error))
     out[:] = decoded.pixels
     return Outcome(pixel_hash(decoded.pixels), decoded.width, decoded.height)
@@ -118,4 +119,9 @@ def _follow_parent() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = parent_process()
     assert parent is not None
-    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+    threading.Thread(target=_exit_after, args=(parent,), daemon=True).start()
+
+
+def _exit_after(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)

@@ -55,7 +55,7 @@ def _list_class(root: Path, folder: Path, official: str | None) -> tuple[list[It
             ignored.append(name)
     if not items:
         raise AssayError(
-            f"{folder} holds no image ({', '.join(ENDINGS)}). Put images of this class there, or remove the folder"
+            f"{folder} holds no image ({', '.join(ENDINGS)}). Put images of this class there, or remove it"
         )
     return items, ignored
 

@@ -22,7 +22,7 @@ GZIP_STORED = 65535  # bytes, the largest block that deflate can store
 
 
 def read_shape(path: Path, dimensions: int) -> tuple[int, ...]:
-    """(N, H, W) or (N,) from the header. Raises ``AssayError`` if it is no idx file of that many dimensions."""
+    """(N, H, W) or (N,) from the header. Raises ``AssayError`` if it is no such idx file."""
     with _opened(path) as file:
         return _header(file, path, dimensions)
 
@@ -63,8 +63,7 @@ def to_bytes(array: npt.NDArray[np.uint8]) -> bytes:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
-    opened = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
-    with opened as file:
+    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
         try:
             yield file  # type: ignore[misc]
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:

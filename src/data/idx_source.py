@@ -7,19 +7,17 @@ from src.data.catalogue import KNOWN
 from src.data.listing import Item, Listing, entries
 from src.errors import AssayError
 
+IMAGES, LABELS = "images-idx3-ubyte", "labels-idx1-ubyte"
 PREFIXES = {"": None, "train-": "train", "val-": "val", "t10k-": "test", "test-": "test"}
 
 
 def list_idx(folder: Path) -> Listing:
+    """List a data set of this layout. Raises ``AssayError`` for files that are missing or damaged."""
     names = {entry.name for entry in entries(folder)}
-    pairs = [(split, *pair) for prefix, split in PREFIXES.items() if (pair := _idx_pair(folder, prefix, names))]
-    if not pairs:
-        raise AssayError(f"{folder} has no idx files (images-idx3-ubyte.gz or train-images-idx3-ubyte.gz). {_idx_mend(folder)}")
-    if len(pairs) > 1 and pairs[0][0] is None:
-        raise AssayError(f"{folder} has both {pairs[0][1].name} and {pairs[1][1].name}: which belong together? Remove one pair")
+    pairs = _pairs(folder, names)
     parts = [(split, images, _labels_of(images, labels)) for split, images, labels in pairs]
-    names -= {path.name for _, *pair in pairs for path in pair} | {"classes.txt"}
-    classes = _idx_classes(folder, sorted({label for _, _, labels in parts for label in labels}))
+    names -= {path.name for _, images, labels in pairs for path in (images, labels)} | {"classes.txt"}
+    classes = _classes(folder, sorted({label for _, _, labels in parts for label in labels}))
     items = [
         Item(f"{images.name}#{row}", classes[label], split)
         for split, images, labels in parts
@@ -28,31 +26,44 @@ def list_idx(folder: Path) -> Listing:
     return Listing(list(classes.values()), items, sorted(names), [images for _, images, _ in parts])
 
 
-def _idx_pair(folder: Path, prefix: str, names: set[str]) -> tuple[Path, Path] | None:
+def _pairs(folder: Path, names: set[str]) -> list[tuple[str | None, Path, Path]]:
+    """(official split, images, labels)."""
+    pairs = [(split, _pair(folder, prefix, names)) for prefix, split in PREFIXES.items()]
+    found = [(split, *pair) for split, pair in pairs if pair]
+    if not found:
+        raise AssayError(f"{folder} has neither {IMAGES}.gz nor train-{IMAGES}.gz. {_mend(folder)}")
+    if len(found) > 1 and found[0][0] is None:
+        first, second = found[0][1].name, found[1][1].name
+        raise AssayError(f"{folder} has both {first} and {second}: which of them counts? Remove one pair")
+    return found
+
+
+def _pair(folder: Path, prefix: str, names: set[str]) -> tuple[Path, Path] | None:
     """The images and labels with this prefix, or None where there is neither."""
-    found = [
-        next((f"{prefix}{kind}{ending}" for ending in (".gz", "") if f"{prefix}{kind}{ending}" in names), None)
-        for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")
-    ]
-    images, labels = found
+    images, labels = _variant(prefix + IMAGES, names), _variant(prefix + LABELS, names)
     if images and labels:
         return folder / images, folder / labels
     if images or labels:
-        lacking = "labels-idx1-ubyte.gz" if images else "images-idx3-ubyte.gz"
-        raise AssayError(f"{folder}/{prefix}{lacking} is missing beside {images or labels}. {_idx_mend(folder)}")
+        lacking = f"{prefix}{LABELS if images else IMAGES}.gz"
+        raise AssayError(f"{folder}/{lacking} is missing beside {images or labels}. {_mend(folder)}")
     return None
+
+
+def _variant(name: str, names: set[str]) -> str | None:
+    """The file's name, gzipped or not, whichever is there."""
+    return next((candidate for candidate in (f"{name}.gz", name) if candidate in names), None)
 
 
 def _labels_of(images: Path, labels: Path) -> list[int]:
     count, values = idx.read_shape(images, 3)[0], idx.read_labels(labels)
     if count != len(values):
         raise AssayError(
-            f"{images} holds {count} images, but {labels.name} {len(values)} labels. {_idx_mend(images.parent)}"
+            f"{images} holds {count} images, but {labels.name} {len(values)} labels. {_mend(images.parent)}"
         )
     return [int(value) for value in values]
 
 
-def _idx_classes(folder: Path, labels: list[int]) -> dict[int, str]:
+def _classes(folder: Path, labels: list[int]) -> dict[int, str]:
     """{label: name}; the names are the lines of classes.txt, or the numbers themselves."""
     path = folder / "classes.txt"
     if not path.is_file():
@@ -80,7 +91,7 @@ def _ranges(labels: list[int]) -> str:
     return ", ".join(str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in parts)
 
 
-def _idx_mend(folder: Path) -> str:
+def _mend(folder: Path) -> str:
     if folder.name in KNOWN:
         return f"Bring the files: python -m src.fetch {folder.name}"
     return "For images as files, choose data=image_folder or data=csv"

@@ -1,36 +1,37 @@
 """The report on splits: who is where, and what the borders let through."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from src.data.labelled_rows import LabelledRows
 from src.data.leakage import Copy, Near
-from src.data.splits import SPLITS, class_counts
+from src.data.splits import SPLITS
+
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class SplitReport:
-    """Composes ``report.json``; all sequences have one entry for each row of the manifest."""
+    """Composes the parts of ``report.json``."""
 
-    ids: Sequence[int]
-    sources: Sequence[str]
-    targets: NDArray[np.int64]
-    classes: list[str]
-    splits: NDArray[np.str_]
-    folds: NDArray[np.int64]
+    rows: LabelledRows
+    splits: NDArray[np.str_]  # (N,)
+    folds: NDArray[np.int64]  # (N,)
 
     def counts(self) -> dict[str, Any]:
         """Images by split and class, images by fold and class, and the classes that a split lacks."""
         return {
+            "official": sorted({name for name in self.rows.official if name is not None}),
             "splits": {name: self._part(self.splits == name) for name in (*SPLITS, "dropped")},
             "folds": [self._part(self.folds == fold) for fold in range(self.folds.max() + 1)],
             "missing": [
-                {"split": name, "class": self.classes[target]}
+                {"split": name, "class": self.rows.classes[target]}
                 for name in SPLITS
-                for target in np.setdiff1d(self.targets, self.targets[self.splits == name]).tolist()
+                for target in np.flatnonzero(self.rows.counts(self.splits == name) == 0).tolist()
             ],
         }
 
@@ -57,14 +58,14 @@ class SplitReport:
             },
         }
 
-    def _part(self, chosen: NDArray[np.bool_]) -> Mapping[str, Any]:
-        counts = class_counts(self.targets, self.classes, chosen)
-        return {"images": sum(counts.values()), "classes": counts}
+    def _part(self, chosen: Mask) -> dict[str, Any]:
+        counts = self.rows.counts(chosen).tolist()
+        return {"images": sum(counts), "classes": dict(zip(self.rows.classes, counts, strict=True))}
 
-    def _row(self, row: int, split: str | None = None) -> Mapping[str, Any]:
+    def _row(self, row: int, split: str | None = None) -> dict[str, Any]:
         return {
-            "id": self.ids[row],
-            "source": self.sources[row],
-            "class": self.classes[self.targets[row]],
+            "id": self.rows.ids[row],
+            "source": self.rows.sources[row],
+            "class": self.rows.classes[self.rows.targets[row]],
             "split": split or str(self.splits[row]),
         }

@@ -126,7 +126,10 @@ def _count_statistic(probabilities: Floats, targets: Integers) -> Callable[[Weig
 
 def _mean_statistic(rows: dict[str, Floats]) -> Callable[[Weights], dict[str, Floats]]:
     def statistic(weights: Weights) -> dict[str, Floats]:
-        return {name: values @ weights / len(values) for name, values in rows.items()}
+        # einsum, because the sums of a matrix product depend on the number of threads
+        return {
+            name: np.einsum("i,ij->j", values, weights) / len(values) for name, values in rows.items()
+        }
 
     return statistic
 

@@ -61,14 +61,8 @@ class Attempt:
     def update(self, **changes: Any) -> None:
         """Set fields of the record; mappings are merged, lists are extended."""
         record = self.record
-        for key, value in changes.items():
-            before = record.get(key)
-            if isinstance(value, dict) and isinstance(before, dict):
-                value = {**before, **value}
-            if isinstance(value, list) and isinstance(before, list):
-                value = [*before, *(item for item in value if item not in before)]
-            record[key] = value
-        write_json(self.folder / "run.json", record)
+        merged = {key: _merge(record.get(key), value) for key, value in changes.items()}
+        write_json(self.folder / "run.json", {**record, **merged})
 
     def add_epoch(self, row: dict[str, float]) -> dict[str, float]:
         """Append an epoch's figures; returns the row with its "time" (seconds since the epoch)."""
@@ -97,6 +91,14 @@ def attempts(root: Path, lineage: str | None = None) -> Iterator[Attempt]:
     """All attempts, or those of one lineage, oldest first within each lineage."""
     for record in sorted(journal_folder(root).glob(f"{lineage or '*'}/*/run.json")):
         yield Attempt(record.parent)
+
+
+def _merge(before: Any, value: Any) -> Any:
+    if isinstance(before, dict) and isinstance(value, dict):
+        return {**before, **value}
+    if isinstance(before, list) and isinstance(value, list):
+        return [*before, *(item for item in value if item not in before)]
+    return value
 
 
 def _next_folder(lineage: Path) -> Path:

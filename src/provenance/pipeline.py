@@ -48,7 +48,9 @@ def lookup(values: Mapping[str, Any], key: str) -> Any:
     return value
 
 
-def _definition(name: str, body: Mapping[str, Any], values: Mapping[str, Any], key: str | None) -> StageDefinition:
+def _definition(
+    name: str, body: Mapping[str, Any], values: Mapping[str, Any], key: str | None
+) -> StageDefinition:
     def filled(entries: list[Any]) -> tuple[str, ...]:
         return tuple(_fill(next(iter(e)) if isinstance(e, dict) else e, values, key) for e in entries)
 

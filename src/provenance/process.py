@@ -16,7 +16,8 @@ def is_alive(process: dict[str, Any]) -> bool:
     """Whether the process still runs. One on another host is taken to: it cannot be seen from here."""
     if process["host"] != socket.gethostname():
         return True
-    return _started(process["pid"]) == process["started"]
+    started: float = process["started"]
+    return _started(process["pid"]) == started
 
 
 def _started(pid: int) -> float | None:

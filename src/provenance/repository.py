@@ -19,7 +19,7 @@ def git_state(folder: Path) -> dict[str, Any]:
 def _git(folder: Path, *arguments: str) -> str | None:
     """Git's answer, or None where there is no git, no repository or no commit."""
     try:
-        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True)
+        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False)
     except FileNotFoundError:
         return None
     return done.stdout if done.returncode == 0 else None

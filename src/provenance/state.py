@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,15 @@ from filelock import FileLock, Timeout
 from src.provenance.hashes import tree_hashes
 from src.provenance.journal import write_json
 from src.provenance.process import identity
+
+
+@dataclass(frozen=True)
+class Publication:
+    """When and where the outputs of a state were published."""
+
+    outputs: dict[str, str]  # path -> SHA-256
+    place: Path
+    time: float  # seconds since the epoch
 
 
 class State:
@@ -50,11 +60,13 @@ class State:
         outputs: dict[str, str] | None = self._read("finished.json")
         return outputs if outputs and self.build.is_dir() and tree_hashes(self.build) == outputs else None
 
-    def published(self) -> dict[str, Any] | None:
-        """{"outputs": {path: SHA-256}, "place": folder} of the last publication, with its time in
-        seconds as "time"; None if there was none."""
-        mark: dict[str, Any] | None = self._read("published.json")
-        return mark and {**mark, "time": (self.path / "published.json").stat().st_mtime}
+    def published(self) -> Publication | None:
+        """The last publication, if there was one."""
+        mark = self._read("published.json")
+        if mark is None:
+            return None
+        time = (self.path / "published.json").stat().st_mtime
+        return Publication(mark["outputs"], Path(mark["place"]), time)
 
     def publish(self, place: Path) -> None:
         """Move the outputs to their place in one step; what was there is removed."""

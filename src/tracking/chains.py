@@ -8,7 +8,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -34,9 +34,7 @@ class Entry:
         """Read ``run.json``; the length of the history stands for its rows, which are only appended."""
         rows = attempt.folder / "history.jsonl"
         size = rows.stat().st_size if rows.is_file() else 0
-        return cls(
-            attempt.folder, attempt.record, f"{file_hash(attempt.folder / 'run.json')}{size}"
-        )
+        return cls(attempt.folder, attempt.record, f"{file_hash(attempt.folder / 'run.json')}{size}")
 
     @property
     def stage(self) -> str:
@@ -58,6 +56,11 @@ class Entry:
         return "KILLED" if status == "RUNNING" and not is_alive(self.record["process"]) else status
 
     @property
+    def is_stale(self) -> bool:
+        """Whether the journal still says RUNNING of a process that is gone."""
+        return bool(self.record["status"] != self.status)
+
+    @property
     def reason(self) -> str | None:
         """Why it has no result."""
         return self.record.get("reason") or (GONE if self.status == "KILLED" else None)
@@ -65,7 +68,9 @@ class Entry:
     @property
     def key(self) -> str:
         """Names this attempt among those of all machines that share a server."""
-        return text_hash([self.lineage, self.folder.name, self.record["process"], self.record["started"]])[:16]
+        return text_hash([self.lineage, self.folder.name, self.record["process"], self.record["started"]])[
+            :16
+        ]
 
     @property
     def outputs(self) -> dict[str, str]:
@@ -119,8 +124,7 @@ class Chain:
     @property
     def digest(self) -> str:
         """Changes whenever the run has to be refreshed."""
-        every = [*self.entries, *self.attachments]
-        return text_hash([[entry.digest, entry.status] for entry in every])
+        return text_hash([[e.digest, e.status] for e in [*self.entries, *self.attachments]])
 
     def history(self) -> list[dict[str, Any]]:
         """One row for each epoch, in order.
@@ -129,6 +133,8 @@ class Chain:
         the points that MLflow already has are met, and its last row if they are not.
         """
         rows: dict[int, dict[str, Any]] = {}
+        if not self.entries:
+            return []
         upto = self.entries.index(self.head) + 1
         for entry in self.entries[:upto]:
             for row in entry.history:
@@ -140,7 +146,9 @@ class Chain:
 
 def figures(row: dict[str, Any]) -> dict[str, float]:
     """The metrics in a row of the history."""
-    return {key: float(value) for key, value in row.items() if key not in ("epoch", "time") and value is not None}
+    return {
+        key: float(value) for key, value in row.items() if key not in ("epoch", "time") and value is not None
+    }
 
 
 def milliseconds(time: str | float) -> int:
@@ -175,24 +183,34 @@ class Journal:
         everyone = [*self._own, *(key for key in self._attached if key not in self._own)]
         return sorted(everyone, key=self._order)
 
-    def is_stale(self, subject: str) -> bool:
-        """Whether the journal still says RUNNING of a process that is gone."""
-        return any(e.record["status"] != e.status for e in self._own[subject])
+    def wanted(self, lineage: str) -> list[str]:
+        """The lineages whose runs an execution of ``lineage`` brings up to date: the one it speaks of,
+        and those of processes that have died."""
+        dead = [other for other in self.subjects() if any(e.is_stale for e in self._own.get(other, []))]
+        subject = self.subject_of(lineage)
+        return list(dict.fromkeys([*dead, *([subject] if subject else [])]))
+
+    def settle(self, subject: str) -> None:
+        """Write down that processes have died, so that nobody has to ask again."""
+        for entry in self._own.get(subject, []):
+            if entry.is_stale:
+                ended = datetime.fromtimestamp(entry.ended / 1000, UTC).isoformat(timespec="milliseconds")
+                Attempt(entry.folder).update(status=entry.status, reason=entry.reason, ended=ended)
 
     def chains(self, subject: str) -> list[Chain]:
         """The runs of a lineage, oldest first, each with the newest attachment of each stage."""
-        chains = chain(self._own[subject])
-        for entry in newest(self._attached[subject]):
+        chains = chain(self._own.get(subject, []))
+        for entry in newest(self._attached.get(subject, [])):
             if chains:
                 _owner(chains, entry).attachments.append(entry)
         return chains
 
     def attached(self, subject: str) -> list[Entry]:
         """The newest record of each stage that speaks of this lineage."""
-        return newest(self._attached[subject])
+        return newest(self._attached.get(subject, []))
 
     def _order(self, subject: str) -> tuple[int, str]:
-        own = self._own[subject]
+        own = self._own.get(subject, [])
         return (OWN_RUN.index(own[0].stage), own[0].record["started"]) if own else (len(OWN_RUN), "")
 
 
@@ -221,7 +239,8 @@ def newest(entries: list[Entry]) -> list[Entry]:
         chosen[*name, entry.status == "FINISHED"] = entry
     done = {key[:2]: entry for key, entry in chosen.items() if key[2]}
     later = [
-        entry for key, entry in chosen.items()
+        entry
+        for key, entry in chosen.items()
         if not key[2] and (key[:2] not in done or entry.started > done[key[:2]].started)
     ]
     return [*done.values(), *later]
@@ -229,12 +248,17 @@ def newest(entries: list[Entry]) -> list[Entry]:
 
 def _owner(chains: list[Chain], entry: Entry) -> Chain:
     """The run whose result the stage read: the last one that there was when it started."""
-    before = [c for c in chains if c.result and any(
-        e.status == "FINISHED" and e.ended <= entry.started for e in c.entries)]
+    before = [
+        c
+        for c in chains
+        if c.result and any(e.status == "FINISHED" and e.ended <= entry.started for e in c.entries)
+    ]
     if not before:
         return chains[-1]
-    return max(before, key=lambda c: max(
-        e.ended for e in c.entries if e.status == "FINISHED" and e.ended <= entry.started))
+    return max(
+        before,
+        key=lambda c: max(e.ended for e in c.entries if e.status == "FINISHED" and e.ended <= entry.started),
+    )
 
 
 def _is_whole(attempt: Attempt) -> bool:

@@ -18,7 +18,17 @@ SPEC = "model.json"
 SHIPPED = ("__init__.py", "torchvision_mend.py", "data/__init__.py", "data/decoding.py")
 SHIPPED_TORCH = (*SHIPPED, "errors.py", "schema.py", "models/*.py")
 NEEDS = ("mlflow", "numpy", "pandas", "pillow", "onnxruntime")
-NEEDS_TORCH = ("mlflow", "numpy", "pandas", "pillow", "torch", "torchvision", "timm", "safetensors", "pydantic")
+NEEDS_TORCH = (
+    "mlflow",
+    "numpy",
+    "pandas",
+    "pillow",
+    "torch",
+    "torchvision",
+    "timm",
+    "safetensors",
+    "pydantic",
+)
 
 
 def weights(entry: Entry) -> Path | None:
@@ -39,7 +49,7 @@ def spec(entry: Entry, journal: Journal) -> Path | None:
     return next((path for path in copies if path.is_file()), None)
 
 
-def save(folder: Path, weights: Path, spec: Path, root: Path, identity: dict[str, str]) -> None:
+def save(folder: Path, weights: Path, spec: Path, root: Path, identity: dict[str, Any]) -> None:
     """Write an MLflow model to ``folder``; ``identity`` holds its model and run id."""
     import mlflow.pyfunc
     from mlflow.models import Model
@@ -66,7 +76,9 @@ def requirements(root: Path, names: tuple[str, ...]) -> list[str]:
     """``name==version`` of each package, from ``requirements.lock`` or, if it is not there, as installed."""
     lock = root / "requirements.lock"
     lines = lock.read_text(encoding="utf-8").splitlines() if lock.is_file() else []
-    pinned = dict(line.split(";")[0].strip().lower().split("==") for line in lines if "==" in line.split("#")[0])
+    pinned = dict(
+        line.split(";")[0].strip().lower().split("==") for line in lines if "==" in line.split("#")[0]
+    )
     return [f"{name}=={pinned.get(name) or metadata.version(name)}" for name in names]
 
 
@@ -81,11 +93,11 @@ def _interface(spec: Path) -> dict[str, Any]:
 
     import pandas as pd
     from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema
+    from mlflow.types import ColSpec, Schema, TensorSpec
 
     content = json.loads(spec.read_text(encoding="utf-8"))
     names = ["probability", *(f"p_{name}" for name in content["classes"])]
-    answer = [
+    answer: list[ColSpec | TensorSpec] = [
         ColSpec("string", "label"),
         *(ColSpec("double", name) for name in names),
         ColSpec("string", "error", required=False),

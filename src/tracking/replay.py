@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from src.tracking import models
-from src.tracking.chains import Chain, Entry, Journal, figures
+from src.tracking.chains import Chain, Entry, Journal, figures, milliseconds
 from src.tracking.store import Store, connect
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
+
+    from src.tracking.registry import Version
 
 LOCK_WAIT = 10  # seconds for another process that brings the same run
 STATE = "assay.state"  # tag: digest of the journal that the run shows
@@ -42,7 +44,7 @@ class Summary:
     """What `synchronize` did."""
 
     runs: list[Brought] = field(default_factory=list)
-    versions: list[str] = field(default_factory=list)
+    versions: list[Version] = field(default_factory=list)
 
     def count(self, done: str) -> int:
         """How many runs were created, refreshed, unchanged or waiting."""
@@ -58,12 +60,19 @@ def synchronize(root: Path, lineage: str | None = None, patient: bool = False) -
     Raises:
         AssayError: the repository was moved. Whatever else MLflow raises, when it cannot be reached.
     """
+    journal = Journal(root)
+    return replay(connect(root, patient), journal, None if lineage is None else journal.wanted(lineage))
+
+
+def replay(store: Store, journal: Journal, subjects: list[str] | None = None) -> Summary:
+    """Bring the runs of these lineages; by default of all, and the registry."""
     from src.tracking.registry import carry_out
 
-    journal, store, summary = Journal(root), connect(root, patient), Summary()
-    for subject in _wanted(journal, lineage):
+    summary = Summary()
+    for subject in journal.subjects() if subjects is None else subjects:
         summary.runs += bring(store, journal, subject)
-    if lineage is None:
+        journal.settle(subject)
+    if subjects is None:
         summary.versions = carry_out(store, journal)
     return summary
 
@@ -83,28 +92,23 @@ def find_runs(store: Store, experiment: str, lineage: str) -> list["Run"]:
     """All runs of a lineage in an experiment, oldest first."""
     query = f"tags.`lineage.id` = '{lineage}'"
     return list(
-        store.client.search_runs([experiment], query, order_by=["attributes.start_time ASC"], max_results=1000)
+        store.client.search_runs(
+            [experiment], query, order_by=["attributes.start_time ASC"], max_results=1000
+        )
     )
 
 
-def find_result(store: Store, experiment: str, chain: Chain) -> "Run | None":
-    """The run that shows a chain."""
+def find_run(store: Store, chain: Chain) -> str | None:
+    """The id of the run that shows a chain."""
+    experiment = store.experiment_id(chain.head.record["experiment"])
     found, _ = _match(find_runs(store, experiment, chain.head.lineage), chain)
-    return found
+    return found.info.run_id if found else None
 
 
 def batches(kind: str, items: list[Any]) -> list[list[Any]]:
     """Cut what goes into one call to MLflow's limits."""
     size = LIMITS[kind]
     return [items[at : at + size] for at in range(0, len(items), size)]
-
-
-def _wanted(journal: Journal, lineage: str | None) -> list[str]:
-    if lineage is None:
-        return journal.subjects()
-    subject = journal.subject_of(lineage)
-    dead = [other for other in journal.subjects() if journal.is_stale(other)]
-    return list(dict.fromkeys([*dead, *([subject] if subject else [])]))
 
 
 def _bring_chain(store: Store, journal: Journal, chain: Chain) -> Brought:
@@ -164,8 +168,11 @@ def _bring_to_foreign(store: Store, journal: Journal, subject: str) -> list[Brou
     brought = []
     for entry in journal.attached(subject):
         record = entry.record
-        runs = [r for r in find_runs(store, store.experiment_id(record["experiment"]), subject)
-                if r.info.status == "FINISHED"]
+        runs = [
+            r
+            for r in find_runs(store, store.experiment_id(record["experiment"]), subject)
+            if r.info.status == "FINISHED"
+        ]
         if runs:
             _Refresh(store, journal, Chain([], [entry]), runs[0], None).attach(entry)
         done = "refreshed" if runs else "waiting"
@@ -225,11 +232,13 @@ class _Refresh:
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
         data = self.chain.head.record["data"]
-        if self.run.inputs.dataset_inputs or not data.get("digest"):
+        if self.run.inputs is None or self.run.inputs.dataset_inputs or not data.get("digest"):
             return
         source = json.dumps({"uri": data["source"]})
         profile = json.dumps({"num_rows": data["images"]}) if "images" in data else None
-        dataset = Dataset(data["name"], data["digest"][:36], "local", source, profile=profile)  # 36: MLflow's limit
+        dataset = Dataset(
+            data["name"], data["digest"][:36], "local", source, profile=profile
+        )  # 36: MLflow's limit
         self.store.client.log_inputs(
             self.id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])]
         )
@@ -256,7 +265,9 @@ class _Refresh:
 
     def attach(self, entry: Entry, model: str | None = None) -> None:
         """What another stage says of this run's model: it replaces what that stage said before."""
-        prefix = entry.stage if entry.record.get("variant") is None else f"{entry.stage}.{entry.record['variant']}"
+        prefix = (
+            entry.stage if entry.record.get("variant") is None else f"{entry.stage}.{entry.record['variant']}"
+        )
         tags = {
             f"{prefix}.status": entry.status,
             f"{prefix}.lineage.id": entry.lineage,
@@ -281,7 +292,7 @@ class _Refresh:
         curves = {key for row in self.chain.history() for key in figures(row)}
         data = entry.record["data"]
         link = {"model_id": model} if model else {}
-        if self.run.inputs.dataset_inputs and data.get("digest"):
+        if data.get("digest"):
             link |= {"dataset_name": data["name"], "dataset_digest": data["digest"][:36]}
         wanted = {f"best/{k}" if k in curves else k: v for k, v in (entry.record["metrics"] or {}).items()}
         metrics = [
@@ -298,11 +309,19 @@ class _Refresh:
         client, record = self.store.client, self.chain.head.record
         tags = {"lineage.id": record["lineage"], "model.sha256": digest}
         name = record.get("variant") or "base"
-        model = client.create_logged_model(self.run.info.experiment_id, name, self.id, tags, model_type="pyfunc")
+        model = client.create_logged_model(
+            self.run.info.experiment_id, name, self.id, tags, model_type="pyfunc"
+        )
         with tempfile.TemporaryDirectory() as place:
             folder = Path(place, "model")
             identity = {"artifact_path": model.artifact_location, "model_uuid": model.model_id}
-            models.save(folder, weights, spec, self.store.root, {**identity, "model_id": model.model_id, "run_id": self.id})
+            models.save(
+                folder,
+                weights,
+                spec,
+                self.store.root,
+                {**identity, "model_id": model.model_id, "run_id": self.id},
+            )
             client.log_model_artifacts(model.model_id, str(folder))
         client.finalize_logged_model(model.model_id, "READY")
         client.log_outputs(self.id, [LoggedModelOutput(model.model_id, 0)])
@@ -351,8 +370,6 @@ class _Refresh:
 def points(row: dict[str, Any]) -> list[Any]:
     """An epoch's figures as MLflow's metrics."""
     from mlflow.entities import Metric
-
-    from src.tracking.chains import milliseconds
 
     time, epoch = milliseconds(row["time"]), int(row["epoch"])
     return [Metric(key, value, time, epoch) for key, value in figures(row).items()]

@@ -19,6 +19,7 @@ from src.errors import AssayError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Experiment
 
 # What one call may cost. A stage must not wait for a server; a person who runs `src.track` may.
 HASTY = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "3"}
@@ -54,7 +55,7 @@ class Store:
             raise moved(self.root)
         return str(experiment.experiment_id)
 
-    def _create_experiment(self, name: str) -> "Experiment":  # type: ignore[name-defined]  # noqa: F821
+    def _create_experiment(self, name: str) -> "Experiment":
         from mlflow.exceptions import MlflowException
 
         try:
@@ -62,7 +63,9 @@ class Store:
         except MlflowException:
             if self.client.get_experiment_by_name(name) is None:  # else another process was faster
                 raise
-        return self.client.get_experiment_by_name(name)
+        found = self.client.get_experiment_by_name(name)
+        assert found is not None
+        return found
 
     def _location(self, name: str) -> str:
         return (self.root / "mlruns" / "artifacts" / name).as_uri()
@@ -78,11 +81,23 @@ def moved(root: Path) -> AssayError:
 
 def connect(root: Path, patient: bool = False) -> Store:
     """Open the view; makes the embedded database if it is missing."""
-    root, uri = root.resolve(), os.environ.get("MLFLOW_TRACKING_URI")
+    root = root.resolve()
     _prepare(patient)
-    if uri is None:
-        create_database(root)
-    return Store(_client(uri or database_uri(database(root))), root, embedded=uri is None)
+    if not is_embedded():
+        return Store(_client(os.environ["MLFLOW_TRACKING_URI"]), root, embedded=False)
+    create_database(root)
+    return Store(_client(database_uri(database(root))), root, embedded=True)
+
+
+def connect_beside(root: Path, path: Path) -> Store:
+    """Open a database that is being built for ``root``."""
+    _prepare(patient=True)
+    return Store(_client(database_uri(path)), root, embedded=True)
+
+
+def is_embedded() -> bool:
+    """Whether the view is the repository's own, and not a team's server."""
+    return not os.environ.get("MLFLOW_TRACKING_URI")
 
 
 def database(root: Path) -> Path:
@@ -126,7 +141,7 @@ def building(path: Path) -> Iterator[Path]:
     target.close()
     for suffix in ("-wal", "-shm"):  # of the database that is replaced
         path.with_name(path.name + suffix).unlink(missing_ok=True)
-    os.replace(ready, path)
+    ready.replace(path)
     _remove_database(beside)
 
 

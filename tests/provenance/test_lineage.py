@@ -43,7 +43,9 @@ def workspace(tmp_path):
 def test_another_folder_has_the_same_lineage(workspace, tmp_path):
     shutil.copytree(workspace, tmp_path / "elsewhere")
     for name in ("make", "use@a"):
-        here, there = (Ancestry(folder, VALUES).lineage(name) for folder in (workspace, tmp_path / "elsewhere"))
+        here, there = (
+            Ancestry(folder, VALUES).lineage(name) for folder in (workspace, tmp_path / "elsewhere")
+        )
         assert here == there
 
 
@@ -60,7 +62,10 @@ def test_parents_are_the_stages_whose_outputs_are_read(workspace):
         (lambda folder, values: values["variants"].update(a={"steps": [3]}), {"use@a"}),
         (lambda folder, values: (folder / "raw" / "file").write_text("else"), {"make"}),
         (lambda folder, values: (folder / "made" / "new").write_text("else"), {"use@a", "use@b"}),
-        (lambda folder, values: (folder / "made" / "file").rename(folder / "made" / "other"), {"use@a", "use@b"}),
+        (
+            lambda folder, values: (folder / "made" / "file").rename(folder / "made" / "other"),
+            {"use@a", "use@b"},
+        ),
         (lambda folder, values: (folder / "notes.txt").write_text("else"), set()),
     ],
     ids=["parameter", "own parameter", "input", "new file", "renamed file", "unrelated file"],
@@ -89,7 +94,7 @@ def test_templates_and_options_are_read(workspace):
 
 def test_a_missing_input_names_the_stage_that_makes_it(workspace):
     shutil.rmtree(workspace / "made")
-    with pytest.raises(AssayError, match="made is missing. Stage make makes it: dvc repro make"):
+    with pytest.raises(AssayError, match=r"made is missing\. Stage make makes it: dvc repro make"):
         Ancestry(workspace, VALUES).lineage("use@a")
 
 

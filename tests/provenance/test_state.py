@@ -27,7 +27,7 @@ def test_publication_moves_everything_and_replaces_what_was_there(tmp_path):
     outputs = build(state)
     state.publish(place)
     assert tree_hashes(place) == outputs
-    assert state.finished() is None and state.published()["outputs"] == outputs
+    assert state.finished() is None and state.published().outputs == outputs
 
 
 def test_finished_but_unpublished_work_is_found_again(tmp_path):

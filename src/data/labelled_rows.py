@@ -1,0 +1,46 @@
+"""Labelled rows: what the manifest says of each image, as far as a split depends on it."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+COLUMNS = ("id", "source", "target", "sha256", "official", "group")
+
+
+@dataclass(frozen=True)
+class LabelledRows:
+    """One entry for each of N images; ``classes`` has K names."""
+
+    classes: list[str]
+    ids: list[int]
+    sources: list[str]
+    targets: NDArray[np.int64]  # (N,) 0 … K-1
+    digests: NDArray[np.str_]  # (N,) SHA-256 of the pixels
+    official: list[str | None]  # train, val, test or None
+    groups: list[str | None]
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def counts(self, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Images of each class among the chosen rows (N,); shape (K,)."""
+        return np.bincount(self.targets[chosen], minlength=len(self.classes))
+
+
+def read_labelled_rows(folder: Path) -> LabelledRows:
+    """Read ``manifest.parquet`` and the names of the classes in ``report.json``."""
+    from pyarrow import parquet
+
+    columns = parquet.read_table(folder / "manifest.parquet", columns=list(COLUMNS)).to_pydict()
+    return LabelledRows(
+        classes=json.loads((folder / "report.json").read_text(encoding="utf-8"))["classes"],
+        ids=columns["id"],
+        sources=columns["source"],
+        targets=np.array(columns["target"], dtype=np.int64),
+        digests=np.array(columns["sha256"], dtype=np.str_),
+        official=columns["official"],
+        groups=columns["group"],
+    )

@@ -1,0 +1,74 @@
+"""Read the images of data/raw/NAME once: decode, check, resize, and store them as one array.
+
+    dvc repro ingest                                     with params.yaml, into data/ingest/
+    python -m src.ingest data=image_folder data.name=NAME    by hand, into outputs/ingest/
+
+Writes images.npy (uint8, images × channels × height × width), manifest.parquet (a line for each image)
+and report.json (what was kept, dropped and ignored, and why). The digits take about 1 s, Fashion-MNIST
+about 2 s, photographs about as long as decoding them alone on all cores; memory stays the same for any
+number of images. The bytes of the result do not depend on the number of processes.
+"""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from src.execution import Execution, execute
+from src.schema import Config
+
+if TYPE_CHECKING:
+    from src.data.decoding import Form
+
+ASIDES = {"dropped": "dropped", "ignored": "file(s) ignored"}
+
+
+def build(config: Config, run: Execution) -> None:
+    """Make the folder of the stage."""
+    from src.data.ingestion import Policies, ingest, write_report
+    from src.data.sources import list_source
+    from src.progress import progress
+
+    data = config.data
+    run.say(f"Data set {data.name} ({data.source}), model {_model_name(config)}")
+    folder = Path("data/raw") / data.name
+    listing = list_source(folder, data.source)
+    with progress("Decoding", total=len(listing.items), show=run.progress) as advance:
+        facts = ingest(
+            folder,
+            listing,
+            _form(config),
+            Policies(data.on_corrupt, data.on_conflict),
+            run.folder,
+            workers=_workers(config),
+            advance=advance,
+        )
+    write_report(run.folder / "report.json", {"name": data.name, "source": data.source, **facts})
+    run.say(_summary(facts))
+    run.note(metrics={"data/images": facts["kept"], "data/dropped": len(facts["dropped"])})
+
+
+def _form(config: Config) -> "Form":
+    from src.data.decoding import Form
+
+    height, width = config.data.image_size
+    return Form(height, width, config.data.channels, config.data.fit, config.data.max_pixels)
+
+
+def _workers(config: Config) -> int:
+    workers = config.machine.workers
+    return len(os.sched_getaffinity(0)) if workers == "auto" else workers
+
+
+def _model_name(config: Config) -> str:
+    return config.model.name if config.model.kind == "timm" else config.model.kind
+
+
+def _summary(facts: dict[str, Any]) -> str:
+    """``1797 images in 10 classes; 3 dropped, 1 file ignored (report.json says which)``."""
+    text = f"{facts['kept']} images in {len(facts['classes'])} classes"
+    asides = [f"{len(facts[key])} {what}" for key, what in ASIDES.items() if facts[key]]
+    return f"{text}; {', '.join(asides)} (report.json says which)" if asides else text
+
+
+if __name__ == "__main__":
+    execute("ingest", build, __doc__)

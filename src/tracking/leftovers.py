@@ -1,0 +1,64 @@
+"""What interrupted stages have left below ``.assay/state``: seen, and freed if a person says so."""
+
+import json
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """The state of one stage with one lineage."""
+
+    path: Path
+    stage: str
+    size: int  # bytes
+    days: float  # since it was last written
+    what: str
+
+
+def leftovers(root: Path) -> list[Leftover]:
+    """States on which nobody works, largest first."""
+    found = [_look(path) for path in (root / ".assay" / "state").glob("*/*") if path.is_dir()]
+    return sorted((left for left in found if _is_free(left.path)), key=lambda left: -left.size)
+
+
+def remove(left: Leftover) -> bool:
+    """Free it; False if somebody has begun to work there."""
+    try:
+        with FileLock(f"{left.path}.lock", timeout=0):
+            shutil.rmtree(left.path)
+            Path(f"{left.path}.holder.json").unlink(missing_ok=True)
+    except Timeout:
+        return False
+    return True
+
+
+def _look(path: Path) -> Leftover:
+    files = [file.stat() for file in path.rglob("*") if file.is_file()]
+    newest = max((stat.st_mtime for stat in files), default=path.stat().st_mtime)
+    return Leftover(
+        path,
+        path.parent.name,
+        sum(stat.st_size for stat in files),
+        (time.time() - newest) / 86400,
+        _describe(path),
+    )
+
+
+def _describe(path: Path) -> str:
+    mark = path / "published.json"
+    if mark.is_file() and not (path / "build").exists():
+        return f"published to {Path(json.loads(mark.read_text(encoding='utf-8'))['place']).name}"
+    return "interrupted"
+
+
+def _is_free(path: Path) -> bool:
+    try:
+        with FileLock(f"{path}.lock", timeout=0):
+            return True
+    except Timeout:
+        return False

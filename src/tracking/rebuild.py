@@ -1,0 +1,49 @@
+"""Makes the embedded view anew from the journal: a new database beside the old one, then swapped."""
+
+import shutil
+from pathlib import Path
+
+from filelock import FileLock
+
+from src.errors import AssayError
+from src.tracking.chains import Journal
+from src.tracking.replay import Summary, replay
+from src.tracking.store import building, connect, connect_beside, database, is_embedded
+
+
+def rebuild(root: Path) -> Summary:
+    """Replay the whole journal into a fresh database; into a server, which is not ours to wipe, what it lacks.
+
+    Raises:
+        AssayError: a stage is running, whose figures the swap would lose.
+    """
+    root = root.resolve()
+    journal = Journal(root)
+    _refuse_while_running(journal)
+    if not is_embedded():
+        return replay(connect(root, patient=True), journal)
+    database(root).parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{database(root)}.lock"):
+        outdated = _artifact_folders(root)
+        with building(database(root)) as beside:
+            summary = replay(connect_beside(root, beside), journal)
+        for folder in outdated:
+            shutil.rmtree(folder)
+    return summary
+
+
+def _artifact_folders(root: Path) -> list[Path]:
+    """One for each run and each model; the new view's have other names."""
+    artifacts = database(root).parent / "artifacts"
+    runs = [path for path in artifacts.glob("*/*") if path.name != "models"]
+    return [*runs, *artifacts.glob("*/models/*")]
+
+
+def _refuse_while_running(journal: Journal) -> None:
+    running = [entry for entry in journal.entries if entry.status == "RUNNING"]
+    if running:
+        process = running[0].record["process"]
+        raise AssayError(
+            f"{running[0].record['name']} is running (process {process['pid']} on {process['host']}), and what "
+            "it tells MLflow meanwhile would be lost: wait for it, or stop it, then rebuild"
+        )

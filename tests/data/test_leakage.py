@@ -1,0 +1,115 @@
+"""Near duplicates, against numpy's own correlation of all pairs, on real digits."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from sklearn.datasets import load_digits
+
+from src.data.leakage import LISTED, SIDE, copies_across_splits, near_duplicates, standardized_thumbnails
+
+Images = NDArray[np.uint8]
+
+
+@pytest.fixture(scope="module")
+def digits() -> Images:
+    return (load_digits().images * 15.9).astype(np.uint8)[:, None]  # (1797, 1, 8, 8)
+
+
+def random_splits(count: int, seed: int = 0) -> NDArray[np.str_]:
+    return np.random.default_rng(seed).choice(
+        ["train", "val", "test", "dropped"], count, p=[0.6, 0.15, 0.2, 0.05]
+    )
+
+
+def all_pairs(images: Images, splits: NDArray[np.str_], threshold: float) -> dict[tuple[int, int], float]:
+    """The plain way: correlations of all pixels, for images that are smaller than a thumbnail."""
+    table = np.corrcoef(images.reshape(len(images), -1).astype(np.float64)).round(6)
+    rank = np.array([{"train": 0, "val": 1, "test": 2, "dropped": -1}[name] for name in splits.tolist()])
+    above = (table >= threshold) & (rank[:, None] > rank[None, :]) & (rank[None, :] >= 0)
+    return {(int(a), int(b)): float(table[a, b]) for a, b in np.argwhere(above)}
+
+
+@pytest.mark.parametrize("threshold", [0.97, 0.98, 0.995])
+def test_finds_what_all_pairs_have(digits: Images, threshold: float) -> None:
+    splits = random_splits(len(digits))
+    expected = all_pairs(digits, splits, threshold)
+    count, pairs = near_duplicates(digits, splits, threshold)
+    assert count == len(expected)
+    assert len(pairs) == min(LISTED, len(expected))
+    nearest = sorted(((a, b) for a, b in expected), key=lambda pair: (-expected[pair], pair))
+    assert [(pair.held_out, pair.other) for pair in pairs] == nearest[:LISTED]
+    wanted = [expected[pair] for pair in nearest[:LISTED]]
+    assert [pair.correlation for pair in pairs] == pytest.approx(wanted, abs=2e-6)
+
+
+def test_another_exposure_or_a_little_noise_is_a_near_duplicate(digits: Images) -> None:
+    noisy = digits[0] + np.random.default_rng(0).integers(0, 6, digits[0].shape).astype(np.uint8)
+    images = np.concatenate([digits[:2], [digits[0] // 2 + 30], [noisy]])
+    count, pairs = near_duplicates(images, np.array(["train", "train", "test", "val"]), 0.99)
+    assert count == 3
+    assert {(pair.held_out, pair.other) for pair in pairs} == {(2, 0), (2, 3), (3, 0)}
+
+
+def test_an_image_of_one_grey_is_near_to_none(digits: Images) -> None:
+    flat = np.stack([np.full((1, 8, 8), grey, np.uint8) for grey in (0, 7, 255)])
+    images = np.concatenate([flat, digits[:3]])
+    count, pairs = near_duplicates(images, np.array(["train", "test", "val", "train", "test", "val"]), 0.5)
+    assert all({pair.held_out, pair.other}.isdisjoint({0, 1, 2}) for pair in pairs)
+    assert count == len(pairs)
+
+
+def test_dropped_rows_and_pairs_inside_a_split_do_not_count(digits: Images) -> None:
+    images = np.repeat(digits[:1], 5, axis=0)
+    assert near_duplicates(images, np.array(["train"] * 4 + ["dropped"]), 0.9) == (0, [])
+
+
+def test_a_perfect_correlation_counts_at_the_highest_threshold(digits: Images) -> None:
+    images = np.concatenate([digits[:50], digits[:50]])
+    count, pairs = near_duplicates(images, np.array(["train"] * 50 + ["test"] * 50), 1.0)
+    assert count == 50
+    assert {(pair.held_out, pair.other) for pair in pairs} == {(row + 50, row) for row in range(50)}
+
+
+def test_many_equal_pairs_are_counted_and_the_first_are_listed(digits: Images) -> None:
+    images = np.repeat(digits[:1], 3000, axis=0)  # more than a block on each side
+    count, pairs = near_duplicates(images, np.array(["train"] * 1500 + ["test"] * 1500), 0.995)
+    assert count == 1500 * 1500
+    assert [(pair.held_out, pair.other) for pair in pairs] == [(1500, other) for other in range(LISTED)]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 40), st.sampled_from([1, 3]), st.integers(0, 2**32 - 1))
+def test_thumbnails_are_means_of_blocks_in_grey(height: int, width: int, channels: int, seed: int) -> None:
+    images = np.random.default_rng(seed).integers(0, 256, (3, channels, height, width), dtype=np.uint8)
+    tall, wide = min(height, SIDE), min(width, SIDE)
+    thumbnails = standardized_thumbnails(images)
+    assert thumbnails.shape == (3, tall * wide)
+    tops = [*(row * height // tall for row in range(tall)), height]
+    lefts = [*(column * width // wide for column in range(wide)), width]
+    blocks = np.array(
+        [
+            [
+                image[:, tops[r] : tops[r + 1], lefts[c] : lefts[c + 1]].mean()
+                for r in range(tall)
+                for c in range(wide)
+            ]
+            for image in images
+        ]
+    )
+    centred = blocks - blocks.mean(axis=1, keepdims=True)
+    lengths = np.linalg.norm(centred, axis=1, keepdims=True)
+    expected = centred / np.where(lengths < 1e-9, np.inf, lengths)
+    assert np.allclose(thumbnails, expected, atol=1e-6)
+
+
+def test_copies_name_the_first_of_the_most_held_out() -> None:
+    digests = np.array(["a", "a", "b", "a", "b", "a", "c"])
+    splits = np.array(["train", "val", "train", "test", "val", "test", "dropped"])
+    found = [(copy.dropped, copy.kept, copy.split) for copy in copies_across_splits(digests, splits)]
+    assert found == [(0, 3, "train"), (1, 3, "val"), (2, 4, "train")]
+
+
+def test_no_copies_means_none_found() -> None:
+    assert copies_across_splits(np.array(["a", "a", "b"]), np.array(["train", "train", "test"])) == []

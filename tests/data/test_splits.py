@@ -1,0 +1,218 @@
+"""Splits and folds: what holds for every data set, and the rules of official splits."""
+
+import hashlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from src.data.allocation import round_columns
+from src.data.labelled_rows import LabelledRows
+from src.data.splits import fold_rows, split_rows
+from src.errors import AssayError
+
+SEEDS = st.integers(0, 2**32 - 1)
+CLASS_SIZES = st.lists(st.integers(10, 90), min_size=2, max_size=6)
+
+
+def rows_of(
+    sizes: list[int],
+    groups: list[str | None] | None = None,
+    official: list[str | None] | None = None,
+    pixels: list[int] | None = None,
+) -> LabelledRows:
+    """Rows of classes of these sizes, the classes mixed; equal ``pixels`` are equal images."""
+    count = sum(sizes)
+    targets = np.random.default_rng(1).permutation(np.repeat(np.arange(len(sizes)), sizes))
+    names = pixels if pixels is not None else list(range(count))
+    return LabelledRows(
+        classes=[f"class {number}" for number in range(len(sizes))],
+        ids=list(range(count)),
+        sources=[f"{row}.png" for row in range(count)],
+        targets=targets,
+        digests=np.array([hashlib.sha256(str(name).encode()).hexdigest() for name in names]),
+        official=official or [None] * count,
+        groups=groups or [None] * count,
+    )
+
+
+@st.composite
+def grouped_rows(draw: st.DrawFn) -> LabelledRows:
+    """Many small groups, some rows without a group, some equal images within and between groups."""
+    sizes = draw(st.lists(st.integers(40, 90), min_size=2, max_size=4))
+    count = sum(sizes)
+    generator = np.random.default_rng(draw(SEEDS))
+    numbers = generator.integers(0, count // 2, count).tolist()
+    groups = [None if number % 5 == 0 else f"group {number}" for number in numbers]
+    pixels = np.where(generator.random(count) < 0.03, generator.integers(0, count, count), np.arange(count))
+    return rows_of(sizes, groups, pixels=pixels.tolist())
+
+
+@settings(max_examples=60, deadline=None)
+@given(CLASS_SIZES, st.floats(0.06, 0.4), st.floats(0.06, 0.4), SEEDS)
+def test_each_class_has_its_share_within_one_image(
+    sizes: list[int], val: float, test: float, seed: int
+) -> None:
+    rows = rows_of(sizes)
+    splits, copies = split_rows(rows, val, test, seed)
+    assert set(splits.tolist()) == {"train", "val", "test"}
+    assert copies == []
+    for target, size in enumerate(sizes):
+        of_class = splits[rows.targets == target].tolist()
+        assert abs(of_class.count("test") - test * size) < 1
+        assert abs(of_class.count("val") - val * size) < 1
+        assert of_class.count("train") >= 1
+    assert abs(splits.tolist().count("test") - test * sum(sizes)) < 2
+
+
+@settings(max_examples=60, deadline=None)
+@given(CLASS_SIZES, st.integers(2, 6), SEEDS)
+def test_folds_divide_train_and_val_and_nothing_else(sizes: list[int], folds: int, seed: int) -> None:
+    rows = rows_of(sizes)
+    splits, _ = split_rows(rows, 0.15, 0.2, seed)
+    numbers = fold_rows(rows, splits, folds, seed)
+    assert np.array_equal(numbers == -1, splits == "test")
+    assert set(numbers[splits != "test"].tolist()) == set(range(folds))
+    for target in range(len(sizes)):
+        of_class = numbers[(rows.targets == target) & (numbers >= 0)]
+        counts = np.bincount(of_class, minlength=folds)
+        assert counts.max() - counts.min() <= 1
+    totals = np.bincount(numbers[numbers >= 0], minlength=folds)
+    assert totals.max() - totals.min() <= 2
+
+
+@settings(max_examples=60, deadline=None)
+@given(grouped_rows(), SEEDS)
+def test_groups_and_equal_images_are_never_divided(rows: LabelledRows, seed: int) -> None:
+    splits, copies = split_rows(rows, 0.15, 0.2, seed)
+    folds = fold_rows(rows, splits, 4, seed)
+    assert copies == []  # equal images move together, so none has to go
+    for keys in (rows.groups, rows.digests.tolist()):
+        places: dict[str, set[tuple[str, bool]]] = {}
+        homes: dict[str, set[int]] = {}
+        for key, split, fold in zip(keys, splits.tolist(), folds.tolist(), strict=True):
+            if key is not None:
+                places.setdefault(key, set()).add(split)
+                homes.setdefault(key, set()).add(fold)
+        assert all(len(found) == 1 for found in places.values())
+        assert all(len(found) == 1 for found in homes.values())
+    for name, share in (("test", 0.2), ("val", 0.15)):
+        wanted = share * rows.counts(np.ones(len(rows), dtype=bool))
+        assert np.abs(rows.counts(splits == name) - wanted).max() <= 4
+
+
+@settings(max_examples=30, deadline=None)
+@given(grouped_rows(), SEEDS)
+def test_the_seed_and_nothing_else_decides(rows: LabelledRows, seed: int) -> None:
+    first, again = (split_rows(rows, 0.15, 0.2, seed)[0] for _ in range(2))
+    np.random.default_rng(7).random(100)
+    assert np.array_equal(first, again)
+    assert np.array_equal(fold_rows(rows, first, 4, seed), fold_rows(rows, again, 4, seed))
+
+
+def test_zero_is_a_seed_like_any_other() -> None:
+    rows = rows_of([60, 60])
+    drawn = [split_rows(rows, 0.15, 0.2, seed)[0].tolist() for seed in (0, 0, 1)]
+    assert drawn[0] == drawn[1]
+    assert drawn[0] != drawn[2]
+
+
+def test_folds_are_drawn_apart_from_splits() -> None:
+    """With as many folds as splits, equal draws would put all of val into one fold."""
+    rows = rows_of([300, 300])
+    splits, _ = split_rows(rows, 0.2, 0.2, 0)
+    folds = fold_rows(rows, splits, 4, 0)
+    assert np.bincount(folds[splits == "val"], minlength=4).min() > 10
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(30, 90), min_size=2, max_size=4), SEEDS)
+def test_an_official_test_split_is_kept_and_val_comes_from_train(sizes: list[int], seed: int) -> None:
+    count = sum(sizes)
+    official = ["test" if row % 4 == 0 else "train" for row in range(count)]
+    rows = rows_of(sizes, official=official)
+    splits, copies = split_rows(rows, 0.1, 0.2, seed)
+    assert [split == "test" for split in splits.tolist()] == [name == "test" for name in official]
+    assert copies == []
+    wanted = 0.1 * np.array(sizes)  # of all images, official test too
+    assert np.abs(rows.counts(splits == "val") - wanted).max() < 1
+
+
+def test_an_official_val_split_is_kept_and_test_is_drawn() -> None:
+    official = ["val" if row % 5 == 0 else None for row in range(200)]
+    rows = rows_of([100, 100], official=official)
+    splits, _ = split_rows(rows, 0.4, 0.25, 0)
+    assert np.array_equal(np.flatnonzero(splits == "val"), np.arange(0, 200, 5))
+    assert rows.counts(splits == "test").tolist() == [25, 25]
+
+
+def test_three_official_splits_are_taken_as_they_are() -> None:
+    official = [("train", "val", "test")[row % 3] for row in range(90)]
+    splits, _ = split_rows(rows_of([45, 45], official=official), 0.15, 0.2, 0)
+    assert splits.tolist() == official
+
+
+def test_an_official_test_split_may_lack_a_class() -> None:
+    rows = rows_of([40, 40])
+    official = ["test" if target == 0 and row % 2 else "train" for row, target in enumerate(rows.targets)]
+    splits, _ = split_rows(rows_of([40, 40], official=official), 0.2, 0.2, 0)
+    assert rows.counts(splits == "test")[1] == 0
+    assert rows.counts(splits == "val").tolist() == [8, 8]
+
+
+def test_the_most_held_out_of_equal_images_stays() -> None:
+    official = ["train"] * 40 + ["val"] * 20 + ["test"] * 20
+    pixels = list(range(80))
+    pixels[0] = pixels[40] = pixels[60] = 1000  # in all three
+    pixels[1] = pixels[41] = 1001  # in train and val
+    pixels[2] = pixels[3] = 1002  # twice in train
+    rows = rows_of([40, 40], official=official, pixels=pixels)
+    splits, copies = split_rows(rows, 0.1, 0.1, 0)
+    folds = fold_rows(rows, splits, 3, 0)
+    assert [(copy.dropped, copy.kept, copy.split) for copy in copies] == [
+        (0, 60, "train"),
+        (1, 41, "train"),
+        (40, 60, "val"),
+    ]
+    assert splits[[0, 1, 40]].tolist() == ["dropped"] * 3
+    assert folds[[0, 1, 40]].tolist() == [-1] * 3
+    assert splits[[2, 3, 41, 60]].tolist() == ["train", "train", "val", "test"]
+    assert folds[2] == folds[3]
+
+
+def test_val_is_drawn_from_what_copies_leave() -> None:
+    """Rows that go because the test split has them must not count as train or val."""
+    official = ["test"] * 20 + ["train"] * 80
+    pixels = [*range(20), *range(20), *range(20, 80)]  # the first 20 of train are copies of test
+    splits, copies = split_rows(rows_of([50, 50], official=official, pixels=pixels), 0.1, 0.2, 3)
+    assert len(copies) == 20
+    assert splits[20:40].tolist() == ["dropped"] * 20
+    assert splits.tolist().count("val") == pytest.approx(0.1 * 80, abs=2)
+
+
+def test_a_group_that_lies_in_two_official_splits_is_refused() -> None:
+    official = ["train"] * 50 + ["test"] * 50
+    groups: list[str | None] = [None] * 100
+    groups[3] = groups[77] = "patient 9"
+    with pytest.raises(AssayError, match=r"'patient 9' lies in the official splits train and test"):
+        split_rows(rows_of([50, 50], groups, official), 0.1, 0.1, 0)
+
+
+def test_few_large_groups_still_fill_every_split_and_fold() -> None:
+    groups: list[str | None] = [f"patient {row % 6}" for row in range(120)]
+    rows = rows_of([60, 60], groups)
+    splits, _ = split_rows(rows, 0.15, 0.2, 0)
+    assert set(splits.tolist()) == {"train", "val", "test"}
+    assert set(fold_rows(rows, splits, 3, 0).tolist()) == {-1, 0, 1, 2}
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(2, 6), st.lists(st.integers(1, 200), min_size=1, max_size=12), SEEDS)
+def test_rounding_keeps_the_sums_of_classes(parts: int, sizes: list[int], seed: int) -> None:
+    shares = np.random.default_rng(seed).dirichlet(np.ones(parts))
+    wanted = np.outer(shares, sizes)
+    numbers = round_columns(wanted)
+    assert np.array_equal(numbers.sum(axis=0), sizes)
+    assert np.abs(numbers - wanted).max() < 1
+    assert np.abs(numbers.sum(axis=1) - wanted.sum(axis=1)).max() < 2
