@@ -14,15 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from src.execution import Execution, execute
-from src.schema import Config
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from src.schema import Config
+
 BASE = Path("models/base")
 
 
-def build(config: Config, run: Execution) -> None:
+def build(config: "Config", run: Execution) -> None:
     """Export the base, compare both on the validation images, and write what was found."""
     import numpy as np
     import pandas as pd

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 from src.execution import Execution, execute
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from src.evaluation.metrics import Floats, Integers
     from src.evaluation.report import Report
     from src.models.store import ModelSpec
@@ -43,3 +45,57 @@ def build(config: Config, run: Execution) -> None:
     figures = _write(config, run.folder, report, rows)
     run.note(subject="train", metrics=report.flat(), figures=figures)
     run.say(report.sentence())
+
+
+def _test_rows(spec: ModelSpec) -> tuple[Integers, Integers]:
+    """Rows of the test images in the image array and their classes, both (n,)."""
+    import numpy as np
+    from pyarrow import parquet
+
+    from src.errors import AssayError
+
+    split = parquet.read_table("data/split/splits.parquet", columns=["id", "split"])
+    test = split["split"].to_numpy() == "test"
+    if not test.any():
+        raise AssayError("data/split/splits.parquet has no test rows. Make it again: dvc repro split")
+    rows = split["id"].to_numpy()[test].astype(np.int64)
+    targets = parquet.read_table("data/ingest/manifest.parquet", columns=["target"])["target"].to_numpy()
+    if targets.max() >= len(spec.classes):
+        raise AssayError(
+            f"data/ingest has {targets.max() + 1} classes, but models/base knows {len(spec.classes)}: "
+            "they are of different data. Make the model again: dvc repro train"
+        )
+    return rows, targets[rows].astype(np.int64)
+
+
+def _predict(config: Config, run: Execution, network: nn.Module, spec: ModelSpec, rows: Integers) -> Floats:
+    """Probabilities of the test images, (n, K)."""
+    import numpy as np
+
+    from src.data.store import open_array
+    from src.errors import AssayError
+    from src.evaluation.metrics import softmax
+    from src.training.predict import predict_logits
+
+    size, device = config.evaluate.batch_size, config.machine.device
+    logits = predict_logits(network, spec, open_array(IMAGES), rows, size, device, run.progress)
+    broken = rows[~np.isfinite(logits).all(axis=1)]
+    if len(broken):
+        raise AssayError(
+            f"models/base gives no finite output for {len(broken)} of {len(rows)} test images "
+            f"(the first is row {broken[0]} of {IMAGES}): train it again with a lower train.optimizer.lr"
+        )
+    return softmax(logits)
+
+
+def _write(config: Config, folder: Path, report: Report, rows: Integers) -> list[Path]:
+    from src.data.store import open_array
+    from src.evaluation.publication import draw_figures, read_history, write_tables
+
+    write_tables(folder, report, rows, config.evaluate)
+    history = read_history(BASE / "history.csv")
+    return draw_figures(folder, report, rows, open_array(IMAGES), history, config.evaluate)
+
+
+if __name__ == "__main__":
+    execute("evaluate", build, __doc__)

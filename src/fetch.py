@@ -68,9 +68,7 @@ def _fetch(dataset: KnownDataset, places: list[str]) -> None:
     _write_classes(folder, dataset)
     _dvc_add(folder)
     state = "is complete" if missing else "was complete already"
-    _say(
-        f"{folder} {state}, every checksum right, and under DVC. Next: dvc exp run -S experiment={dataset.name}"
-    )
+    _say(f"{folder} {state}, checksums right, under DVC. Next: dvc exp run -S experiment={dataset.name}")
 
 
 def _make_digits(folder: Path) -> None:
@@ -78,14 +76,15 @@ def _make_digits(folder: Path) -> None:
     import numpy as np
     from sklearn.datasets import load_digits
 
+    from src.data.download import parts_folder
     from src.data.idx import to_bytes
 
     digits = load_digits()
     images = np.round(digits.images * (255 / 16)).astype(np.uint8)  # (1797, 8, 8)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "images-idx3-ubyte.gz").write_bytes(to_bytes(images))
-    (folder / "labels-idx1-ubyte.gz").write_bytes(to_bytes(digits.target.astype(np.uint8)))
-    _write_classes(folder, DIGITS)
+    with parts_folder(folder) as parts:
+        (parts / "images-idx3-ubyte.gz").write_bytes(to_bytes(images))
+        (parts / "labels-idx1-ubyte.gz").write_bytes(to_bytes(digits.target.astype(np.uint8)))
+        _write_classes(parts, DIGITS)
     _say(f"{folder} is made from scikit-learn; git holds it, so git status shows if anything changed")
 
 

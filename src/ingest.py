@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from src.execution import Execution, execute
-from src.schema import Config
 
 if TYPE_CHECKING:
     from src.data.decoding import Form
+    from src.schema import Config
 
 ASIDES = {"dropped": "dropped", "ignored": "file(s) ignored"}
 
 
-def build(config: Config, run: Execution) -> None:
+def build(config: "Config", run: Execution) -> None:
     """Make the folder of the stage."""
     from src.data.ingestion import Policies, ingest, write_report
     from src.data.sources import list_source
@@ -47,19 +47,19 @@ def build(config: Config, run: Execution) -> None:
     run.note(metrics={"data/images": facts["kept"], "data/dropped": len(facts["dropped"])})
 
 
-def _form(config: Config) -> "Form":
+def _form(config: "Config") -> "Form":
     from src.data.decoding import Form
 
     height, width = config.data.image_size
     return Form(height, width, config.data.channels, config.data.fit, config.data.max_pixels)
 
 
-def _workers(config: Config) -> int:
+def _workers(config: "Config") -> int:
     workers = config.machine.workers
     return len(os.sched_getaffinity(0)) if workers == "auto" else workers
 
 
-def _model_name(config: Config) -> str:
+def _model_name(config: "Config") -> str:
     return config.model.name if config.model.kind == "timm" else config.model.kind
 
 

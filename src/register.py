@@ -8,13 +8,15 @@ If MLflow does not answer, the decision is kept and `python -m src.track` carrie
 """
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from src.execution import Execution, execute
-from src.schema import Config
+
+if TYPE_CHECKING:
+    from src.schema import Config
 
 
-def build(config: Config, run: Execution) -> None:
+def build(config: "Config", run: Execution) -> None:
     """Decide, write the decision down, register, and sum the pipeline up."""
     from src.provenance.journal import write_json
     from src.tracking.live import register
@@ -44,7 +46,7 @@ def build(config: Config, run: Execution) -> None:
         run.say(line)
 
 
-def decide(folder: Path, config: Config) -> dict[str, Any]:
+def decide(folder: Path, config: "Config") -> dict[str, Any]:
     """The decision on the model in ``folder``: a function of the inputs, so with no version and no time.
 
     Raises:

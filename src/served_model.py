@@ -28,7 +28,7 @@ import numpy.typing as npt
 import pandas as pd
 from PIL import Image
 
-from src.data.decoding import Form, UnreadableImage, decode, fit_image
+from src.data.decoding import Form, UnreadableImageError, decode, fit_image
 
 BATCH = 256  # images at once: bounds the memory, whatever the caller sends
 MAX_PIXELS = 100_000_000  # of one image; more is refused before it is decoded
@@ -51,8 +51,8 @@ class ImageClassifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc,name-defi
         onnx = folder / "model.onnx"
         self.logits: Callable[[Pixels], Logits] = _onnx(onnx) if onnx.is_file() else _torch(folder)
 
-    def predict(self, context: Any, model_input: Any) -> pd.DataFrame:  # noqa: ARG002  MLflow's signature
-        """Classify; see the top of this file for what may come in and what goes out."""
+    def predict(self, context: Any, model_input: pd.DataFrame) -> pd.DataFrame:  # noqa: ARG002  MLflow's form
+        """Classify a table, or a list, array or {"image": …} of images; see the top of this file."""
         cells = _cells(model_input)
         answers = [self._classify(cells[at : at + BATCH]) for at in range(0, len(cells), BATCH)]
         return pd.concat(answers, ignore_index=True) if answers else self._classify([])
@@ -80,7 +80,7 @@ class ImageClassifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc,name-defi
         for place, cell in enumerate(cells):
             try:
                 images[place] = to_pixels(cell, self.form)
-            except UnreadableImage as error:
+            except UnreadableImageError as error:
                 errors[place] = str(error)
         return images, errors
 
@@ -89,18 +89,18 @@ def to_pixels(cell: Any, form: Form) -> Pixels:
     """One image as the model takes it, uint8 (C, H, W).
 
     Raises:
-        UnreadableImage: it is no image, or of a kind that is not taken.
+        UnreadableImageError: it is no image, or of a kind that is not taken.
     """
     if isinstance(cell, str):
         try:
             cell = base64.b64decode(cell, validate=True)
         except binascii.Error as error:
-            raise UnreadableImage(f"it is text, but not base64 of an image file: {error}") from error
+            raise UnreadableImageError(f"it is text, but not base64 of an image file: {error}") from error
     if isinstance(cell, bytes | bytearray | memoryview):
         return decode(io.BytesIO(cell), form).pixels
     if isinstance(cell, np.ndarray | list):
         return _from_array(np.asarray(cell), form)
-    raise UnreadableImage(f"it is {type(cell).__name__}; bytes, base64 text or a uint8 array is wanted")
+    raise UnreadableImageError(f"it is {type(cell).__name__}; bytes, base64 text or a uint8 array is wanted")
 
 
 def _from_array(array: npt.NDArray[Any], form: Form) -> Pixels:
@@ -113,14 +113,14 @@ def _from_array(array: npt.NDArray[Any], form: Form) -> Pixels:
     if array.ndim == 3 and array.shape[-1] == 1:
         array = array[:, :, 0]
     if array.size == 0 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[-1] in (3, 4))):
-        raise UnreadableImage(f"its shape {array.shape} is not (H, W), (H, W, C) or (C, H, W)")
+        raise UnreadableImageError(f"its shape {array.shape} is not (H, W), (H, W, C) or (C, H, W)")
     return fit_image(Image.fromarray(np.ascontiguousarray(array)), form)
 
 
 def _whole(array: npt.NDArray[Any]) -> Pixels:
     """As uint8, if it holds just that (numbers that came as JSON do)."""
     if array.dtype.kind not in "iu" or (array.size and not 0 <= array.min() <= array.max() <= 255):
-        raise UnreadableImage(f"its values are {array.dtype}; whole numbers from 0 to 255 are wanted")
+        raise UnreadableImageError(f"its values are {array.dtype}; whole numbers from 0 to 255 are wanted")
     return array.astype(np.uint8)
 
 

@@ -12,13 +12,15 @@ Writes splits.parquet (id, split, fold) and report.json.
 Result for the digits: 1,168 train, 270 val, 359 test; 5 folds.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from src.execution import Execution, execute
-from src.schema import Config
+
+if TYPE_CHECKING:
+    from src.schema import Config
 
 
-def build(config: Config, run: Execution) -> None:
+def build(config: "Config", run: Execution) -> None:
     from pathlib import Path
 
     from src.data.labelled_rows import read_labelled_rows

@@ -40,23 +40,18 @@ def bring(folder: Path, files: Mapping[str, str], places: Sequence[str], say: Sa
     Either all arrive or none. Raises ``AssayError`` if no place has a file, or if a checksum is wrong:
     that is no reason to look elsewhere, but one to ask why.
     """
-    with _parts_folder(folder) as parts:
+    with parts_folder(folder) as parts:
         left = list(places)
         for name, digest in files.items():
             _bring_one(parts / name, digest, left, say, bar)
-        publish(parts, folder)
-
-
-def publish(parts: Path, folder: Path) -> None:
-    """Move finished files to their folder, each by rename."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in sorted(parts.iterdir()):
-        path.replace(folder / path.name)
 
 
 @contextmanager
-def _parts_folder(folder: Path) -> Iterator[Path]:
-    """A folder beside ``folder`` for what is not finished; one process at a time, leftovers removed."""
+def parts_folder(folder: Path) -> Iterator[Path]:
+    """A folder beside ``folder`` for what is not finished; its files move there when the block ends well.
+
+    One process at a time; what a killed one left is removed.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     parts = folder.with_name(f".{folder.name}.part")
     lock = os.open(folder.parent, os.O_RDONLY)
@@ -65,6 +60,9 @@ def _parts_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(parts, ignore_errors=True)
         parts.mkdir()
         yield parts
+        folder.mkdir(exist_ok=True)
+        for path in sorted(parts.iterdir()):
+            path.replace(folder / path.name)
     finally:
         shutil.rmtree(parts, ignore_errors=True)
         os.close(lock)
@@ -146,8 +144,8 @@ def _with_common_header(content: bytes) -> bytes:
     """The same gzip file with `GZIP_HEADER`; anything else comes back as it is."""
     if content[:3] != GZIP_MAGIC or content[3:4] not in (b"\0", bytes([GZIP_NAMED])):
         return content
-    start = content.index(b"\0", 10) + 1 if content[3] else 10
-    return GZIP_HEADER + content[start:]
+    start = content.find(b"\0", 10) + 1 if content[3] else 10
+    return GZIP_HEADER + content[start:] if start else content
 
 
 def _is_intact(path: Path, digest: str) -> bool:

@@ -28,9 +28,7 @@ def bin_of(confidences: NDArray[np.float64], bins: int) -> NDArray[np.int64]:
     return np.clip(np.searchsorted(edges, confidences, side="right") - 1, 0, bins - 1)
 
 
-def reliability(
-    probabilities: NDArray[np.float64], targets: NDArray[np.int64], bins: int
-) -> Reliability:
+def reliability(probabilities: NDArray[np.float64], targets: NDArray[np.int64], bins: int) -> Reliability:
     """The reliability diagram's figures. ``probabilities``: (n, K), ``targets``: (n,)."""
     confidence = probabilities.max(axis=1)
     right = (probabilities.argmax(axis=1) == targets).astype(np.float64)
@@ -43,9 +41,7 @@ def reliability(
     return Reliability(edges[:-1], edges[1:], images, mean_confidence, accuracy)
 
 
-def calibration_error(
-    probabilities: NDArray[np.float64], targets: NDArray[np.int64], bins: int
-) -> float:
+def calibration_error(probabilities: NDArray[np.float64], targets: NDArray[np.int64], bins: int) -> float:
     """Expected calibration error: mean distance of accuracy and confidence, weighted by images."""
     table = reliability(probabilities, targets, bins)
     distance = np.nan_to_num(np.abs(table.accuracy - table.confidence))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torchmetrics.functional import classification
 
-from src.evaluation.metrics import Floats, Integers, double
+from src.evaluation.metrics import Floats, Integers, areas, double
 
 MOST_POINTS = 500  # of one curve
 ALL_POINTS = 5_000  # of all curves together: 100 classes keep 50 points each
@@ -25,26 +25,29 @@ class Curve:
     name: str
     x: Floats
     y: Floats
+    area: float  # under the whole curve, before it was thinned
 
 
 def roc_curves(probabilities: Floats, targets: Integers, classes: list[str]) -> list[Curve]:
     """One curve for each class that has rows and is not all there is; of two classes the second only."""
-    curves = []
+    curves, area = [], areas(probabilities, targets)["roc_auc"]
     for index in drawable(targets, len(classes)):
         if (targets == index).all():
             continue
         false_rate, true_rate, _ = _curve(classification.binary_roc, probabilities, targets, index)
-        curves.append(Curve(classes[index], *_thin(false_rate, true_rate, points_each(len(classes)))))
+        points = _thin(false_rate, true_rate, points_each(len(classes)))
+        curves.append(Curve(classes[index], *points, float(area[index])))
     return curves
 
 
 def pr_curves(probabilities: Floats, targets: Integers, classes: list[str]) -> list[Curve]:
     """One curve for each class that has rows; of two classes the second only."""
-    curves = []
+    curves, area = [], areas(probabilities, targets)["average_precision"]
     for index in drawable(targets, len(classes)):
         both = _curve(classification.binary_precision_recall_curve, probabilities, targets, index)
         recall, precision = both[1][::-1], both[0][::-1]  # torchmetrics goes from recall 1 to 0
-        curves.append(Curve(classes[index], *_thin(recall, precision, points_each(len(classes)))))
+        points = _thin(recall, precision, points_each(len(classes)))
+        curves.append(Curve(classes[index], *points, float(area[index])))
     return curves
 
 
@@ -52,7 +55,7 @@ def macro_roc(curves: list[Curve]) -> Curve:
     """Mean of the curves over 201 equally spaced false positive rates."""
     x = np.linspace(0, 1, 201)
     y = np.mean([np.interp(x, curve.x, curve.y) for curve in curves], axis=0)
-    return Curve("macro average", np.concatenate([[0.0], x]), np.concatenate([[0.0], y]))
+    return Curve("macro average", np.concatenate([[0.0], x]), np.concatenate([[0.0], y]), _mean_area(curves))
 
 
 def macro_pr(curves: list[Curve]) -> Curve:
@@ -63,7 +66,7 @@ def macro_pr(curves: list[Curve]) -> Curve:
     """
     x = np.linspace(0, 1, 201)
     reached = [curve.y[np.searchsorted(curve.x, x - 1e-12).clip(max=len(curve.x) - 1)] for curve in curves]
-    return Curve("macro average", x, np.mean(reached, axis=0))
+    return Curve("macro average", x, np.mean(reached, axis=0), _mean_area(curves))
 
 
 def drawable(targets: Integers, classes: int) -> Iterator[int]:
@@ -74,6 +77,10 @@ def drawable(targets: Integers, classes: int) -> Iterator[int]:
 def points_each(classes: int) -> int:
     """How many points a curve keeps at most."""
     return int(np.clip(ALL_POINTS // classes, FEWEST_POINTS, MOST_POINTS))
+
+
+def _mean_area(curves: list[Curve]) -> float:
+    return float(np.mean([curve.area for curve in curves]))
 
 
 def _curve(

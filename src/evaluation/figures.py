@@ -1,19 +1,20 @@
 """The pictures of an evaluation. Each function draws one PNG and returns its path; equal arguments give
-equal bytes."""
+equal bytes. Class names must be drawable: see ``style.legible``."""
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, PowerNorm
-from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from src.evaluation.calibration import Reliability
 from src.evaluation.curves import Curve
+from src.evaluation.mistakes import Mistake
 from src.evaluation.style import (
     BLUE,
     CLASSES,
@@ -21,7 +22,6 @@ from src.evaluation.style import (
     ORANGE,
     RULE,
     SOFT,
-    legible,
     new_figure,
     save,
     styled,
@@ -32,16 +32,6 @@ ANNOTATED = 20  # classes up to which the confusion matrix carries its numbers
 NAMED = 60  # classes up to which every one is named at its axis
 FAINT = "#b4bac4"  # zeros, which only have to be there
 SHADES = LinearSegmentedColormap.from_list("shades", ["#ffffff", "#cfe0f3", "#6ea6dc", "#1f5fa8", "#0d2f5c"])
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """A test image that was taken for something else."""
-
-    image: NDArray[np.uint8]  # (C, H, W)
-    actual: str
-    predicted: str
-    confidence: float  # in the wrong class, 0…1
 
 
 def draw_confusion(path: Path, matrix: NDArray[np.int64], classes: Sequence[str]) -> Path:
@@ -60,26 +50,26 @@ def draw_confusion(path: Path, matrix: NDArray[np.int64], classes: Sequence[str]
         return save(figure, path)
 
 
-def draw_roc(path: Path, curves: Sequence[Curve], average: Curve | None, areas: Mapping[str, float]) -> Path:
-    """ROC curves with their areas; ``areas`` by class name, and by the average's name."""
+def draw_roc(path: Path, curves: Sequence[Curve], average: Curve | None) -> Path:
+    """ROC curves with their areas (AUC), and their average where there are several."""
     with styled():
         figure = new_figure(6.6, 4.6)
         axes = figure.subplots()
         axes.plot([0, 1], [0, 1], color=RULE, linewidth=1.0, linestyle=(0, (4, 3)))
         _label_rates(axes, "ROC, one class against the rest", "False positive rate", "True positive rate")
-        _draw_curves(axes, curves, average, areas, "AUC")
-        if curves:
+        _draw_curves(axes, curves, average, "AUC")
+        if _reaches_corner(average or (curves[0] if curves else None)):
             _magnify_corner(axes, curves, average)
         return save(figure, path)
 
 
-def draw_pr(path: Path, curves: Sequence[Curve], average: Curve | None, areas: Mapping[str, float]) -> Path:
-    """Precision-recall curves with their average precision (AP)."""
+def draw_pr(path: Path, curves: Sequence[Curve], average: Curve | None) -> Path:
+    """Precision-recall curves with their areas (AP, average precision), and their average."""
     with styled():
         figure = new_figure(6.6, 4.6)
         axes = figure.subplots()
         _label_rates(axes, "Precision and recall", "Recall", "Precision")
-        _draw_curves(axes, _steps(curves), average and _steps([average])[0], areas, "AP")
+        _draw_curves(axes, _steps(curves), average and _steps([average])[0], "AP")
         return save(figure, path)
 
 
@@ -96,17 +86,19 @@ def draw_reliability(path: Path, table: Reliability, error: float) -> Path:
         below.set(xlim=(0, 1), xlabel="Confidence", ylabel="Images")
         below.grid(axis="x", visible=False)
         figure.align_ylabels()
+        figure.legend(*above.get_legend_handles_labels(), loc="outside lower left", ncols=2)
         return save(figure, path)
 
 
 def draw_mistakes(path: Path, mistakes: Sequence[Mistake], total: int, images: int) -> Path:
     """The given mistakes in reading order; ``total`` were made among ``images``."""
-    columns = min(5, max(3, math.ceil(math.sqrt(len(mistakes)))))
-    rows = max(1, math.ceil(len(mistakes) / columns))
+    if not mistakes:
+        return _draw_no_mistakes(path, images)
+    columns = min(8, max(3, math.ceil(math.sqrt(len(mistakes)))))
+    rows = math.ceil(len(mistakes) / columns)
+    height, width = mistakes[0].image.shape[1:]
     with styled():
-        figure = new_figure(1.75 * columns + 0.3, 2.1 * rows + 0.6)
-        if not mistakes:
-            return save(_say_no_mistakes(figure, images), path)
+        figure = new_figure(1.75 * columns + 0.3, (1.65 * height / width + 0.5) * rows + 0.45)
         figure.suptitle(_mistakes_title(len(mistakes), total, images), x=0.02, ha="left", fontsize=11.0)
         for place, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
             axes.set_axis_off()
@@ -153,7 +145,7 @@ def _name_classes(axes: Axes, classes: Sequence[str]) -> None:
     """All names where they fit, else as many as do, at equal steps."""
     step = math.ceil(len(classes) / NAMED)
     places = range(0, len(classes), step)
-    names = [legible(classes)[place] for place in places]
+    names = [classes[place] for place in places]
     size = 8.0 if len(classes) <= ANNOTATED else 5.5
     slanted = len(classes) > ANNOTATED or max(map(len, names)) > 3
     axes.set_xticks(places, names, rotation=90 if slanted else 0, fontsize=size)
@@ -193,39 +185,44 @@ def _steps(curves: Sequence[Curve]) -> list[Curve]:
         recall, precision = recall[recall > 0], curve.y[first][recall > 0]
         left = np.concatenate([[0.0], recall[:-1]])
         across = np.stack([left, recall], axis=1).ravel()
-        stairs.append(Curve(curve.name, across, np.repeat(precision, 2)))
+        stairs.append(Curve(curve.name, across, np.repeat(precision, 2), curve.area))
     return stairs
 
 
-def _draw_curves(
-    axes: Axes, curves: Sequence[Curve], average: Curve | None, areas: Mapping[str, float], unit: str
-) -> None:
+def _draw_curves(axes: Axes, curves: Sequence[Curve], average: Curve | None, unit: str) -> None:
     if not curves:
         text = "— undefined: needs test images\nof the class and of others"
         axes.text(0.5, 0.5, text, ha="center", va="center", color=SOFT)
         return
-    _plot(axes, curves, average)
-    few = len(curves) <= len(CLASSES)
-    names = legible([curve.name for curve in curves])
-    labels = [f"{name}  {areas[curve.name]:.4f}" for curve, name in zip(curves, names, strict=True)]
-    lines = axes.get_lines()[-len(curves) - (average is not None) :]
-    shown = list(zip(lines, labels, strict=False)) if few else []
-    if average is not None:
-        shown.insert(0, (lines[-1], f"{average.name}  {areas[average.name]:.4f}"))
+    lines, few = _plot(axes, curves, average), len(curves) <= len(CLASSES)
+    shown = [(line, _label(curve)) for line, curve in zip(lines, curves, strict=False)]
     if not few:
-        shown.append((lines[0], f"{len(curves)} classes"))
-    place = {"loc": "center left", "bbox_to_anchor": (1.03, 0.5), "alignment": "left", "title_fontsize": 8.0}
-    axes.legend(*zip(*shown, strict=True), title=unit, **place)
+        shown = [(lines[0], f"{len(curves)} classes")]
+    if average is not None:
+        shown.insert(0, (lines[-1], _label(average)))
+    handles, labels = zip(*shown, strict=True)
+    legend = axes.legend(handles, labels, title=unit, loc="center left", bbox_to_anchor=(1.03, 0.5))
+    legend.set_alignment("left")
 
 
-def _plot(axes: Axes, curves: Sequence[Curve], average: Curve | None) -> None:
+def _label(curve: Curve) -> str:
+    return f"{curve.name}  {curve.area:.4f}"
+
+
+def _plot(axes: Axes, curves: Sequence[Curve], average: Curve | None) -> list[Line2D]:
     """A colour for each of a few classes, a veil of many, and the average over them."""
     few = len(curves) <= len(CLASSES)
-    colours = [BLUE] if len(curves) == 1 else CLASSES if few else ["#9db4d0"] * len(curves)
+    colours = [BLUE] if len(curves) == 1 else list(CLASSES) if few else ["#9db4d0"] * len(curves)
+    lines = []
     for curve, colour in zip(curves, colours, strict=False):
-        axes.plot(curve.x, curve.y, color=colour, linewidth=1.3 if few else 0.5)
+        lines += axes.plot(curve.x, curve.y, color=colour, linewidth=1.3 if few else 0.5)
     if average is not None:
-        axes.plot(average.x, average.y, color=INK, linewidth=2.0)
+        lines += axes.plot(average.x, average.y, color=INK, linewidth=2.0)
+    return lines
+
+
+def _reaches_corner(curve: Curve | None) -> bool:
+    return curve is not None and float(np.interp(0.1, curve.x, curve.y)) >= 0.95
 
 
 def _magnify_corner(axes: Axes, curves: Sequence[Curve], average: Curve | None) -> None:
@@ -243,7 +240,7 @@ def _draw_bins(axes: Axes, table: Reliability) -> None:
     low, width = table.low[filled], (table.high - table.low)[filled]
     accuracy, confidence = table.accuracy[filled], table.confidence[filled]
     shared = np.minimum(accuracy, confidence)
-    bar = {"width": width, "align": "edge", "edgecolor": "white", "linewidth": 0.8}
+    bar: dict[str, Any] = {"width": width, "align": "edge", "edgecolor": "white", "linewidth": 0.8}
     axes.bar(low, shared, color="#8db4de", label="accuracy", **bar)
     surplus = np.maximum(accuracy - confidence, 0)
     axes.bar(low, surplus, bottom=shared, color="#3f7fc4", label="accuracy above the confidence", **bar)
@@ -251,22 +248,20 @@ def _draw_bins(axes: Axes, table: Reliability) -> None:
     axes.bar(low, lack, bottom=shared, color="#f6cfa4", label="missing to the confidence", **bar)
     axes.plot([0, 1], [0, 1], color=SOFT, linewidth=1.0, linestyle=(0, (4, 3)), label="perfect")
     axes.set(xlim=(0, 1), ylim=(0, 1), ylabel="Accuracy")
-    axes.legend(loc="upper left")
 
 
 def _draw_mistake(axes: Axes, mistake: Mistake) -> None:
     grey = mistake.image.shape[0] == 1
     picture = mistake.image[0] if grey else mistake.image.transpose(1, 2, 0)  # (H, W) or (H, W, 3)
     small = max(mistake.image.shape[1:]) <= 64
-    axes.imshow(
-        picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest" if small else "antialiased"
-    )
-    actual, predicted = legible([mistake.actual, mistake.predicted])
-    title = f"{actual} → {predicted}\n"
-    axes.set_title(title, fontsize=8.0, fontweight="normal", loc="center", pad=3.0)
-    axes.text(
-        0.5, 1.02, f"{mistake.confidence:.0%}", transform=axes.transAxes, ha="center", fontsize=7.0, color=SOFT
-    )
+    axes.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest" if small else "antialiased")
+    short = len(mistake.actual) + len(mistake.predicted) <= 20
+    names = f"{mistake.actual}{' ' if short else chr(10)}→ {mistake.predicted}"
+    axes.set_title(names, fontsize=8.0, fontweight="normal", loc="center", pad=13.0)
+    axes.annotate(
+        f"{mistake.confidence:.0%}", (0.5, 1), (0, 3), "axes fraction", "offset points",
+        ha="center", va="bottom", fontsize=7.0, color=SOFT,
+    )  # fmt: skip
 
 
 def _mistakes_title(shown: int, total: int, images: int) -> str:
@@ -274,9 +269,12 @@ def _mistakes_title(shown: int, total: int, images: int) -> str:
     return f"{which} {total:,} mistakes among {images:,} test images (actual → predicted)"
 
 
-def _say_no_mistakes(figure: Figure, images: int) -> Figure:
-    figure.text(0.5, 0.5, f"No mistakes among {images:,} test images", ha="center", va="center", fontsize=11.0)
-    return figure
+def _draw_no_mistakes(path: Path, images: int) -> Path:
+    with styled():
+        figure = new_figure(5.6, 1.6)
+        text = f"No mistakes among {images:,} test images"
+        figure.text(0.5, 0.5, text, ha="center", va="center", fontsize=11.0)
+        return save(figure, path)
 
 
 def _draw_course(

@@ -127,9 +127,7 @@ def _count_statistic(probabilities: Floats, targets: Integers) -> Callable[[Weig
 def _mean_statistic(rows: dict[str, Floats]) -> Callable[[Weights], dict[str, Floats]]:
     def statistic(weights: Weights) -> dict[str, Floats]:
         # einsum, because the sums of a matrix product depend on the number of threads
-        return {
-            name: np.einsum("i,ij->j", values, weights) / len(values) for name, values in rows.items()
-        }
+        return {name: np.einsum("i,ij->j", values, weights) / len(values) for name, values in rows.items()}
 
     return statistic
 
@@ -208,7 +206,7 @@ def _sum_groups(values: NDArray[np.generic], groups: Integers, size: int) -> Flo
     if len(groups):
         order = np.argsort(groups, kind="stable")
         present, starts = np.unique(groups[order], return_index=True)
-        sums[present] = np.add.reduceat(values[order], starts, axis=0)  # type: ignore[arg-type]
+        sums[present] = np.add.reduceat(values[order], starts, axis=0)
     return sums.T
 
 

@@ -27,14 +27,14 @@ def find_mistakes(report: Report) -> NDArray[np.int64]:
 
 
 def show_mistakes(
-    report: Report, places: Sequence[int] | NDArray[np.int64], images: NDArray[np.uint8]
+    report: Report, names: Sequence[str], places: NDArray[np.int64], images: NDArray[np.uint8]
 ) -> list[Mistake]:
-    """The mistakes at ``places``, with their ``images`` (m, C, H, W) in the same order."""
+    """The mistakes at ``places`` (m,), with their ``images`` (m, C, H, W) and the classes' ``names``."""
     return [
         Mistake(
             image,
-            report.classes[report.targets[place]],
-            report.classes[report.predicted[place]],
+            names[report.targets[place]],
+            names[report.predicted[place]],
             float(report.probabilities[place, report.predicted[place]]),
         )
         for place, image in zip(places, images, strict=True)

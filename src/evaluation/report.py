@@ -38,7 +38,11 @@ class Report:
         content: dict[str, object] = {"images": len(self.targets)}
         for name, value in self.figures.items():
             limits = self.intervals.get(name, Interval(np.nan, np.nan))
-            content[name] = {"value": _number(value), "low": _number(limits.low), "high": _number(limits.high)}
+            content[name] = {
+                "value": _number(value),
+                "low": _number(limits.low),
+                "high": _number(limits.high),
+            }
             if name == "accuracy":
                 content["accuracy_wilson"] = {"low": wilson.low, "high": wilson.high}
         # a list, because `dvc metrics show` leaves lists out of its table
@@ -117,7 +121,9 @@ def _notes(
         if name not in found:
             notes.append(f"{name}: no interval, there are too many images x classes for the bootstrap")
         elif found[name].undefined and not np.isnan(value):
-            notes.append(f"{name}: undefined in {found[name].undefined} resamples, which its interval leaves out")
+            notes.append(
+                f"{name}: undefined in {found[name].undefined} resamples, which its interval leaves out"
+            )
     return notes
 
 

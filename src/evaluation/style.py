@@ -52,6 +52,7 @@ STYLE: dict[str, Any] = {
     "lines.solid_capstyle": "round",
     "legend.frameon": False,
     "legend.fontsize": 8.0,
+    "legend.title_fontsize": 8.0,
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
     "figure.dpi": 100.0,
@@ -88,7 +89,8 @@ def subtitle(axes: Axes, text: str) -> None:
 
 
 def _shorten(name: str) -> str:
-    return name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
+    """Names often differ at the end only, so the middle goes."""
+    return name if len(name) <= LONGEST else f"{name[:10]}…{name[11 - LONGEST :]}"
 
 
 def _drawable(name: str) -> bool:

@@ -44,7 +44,7 @@ class Summary:
     """What `synchronize` did."""
 
     runs: list[Brought] = field(default_factory=list)
-    versions: list[Version] = field(default_factory=list)
+    versions: list["Version"] = field(default_factory=list)
 
     def count(self, done: str) -> int:
         """How many runs were created, refreshed, unchanged or waiting."""

@@ -155,13 +155,13 @@ def _prepare(patient: bool) -> None:
     ours = {**(PATIENT if patient else HASTY), **QUIET}
     for name, value in ours.items():
         os.environ.setdefault(name, value)
-    for name in CHATTY:
-        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def _client(uri: str) -> "MlflowClient":
     import mlflow
 
+    for name in CHATTY:  # after the import, which sets levels of its own
+        logging.getLogger(name).setLevel(logging.ERROR)
     before = os.environ.get("MLFLOW_TRACKING_URI")
     mlflow.set_tracking_uri(uri)  # for what takes no address, such as models:/NAME@alias
     if before is None:  # MLflow exports it, and then nobody could tell it from the user's own

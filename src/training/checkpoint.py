@@ -56,7 +56,7 @@ def read_checkpoint(folder: Path, origin: Origin) -> dict[str, Any] | None:
         part: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)[KEY]
         found: Origin = part["origin"]
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError, UnpicklingError) as error:
-        first = (str(error).strip() or "nothing in it").splitlines()[0]
+        first = (str(error).strip() or "nothing in it").split(".")[0].splitlines()[0]
         raise AssayError(
             f"{path} cannot be read ({type(error).__name__}: {first}): delete it, and training starts anew"
         ) from error

@@ -22,6 +22,8 @@ HARMLESS = (
     r"The '\w+' does not have many workers",
     # An epoch of fewer than 50 steps; logging is per epoch here.
     r"The number of training batches \(\d+\) is smaller than the logging interval",
+    # Lightning's own use of torch's trees, which it has yet to move to the new spelling.
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",
 )
 LOGGERS = ("pytorch_lightning.utilities.rank_zero", "pytorch_lightning.accelerators.cuda")
 

@@ -1,0 +1,66 @@
+"""A report as a folder of tables and figures."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from src.evaluation import figures, metrics, tables
+from src.evaluation.calibration import reliability
+from src.evaluation.curves import macro_pr, macro_roc, pr_curves, roc_curves
+from src.evaluation.mistakes import find_mistakes, show_mistakes
+from src.evaluation.report import Report
+from src.evaluation.style import legible
+from src.schema import Evaluate
+
+History = dict[str, list[float]]
+
+
+def write_tables(folder: Path, report: Report, ids: NDArray[np.int64], settings: Evaluate) -> None:
+    """metrics.json, predictions.parquet and the CSV files. ``ids``: (n,) images of the report's rows."""
+    (folder / "metrics.json").write_text(report.to_json(), encoding="utf-8")
+    table = reliability(report.probabilities, report.targets, settings.calibration_bins)
+    tables.write_predictions(folder / "predictions.parquet", report, ids)
+    tables.write_confusion(folder / "confusion.csv", report)
+    tables.write_per_class(folder / "per_class.csv", report)
+    tables.write_calibration(folder / "calibration.csv", table)
+    roc = roc_curves(report.probabilities, report.targets, report.classes)
+    tables.write_curves(folder / "roc.csv", "fpr", "tpr", roc)
+    precision = pr_curves(report.probabilities, report.targets, report.classes)
+    tables.write_curves(folder / "pr.csv", "recall", "precision", precision)
+
+
+def draw_figures(
+    folder: Path,
+    report: Report,
+    ids: NDArray[np.int64],
+    images: NDArray[np.uint8],
+    history: History,
+    settings: Evaluate,
+) -> list[Path]:
+    """All PNG files. ``images``: (N, C, H, W), of which row ``ids[i]`` is the report's row i."""
+    names = legible(report.classes)
+    matrix = metrics.confusion(report.targets, report.predicted, len(names))
+    table = reliability(report.probabilities, report.targets, settings.calibration_bins)
+    wrong = find_mistakes(report)
+    worst = wrong[: settings.mistakes]
+    mistakes = show_mistakes(report, names, worst, images[ids[worst]])
+    roc = roc_curves(report.probabilities, report.targets, names)
+    precision = pr_curves(report.probabilities, report.targets, names)
+    return [
+        figures.draw_confusion(folder / "confusion.png", matrix, names),
+        figures.draw_roc(folder / "roc.png", roc, macro_roc(roc) if len(roc) > 1 else None),
+        figures.draw_pr(folder / "pr.png", precision, macro_pr(precision) if len(precision) > 1 else None),
+        figures.draw_reliability(folder / "reliability.png", table, report.figures["calibration_error"]),
+        figures.draw_mistakes(folder / "mistakes.png", mistakes, len(wrong), len(report.targets)),
+        figures.draw_history(folder / "curves.png", history),
+    ]
+
+
+def read_history(path: Path) -> History:
+    """The columns of a training's history.csv; a blank is NaN."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    names = rows[0] if rows else {}
+    return {name: [float(row[name] or "nan") for row in rows] for name in names}

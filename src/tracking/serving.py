@@ -1,0 +1,28 @@
+"""Loads registered models to use them."""
+
+from pathlib import Path
+from typing import Any
+
+from src.errors import AssayError
+from src.tracking.store import connect
+
+
+def load_model(root: Path, uri: str) -> Any:
+    """The model at ``models:/NAME@ALIAS`` (or any address that MLflow knows) as a pyfunc.
+
+    Raises:
+        AssayError: there is none, or MLflow does not answer.
+    """
+    import os
+
+    os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")  # none of ours needs it
+    try:
+        connect(root, patient=True)
+        import mlflow.pyfunc
+
+        return mlflow.pyfunc.load_model(uri)
+    except Exception as error:  # MLflow raises requests', SQLAlchemy's and its own
+        raise AssayError(
+            f"{uri} cannot be loaded: {str(error).splitlines()[0]}\n"
+            "Registered models: make ui. To register the pipeline's: dvc repro, or python -m src.track"
+        ) from error

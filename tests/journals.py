@@ -1,0 +1,143 @@
+"""Journals as stages write them, for the tests of tracking: real files, tiny content."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from src.provenance.hashes import text_hash
+from src.provenance.journal import Attempt
+from src.provenance.process import identity
+
+CLASSES = ["circle", "cross", "dot"]
+SIZE = 8  # pixels, both sides
+
+
+def record(stage: str, lineage: str, **changes: Any) -> dict[str, Any]:
+    """What `src.execution` writes at the start of a stage."""
+    return {
+        "stage": stage,
+        "variant": None,
+        "name": f"{stage}-{lineage[:8]}",
+        "command": f"python -m src.{stage}",
+        "by_hand": False,
+        "lineage": lineage,
+        "parents": {"normalize": lineage_of("normalize")},
+        "subject": lineage,
+        "process": identity(),
+        "git": {"commit": "c0ffee", "dirty": ["src/train.py"]},
+        "numerics": {"torch": "2.13.0", "capability": "AVX512", "threads": 2},
+        "experiment": "shapes",
+        "seed": 7,
+        "data": {"name": "shapes", "source": "data/raw/shapes", "digest": text_hash("shapes"), "images": 60},
+        "params": {"train.epochs": 3, "model.kind": "cnn", "seed": 7},
+        "metrics": {},
+        "tags": {},
+        "figures": [],
+        "model": None,
+        "outputs": {},
+        **changes,
+    }
+
+
+def lineage_of(name: str) -> str:
+    """A lineage id that looks like one."""
+    return text_hash(name)
+
+
+def begin(root: Path, stage: str = "train", name: str = "one", **changes: Any) -> Attempt:
+    """An attempt that runs."""
+    return Attempt.open(root, record(stage, lineage_of(name), **changes))
+
+
+def add_epochs(attempt: Attempt, epochs: range) -> list[dict[str, float]]:
+    """Write a row for each epoch, as if one learnt something."""
+    return [
+        attempt.add_epoch({"epoch": epoch, "train/loss": 1 / (1 + epoch), "val/accuracy": epoch / 10})
+        for epoch in epochs
+    ]
+
+
+def finish(attempt: Attempt, weights: str = "w", **changes: Any) -> None:
+    """End the attempt well, with outputs."""
+    attempt.update(outputs={"model.safetensors": text_hash(weights), "model.json": text_hash("spec")}, **changes)
+    attempt.close("FINISHED")
+
+
+def trained(root: Path, name: str = "one", epochs: int = 3) -> Attempt:
+    """A training from start to end."""
+    attempt = begin(root, "train", name)
+    add_epochs(attempt, range(epochs))
+    finish(attempt, metrics={"val/accuracy": 0.2})
+    return attempt
+
+
+def evaluated(root: Path, tmp: Path, accuracy: float = 0.9, subject: str = "one", **changes: Any) -> Attempt:
+    """An evaluation of the training ``subject``."""
+    parents = {"train": lineage_of(subject)}
+    attempt = begin(root, "evaluate", f"evaluate {subject}", parents=parents, **changes)
+    figure = tmp / "confusion.png"
+    figure.write_bytes(png(np.zeros((SIZE, SIZE), np.uint8)))
+    attempt.add_figures([figure])
+    attempt.update(subject=lineage_of(subject), metrics={"test/accuracy": accuracy})
+    finish(attempt)
+    return attempt
+
+
+def compressed(root: Path, folder: Path, name: str = "one", status: str = "FINISHED") -> Attempt:
+    """A compression of the training ``name``, with a real ONNX model made in ``folder``."""
+    parents = {"train": lineage_of(name), "ingest": lineage_of("ingest")}
+    attempt = begin(root, "compress", f"onnx {name}", parents=parents, variant="onnx_fp32")
+    make_variant(folder)
+    attempt.add_model(folder)
+    finish(attempt, metrics={"val/accuracy": 0.8})
+    return attempt
+
+
+def make_variant(folder: Path) -> None:
+    """``model.onnx``, ``model.json`` and ``variant.json`` of a model that tells three shades apart.
+
+    Dark images are `circle`, middle ones `cross`, bright ones `dot`.
+    """
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    folder.mkdir(parents=True, exist_ok=True)
+    nodes = [
+        helper.make_node("Cast", ["images"], ["pixels"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["pixels", "axes"], ["mean"], keepdims=1),
+        helper.make_node("Flatten", ["mean"], ["flat"]),
+        helper.make_node("Sub", ["flat", "centres"], ["difference"]),
+        helper.make_node("Abs", ["difference"], ["distance"]),
+        helper.make_node("Mul", ["distance", "sharpness"], ["logits"]),
+    ]
+    constants = {
+        "axes": np.array([1, 2, 3], np.int64),
+        "centres": np.array([[0, 128, 255]], np.float32),
+        "sharpness": np.array([-0.1], np.float32),
+    }
+    graph = helper.make_graph(
+        nodes,
+        "shades",
+        [helper.make_tensor_value_info("images", TensorProto.UINT8, ["batch", 1, SIZE, SIZE])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 3])],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    onnx.save(model, folder / "model.onnx")
+    size = {"channels": 1, "height": SIZE, "width": SIZE, "fit": "pad"}
+    (folder / "model.json").write_text(json.dumps({"classes": CLASSES, "input": size}), encoding="utf-8")
+    variant = {"status": "ok", "validation_accuracy": 0.8}
+    (folder / "variant.json").write_text(json.dumps(variant), encoding="utf-8")
+
+
+def png(pixels: np.ndarray) -> bytes:
+    """An encoded image."""
+    import io
+
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, format="PNG")
+    return file.getvalue()

@@ -1,0 +1,82 @@
+"""``dvc.yaml`` names exactly the code that each stage imports, so that DVC reruns what a change touches."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import grimp
+import pytest
+
+from src.config import read_params
+from src.execution import PLACES
+from src.provenance.pipeline import read_pipeline
+
+ROOT = Path(__file__).parents[2]
+STAGES = ["ingest", "split", "normalize", "train", "evaluate", "compress", "register"]
+
+
+@pytest.fixture(scope="module")
+def graph():
+    return grimp.build_graph("src", exclude_type_checking_imports=True)
+
+
+@pytest.fixture(scope="module")
+def pipeline():
+    values = {**read_params(), "data": {"name": "digits"}}
+    return read_pipeline(ROOT / "dvc.yaml", values)
+
+
+def definition(pipeline, stage):
+    return pipeline.get(stage) or pipeline["compress@onnx_fp32"]
+
+
+def closure(graph, stage):
+    """Modules that running ``src.<stage>`` may import; tracking changes no bytes and is left out."""
+    found, waiting = set(), [f"src.{stage}"]
+    while waiting:
+        module = waiting.pop()
+        if module in found or module.startswith("src.tracking"):
+            continue
+        found |= {module}
+        parts = module.split(".")
+        waiting += [".".join(parts[:depth]) for depth in range(1, len(parts))]
+        waiting += graph.find_modules_directly_imported_by(module)
+    return {_file(module) for module in found}
+
+
+def _file(module):
+    path = Path(*module.split("."))
+    return (path / "__init__.py" if (ROOT / path).is_dir() else path.with_suffix(".py")).as_posix()
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_dependencies_are_the_closure_of_the_imports(graph, pipeline, stage):
+    named = [path for path in definition(pipeline, stage).dependencies if path.startswith("src/")]
+    covered = {
+        file: [path for path in named if file == path or file.startswith(f"{path}/")]
+        for file in closure(graph, stage)
+    }
+    assert [file for file, paths in covered.items() if not paths] == [], "imported, but not in dvc.yaml"
+    used = {path for paths in covered.values() for path in paths}
+    shipped = {"src/served_model.py", "src/data"} if stage == "register" else set()  # goes into the registry
+    assert [path for path in named if path not in used | shipped] == [], "in dvc.yaml, but not imported"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_depends_on_the_lock_file_and_makes_its_folder(pipeline, stage):
+    stage_definition = definition(pipeline, stage)
+    assert "requirements.lock" in stage_definition.dependencies
+    place = PLACES.get(stage, Path("models/onnx_fp32"))
+    assert stage_definition.outputs == (place.as_posix(),)
+
+
+def test_only_the_registration_is_an_observation(pipeline):
+    assert [stage.name for stage in pipeline.values() if stage.observation] == ["register"]
+
+
+@pytest.mark.parametrize("stage", [*STAGES, "fetch", "compose", "track", "predict"])
+def test_help_imports_nothing_heavy(stage):
+    code = f"import sys, src.{stage}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    heavy = {"torch", "hydra", "omegaconf", "mlflow", "sklearn", "pandas", "numpy", "matplotlib", "pydantic"}
+    assert heavy & set(done.stdout.split()) == set()

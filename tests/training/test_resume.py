@@ -1,0 +1,79 @@
+"""A training that is killed and started again equals one that was never stopped. Tolerance: none."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from src.errors import AssayError
+from src.training.checkpoint import NAME
+from src.training.fit import fit
+from tests.training.tasks import SETTINGS, digits_task, write_outcome
+
+VICTIM = Path(__file__).with_name("victim.py")
+
+
+def run_victim(setting: str, state: Path, outcome: Path, *death: str) -> int:
+    command = [sys.executable, str(VICTIM), setting, str(state), str(outcome), *death]
+    return subprocess.run(command, capture_output=True, timeout=120).returncode
+
+
+def outcome_of(path: Path) -> tuple[bytes, str]:
+    return path.read_bytes(), path.with_suffix(".json").read_text()
+
+
+# A batch reads images once: 600 rows make 9 batches, and 100 validation rows 2 more, so 11 an epoch.
+@pytest.mark.parametrize(
+    ("setting", "deaths"),
+    [
+        ("averaging_plateau_stopping", [("read", "27"), ("save", "2")]),
+        ("dropout_augmentation_one_cycle", [("read", "15")]),
+        ("rmsprop_cosine_fp32", [("save", "1"), ("read", "43")]),
+    ],
+)
+def test_killed_training_ends_with_the_same_bytes(tmp_path, setting, deaths):
+    whole = tmp_path / "whole.safetensors"
+    write_outcome(whole, fit(digits_task(**SETTINGS[setting]), tmp_path / "whole", device="cpu"))
+    broken = tmp_path / "broken.safetensors"
+    for death in deaths:
+        assert run_victim(setting, tmp_path / "broken", broken, *death) == -signal.SIGKILL
+    assert not broken.exists()
+    assert run_victim(setting, tmp_path / "broken", broken) == 0
+    assert outcome_of(broken) == outcome_of(whole)
+
+
+def test_finished_training_is_read_and_not_repeated(tmp_path):
+    task = digits_task(**SETTINGS["averaging_plateau_stopping"])
+    first = fit(task, tmp_path, device="cpu")
+    written = (tmp_path / NAME).stat().st_mtime_ns
+    assert len(first.history) < task.train.epochs  # stopped early
+    told = []
+    second = fit(task, tmp_path, device="cpu", on_epoch=told.append)
+    assert (tmp_path / NAME).stat().st_mtime_ns == written
+    assert second.history == first.history == told
+    same = zip(first.network.state_dict().values(), second.network.state_dict().values(), strict=True)
+    assert all(one.equal(other) for one, other in same)
+
+
+@pytest.mark.parametrize("damage", ["empty", "truncated", "noise", "flipped"])
+def test_damaged_checkpoint_is_refused_by_name(tmp_path, damage):
+    task = digits_task(model={"widths": [4]}, train={"epochs": 1}, schedule={"warmup_epochs": 0.0})
+    fit(task, tmp_path, device="cpu")
+    path = tmp_path / NAME
+    whole = path.read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 1
+    content = {"empty": b"", "truncated": whole[:-500], "noise": b"\x00\x01" * 999, "flipped": bytes(flipped)}
+    path.write_bytes(content[damage])
+    with pytest.raises(AssayError, match=r"last\.ckpt cannot be read.*delete it"):
+        fit(task, tmp_path, device="cpu")
+
+
+def test_foreign_checkpoint_is_refused_with_what_differs(tmp_path):
+    short = {"train": {"epochs": 1}, "schedule": {"warmup_epochs": 0.0}}
+    fit(digits_task(**short, model={"widths": [4]}), tmp_path, device="cpu")
+    other = digits_task(**short, model={"widths": [5]}, seed=1)
+    with pytest.raises(AssayError, match=r"last\.ckpt belongs to another training.* in model, seed: delete it"):
+        fit(other, tmp_path, device="cpu")
