@@ -182,10 +182,13 @@ def _refuse_foreign_inputs(job: Job) -> None:
 
 
 def _notice_difference(job: Job) -> None:
+    """Say where params.yaml is not what conf/ composes to; every stage but the first only of its own keys."""
     from src.config import compose
-    from src.provenance.parameters import differing_keys
+    from src.provenance.parameters import differing_keys, within
 
     keys = differing_keys(job.loaded.values, compose())
+    if job.lineage.parents:
+        keys = [key for key in keys if within(key, job.ancestry.stage(job.address).parameters)]
     if keys:
         shown = ", ".join(keys[:4]) + (f" and {len(keys) - 4} more" if len(keys) > 4 else "")
         _say(job.address, f"params.yaml differs from conf/ in {shown}")

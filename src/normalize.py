@@ -28,7 +28,8 @@ def build(config: "Config", run: Execution) -> None:
     from src.data.store import open_array
 
     images = open_array(Path("data/ingest/images.npy"))
-    table = parquet.read_table("data/split/splits.parquet", columns=["id", "split"]).to_pydict()
+    # ParquetFile, not read_table: that would import pandas, for half a second
+    table = parquet.ParquetFile("data/split/splits.parquet").read(["id", "split"]).to_pydict()
     rows = np.array(table["id"])[np.array(table["split"]) == "train"]
     statistics = channel_statistics(images, rows, run.progress)
     shift, scale, notes = shift_and_scale(statistics, config.normalize.method)

@@ -38,7 +38,7 @@ def build(config: "Config", run: Execution) -> None:
     report = SplitReport(rows, splits, folds)
     leakage = report.leakage(copies, near, count, wanted.near_duplicate)
     _write_report(run, report.counts() | {"leakage": leakage})
-    _write_splits(run, {"id": rows.ids, "split": splits.tolist(), "fold": folds.tolist()})
+    _write_splits(run, {"id": rows.ids, "split": splits, "fold": folds})
 
 
 def _write_report(run: Execution, report: dict[str, Any]) -> None:
@@ -52,12 +52,12 @@ def _write_report(run: Execution, report: dict[str, Any]) -> None:
         run.say(f"note: {gap['split']} has no image of class {gap['class']!r}")
 
 
-def _write_splits(run: Execution, columns: dict[str, list[Any]]) -> None:
+def _write_splits(run: Execution, columns: dict[str, Any]) -> None:
     import pyarrow
     from pyarrow import parquet
 
     schema = pyarrow.schema([("id", pyarrow.int64()), ("split", pyarrow.string()), ("fold", pyarrow.int64())])
-    parquet.write_table(pyarrow.table(columns, schema=schema), run.folder / "splits.parquet")
+    parquet.write_table(pyarrow.table(columns, schema), run.folder / "splits.parquet")
 
 
 if __name__ == "__main__":

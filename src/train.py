@@ -31,7 +31,7 @@ def build(config: Config, run: Execution) -> None:
     task = _task(config, len(classes), normalization)
     run.say(f"{len(task.train_rows)} images of {len(classes)} classes, {len(task.val_rows)} to choose by")
     fitted = fit(task, run.state, config.machine.device, show=run.progress, on_epoch=run.epoch)
-    save_model(run.folder, fitted.network, _spec(config, classes, normalization))
+    save_model(run.folder, fitted.network, _spec(config, task.images.shape, classes, normalization))
     _write_history(run.folder / "history.csv", fitted)
     metrics = {"val/accuracy": fitted.best["val/accuracy"], "val/loss": fitted.best["val/loss"]}
     run.note(
@@ -66,14 +66,16 @@ def _task(config: Config, classes: int, normalization: dict[str, Any]) -> Task:
     )
 
 
-def _spec(config: Config, classes: list[str], normalization: dict[str, Any]) -> ModelSpec:
+def _spec(
+    config: Config, shape: tuple[int, ...], classes: list[str], normalization: dict[str, Any]
+) -> ModelSpec:
     from src.models.store import Input, ModelSpec, Normalization
 
-    height, width = config.data.image_size
+    _, channels, height, width = shape
     return ModelSpec(
         model=config.model,
         classes=classes,
-        input=Input(config.data.channels, height, width, config.data.fit),
+        input=Input(channels, height, width, config.data.fit),
         normalization=Normalization(normalization["shift"], normalization["scale"]),
     )
 

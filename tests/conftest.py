@@ -1,71 +1,30 @@
-"""What the tests share: clones of the repository as it is now, and a real run of a command in one."""
+"""Clones that the tests start from."""
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-
-
-class Workspace:
-    """A clone of the working tree with a git history of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.environment = {
-            **{key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "DVC_"))},
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "GIT_AUTHOR_NAME": "Test",
-            "GIT_AUTHOR_EMAIL": "test@example.org",
-            "GIT_COMMITTER_NAME": "Test",
-            "GIT_COMMITTER_EMAIL": "test@example.org",
-        }
-
-    def __truediv__(self, path: str) -> Path:
-        return self.folder / path
-
-    def run(self, *command: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run to the end; the output of a failure is shown by pytest."""
-        done = subprocess.run(
-            command, cwd=self.folder, env=self.environment | environment, capture_output=True, text=True
-        )
-        print(f"$ {' '.join(command)}\n{done.stdout}\n{done.stderr}")
-        assert done.returncode == 0 or not check, f"{' '.join(command)} ended with {done.returncode}"
-        return done
-
-    def start(self, *command: str, **environment: str) -> subprocess.Popen[str]:
-        """Start in a process group of its own, so that it can be killed with all its children."""
-        return subprocess.Popen(
-            command,
-            cwd=self.folder,
-            env=self.environment | environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-
-
-def clone_working_tree(folder: Path) -> Workspace:
-    """Copy what git tracks or would track into ``folder`` and commit it there."""
-    listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
-    names = subprocess.run(listing, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    for name in filter(None, names.split("\0")):
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
-    workspace = Workspace(folder)
-    workspace.run("git", "init", "--quiet", "--initial-branch=main")
-    workspace.run("git", "add", "--all")
-    workspace.run("git", "commit", "--quiet", "--message", "As it is")
-    return workspace
+from tests.workspaces import Workspace, clone_working_tree
 
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
-    """A fresh clone with nothing run in it."""
+    """A fresh clone in which nothing has been run."""
     return clone_working_tree(tmp_path / "clone")
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A clone in which ``dvc repro`` of ``experiment=tiny`` has ended well. Look, but change nothing."""
+    workspace = clone_working_tree(tmp_path_factory.mktemp("finished") / "first clone")
+    workspace.run("python", "-m", "src.compose", "experiment=tiny")
+    workspace.summary = workspace.run("dvc", "repro").stdout
+    return workspace
+
+
+@pytest.fixture
+def copy(finished: Workspace, tmp_path: Path) -> Workspace:
+    """A copy of the finished pipeline, cache and all, to go on from."""
+    shutil.copytree(finished.folder, tmp_path / "copy", symlinks=True)
+    return Workspace(tmp_path / "copy")

@@ -61,7 +61,9 @@ def add_epochs(attempt: Attempt, epochs: range) -> list[dict[str, float]]:
 
 def finish(attempt: Attempt, weights: str = "w", **changes: Any) -> None:
     """End the attempt well, with outputs."""
-    attempt.update(outputs={"model.safetensors": text_hash(weights), "model.json": text_hash("spec")}, **changes)
+    attempt.update(
+        outputs={"model.safetensors": text_hash(weights), "model.json": text_hash("spec")}, **changes
+    )
     attempt.close("FINISHED")
 
 

@@ -7,6 +7,7 @@ stand side by side are folded into one matrix and one interpolation. What comes 
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import groupby
 
 import torch
@@ -14,20 +15,7 @@ from kornia.color import hsv_to_rgb, rgb_to_hsv
 from torch import Tensor, nn
 from torch.nn import functional
 
-from src.schema import (
-    Blur,
-    Crop,
-    Erase,
-    Flip,
-    Hue,
-    Jitter,
-    Noise,
-    Operation,
-    Rotate,
-    Scale,
-    Shear,
-    Translate,
-)
+from src.schema import Operation, Rotate, Scale, Shear, Translate
 
 Change = Callable[[Tensor], Tensor]
 Affine = Rotate | Scale | Translate | Shear
@@ -43,7 +31,7 @@ class Augmentation(nn.Module):
         self.changes: list[Change] = []
         for affine, group in groupby(operations, key=lambda operation: isinstance(operation, Affine)):
             members = list(group)
-            self.changes += [affine_change(members)] if affine else [_change(one) for one in members]
+            self.changes += [partial(move, operations=members)] if affine else map(_change, members)
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
@@ -54,22 +42,8 @@ class Augmentation(nn.Module):
 
 
 def _change(operation: Operation) -> Change:
-    match operation:
-        case Crop():
-            return lambda x: crop(x, operation.padding)
-        case Flip():
-            return lambda x: flip(x, operation.axis, operation.p)
-        case Erase():
-            return lambda x: erase(x, operation.p, operation.area)
-        case Jitter():
-            return lambda x: JITTERS[operation.name](x, operation.strength)
-        case Hue():
-            return lambda x: hue(x, operation.strength)
-        case Noise():
-            return lambda x: noise(x, operation.std, operation.p)
-        case Blur():
-            return lambda x: blur(x, operation.sigma, operation.p)
-    raise TypeError(f"no augmentation for {operation!r}")
+    """The function of that name, which takes the operation's fields by their names."""
+    return partial(CHANGES[operation.name], **operation.model_dump(exclude={"name"}))
 
 
 def crop(x: Tensor, padding: int) -> Tensor:
@@ -121,8 +95,9 @@ def saturation(x: Tensor, strength: float) -> Tensor:
 def hue(x: Tensor, strength: float) -> Tensor:
     """Turn each image's colours by up to ``strength`` of the colour circle either way."""
     turn = (_uniform(x) * 2 - 1) * strength * 2 * math.pi
-    angle, chroma, value = rgb_to_hsv(x).split(1, dim=1)
-    return hsv_to_rgb(torch.cat([(angle + turn) % (2 * math.pi), chroma, value], dim=1)).clamp(0, 1)
+    colours = rgb_to_hsv(x)  # angle in radians, saturation, value
+    turned = (colours[:, :1] + turn) % (2 * math.pi)
+    return hsv_to_rgb(torch.cat([turned, colours[:, 1:]], dim=1)).clamp(0, 1)
 
 
 def noise(x: Tensor, std: float, p: float) -> Tensor:
@@ -140,33 +115,28 @@ def blur(x: Tensor, sigma: float, p: float) -> Tensor:
     widths = (_uniform(x) * sigma).clamp(min=1e-3)[:, 0]  # (B, 1, 1)
     kernel = torch.exp(-0.5 * (steps / widths[:, 0]) ** 2)  # (B, 2r + 1)
     kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(channels, dim=0)
-    # One group an image and channel: (1, B * C, H, W).
-    flat = functional.pad(x, (radius,) * 4, mode="reflect").reshape(1, count * channels, height + 2 * radius, -1)
+    padded = functional.pad(x, (radius,) * 4, mode="reflect")
+    flat = padded.reshape(1, count * channels, *padded.shape[2:])  # one group an image and channel
     flat = functional.conv2d(flat, kernel[:, None, :, None], groups=count * channels)
     flat = functional.conv2d(flat, kernel[:, None, None, :], groups=count * channels)
     return torch.where(_chosen(x, p), flat.view(x.shape).clamp(0, 1), x)
 
 
-def affine_change(operations: Sequence[Affine]) -> Change:
-    """All of them as one matrix an image and one bilinear interpolation."""
-
-    def change(x: Tensor) -> Tensor:
-        height, width = x.shape[-2:]
-        # From a place in the result to its source: inverse of the last operation first, so
-        # inverse(A_n … A_1) = inverse(A_1) … inverse(A_n).
-        source = torch.eye(3, device=x.device).expand(len(x), 3, 3)
-        for operation in operations:
-            source = source @ _inverse(operation, x)
-        # affine_grid speaks of half sides, the matrices of pixels.
-        sides = torch.tensor([width / 2, height / 2, 1.0], device=x.device)
-        theta = (source * sides / sides[:, None])[:, :2]
-        grid = functional.affine_grid(theta, list(x.shape), align_corners=False)
-        return functional.grid_sample(x, grid, align_corners=False).clamp(0, 1)
-
-    return change
+def move(x: Tensor, operations: Sequence[Operation]) -> Tensor:
+    """Rotate, scale, translate and shear: one matrix an image and one bilinear interpolation."""
+    height, width = x.shape[-2:]
+    # From a place in the result to its source: the inverse of A_n … A_1 is inverse(A_1) … inverse(A_n).
+    source = torch.eye(3, device=x.device).expand(len(x), 3, 3)
+    for operation in operations:
+        source = source @ _inverse(operation, x)
+    # affine_grid speaks of half sides, the matrices of pixels.
+    sides = torch.tensor([width / 2, height / 2, 1.0], device=x.device)
+    theta = (source * sides / sides[:, None])[:, :2]  # (B, 2, 3)
+    grid = functional.affine_grid(theta, list(x.shape), align_corners=False)
+    return functional.grid_sample(x, grid, align_corners=False).clamp(0, 1)
 
 
-def _inverse(operation: Affine, x: Tensor) -> Tensor:
+def _inverse(operation: Operation, x: Tensor) -> Tensor:
     """The matrix (B, 3, 3) that undoes one random draw of the operation, in pixels from the centre."""
     count = len(x)
     matrix = torch.eye(3, device=x.device).repeat(count, 1, 1)
@@ -221,8 +191,14 @@ def _inside(length: Tensor, side: int) -> Tensor:
     return (places >= start[:, None]) & (places < (start + length)[:, None])
 
 
-JITTERS: dict[str, Callable[[Tensor, float], Tensor]] = {
+CHANGES: dict[str, Callable[..., Tensor]] = {
+    "crop": crop,
+    "flip": flip,
+    "erase": erase,
     "brightness": brightness,
     "contrast": contrast,
     "saturation": saturation,
+    "hue": hue,
+    "noise": noise,
+    "blur": blur,
 }

@@ -1,6 +1,8 @@
 """Batches as slices of a memory-mapped array: no per-image Python, nothing copied but the batch."""
 
+import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -62,7 +64,7 @@ class OrderedBatches(Sampler[Rows]):
         self.batch_size = batch_size
 
     def __len__(self) -> int:
-        return -(-len(self.rows) // self.batch_size)
+        return math.ceil(len(self.rows) / self.batch_size)
 
     def __iter__(self) -> Iterator[Rows]:
         for start in range(0, len(self.rows), self.batch_size):
@@ -97,5 +99,5 @@ class DataModule(pl.LightningDataModule):
         return DataLoader(self.slices, sampler=sampler, batch_size=None, collate_fn=_unchanged)
 
 
-def _unchanged(batch: Batch) -> Batch:
+def _unchanged(batch: Any) -> Any:
     return batch

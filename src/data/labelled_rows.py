@@ -15,7 +15,7 @@ class LabelledRows:
     """One entry for each of N images; ``classes`` has K names."""
 
     classes: list[str]
-    ids: list[int]
+    ids: NDArray[np.int64]  # (N,)
     sources: list[str]
     targets: NDArray[np.int64]  # (N,) 0 … K-1
     digests: NDArray[np.str_]  # (N,) SHA-256 of the pixels
@@ -34,10 +34,11 @@ def read_labelled_rows(folder: Path) -> LabelledRows:
     """Read ``manifest.parquet`` and the names of the classes in ``report.json``."""
     from pyarrow import parquet
 
-    columns = parquet.read_table(folder / "manifest.parquet", columns=list(COLUMNS)).to_pydict()
+    # ParquetFile, not read_table: that would import pandas, for half a second
+    columns = parquet.ParquetFile(folder / "manifest.parquet").read(list(COLUMNS)).to_pydict()
     return LabelledRows(
         classes=json.loads((folder / "report.json").read_text(encoding="utf-8"))["classes"],
-        ids=columns["id"],
+        ids=np.array(columns["id"], dtype=np.int64),
         sources=columns["source"],
         targets=np.array(columns["target"], dtype=np.int64),
         digests=np.array(columns["sha256"], dtype=np.str_),

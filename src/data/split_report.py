@@ -64,7 +64,7 @@ class SplitReport:
 
     def _row(self, row: int, split: str | None = None) -> dict[str, Any]:
         return {
-            "id": self.rows.ids[row],
+            "id": int(self.rows.ids[row]),
             "source": self.rows.sources[row],
             "class": self.rows.classes[self.rows.targets[row]],
             "split": split or str(self.splits[row]),

@@ -50,26 +50,29 @@ def draw_confusion(path: Path, matrix: NDArray[np.int64], classes: Sequence[str]
         return save(figure, path)
 
 
-def draw_roc(path: Path, curves: Sequence[Curve], average: Curve | None) -> Path:
-    """ROC curves with their areas (AUC), and their average where there are several."""
+def draw_roc(path: Path, curves: Sequence[Curve], average: Curve | None, missing: Sequence[str]) -> Path:
+    """ROC curves with their areas (AUC), and their average where there are several.
+
+    ``missing``: classes that have no curve because the test images do not allow one.
+    """
     with styled():
         figure = new_figure(6.6, 4.6)
         axes = figure.subplots()
         axes.plot([0, 1], [0, 1], color=RULE, linewidth=1.0, linestyle=(0, (4, 3)))
         _label_rates(axes, "ROC, one class against the rest", "False positive rate", "True positive rate")
-        _draw_curves(axes, curves, average, "AUC")
+        _draw_curves(axes, curves, average, missing, "AUC")
         if _reaches_corner(average or (curves[0] if curves else None)):
             _magnify_corner(axes, curves, average)
         return save(figure, path)
 
 
-def draw_pr(path: Path, curves: Sequence[Curve], average: Curve | None) -> Path:
-    """Precision-recall curves with their areas (AP, average precision), and their average."""
+def draw_pr(path: Path, curves: Sequence[Curve], average: Curve | None, missing: Sequence[str]) -> Path:
+    """Precision-recall curves with their areas (AP, average precision), else as ``draw_roc``."""
     with styled():
         figure = new_figure(6.6, 4.6)
         axes = figure.subplots()
         _label_rates(axes, "Precision and recall", "Recall", "Precision")
-        _draw_curves(axes, _steps(curves), average and _steps([average])[0], "AP")
+        _draw_curves(axes, _steps(curves), average and _steps([average])[0], missing, "AP")
         return save(figure, path)
 
 
@@ -189,7 +192,9 @@ def _steps(curves: Sequence[Curve]) -> list[Curve]:
     return stairs
 
 
-def _draw_curves(axes: Axes, curves: Sequence[Curve], average: Curve | None, unit: str) -> None:
+def _draw_curves(
+    axes: Axes, curves: Sequence[Curve], average: Curve | None, missing: Sequence[str], unit: str
+) -> None:
     if not curves:
         text = "— undefined: needs test images\nof the class and of others"
         axes.text(0.5, 0.5, text, ha="center", va="center", color=SOFT)
@@ -200,6 +205,8 @@ def _draw_curves(axes: Axes, curves: Sequence[Curve], average: Curve | None, uni
         shown = [(lines[0], f"{len(curves)} classes")]
     if average is not None:
         shown.insert(0, (lines[-1], _label(average)))
+    gaps = missing if few else [f"{len(missing)} more classes"] if missing else []
+    shown += [(Line2D([], [], color=RULE), f"{name}  —") for name in gaps]
     handles, labels = zip(*shown, strict=True)
     legend = axes.legend(handles, labels, title=unit, loc="center left", bbox_to_anchor=(1.03, 0.5))
     legend.set_alignment("left")

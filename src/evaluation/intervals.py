@@ -55,7 +55,7 @@ def bootstrap(
     resamples: int,
     confidence: float,
     seed: int,
-    advance: Callable[[int], None] = lambda n: None,
+    advance: Callable[[int], None],
 ) -> dict[str, Interval]:
     """Intervals of the figures of ``metrics.summary``, by name.
 

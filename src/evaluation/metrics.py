@@ -192,7 +192,7 @@ def reasons(figures: dict[str, float], targets: Integers, classes: list[str], to
 
 def ratio(above: Floats, below: Floats) -> Floats:
     """``above / below``, NaN where ``below`` is 0."""
-    return np.divide(above, below, out=np.full(np.shape(below), np.nan), where=below != 0)
+    return np.asarray(np.divide(above, below, out=np.full(np.shape(below), np.nan), where=below != 0))
 
 
 @contextmanager

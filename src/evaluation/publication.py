@@ -48,10 +48,13 @@ def draw_figures(
     mistakes = show_mistakes(report, names, worst, images[ids[worst]])
     roc = roc_curves(report.probabilities, report.targets, names)
     precision = pr_curves(report.probabilities, report.targets, names)
+    missing = [name for name, images in zip(names, report.counts.actual, strict=True) if not images]
     return [
         figures.draw_confusion(folder / "confusion.png", matrix, names),
-        figures.draw_roc(folder / "roc.png", roc, macro_roc(roc) if len(roc) > 1 else None),
-        figures.draw_pr(folder / "pr.png", precision, macro_pr(precision) if len(precision) > 1 else None),
+        figures.draw_roc(folder / "roc.png", roc, macro_roc(roc) if len(roc) > 1 else None, missing),
+        figures.draw_pr(
+            folder / "pr.png", precision, macro_pr(precision) if len(precision) > 1 else None, missing
+        ),
         figures.draw_reliability(folder / "reliability.png", table, report.figures["calibration_error"]),
         figures.draw_mistakes(folder / "mistakes.png", mistakes, len(wrong), len(report.targets)),
         figures.draw_history(folder / "curves.png", history),

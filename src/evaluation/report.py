@@ -72,7 +72,7 @@ def make_report(
     classes: list[str],
     settings: Evaluate,
     seed: int,
-    advance: Callable[[int], None] = lambda n: None,
+    advance: Callable[[int], None],
 ) -> Report:
     """Compute it all. ``probabilities``: (n, K), ``targets``: (n,), n at least 1.
 

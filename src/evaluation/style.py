@@ -61,8 +61,8 @@ STYLE: dict[str, Any] = {
 
 def styled() -> Any:
     """A context in which matplotlib has this style and nothing of the user's own settings."""
-    defaults = {key: value for key, value in matplotlib.rcParamsDefault.items() if key != "backend"}
-    return matplotlib.rc_context({**defaults, **STYLE})
+    settings: Any = {key: value for key, value in matplotlib.rcParamsDefault.items() if key != "backend"}
+    return matplotlib.rc_context(settings | STYLE)
 
 
 def new_figure(width: float, height: float) -> Figure:

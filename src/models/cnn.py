@@ -44,7 +44,8 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.activation(self.first_norm(self.first(x)))
-        return self.activation(x + self.second_norm(self.second(y)))
+        out: Tensor = self.activation(x + self.second_norm(self.second(y)))
+        return out
 
 
 def _refuse_small_image(model: Cnn, image_size: tuple[int, int]) -> None:
@@ -64,7 +65,8 @@ def _stage(model: Cnn, before: int, width: int, halve: bool) -> nn.Sequential:
     if halve and model.pooling != "stride":
         # Pooled before the norm: norm and activation then cost a quarter.
         layers.append(nn.MaxPool2d(2) if model.pooling == "max" else nn.AvgPool2d(2))
-    return nn.Sequential(*layers, _norm(model, width), ACTIVATIONS[model.activation](), Residual(model, width))
+    layers += [_norm(model, width), ACTIVATIONS[model.activation](), Residual(model, width)]
+    return nn.Sequential(*layers)
 
 
 def _convolution(model: Cnn, before: int, width: int, stride: int = 1) -> nn.Module:
@@ -78,7 +80,7 @@ def _norm(model: Cnn, width: int) -> nn.Module:
 
 
 def _initialise(network: nn.Module) -> None:
-    """Kaiming (He et al., 2015); the last layer of every residual branch starts at zero (Goyal et al., 2017)."""
+    """Kaiming (He et al., 2015); residual branches end in zeros (Goyal et al., 2017)."""
     for part in network.modules():
         if isinstance(part, nn.Conv2d):
             nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")

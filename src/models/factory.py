@@ -25,9 +25,7 @@ def create_model(
     return network
 
 
-def _create(
-    model: Cnn | Lenet | Timm, channels: int, classes: int, image_size: tuple[int, int]
-) -> nn.Module:
+def _create(model: Cnn | Lenet | Timm, channels: int, classes: int, image_size: tuple[int, int]) -> nn.Module:
     if isinstance(model, Cnn):
         return create_cnn(model, channels, classes, image_size)
     if isinstance(model, Lenet):

@@ -42,7 +42,7 @@ def create_timm(model: Timm, channels: int, classes: int, image_size: tuple[int,
     options: dict[str, Any] = {"in_chans": channels, "num_classes": classes, "drop_rate": model.dropout}
     if family in PATCHES:
         options |= {"img_size": image_size}
-        options |= {"patch_size": _patch(model, image_size)} if small else {}
+        options |= {"patch_size": _patch(image_size)} if small else {}
     network = _create(model, options)
     if small and family in STEMS:
         _keep_resolution(network, STEMS[family], model.pretrained)
@@ -80,12 +80,11 @@ def _build(model: Timm, options: dict[str, Any]) -> nn.Module:
     return network
 
 
-def _patch(model: Timm, image_size: tuple[int, int]) -> int:
+def _patch(image_size: tuple[int, int]) -> int:
     """The largest side of a patch, at most 16, that divides the image and leaves 7 or more along a side."""
-    for side in range(min(16, *image_size), 0, -1):
-        if all(pixels % side == 0 for pixels in image_size) and min(image_size) // side >= min(7, *image_size):
-            return side
-    return 1
+    shorter = min(image_size)
+    fitting = [side for side in range(1, 17) if all(pixels % side == 0 for pixels in image_size)]
+    return max((side for side in fitting if shorter // side >= 7), default=1)
 
 
 def _keep_resolution(network: nn.Module, stem: str, pretrained: bool) -> None:

@@ -27,14 +27,20 @@ class Entry:
 
     folder: Path
     record: dict[str, Any]
+    status: str  # FINISHED, FAILED, KILLED, or RUNNING while the process lives (or may, on another host)
     digest: str  # changes whenever the journal of the attempt does
 
     @classmethod
     def read(cls, attempt: Attempt) -> "Entry":
         """Read ``run.json``; the length of the history stands for its rows, which are only appended."""
+        record = attempt.record
+        gone = record["status"] == "RUNNING" and not is_alive(record["process"])
+        if gone:  # it may have written its end between our reading and its own
+            record = attempt.record
+        status = "KILLED" if gone and record["status"] == "RUNNING" else str(record["status"])
         rows = attempt.folder / "history.jsonl"
         size = rows.stat().st_size if rows.is_file() else 0
-        return cls(attempt.folder, attempt.record, f"{file_hash(attempt.folder / 'run.json')}{size}")
+        return cls(attempt.folder, record, status, f"{file_hash(attempt.folder / 'run.json')}{size}")
 
     @property
     def stage(self) -> str:
@@ -48,12 +54,6 @@ class Entry:
     def subject(self) -> str:
         """The lineage whose run gets the figures."""
         return str(self.record.get("subject") or self.lineage)
-
-    @cached_property
-    def status(self) -> str:
-        """FINISHED, FAILED, KILLED or RUNNING, the last only while the process lives (or may, elsewhere)."""
-        status = str(self.record["status"])
-        return "KILLED" if status == "RUNNING" and not is_alive(self.record["process"]) else status
 
     @property
     def is_stale(self) -> bool:
@@ -162,6 +162,7 @@ class Journal:
     """The whole journal of a repository, read once."""
 
     def __init__(self, root: Path) -> None:
+        self.root = root
         self.entries = [Entry.read(attempt) for attempt in attempts(root) if _is_whole(attempt)]
         self._own: dict[str, list[Entry]] = defaultdict(list)
         self._attached: dict[str, list[Entry]] = defaultdict(list)
@@ -170,6 +171,12 @@ class Journal:
                 self._attached[entry.subject].append(entry)
             elif entry.stage in OWN_RUN:
                 self._own[entry.lineage].append(entry)
+
+    def read_again(self, subject: str) -> None:
+        """What the journal says of a lineage now; others may have written since."""
+        if subject in self._own:
+            fresh = [Entry.read(attempt) for attempt in attempts(self.root, subject) if _is_whole(attempt)]
+            self._own[subject] = [e for e in fresh if e.stage in OWN_RUN and e.subject == e.lineage]
 
     def subject_of(self, lineage: str) -> str | None:
         """The lineage whose run an execution of ``lineage`` speaks of; None if it speaks of none."""

@@ -71,7 +71,6 @@ def replay(store: Store, journal: Journal, subjects: list[str] | None = None) ->
     summary = Summary()
     for subject in journal.subjects() if subjects is None else subjects:
         summary.runs += bring(store, journal, subject)
-        journal.settle(subject)
     if subjects is None:
         summary.versions = carry_out(store, journal)
     return summary
@@ -82,10 +81,13 @@ def bring(store: Store, journal: Journal, subject: str) -> list[Brought]:
     locks = store.root / "mlruns" / "locks"
     locks.mkdir(parents=True, exist_ok=True)
     with FileLock(locks / f"{subject}.lock", timeout=LOCK_WAIT):
+        journal.read_again(subject)
         chains = journal.chains(subject)
         if not chains:
             return _bring_to_foreign(store, journal, subject)
-        return [_bring_chain(store, journal, chain) for chain in chains]
+        brought = [_bring_chain(store, journal, chain) for chain in chains]
+        journal.settle(subject)
+        return brought
 
 
 def find_runs(store: Store, experiment: str, lineage: str) -> list["Run"]:

@@ -8,7 +8,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -129,20 +129,30 @@ def create_database(root: Path) -> None:
 
 @contextmanager
 def building(path: Path) -> Iterator[Path]:
-    """Yield a file for a new database; on leaving it takes the place of ``path`` in one step."""
-    beside, ready = path.with_name("building.db"), path.with_name("ready.db")
+    """Yield a file for a new database; on leaving, its content takes the place of ``path``'s in one step."""
+    beside = path.with_name("building.db")
     _remove_database(beside)
-    _remove_database(ready)
     yield beside
-    source, target = sqlite3.connect(beside), sqlite3.connect(ready)
-    source.backup(target)  # MLflow may hold connections to `beside`: this reads what they committed
-    target.execute("PRAGMA journal_mode=WAL")  # readers and a writer at once, and faster
-    source.close()
-    target.close()
-    for suffix in ("-wal", "-shm"):  # of the database that is replaced
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
-    ready.replace(path)
+    if not (path.is_file() and _copy(beside, path)):
+        ready = path.with_name("ready.db")
+        _remove_database(ready)
+        _copy(beside, ready)
+        _remove_database(path)
+        ready.replace(path)
     _remove_database(beside)
+
+
+def _copy(source: Path, target: Path) -> bool:
+    """Copy what was committed; who reads ``target`` meanwhile sees all or nothing. False if it is broken."""
+    with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(target, timeout=30)) as new:
+        try:
+            old.backup(new)
+            new.execute("PRAGMA journal_mode=WAL")  # readers and a writer at once, and faster
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):  # locked, or the disk is full
+                raise
+            return False
+    return True
 
 
 def _remove_database(path: Path) -> None:

@@ -159,7 +159,7 @@ class Classifier(pl.LightningModule):
             "lr": self._optimizer().param_groups[0]["lr"],
         }
         if not math.isfinite(row["val/loss"]):
-            raise self._diverged(f"the validation loss is {row['val/loss']} after step {self.steps_per_epoch}")
+            raise self._diverged(f"validation loss {row['val/loss']} after step {self.steps_per_epoch}")
         return row
 
     def _diverged(self, what: str) -> AssayError:

@@ -130,7 +130,7 @@ def _trainer(train: Train, precision: str, device: torch.device, keeper: LastChe
     return pl.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
         devices=[device.index] if device.type == "cuda" else 1,
-        precision={"fp32": "32-true", "bf16": "bf16-mixed"}[precision],
+        precision="bf16-mixed" if precision == "bf16" else "32-true",
         max_epochs=train.epochs,
         callbacks=[keeper],
         deterministic=True,

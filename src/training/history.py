@@ -16,7 +16,7 @@ def goodness(row: Row, monitor: str) -> float:
 
 
 def best_epoch(history: Sequence[Row], monitor: str) -> int:
-    """The epoch with the best monitored figure; equals are told apart by the other figure, then the first wins."""
+    """The epoch with the best monitored figure; among equals the other figure decides, then the first."""
     other = "val/loss" if monitor == "val/accuracy" else "val/accuracy"
     best = max(history, key=lambda row: (goodness(row, monitor), goodness(row, other)))
     return int(best["epoch"])

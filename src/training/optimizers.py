@@ -1,6 +1,8 @@
 """The optimizer of a training, made by timm's factory."""
 
-from timm.optim import create_optimizer_v2
+from typing import Any
+
+from timm.optim._optim_factory import create_optimizer_v2
 from torch import nn
 from torch.optim import Optimizer
 
@@ -12,7 +14,7 @@ FUSED = {"sgd", "adam", "adamw"}
 
 def create_optimizer(network: nn.Module, optimizer: schema.Optimizer) -> Optimizer:
     """SGD (Nesterov), Adam, AdamW or RMSprop; norms and biases get no weight decay."""
-    options = {"fused": True} if optimizer.name in FUSED else {}
+    options: dict[str, Any] = {"fused": True} if optimizer.name in FUSED else {}
     return create_optimizer_v2(
         network,
         opt=optimizer.name,

@@ -28,7 +28,7 @@ def rows_of(
     names = pixels if pixels is not None else list(range(count))
     return LabelledRows(
         classes=[f"class {number}" for number in range(len(sizes))],
-        ids=list(range(count)),
+        ids=np.arange(count),
         sources=[f"{row}.png" for row in range(count)],
         targets=targets,
         digests=np.array([hashlib.sha256(str(name).encode()).hexdigest() for name in names]),

@@ -1,5 +1,6 @@
 """``dvc.yaml`` names exactly the code that each stage imports, so that DVC reruns what a change touches."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from src.config import read_params
 from src.execution import PLACES
+from src.provenance.parameters import within
 from src.provenance.pipeline import read_pipeline
 
 ROOT = Path(__file__).parents[2]
@@ -80,3 +82,19 @@ def test_help_imports_nothing_heavy(stage):
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     heavy = {"torch", "hydra", "omegaconf", "mlflow", "sklearn", "pandas", "numpy", "matplotlib", "pydantic"}
     assert heavy & set(done.stdout.split()) == set()
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_reads_no_parameter_that_it_does_not_declare(pipeline, stage):
+    """Otherwise DVC would not rerun it when that parameter changes. ``machine`` changes no result."""
+    declared = {key.replace("register", "register_") for key in definition(pipeline, stage).parameters} | {
+        "machine"
+    }
+    text = (ROOT / f"src/{stage}.py").read_text()
+    read = {match.rstrip(".") for match in re.findall(r"\bconfig\.([a-z_]+(?:\.[a-z_]+)?)", text)}
+    if stage == "ingest":
+        read -= {"model.kind", "model.name", "model"}  # only said aloud
+    undeclared = [
+        key for key in read if not within(key, declared) and not any(d.startswith(key) for d in declared)
+    ]
+    assert undeclared == []

@@ -24,7 +24,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "averaging_plateau_stopping": {
         "model": {"widths": [4, 8]},
         "train": {"epochs": 8, "ema_decay": 0.9, "patience": 2, "clip_norm": 1.0, "monitor": "val/loss"},
-        "optimizer": {"name": "sgd", "lr": 0.2},
+        "optimizer": {"name": "sgd", "lr": 1.0},
         "schedule": {"name": "plateau", "patience": 0, "warmup_epochs": 0.5},
     },
     "dropout_augmentation_one_cycle": {

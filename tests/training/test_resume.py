@@ -75,5 +75,5 @@ def test_foreign_checkpoint_is_refused_with_what_differs(tmp_path):
     short = {"train": {"epochs": 1}, "schedule": {"warmup_epochs": 0.0}}
     fit(digits_task(**short, model={"widths": [4]}), tmp_path, device="cpu")
     other = digits_task(**short, model={"widths": [5]}, seed=1)
-    with pytest.raises(AssayError, match=r"last\.ckpt belongs to another training.* in model, seed: delete it"):
+    with pytest.raises(AssayError, match=r"last\.ckpt belongs to another.* in model, seed: delete it"):
         fit(other, tmp_path, device="cpu")

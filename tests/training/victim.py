@@ -8,10 +8,10 @@ from pathlib import Path
 
 sys.path[0] = str(Path(__file__).parents[2])
 
-import numpy as np
+import numpy as np  # noqa: E402
 
-from src.training.fit import fit
-from tests.training.tasks import SETTINGS, digits_task, write_outcome
+from src.training.fit import fit  # noqa: E402
+from tests.training.tasks import SETTINGS, digits_task, write_outcome  # noqa: E402
 
 
 class Deadly(np.ndarray):

@@ -1,0 +1,106 @@
+"""SIGKILL at any moment; the same command goes on to the same bytes."""
+
+import os
+import signal
+import time
+
+import pytest
+import yaml
+
+from src.provenance.hashes import tree_hashes
+from tests.workspaces import Workspace
+
+pytestmark = pytest.mark.xdist_group("pipeline")
+
+EPOCHS = 12
+SETTINGS = ("experiment=tiny", f"train.epochs={EPOCHS}", "train.ema_decay=0.9", "model.dropout=0.2")
+
+
+@pytest.fixture
+def prepared(copy):
+    """A finished pipeline whose training is to be repeated with more epochs."""
+    copy.run("python", "-m", "src.compose", *SETTINGS)
+    return copy
+
+
+def epochs_so_far(workspace: Workspace, since: float) -> int:
+    """Lines that journals of attempts after ``since`` hold."""
+    journals = (workspace / "mlruns/journal").glob("*/*/history.jsonl")
+    return sum(len(path.read_text().splitlines()) for path in journals if path.stat().st_mtime > since)
+
+
+def wait_for_epochs(workspace: Workspace, count: int, since: float) -> None:
+    deadline = time.monotonic() + 120
+    while epochs_so_far(workspace, since) < count:
+        assert time.monotonic() < deadline, f"no {count} epochs within two minutes"
+        time.sleep(0.01)
+
+
+def locked(workspace: Workspace) -> dict:
+    return yaml.safe_load((workspace / "dvc.lock").read_text())["stages"]["train"]
+
+
+@pytest.fixture(scope="module")
+def unbroken(finished, tmp_path_factory):
+    """The training that nobody disturbed: hashes of its files."""
+    import shutil
+
+    folder = tmp_path_factory.mktemp("unbroken") / "copy"
+    shutil.copytree(finished.folder, folder, symlinks=True)
+    workspace = Workspace(folder)
+    workspace.run("python", "-m", "src.compose", *SETTINGS)
+    workspace.run("python", "-m", "src.train")
+    return tree_hashes(folder / "models/base")
+
+
+def test_a_killed_training_goes_on_and_ends_with_the_same_bytes(prepared, unbroken):
+    since = time.time()
+    process = prepared.start("dvc", "repro", "train")
+    wait_for_epochs(prepared, 3, since)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert not (prepared / "models/base").exists(), "DVC removes the outputs before it runs a stage"
+
+    before = epochs_so_far(prepared, since)
+    again = time.time()
+    prepared.run("dvc", "repro", "train")
+    assert tree_hashes(prepared / "models/base") == unbroken
+    assert 3 <= before < EPOCHS and epochs_so_far(prepared, again) >= EPOCHS - before
+
+
+def test_an_orphaned_stage_is_waited_for_and_named(prepared, unbroken):
+    """Killing dvc leaves its stage running; the next dvc repro must not write beside it."""
+    since = time.time()
+    first = prepared.start("dvc", "repro", "train")
+    wait_for_epochs(prepared, 1, since)
+    first.kill()
+    first.wait()
+    output = prepared.run("dvc", "repro", "train").stdout
+    first.communicate()
+    assert "train" in output and "waiting for process" in output and "or: kill" in output
+    assert "the other process has finished" in output
+    assert tree_hashes(prepared / "models/base") == unbroken
+    assert "Data and pipelines are up to date" in prepared.run("dvc", "repro", "train").stdout
+
+
+def test_work_that_was_finished_but_not_published_is_not_done_again(prepared, unbroken):
+    since = time.time()
+    prepared.run("python", "-m", "src.train")
+    (state,) = (prepared / ".assay/state/train").glob("*/published.json")
+    (prepared / "models/base").rename(state.parent / "build")
+    state.unlink()
+    from src.provenance.journal import write_json
+
+    write_json(state.parent / "finished.json", unbroken)
+    trained = epochs_so_far(prepared, since)
+    prepared.run("dvc", "repro", "train")
+    assert epochs_so_far(prepared, since) == trained, "nothing was trained again"
+    assert tree_hashes(prepared / "models/base") == unbroken
+
+
+def test_a_forced_repetition_really_repeats(prepared, unbroken):
+    prepared.run("dvc", "repro", "train")
+    again = time.time()
+    prepared.run("dvc", "repro", "--force", "--single-item", "train")
+    assert epochs_so_far(prepared, again) == EPOCHS
+    assert tree_hashes(prepared / "models/base") == unbroken

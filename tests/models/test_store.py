@@ -1,0 +1,102 @@
+"""A stored model is the same bytes each time, and the same model when it comes back."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from src.errors import AssayError
+from src.models.factory import create_model
+from src.models.normalized import NormalizedModel
+from src.models.store import SPEC, WEIGHTS, Input, ModelSpec, Normalization, load_model, save_model
+from src.schema import Cnn, Lenet, Timm
+from src.training.predict import predict_logits
+
+CNN = Cnn(
+    kind="cnn", widths=[4, 8], kernel_size=3, activation="relu", pooling="max", batch_norm=True, dropout=0.5
+)
+LENET = Lenet(kind="lenet", activation="tanh", dropout=0.0)
+RESNET = Timm(kind="timm", name="resnet10t", pretrained=False, small_input=True, dropout=0.1)
+
+
+def spec(model: Cnn | Lenet | Timm) -> ModelSpec:
+    return ModelSpec(
+        model,
+        ["ant", "bee", "Käfer"],
+        Input(3, 12, 14, "pad"),
+        Normalization([0.1, 0.2, 0.3], [1.0, 0.5, 0.25]),
+    )
+
+
+def network(model: Cnn | Lenet | Timm, seed: int = 0) -> torch.nn.Module:
+    torch.manual_seed(seed)
+    return create_model(model, 3, 3, (12, 14)).eval()
+
+
+@pytest.mark.parametrize("model", [CNN, LENET, RESNET], ids=["cnn", "lenet", "timm"])
+def test_comes_back_as_it_was(tmp_path, model):
+    before = network(model)
+    save_model(tmp_path, before, spec(model))
+    after, found = load_model(tmp_path)
+    assert found == spec(model)
+    images = torch.rand(5, 3, 12, 14)
+    with torch.inference_mode():
+        assert torch.equal(before(images), after(images))
+
+
+def test_bytes_depend_on_the_weights_only(tmp_path):
+    save_model(tmp_path / "a", network(CNN), spec(CNN))
+    save_model(tmp_path / "b", network(CNN).to(memory_format=torch.channels_last), spec(CNN))
+    for name in (WEIGHTS, SPEC):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_spec_is_readable(tmp_path):
+    save_model(tmp_path, network(CNN), spec(CNN))
+    content = json.loads((tmp_path / SPEC).read_text(encoding="utf-8"))
+    assert list(content) == ["model", "classes", "input", "normalization"]
+    assert content["input"] == {"channels": 3, "height": 12, "width": 14, "fit": "pad"}
+    assert content["model"]["widths"] == [4, 8]
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, SPEC])
+@pytest.mark.parametrize("damage", ["missing", "truncated"])
+def test_damaged_file_is_named(tmp_path, name, damage):
+    save_model(tmp_path, network(CNN), spec(CNN))
+    path = tmp_path / name
+    whole = path.read_bytes()
+    path.unlink()
+    if damage == "truncated":
+        path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(AssayError, match=rf"{name} cannot be read.*dvc checkout"):
+        load_model(tmp_path)
+
+
+def test_weights_of_another_model_are_refused(tmp_path):
+    save_model(tmp_path, network(LENET), spec(CNN))
+    with pytest.raises(AssayError, match="cannot be read"):
+        load_model(tmp_path)
+
+
+def test_normalized_model_takes_stored_images():
+    inner = network(CNN)
+    images = torch.randint(0, 256, (4, 3, 12, 14), dtype=torch.uint8)
+    whole = NormalizedModel(inner, [0.1, 0.2, 0.3], [1.0, 0.5, 0.25]).eval()
+    shift, scale = torch.tensor([0.1, 0.2, 0.3]), torch.tensor([1.0, 0.5, 0.25])
+    by_hand = (images / 255 - shift[:, None, None]) / scale[:, None, None]
+    with torch.inference_mode():
+        torch.testing.assert_close(whole(images), inner(by_hand))
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 100])
+def test_predicted_logits_keep_the_order_of_the_rows(batch_size):
+    inner = network(CNN)
+    images = np.random.default_rng(0).integers(0, 256, (9, 3, 12, 14), dtype=np.uint8)
+    rows = np.array([7, 1, 8, 0, 3])
+    found = predict_logits(inner, spec(CNN), images, rows, batch_size=batch_size, device="cpu")
+    whole = NormalizedModel(inner, [0.1, 0.2, 0.3], [1.0, 0.5, 0.25]).eval()
+    with torch.inference_mode():
+        expected = whole(torch.from_numpy(images[rows])).numpy()
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=1e-5)
