@@ -42,6 +42,7 @@ def track(root: Path, rebuild: bool) -> None:
     Raises:
         AssayError: MLflow does not answer, or the repository was moved.
     """
+    from src.tracking.live import first_line
     from src.tracking.rebuild import rebuild as make_anew
     from src.tracking.replay import synchronize
 
@@ -52,7 +53,7 @@ def track(root: Path, rebuild: bool) -> None:
     except Exception as error:  # MLflow raises requests', SQLAlchemy's and its own
         where = os.environ.get("MLFLOW_TRACKING_URI", "mlruns/mlflow.db")
         raise AssayError(
-            f"MLflow at {where} does not answer: {str(error).splitlines()[0]}\nThe journal keeps everything; "
+            f"MLflow at {where} does not answer: {first_line(error)}\nThe journal keeps everything; "
             "start the server (or unset MLFLOW_TRACKING_URI to use the embedded one), then run this again"
         ) from error
     show(summary)
@@ -78,9 +79,8 @@ def clean(root: Path, free: bool) -> None:
 
     found = leftovers(root)
     for left in found:
-        print(
-            f"{left.size / 1e6:8.1f} MB  {left.days:5.1f} days  {left.stage:<20}  {left.path.name[:8]}  {left.what}"
-        )
+        size, lineage = f"{left.size / 1e6:8.1f} MB", left.path.name[:8]
+        print(f"{size}  {left.days:5.1f} days  {left.stage:<20}  {lineage}  {left.what}")
     total = sum(left.size for left in found) / 1e6
     if not found:
         print("Nothing to free: no stage has left anything behind")

@@ -18,6 +18,7 @@ def record(stage: str, lineage: str, **changes: Any) -> dict[str, Any]:
     """What `src.execution` writes at the start of a stage."""
     return {
         "stage": stage,
+        "address": stage,
         "variant": None,
         "name": f"{stage}-{lineage[:8]}",
         "command": f"python -m src.{stage}",

@@ -27,6 +27,11 @@ class Workspace:
     def __truediv__(self, path: str) -> Path:
         return self.folder / path
 
+    def clone(self, folder: Path) -> "Workspace":
+        """A fresh ``git clone`` of what is committed here: no cache, no results."""
+        self.run("git", "clone", "--quiet", ".", str(folder))
+        return Workspace(folder)
+
     def run(self, *command: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run to the end; the output of a failure is shown by pytest."""
         done = subprocess.run(

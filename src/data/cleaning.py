@@ -1,6 +1,6 @@
 """Which images are left out, and why: unreadable ones, and ones that contradict each other."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
@@ -17,11 +17,16 @@ def find_conflicts(digests: Sequence[str | None], labels: Sequence[str]) -> list
 
     In the order of their first row; rows whose digest is None belong to no group.
     """
-    rows: dict[str, list[int]] = defaultdict(list)
+    first: dict[str, str] = {}
+    contradicted = {
+        digest: list[int]()
+        for digest, label in zip(digests, labels, strict=True)
+        if digest is not None and first.setdefault(digest, label) != label
+    }
     for row, digest in enumerate(digests):
-        if digest is not None:
-            rows[digest].append(row)
-    return [group for group in rows.values() if len({labels[row] for row in group}) > 1]
+        if digest in contradicted:
+            contradicted[digest].append(row)
+    return sorted(contradicted.values())
 
 
 def count_duplicates(digests: Sequence[str]) -> int:

@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -39,23 +39,24 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Neighbouring images; the first one's row, and their files."""
+    """Neighbouring images: the first one's row, and their files' names in ``folder``."""
 
     row: int
-    paths: Sequence[Path]
+    folder: Path
+    names: Sequence[str]
 
 
 def decode_files(
-    paths: Sequence[Path], form: Form, array: Path, workers: int, advance: Callable[[int], None]
+    folder: Path, names: Sequence[str], form: Form, array: Path, workers: int, advance: Callable[[int], None]
 ) -> list[Outcome]:
-    """Decode ``paths`` into ``array``, made with as many rows of ``form``'s shape; one outcome for each.
+    """Decode ``names`` in ``folder`` into ``array``, made with as many rows of ``form``'s shape; one outcome for each.
 
     Rows of unreadable images stay zero. Raises ``OSError`` (a full disk, a missing file), or
     ``AssayError`` if a process dies.
     """
     size = max(1, min(CHUNK, CHUNK_BYTES // (form.height * form.width * form.channels)))
-    chunks = [Chunk(row, paths[row : row + size]) for row in range(0, len(paths), size)]
-    workers = min(workers, len(chunks))
+    chunks = (Chunk(row, folder, names[row : row + size]) for row in range(0, len(names), size))
+    workers = min(workers, -(-len(names) // size))
     results = _in_pool(chunks, form, array, workers) if workers > 1 else _in_turn(chunks, form, array)
     outcomes: list[Outcome] = []
     for chunk in results:
@@ -64,12 +65,12 @@ def decode_files(
     return outcomes
 
 
-def _in_turn(chunks: Sequence[Chunk], form: Form, array: Path) -> Iterator[list[Outcome]]:
+def _in_turn(chunks: Iterable[Chunk], form: Form, array: Path) -> Iterator[list[Outcome]]:
     for chunk in chunks:
         yield _decode_chunk(chunk, form, array)
 
 
-def _in_pool(chunks: Sequence[Chunk], form: Form, array: Path, workers: int) -> Iterator[list[Outcome]]:
+def _in_pool(chunks: Iterable[Chunk], form: Form, array: Path, workers: int) -> Iterator[list[Outcome]]:
     """In the order of ``chunks``, with a bounded number under way."""
     # spawn: a fork would copy locks that the progress bar's or Arrow's threads may hold
     pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_follow_parent)
@@ -92,14 +93,16 @@ def _result(chunk: Chunk, future: Future[list[Outcome]]) -> list[Outcome]:
         return future.result()
     except BrokenProcessPool as error:
         raise AssayError(
-            f"a process that decodes images died (out of memory, or killed) at about {chunk.paths[0]}. "
+            f"a process that decodes images died (out of memory, or killed) at about {chunk.folder / chunk.names[0]}. "
             "Lower machine.workers or data.max_pixels, or look at the images around there"
         ) from error
 
 
 def _decode_chunk(chunk: Chunk, form: Form, array: Path) -> list[Outcome]:
-    pixels = np.zeros((len(chunk.paths), form.channels, form.height, form.width), np.uint8)
-    outcomes = [_decode_one(path, form, pixels[place]) for place, path in enumerate(chunk.paths)]
+    pixels = np.zeros((len(chunk.names), form.channels, form.height, form.width), np.uint8)
+    outcomes = [
+        _decode_one(chunk.folder / name, form, out) for name, out in zip(chunk.names, pixels, strict=True)
+    ]
     write_rows(array, chunk.row, pixels)
     return outcomes
 

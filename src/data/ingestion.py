@@ -49,8 +49,8 @@ def ingest(
     if listing.arrays:
         outcomes = _copy_arrays(listing, form, array, advance)
     else:
-        paths = [folder / item.source for item in listing.items]
-        outcomes = decode_files(paths, form, array, workers, advance)
+        names = [item.source for item in listing.items]
+        outcomes = decode_files(folder, names, form, array, workers, advance)
     reasons = find_unusable(listing.items, outcomes, policies.on_corrupt, policies.on_conflict)
     refuse_lost_classes(listing.items, reasons)
     keep_rows(array, np.array([reason is None for reason in reasons]))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from src.tracking.chains import Journal, figures
+from src.tracking.store import is_embedded
 
 if TYPE_CHECKING:
     from src.tracking.registry import Action, Version
@@ -19,6 +20,11 @@ def warn(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def first_line(error: Exception) -> str:
+    """What went wrong, short enough to read."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:300]
+
+
 class Circuit:
     """Lets calls through until one fails or all have taken too long; then none for this process."""
 
@@ -28,18 +34,18 @@ class Circuit:
 
     def call(self, action: Callable[[], Any], say: Callable[[str], None]) -> Any:
         """What ``action`` returns, or None if it failed or is not tried any more. Never raises."""
+        if self.closed and self.spent > BUDGET and not is_embedded():
+            self._break(f"the server is slow: {self.spent:.0f} s in all", say)
         if not self.closed:
             return None
         begin = time.monotonic()
         try:
             return action()
         except Exception as error:  # whatever a server, a database or a disk may do, the work goes on
-            self._break(str(error).strip().splitlines()[0][:300] if str(error).strip() else repr(error), say)
+            self._break(first_line(error), say)
             return None
         finally:
             self.spent += time.monotonic() - begin
-            if self.closed and self.spent > BUDGET:
-                self._break(f"it is slow: {self.spent:.0f} s in all", say)
 
     def _break(self, reason: str, say: Callable[[str], None]) -> None:
         self.closed = False
@@ -110,7 +116,8 @@ class Tracker:
 
 def register(root: Path, action: "Action", say: Callable[[str], None] = warn) -> "Version | None":
     """Carry a decision out now if MLflow answers; None if it does not. Never raises."""
-    return circuit.call(lambda: _register(root, action), say)
+    version: Version | None = circuit.call(lambda: _register(root, action), say)
+    return version
 
 
 def _register(root: Path, action: "Action") -> "Version | None":

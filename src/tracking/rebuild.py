@@ -12,7 +12,7 @@ from src.tracking.store import building, connect, connect_beside, database, is_e
 
 
 def rebuild(root: Path) -> Summary:
-    """Replay the whole journal into a fresh database; into a server, which is not ours to wipe, what it lacks.
+    """Replay the whole journal into a fresh database. A server is not ours to wipe: it gets what it lacks.
 
     Raises:
         AssayError: a stage is running, whose figures the swap would lose.
@@ -42,8 +42,8 @@ def _artifact_folders(root: Path) -> list[Path]:
 def _refuse_while_running(journal: Journal) -> None:
     running = [entry for entry in journal.entries if entry.status == "RUNNING"]
     if running:
-        process = running[0].record["process"]
+        name, process = running[0].record["name"], running[0].record["process"]
         raise AssayError(
-            f"{running[0].record['name']} is running (process {process['pid']} on {process['host']}), and what "
-            "it tells MLflow meanwhile would be lost: wait for it, or stop it, then rebuild"
+            f"{name} is running (process {process['pid']} on {process['host']}), and what it tells MLflow "
+            "meanwhile would be lost: wait for it, or stop it, then rebuild"
         )

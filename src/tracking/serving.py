@@ -1,9 +1,11 @@
 """Loads registered models to use them."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 from src.errors import AssayError
+from src.tracking.live import first_line
 from src.tracking.store import connect
 
 
@@ -13,8 +15,6 @@ def load_model(root: Path, uri: str) -> Any:
     Raises:
         AssayError: there is none, or MLflow does not answer.
     """
-    import os
-
     os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")  # none of ours needs it
     try:
         connect(root, patient=True)
@@ -23,6 +23,6 @@ def load_model(root: Path, uri: str) -> Any:
         return mlflow.pyfunc.load_model(uri)
     except Exception as error:  # MLflow raises requests', SQLAlchemy's and its own
         raise AssayError(
-            f"{uri} cannot be loaded: {str(error).splitlines()[0]}\n"
+            f"{uri} cannot be loaded: {first_line(error)}\n"
             "Registered models: make ui. To register the pipeline's: dvc repro, or python -m src.track"
         ) from error

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import pytorch_lightning as pl
 import torch
@@ -53,15 +54,24 @@ def read_checkpoint(folder: Path, origin: Origin) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
+        _refuse_damaged(path)
         part: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)[KEY]
         found: Origin = part["origin"]
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError, UnpicklingError) as error:
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError, UnpicklingError, BadZipFile) as error:
         first = (str(error).strip() or "nothing in it").split(".")[0].splitlines()[0]
         raise AssayError(
             f"{path} cannot be read ({type(error).__name__}: {first}): delete it, and training starts anew"
         ) from error
     _refuse_foreign(path, found, origin)
     return part
+
+
+def _refuse_damaged(path: Path) -> None:
+    """torch writes checksums, but does not look at them when it reads."""
+    with ZipFile(path) as archive:
+        broken = archive.testzip()
+    if broken:
+        raise BadZipFile(f"{broken} has another checksum")
 
 
 def _refuse_foreign(path: Path, found: Origin, origin: Origin) -> None:

@@ -5,8 +5,6 @@ import json
 import pytest
 import yaml
 
-from tests.workspaces import clone_working_tree
-
 pytestmark = pytest.mark.xdist_group("pipeline")
 
 
@@ -19,7 +17,7 @@ def locked(workspace):
 
 
 def test_two_clones_in_different_folders_end_with_the_same_lock(finished, tmp_path):
-    other = clone_working_tree(tmp_path / "a" / "second-clone")
+    other = finished.clone(tmp_path / "a" / "second-clone")
     other.run("python", "-m", "src.compose", "experiment=tiny")
     other.run("dvc", "repro")
     assert set(locked(other)) == {"ingest", "split", "normalize", "train", "evaluate", "compress@onnx_fp32"}

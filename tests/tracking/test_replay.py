@@ -5,7 +5,6 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,33 +13,13 @@ from mlflow.entities import Run
 
 from src.errors import AssayError
 from src.provenance.hashes import text_hash
-from src.tracking import live
-from src.tracking.live import Circuit, Tracker
+from src.tracking.live import Tracker
 from src.tracking.rebuild import rebuild
 from src.tracking.replay import synchronize
-from src.tracking.store import connect, create_database, database
+from src.tracking.store import connect, database
 from tests.journals import add_epochs, begin, compressed, evaluated, finish, lineage_of, trained
 
-ROOT = Path(__file__).parents[1]
-
-
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database as it is made for the first time (which takes seconds)."""
-    root = tmp_path_factory.mktemp("empty")
-    create_database(root)
-    return database(root)
-
-
-@pytest.fixture
-def root(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A repository with an empty view."""
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setattr(live, "circuit", Circuit())
-    folder = tmp_path / "repository"
-    database(folder).parent.mkdir(parents=True)
-    shutil.copy(empty_database, database(folder))
-    yield folder
+ROOT = Path(__file__).parents[2]
 
 
 def runs(root: Path, name: str = "one") -> list[Run]:
@@ -229,7 +208,8 @@ def test_stages_before_training_make_no_run(root: Path) -> None:
 
 def test_a_stage_without_a_run_does_not_import_mlflow(root: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from src.tracking.live import Tracker; from tests.journals import *;"
+        "import sys; from pathlib import Path; from src.tracking.live import Tracker;"
+        "from tests.journals import *;"
         "root = Path(sys.argv[1]); attempt = begin(root, 'ingest', 'ingest');"
         "tracker = Tracker(root, lineage_of('ingest')); tracker.start(); finish(attempt); tracker.finish();"
         "sys.exit('mlflow' in sys.modules or 'torch' in sys.modules)"
@@ -251,7 +231,8 @@ def test_a_variant_is_a_child_with_its_model(root: Path, tmp_path: Path) -> None
 
 def test_four_processes_on_a_missing_database(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from src.tracking.live import Tracker; from tests.journals import *;"
+        "import sys; from pathlib import Path; from src.tracking.live import Tracker;"
+        "from tests.journals import *;"
         "root = Path(sys.argv[1]); name = sys.argv[2]; attempt = begin(root, 'train', name);"
         "tracker = Tracker(root, lineage_of(name)); tracker.start(); finish(attempt); tracker.finish()"
     )
@@ -299,7 +280,10 @@ def test_a_wiped_database_is_brought_back_by_a_replay(root: Path, empty_database
     shutil.copy(empty_database, database(root))
     for suffix in ("-wal", "-shm"):
         Path(f"{database(root)}{suffix}").unlink(missing_ok=True)
-    code = "import sys; from pathlib import Path; from src.tracking.replay import synchronize; synchronize(Path(sys.argv[1]))"
+    code = (
+        "import sys; from pathlib import Path; from src.tracking.replay import synchronize;"
+        "synchronize(Path(sys.argv[1]))"
+    )
     subprocess.run([sys.executable, "-c", code, str(root)], cwd=ROOT, check=True)
     client = MlflowClient(f"sqlite:///{database(root)}")
     assert len(client.search_runs([client.get_experiment_by_name("shapes").experiment_id])) == 1

@@ -1,0 +1,76 @@
+"""What is dropped or refused, and with which words."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from src.data.cleaning import count_duplicates, find_conflicts, find_unusable, refuse_lost_classes
+from src.data.decoding_pool import Outcome
+from src.data.listing import Item
+from src.errors import AssayError
+
+GOOD = [Outcome("aa", 1, 1), Outcome("bb", 1, 1), Outcome("aa", 1, 1), Outcome("aa", 1, 1)]
+ITEMS = [
+    Item("cat/1.png", "cat"),
+    Item("cat/2.png", "cat"),
+    Item("dog/1.png", "dog"),
+    Item("cat/3.png", "cat"),
+]
+BROKEN = Outcome(reason="the file is empty (0 bytes)")
+
+
+def test_conflicting_images_are_all_dropped() -> None:
+    reasons = find_unusable(ITEMS, GOOD, "fail", "drop")
+    assert [reason is None for reason in reasons] == [False, True, False, False]
+    assert "cat/1.png (cat) = dog/1.png (dog) = cat/3.png (cat)" in str(reasons[0])
+
+
+def test_conflicts_are_refused_with_their_names() -> None:
+    with pytest.raises(
+        AssayError, match=r"cat/1\.png \(cat\) = dog/1\.png \(dog\).*\n.*data\.on_conflict=drop"
+    ):
+        find_unusable(ITEMS, GOOD, "fail", "fail")
+
+
+def test_repeats_under_one_label_are_no_conflict() -> None:
+    items = [Item(f"{row}.png", "cat") for row in range(4)]
+    assert find_unusable(items, GOOD, "fail", "fail") == [None] * 4
+
+
+def test_unreadable_images_are_no_conflict_with_each_other() -> None:
+    outcomes = [BROKEN, GOOD[1], BROKEN, GOOD[0]]
+    assert find_unusable(ITEMS, outcomes, "drop", "fail") == [BROKEN.reason, None, BROKEN.reason, None]
+
+
+def test_unreadable_images_are_refused_together() -> None:
+    items = [Item(f"cat/{row:02d}.png", "cat") for row in range(13)]
+    with pytest.raises(AssayError) as caught:
+        find_unusable(items, [*[BROKEN] * 12, GOOD[0]], "fail", "fail")
+    message = str(caught.value)
+    assert "12 of 13 images cannot be used" in message
+    assert "cat/00.png: the file is empty (0 bytes)" in message
+    assert "and 2 more" in message
+    assert "data.on_corrupt=drop" in message
+
+
+def test_a_class_that_loses_all_images_is_refused() -> None:
+    reasons = [None, None, "the file is empty (0 bytes)", None]
+    with pytest.raises(AssayError, match=r"dog \(1 dropped; dog/1\.png: the file is empty"):
+        refuse_lost_classes(ITEMS, reasons)
+    refuse_lost_classes(ITEMS, ["gone", None, None, None])
+
+
+@given(rows=st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("xy")), max_size=30))
+def test_a_row_is_in_a_conflict_if_and_only_if_another_row_contradicts_it(
+    rows: list[tuple[str, str]],
+) -> None:
+    digests, labels = [row[0] for row in rows], [row[1] for row in rows]
+    found = sorted(row for group in find_conflicts(digests, labels) for row in group)
+    expected = [
+        place for place, row in enumerate(rows) if any(row[0] == d and row[1] != label for d, label in rows)
+    ]
+    assert found == expected
+
+
+def test_duplicates_count_all_but_the_first() -> None:
+    assert count_duplicates(["a", "b", "a", "a"]) == 2

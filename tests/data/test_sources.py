@@ -1,0 +1,259 @@
+"""The three layouts of raw data, and what is said of those that cannot be used."""
+
+import gzip
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from src.data import idx
+from src.data.listing import Item
+from src.data.sources import list_source
+from src.errors import AssayError
+from tests.data.pictures import write_folder
+
+
+def _touch(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"")
+
+
+# image_folder
+
+
+def test_class_folders_in_a_fixed_order(tmp_path: Path) -> None:
+    _touch(tmp_path, "b/2.JPG", "b/10.png", "a/x.webp", "a/y.Bmp", "a/z.jpeg")
+    listing = list_source(tmp_path, "image_folder")
+    assert listing.classes == ["a", "b"]
+    assert [item.source for item in listing.items] == [
+        "a/x.webp",
+        "a/y.Bmp",
+        "a/z.jpeg",
+        "b/10.png",
+        "b/2.JPG",
+    ]
+    assert listing.items[0] == Item("a/x.webp", "a", None, None)
+
+
+def test_official_splits_by_folder(tmp_path: Path) -> None:
+    _touch(tmp_path, "train/a/1.png", "train/b/1.png", "val/a/1.png", "test/b/1.png", "test/notes.md")
+    listing = list_source(tmp_path, "image_folder")
+    assert [(item.source, item.label, item.official) for item in listing.items] == [
+        ("test/b/1.png", "b", "test"),
+        ("train/a/1.png", "a", "train"),
+        ("train/b/1.png", "b", "train"),
+        ("val/a/1.png", "a", "val"),
+    ]
+    assert listing.ignored == ["test/notes.md"]
+
+
+def test_train_may_be_a_class_of_vehicles(tmp_path: Path) -> None:
+    _touch(tmp_path, "train/1.png", "bus/1.png")
+    listing = list_source(tmp_path, "image_folder")
+    assert listing.classes == ["bus", "train"]
+    assert {item.official for item in listing.items} == {None}
+
+
+def test_other_files_are_listed_as_ignored_and_the_systems_own_are_not(tmp_path: Path) -> None:
+    _touch(tmp_path, "a/1.png", "a/1.txt", "b/1.png", "README.md", "top.png", ".DS_Store", "b/.DS_Store")
+    assert list_source(tmp_path, "image_folder").ignored == ["README.md", "a/1.txt", "top.png"]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["a/1.png"], r"has one class only \(a\)"),
+        (["1.png", "2.png"], "has no class folders"),
+        (["a/1.png", "b/notes.txt"], "b holds no image"),
+        (["a/1.png", "b/c/1.png"], "b/c is a folder inside the class folder b"),
+        (["train/a/1.png", "cats/1.png"], "train/a is a folder inside the class folder train"),
+        (["train/a/1.png", "valid/a/1.png"], "train/a is a folder inside"),
+    ],
+)
+def test_folders_that_cannot_be_used(tmp_path: Path, names: list[str], message: str) -> None:
+    _touch(tmp_path, *names)
+    with pytest.raises(AssayError, match=message):
+        list_source(tmp_path, "image_folder")
+
+
+@pytest.mark.parametrize("source", ["idx", "image_folder", "csv"])
+@pytest.mark.parametrize("state", ["missing", "empty", "is not a folder"])
+def test_missing_and_empty_folders(tmp_path: Path, source: str, state: str) -> None:
+    folder = tmp_path / "cats"
+    if state == "empty":
+        _touch(folder, ".gitignore")
+    elif state == "is not a folder":
+        folder.write_text("a file")
+    with pytest.raises(AssayError, match=f"cats .*{state}.*dvc add .*cats"):
+        list_source(folder, source)
+
+
+def test_the_mend_of_a_known_data_set_is_to_fetch_it(tmp_path: Path) -> None:
+    with pytest.raises(AssayError, match=r"python -m src\.fetch fashion_mnist"):
+        list_source(tmp_path / "fashion_mnist", "idx")
+
+
+# csv
+
+
+def _csv(folder: Path, text: str, *images: str) -> Path:
+    _touch(folder, *images)
+    (folder / "labels.csv").write_bytes(text.encode())
+    return folder
+
+
+def test_csv_with_split_and_group(tmp_path: Path) -> None:
+    text = "\ufeffgroup, path,label,split,weight\r\np1,x/1.png,cat,train,3\r\n,2.jpg,dog,,4\r\n\r\n"
+    listing = list_source(_csv(tmp_path, text, "x/1.png", "2.jpg", "3.jpg", "notes.md"), "csv")
+    assert listing.classes == ["cat", "dog"]
+    assert listing.items == [Item("x/1.png", "cat", "train", "p1"), Item("2.jpg", "dog", None, None)]
+    assert listing.ignored == ["labels.csv: column weight", "3.jpg", "notes.md"]
+
+
+def test_csv_paths_are_written_one_way(tmp_path: Path) -> None:
+    listing = list_source(
+        _csv(tmp_path, "path,label\n./1.png,a\nx/../2.png,b\n", "1.png", "2.png", "x/3.png"), "csv"
+    )
+    assert [item.source for item in listing.items] == ["1.png", "2.png"]
+
+
+def test_one_path_under_two_labels_is_left_to_the_policy_for_conflicts(tmp_path: Path) -> None:
+    listing = list_source(_csv(tmp_path, "path,label\n1.png,a\n1.png,b\n", "1.png"), "csv")
+    assert len(listing.items) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", r"labels\.csv, line 1: column path, label is missing; it has none"),
+        ("path,lable\n1.png,a\n", "line 1: column label is missing; it has path, lable"),
+        ("path,label,label\n", "line 1: column label is there twice"),
+        ("path,label\n", "lists no images"),
+        ("path,label\n1.png,a\n", "one class only"),
+        ("path,label\n1.png,a\n9.png,b\n", "line 3, column path: 9.png is not in"),
+        ("path,label\n1.png,a\n,b\n", "line 3, column path: it is empty"),
+        ("path,label\n1.png,a\n2.png, \n", "line 3, column label: it is empty"),
+        (
+            "path,label,split\n1.png,a,training\n",
+            "line 2, column split: training is none of train, val, test",
+        ),
+        ("path,label\n1.png,a\n2.png\n", "line 3: 1 cells, but the header has 2 columns"),
+        ("path,label\n1.png,a,b\n", "line 2: 3 cells"),
+        ("path,label\n../1.png,a\n", r"line 2, column path: \.\./1\.png leads out of"),
+        ("path,label\n/etc/passwd,a\n", "line 2, column path: /etc/passwd leads out of"),
+        ("path,label\n1.png,a\n./1.png,a\n", "line 3, column path: 1.png is in line 2 already"),
+        ('path,label\n1.png,a\n"2.png,b\n', "line 3.*Save it as CSV"),
+        ("path;label\n1.png;a\n", "column path, label is missing; it has path;label"),
+    ],
+)
+def test_csv_faults_name_file_line_and_column(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(AssayError, match=message):
+        list_source(_csv(tmp_path, text, "1.png", "2.png"), "csv")
+
+
+def test_csv_faults_are_reported_together(tmp_path: Path) -> None:
+    lines = "".join(f"{row}.png,\n" for row in range(10, 30))
+    with pytest.raises(AssayError) as caught:
+        list_source(_csv(tmp_path, f"path,label\n{lines}"), "csv")
+    assert "has 40 fault(s)" in str(caught.value)
+    assert "line 2, column path" in str(caught.value)
+    assert "line 2, column label" in str(caught.value)
+    assert "and 30 more" in str(caught.value)
+
+
+def test_csv_that_is_missing_or_not_utf8(tmp_path: Path) -> None:
+    _touch(tmp_path, "1.png")
+    with pytest.raises(AssayError, match=r"labels\.csv is missing"):
+        list_source(tmp_path, "csv")
+    (tmp_path / "labels.csv").write_bytes("path,label\n1.png,a\n2.png,Käfer\n".encode("latin-1"))
+    with pytest.raises(AssayError, match="line 3: it is not UTF-8"):
+        list_source(tmp_path, "csv")
+
+
+# idx
+
+
+def _idx(folder: Path, prefix: str, count: int, labels: list[int] | None = None) -> None:
+    folder.mkdir(exist_ok=True)
+    images = np.random.default_rng(count).integers(0, 256, (count, 4, 3), dtype=np.uint8)
+    targets = np.array([row % 2 for row in range(count)] if labels is None else labels, np.uint8)
+    (folder / f"{prefix}images-idx3-ubyte.gz").write_bytes(idx.to_bytes(images))
+    (folder / f"{prefix}labels-idx1-ubyte.gz").write_bytes(idx.to_bytes(targets))
+
+
+def test_idx_with_and_without_official_test(tmp_path: Path) -> None:
+    _idx(tmp_path / "plain", "", 3)
+    plain = list_source(tmp_path / "plain", "idx")
+    assert plain.classes == ["0", "1"]
+    assert plain.items[2] == Item("images-idx3-ubyte.gz#2", "0", None, None)
+    _idx(tmp_path / "split", "train-", 3)
+    _idx(tmp_path / "split", "t10k-", 2)
+    items = list_source(tmp_path / "split", "idx").items
+    assert [item.official for item in items] == ["train"] * 3 + ["test"] * 2
+    assert items[3].source == "t10k-images-idx3-ubyte.gz#0"
+
+
+def test_classes_are_numbers_in_their_order_or_named_by_file(tmp_path: Path) -> None:
+    _idx(tmp_path, "", 3, [10, 2, 10])
+    assert list_source(tmp_path, "idx").classes == ["2", "10"]
+    (tmp_path / "classes.txt").write_text("zebra\nant\n")
+    with pytest.raises(AssayError, match=r"names 2 classes, labels 0 to 1, but .* are 2, 10"):
+        list_source(tmp_path, "idx")
+    _idx(tmp_path, "", 3, [1, 0, 1])
+    listing = list_source(tmp_path, "idx")
+    assert listing.classes == ["zebra", "ant"]
+    assert [item.label for item in listing.items] == ["ant", "zebra", "ant"]
+
+
+def test_idx_reads_back_what_was_written(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (100, 40, 30), dtype=np.uint8)  # 2 stored blocks
+    path = tmp_path / "images-idx3-ubyte.gz"
+    path.write_bytes(idx.to_bytes(images))
+    np.testing.assert_array_equal(np.concatenate(list(idx.read_images(path, 10**6))), images)
+    path.write_bytes(gzip.compress(gzip.decompress(idx.to_bytes(images))))
+    np.testing.assert_array_equal(np.concatenate(list(idx.read_images(path, 10**6))), images)
+
+
+IMAGES = gzip.decompress(idx.to_bytes(np.zeros((5, 4, 3), np.uint8)))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "begins with nothing"),
+        (b"hello", "is damaged"),
+        (gzip.compress(IMAGES)[:-12], "is damaged|truncated"),
+        (gzip.compress(IMAGES[:-1]), "truncated: its header promises 1 bytes more"),
+        (gzip.compress(IMAGES[:9]), "truncated"),
+        (gzip.compress(IMAGES + b"\0"), "longer than its header says"),
+        (gzip.compress(b"\0\0\x0d\x03" + IMAGES[4:]), "begins with 00000d03, not 00000803"),
+        (gzip.compress(struct.pack(">4I", 0x803, 0, 4, 3)), "is empty"),
+        (gzip.compress(struct.pack(">4I", 0x803, 5, 60000, 60000)), r"more than data\.max_pixels"),
+        (gzip.compress(IMAGES)[:-8] + b"\0" * 8, "is damaged"),
+    ],
+)
+def test_damaged_idx_files_are_refused_by_name(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "images-idx3-ubyte.gz").write_bytes(content)
+    with pytest.raises(AssayError, match=rf"images-idx3-ubyte\.gz.*({message})"):
+        list(idx.read_images(tmp_path / "images-idx3-ubyte.gz", 10**6))
+
+
+def test_idx_files_that_do_not_belong_together(tmp_path: Path) -> None:
+    _idx(tmp_path, "", 5, [0, 1, 0])
+    with pytest.raises(AssayError, match=r"holds 5 images, but labels-idx1-ubyte\.gz 3 labels"):
+        list_source(tmp_path, "idx")
+    (tmp_path / "labels-idx1-ubyte.gz").unlink()
+    with pytest.raises(AssayError, match=r"labels-idx1-ubyte\.gz is missing beside images-idx3-ubyte\.gz"):
+        list_source(tmp_path, "idx")
+    _idx(tmp_path, "", 5)
+    _idx(tmp_path, "train-", 5)
+    with pytest.raises(AssayError, match="which of them counts"):
+        list_source(tmp_path, "idx")
+
+
+def test_other_files_are_no_idx_data_set(tmp_path: Path) -> None:
+    write_folder(tmp_path / "mine", {"a": 1, "b": 1})
+    with pytest.raises(AssayError, match=r"has neither images-idx3.*data=image_folder"):
+        list_source(tmp_path / "mine", "idx")

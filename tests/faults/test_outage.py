@@ -1,0 +1,165 @@
+"""A tracking server that refuses, hangs or dies costs a few seconds and one warning, and no figure."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+from mlflow import MlflowClient
+
+from src.tracking import live
+from src.tracking.live import Circuit, Tracker
+from src.tracking.registry import Action, actions, propose
+from src.tracking.replay import synchronize
+from src.tracking.store import HASTY
+from tests.journals import add_epochs, begin, compressed, finish, lineage_of, make_variant
+
+CURVE = [(0, 0.0), (1, 0.1), (2, 0.2)]
+A_FEW = 10.0  # seconds; 3 to 4 on an idle machine
+
+
+class Server:
+    """A real MLflow server that can be stopped, killed and started again at the same address."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.port = folder, free_port()
+        self.address = f"http://127.0.0.1:{self.port}"
+        self.start()
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(self.port)]
+        store = ["--backend-store-uri", f"sqlite:///{self.folder}/server.db"]
+        artifacts = ["--artifacts-destination", str(self.folder / "artifacts")]
+        environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        environment.pop("MLFLOW_TRACKING_URI", None)
+        with (self.folder / "server.log").open("a") as log:
+            self.process = subprocess.Popen(
+                [*command, *store, *artifacts],
+                env=environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        wait_until(self.is_healthy, 90)
+
+    def is_healthy(self) -> bool:
+        try:
+            with urlopen(f"{self.address}/health", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except (URLError, OSError):
+            return False
+
+    def signal(self, number: int) -> None:
+        """To the server and its worker."""
+        os.killpg(self.process.pid, number)
+
+    def kill(self) -> None:
+        self.signal(signal.SIGKILL)
+        self.process.wait()
+        wait_until(lambda: not self.is_healthy(), 10)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("server"))
+    yield server
+    server.kill()
+
+
+@pytest.fixture(autouse=True)
+def fresh_circuit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a new process."""
+    monkeypatch.setattr(live, "circuit", Circuit())
+    for name in HASTY:
+        monkeypatch.setenv(name, "undone at the end of the test")
+        monkeypatch.delenv(name)
+
+
+def train(root: Path, name: str, fault: Callable[[], None] | None = None) -> tuple[list[str], float]:
+    """A training during whose second epoch ``fault`` happens: what was said, and seconds it took."""
+    said: list[str] = []
+    attempt, tracker, spent = begin(root, "train", name), Tracker(root, lineage_of(name), said.append), 0.0
+    spent += timed(tracker.start)
+    for row in add_epochs(attempt, range(3)):
+        if row["epoch"] == 1 and fault is not None:
+            fault()
+        spent += timed(lambda row=row: tracker.epoch(row))
+    finish(attempt)
+    return said, spent + timed(tracker.finish)
+
+
+def curve(server: Server, name: str) -> tuple[str, list[tuple[int, float]]]:
+    """Status and points of the one run of a lineage."""
+    client = MlflowClient(server.address)
+    experiment = client.get_experiment_by_name("shapes").experiment_id
+    (run,) = client.search_runs([experiment], f"tags.`lineage.id` = '{lineage_of(name)}'")
+    history = client.get_metric_history(run.info.run_id, "val/accuracy")
+    return run.info.status, sorted((point.step, point.value) for point in history)
+
+
+def test_a_server_that_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
+    said, spent = train(tmp_path, "refused")
+    assert len(said) == 1 and "python -m src.track" in said[0]
+    assert spent < A_FEW
+
+
+def test_a_server_that_hangs(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
+    said, spent = train(tmp_path, "hung", lambda: server.signal(signal.SIGSTOP))
+    server.signal(signal.SIGCONT)
+    assert len(said) == 1
+    assert spent < A_FEW
+    synchronize(tmp_path, patient=True)
+    assert curve(server, "hung") == ("FINISHED", CURVE)
+    synchronize(tmp_path, patient=True)  # once means once
+    assert curve(server, "hung") == ("FINISHED", CURVE)
+
+
+def test_a_server_that_dies(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
+    said, spent = train(tmp_path, "orphaned", server.kill)
+    assert len(said) == 1
+    assert spent < A_FEW
+    make_variant(tmp_path / "onnx")
+    variant = compressed(tmp_path, tmp_path / "onnx", "orphaned").record
+    action = Action("shapes", "champion", "onnx_fp32", variant["lineage"], sha256(tmp_path), "shapes", "none")
+    propose(tmp_path, action)
+    assert live.register(tmp_path, action, said.append) is None  # decided, and kept for later
+    assert actions(tmp_path) == [action]
+    server.start()
+    summary = synchronize(tmp_path, patient=True)
+    assert curve(server, "orphaned") == ("FINISHED", CURVE)
+    assert [str(version) for version in summary.versions] == ["shapes version 1 (champion)"]
+
+
+def sha256(folder: Path) -> str:
+    from src.provenance.hashes import file_hash
+
+    return file_hash(folder / "onnx" / "model.onnx")
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def wait_until(true: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "the server did not come up, or did not go down"
+        time.sleep(0.2)
+
+
+def timed(action: Callable[[], None]) -> float:
+    begin = time.monotonic()
+    action()
+    return time.monotonic() - begin

@@ -1,0 +1,30 @@
+"""A repository with an empty view, quickly."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from src.tracking import live
+from src.tracking.live import Circuit
+from src.tracking.store import create_database, database
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database as it is made for the first time (which takes seconds)."""
+    root = tmp_path_factory.mktemp("empty")
+    create_database(root)
+    return database(root)
+
+
+@pytest.fixture
+def root(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A repository with an empty view."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr(live, "circuit", Circuit())
+    folder = tmp_path / "repository"
+    database(folder).parent.mkdir(parents=True)
+    shutil.copy(empty_database, database(folder))
+    yield folder

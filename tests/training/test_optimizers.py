@@ -1,0 +1,68 @@
+"""Optimizers from timm's factory."""
+
+import pytest
+import torch
+
+from src.models.factory import create_model
+from src.schema import Cnn, Optimizer
+from src.training.averaging import averaged_copy, update_average
+from src.training.optimizers import create_optimizer
+
+CNN = Cnn(
+    kind="cnn", widths=[4, 8], kernel_size=3, activation="relu", pooling="max", batch_norm=True, dropout=0.0
+)
+
+
+def network() -> torch.nn.Module:
+    torch.manual_seed(0)
+    return create_model(CNN, 1, 10, (8, 8))
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "expected"),
+    [
+        ("sgd", "SGD", {"nesterov": True, "momentum": 0.8, "fused": True}),
+        ("adam", "Adam", {"fused": True}),
+        ("adamw", "AdamW", {"fused": True}),
+        ("rmsprop", "RMSprop", {"momentum": 0.8}),
+    ],
+)
+def test_each_is_what_it_says(name, kind, expected):
+    optimizer = create_optimizer(network(), Optimizer(name=name, lr=0.01, weight_decay=0.1, momentum=0.8))
+    assert type(optimizer).__name__ == kind
+    for group in optimizer.param_groups:
+        assert group["lr"] == 0.01
+        assert expected.items() <= group.items()
+
+
+def test_norms_and_biases_do_not_decay():
+    inner = network()
+    optimizer = create_optimizer(inner, Optimizer(name="adamw", lr=0.01, weight_decay=0.1, momentum=0.9))
+    decay = {id(weight): g["weight_decay"] for g in optimizer.param_groups for weight in g["params"]}
+    assert len(decay) == len(list(inner.parameters()))
+    for weight in inner.parameters():
+        assert decay[id(weight)] == (0.1 if weight.ndim > 1 else 0.0)
+
+
+def test_average_follows_the_weights():
+    inner = network()
+    average = averaged_copy(inner)
+    start = [weight.clone() for weight in inner.parameters()]
+    with torch.no_grad():
+        for weight in inner.parameters():
+            weight.add_(1)
+    update_average(average, inner, decay=0.5, step=10_000)
+    for mean, first in zip(average.parameters(), start, strict=True):
+        torch.testing.assert_close(mean, first + 0.5)
+        assert not mean.requires_grad
+
+
+def test_average_forgets_the_start_quickly():
+    inner = network()
+    average = averaged_copy(inner)
+    with torch.no_grad():
+        for weight in inner.parameters():
+            weight.zero_()
+    update_average(average, inner, decay=0.9999, step=0)
+    for mean, first in zip(average.parameters(), network().parameters(), strict=True):
+        torch.testing.assert_close(mean, first * 0.1)
