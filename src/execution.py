@@ -200,8 +200,8 @@ def _run(job: Job, build: Build) -> None:
 
     state = State(repository_root(), job.address, job.lineage.id)
     workspace = state.path.parent / f"workspace-{text_hash(str(job.place.resolve()))[:16]}"
-    with held_lock(workspace, job.on_wait), held_lock(state.path, job.on_wait) as waited:
-        if waited and _take_over(state, job.place):
+    with held_lock(workspace, job.on_wait) as for_place, held_lock(state.path, job.on_wait) as for_lineage:
+        if (for_place or for_lineage) and _take_over(state, job.place):
             _say(job.address, f"the other process has finished; its result is in {job.place}/")
             return
         if _was_committed(state):

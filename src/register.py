@@ -15,12 +15,15 @@ from src.execution import Execution, execute
 if TYPE_CHECKING:
     from src.schema import Config
 
+if TYPE_CHECKING:
+    from src.tracking.registry import Action
+
 
 def build(config: "Config", run: Execution) -> None:
     """Decide, write the decision down, register, and sum the pipeline up."""
     from src.provenance.journal import write_json
     from src.tracking.live import register
-    from src.tracking.registry import Action, keep_record, propose
+    from src.tracking.registry import Action, keep_record, keeps, propose
 
     chosen = config.register_
     folder = Path("models") / chosen.variant
@@ -40,6 +43,8 @@ def build(config: "Config", run: Execution) -> None:
             if key.endswith("_accuracy") and value is not None
         },
     )
+    if not keeps(run.root, action):
+        adopt(run, action, folder)
     propose(run.root, action)
     version = register(run.root, action)
     for line in summary(decision, str(version) if version else None):
@@ -74,6 +79,21 @@ def decide(folder: Path, config: "Config") -> dict[str, Any]:
         "test_accuracy_low": accuracy.get("low"),
         "test_accuracy_high": accuracy.get("high"),
     }
+
+
+def adopt(run: Execution, action: "Action", folder: Path) -> None:
+    """Give the journal an attempt for files that it does not know: DVC's cache or a team mate made them."""
+    from src.provenance.hashes import tree_hashes
+    from src.provenance.journal import Attempt
+
+    address = f"compress@{action.variant}"
+    own = {"stage": "compress", "address": address, "variant": action.variant, "lineage": action.lineage}
+    known = {"subject": action.lineage, "parents": {}, "name": f"{address}-{action.lineage[:8]}"}
+    tags = {"adopted": "made elsewhere: of its execution nothing is known here"}
+    attempt = Attempt.open(run.root, {**run.attempt.record, **own, **known, "tags": tags})
+    attempt.add_model(folder)
+    attempt.update(outputs=tree_hashes(folder))
+    attempt.close("FINISHED")
 
 
 def summary(decision: dict[str, Any], version: str | None) -> list[str]:

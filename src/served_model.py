@@ -51,7 +51,7 @@ class ImageClassifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc,name-defi
         onnx = folder / "model.onnx"
         self.logits: Callable[[Pixels], Logits] = _onnx(onnx) if onnx.is_file() else _torch(folder)
 
-    def predict(self, context: Any, model_input: pd.DataFrame) -> pd.DataFrame:  # noqa: ARG002  MLflow's form
+    def predict(self, context: Any, model_input: pd.DataFrame) -> pd.DataFrame:
         """Classify a table, or a list, array or {"image": …} of images; see the top of this file."""
         cells = _cells(model_input)
         answers = [self._classify(cells[at : at + BATCH]) for at in range(0, len(cells), BATCH)]
@@ -93,7 +93,7 @@ def to_pixels(cell: Any, form: Form) -> Pixels:
     """
     if isinstance(cell, str):
         try:
-            cell = base64.b64decode(cell, validate=True)
+            cell = base64.b64decode("".join(cell.split()), validate=True)  # may be wrapped
         except binascii.Error as error:
             raise UnreadableImageError(f"it is text, but not base64 of an image file: {error}") from error
     if isinstance(cell, bytes | bytearray | memoryview):

@@ -88,7 +88,7 @@ def evaluated(root: Path, tmp: Path, accuracy: float = 0.9, subject: str = "one"
     return attempt
 
 
-def compressed(root: Path, folder: Path, name: str = "one", status: str = "FINISHED") -> Attempt:
+def compressed(root: Path, folder: Path, name: str = "one") -> Attempt:
     """A compression of the training ``name``, with a real ONNX model made in ``folder``."""
     parents = {"train": lineage_of(name), "ingest": lineage_of("ingest")}
     attempt = begin(root, "compress", f"onnx {name}", parents=parents, variant="onnx_fp32")

@@ -219,4 +219,6 @@ def _pad(image: Image.Image, form: Form) -> Image.Image:
 def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return f"it is not a readable image of the formats {', '.join(FORMATS)}"
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if "truncated" in str(error).lower():
+        return "it is truncated"
+    return f"{type(error).__name__}: {error}"

@@ -49,10 +49,10 @@ class Chunk:
 def decode_files(
     folder: Path, names: Sequence[str], form: Form, array: Path, workers: int, advance: Callable[[int], None]
 ) -> list[Outcome]:
-    """Decode ``names`` in ``folder`` into ``array``, made with as many rows of ``form``'s shape; one outcome for each.
+    """Decode the files ``names`` in ``folder`` into ``array``; returns one outcome for each.
 
-    Rows of unreadable images stay zero. Raises ``OSError`` (a full disk, a missing file), or
-    ``AssayError`` if a process dies.
+    The array has been made with as many rows of ``form``'s shape. Rows of unreadable images stay zero.
+    Raises ``OSError`` (a full disk, a missing file), or ``AssayError`` if a process dies.
     """
     size = max(1, min(CHUNK, CHUNK_BYTES // (form.height * form.width * form.channels)))
     chunks = (Chunk(row, folder, names[row : row + size]) for row in range(0, len(names), size))
@@ -93,7 +93,7 @@ def _result(chunk: Chunk, future: Future[list[Outcome]]) -> list[Outcome]:
         return future.result()
     except BrokenProcessPool as error:
         raise AssayError(
-            f"a process that decodes images died (out of memory, or killed) at about {chunk.folder / chunk.names[0]}. "
+            f"a process that decodes images died (out of memory, or killed) at about {chunk.names[0]}. "
             "Lower machine.workers or data.max_pixels, or look at the images around there"
         ) from error
 

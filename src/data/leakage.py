@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from src.progress import progress
 
@@ -78,7 +79,8 @@ def near_duplicates(
     sides = [(np.flatnonzero(splits == a), np.flatnonzero(np.isin(splits, b))) for a, b in borders]
     total = sum(len(rows) for rows, _ in sides)
     count, nearest = 0, np.zeros((0, 3))
-    with progress("Comparing across splits", total, show) as advance:
+    # Blocks this small gain little from a second thread, and lose much where another process has the core.
+    with threadpool_limits(1, "blas"), progress("Comparing across splits", total, show) as advance:
         for rows, others in sides:
             for pairs, done in _pairs_above(thumbnails, rows, others, threshold):
                 count += len(pairs)

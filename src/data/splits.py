@@ -39,7 +39,7 @@ def split_rows(rows: LabelledRows, val: float, test: float, seed: int) -> tuple[
     if shares:
         pool = np.flatnonzero(splits == "train")
         quotas = _quotas(rows, splits, shares)
-        units = _independent(rows, pool, len(quotas), "splits")
+        units = _independent(rows, pool, len(quotas), "the splits need")
         parts = allocate(rows.targets[pool], units, quotas, derive(seed, "split"))
         splits[pool] = np.array([*shares, "train"])[parts]
     _refuse_missing_classes(rows, splits, [*shares, "train"])
@@ -57,7 +57,7 @@ def fold_rows(rows: LabelledRows, splits: Names, folds: int, seed: int) -> Numbe
         AssayError: a class has too few images or groups, or there are more folds than groups.
     """
     pool = np.flatnonzero(np.isin(splits, ("train", "val")))
-    units = _independent(rows, pool, folds, f"split.folds={folds}")
+    units = _independent(rows, pool, folds, f"split.folds={folds} needs")
     counts = np.bincount(rows.targets[pool], minlength=len(rows.classes))
     quotas = np.tile(counts / folds, (folds, 1))  # (folds, K)
     numbers = np.full(len(rows), -1, dtype=np.int64)
@@ -97,7 +97,7 @@ def _quotas(rows: LabelledRows, splits: Names, shares: dict[str, float]) -> NDAr
     return np.concatenate([wanted, [rest]])
 
 
-def _independent(rows: LabelledRows, pool: Numbers, need: int, reason: str) -> Numbers:
+def _independent(rows: LabelledRows, pool: Numbers, need: int, who: str) -> Numbers:
     """Units of the rows of the pool, of which each class has at least as many as are needed."""
     groups = [rows.groups[row] for row in pool.tolist()]
     units = independent_units(rows.digests[pool], groups)
@@ -105,12 +105,12 @@ def _independent(rows: LabelledRows, pool: Numbers, need: int, reason: str) -> N
     total = len(np.unique(units))
     if total < need:
         raise AssayError(
-            f"There are {total} {kind}, but the {reason} need at least {need}: bring more, "
-            "or ask for fewer folds (split.folds)"
+            f"There are {total} {kind}, but {who} at least {need}: bring more, or ask for fewer folds "
+            "(split.folds)"
         )
     owned = units_of_classes(rows.targets[pool], units, len(rows.classes))
     faults = [
-        f"class {rows.classes[c]!r} has {owned[c]} {kind}, but the {reason} need at least {need}"
+        f"class {rows.classes[c]!r} has {owned[c]} {kind}, but {who} at least {need}"
         for c in np.flatnonzero(owned < need).tolist()
     ]
     _refuse("Too few images", faults, "or ask for fewer folds (split.folds)")

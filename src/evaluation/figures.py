@@ -30,6 +30,9 @@ from src.evaluation.style import (
 
 ANNOTATED = 20  # classes up to which the confusion matrix carries its numbers
 NAMED = 60  # classes up to which every one is named at its axis
+# The gallery of mistakes: inches an image is wide, and in units of that width the space between images and
+# above all of them
+INCHES, GAP, HEADING = 1.7, 0.07, 0.22
 FAINT = "#b4bac4"  # zeros, which only have to be there
 SHADES = LinearSegmentedColormap.from_list("shades", ["#ffffff", "#cfe0f3", "#6ea6dc", "#1f5fa8", "#0d2f5c"])
 
@@ -99,14 +102,20 @@ def draw_mistakes(path: Path, mistakes: Sequence[Mistake], total: int, images: i
         return _draw_no_mistakes(path, images)
     columns = min(8, max(3, math.ceil(math.sqrt(len(mistakes)))))
     rows = math.ceil(len(mistakes) / columns)
-    height, width = mistakes[0].image.shape[1:]
+    height = mistakes[0].image.shape[1] / mistakes[0].image.shape[2]  # in widths
+    caption = 0.30 if all(map(_is_short, mistakes)) else 0.42
+    across, down = columns * (1 + GAP) + GAP, rows * (height + caption) + HEADING
     with styled():
-        figure = new_figure(1.75 * columns + 0.3, (1.65 * height / width + 0.5) * rows + 0.45)
-        figure.suptitle(_mistakes_title(len(mistakes), total, images), x=0.02, ha="left", fontsize=11.0)
-        for place, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
-            axes.set_axis_off()
-            if place < len(mistakes):
-                _draw_mistake(axes, mistakes[place])
+        figure = new_figure(INCHES * across, INCHES * down)
+        figure.set_layout_engine(None)
+        # one plane for all, because a layout of many axes takes seconds
+        axes = figure.add_axes((0, 0, 1, 1), xlim=(-GAP, across - GAP), ylim=(down, 0))
+        axes.set_axis_off()
+        title = _mistakes_title(len(mistakes), total, images)
+        axes.text(0, 0.12, title, fontsize=11.0, fontweight="bold", va="top")
+        for place, mistake in enumerate(mistakes):
+            left, top = (place % columns) * (1 + GAP), (place // columns) * (height + caption) + HEADING
+            _draw_mistake(axes, mistake, left, top + caption - 0.06, height)
         return save(figure, path)
 
 
@@ -122,7 +131,8 @@ def draw_history(path: Path, history: Mapping[str, Sequence[float]]) -> Path:
             axes.set_title(title)
             axes.set_xlabel("Epoch")
             axes.xaxis.get_major_locator().set_params(integer=True)
-            axes.legend(loc="best")
+            if axes.get_lines():
+                axes.legend(loc="best")
         return save(figure, path)
 
 
@@ -257,18 +267,28 @@ def _draw_bins(axes: Axes, table: Reliability) -> None:
     axes.set(xlim=(0, 1), ylim=(0, 1), ylabel="Accuracy")
 
 
-def _draw_mistake(axes: Axes, mistake: Mistake) -> None:
+def _draw_mistake(axes: Axes, mistake: Mistake, left: float, top: float, height: float) -> None:
+    """The image with its upper left corner at (``left``, ``top``), and the caption above it."""
     grey = mistake.image.shape[0] == 1
     picture = mistake.image[0] if grey else mistake.image.transpose(1, 2, 0)  # (H, W) or (H, W, 3)
-    small = max(mistake.image.shape[1:]) <= 64
-    axes.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest" if small else "antialiased")
-    short = len(mistake.actual) + len(mistake.predicted) <= 20
-    names = f"{mistake.actual}{' ' if short else chr(10)}→ {mistake.predicted}"
-    axes.set_title(names, fontsize=8.0, fontweight="normal", loc="center", pad=13.0)
-    axes.annotate(
-        f"{mistake.confidence:.0%}", (0.5, 1), (0, 3), "axes fraction", "offset points",
-        ha="center", va="bottom", fontsize=7.0, color=SOFT,
-    )  # fmt: skip
+    axes.imshow(
+        picture,
+        cmap="gray",
+        vmin=0,
+        vmax=255,
+        extent=(left, left + 1, top + height, top),
+        aspect="auto",
+        interpolation="nearest" if max(picture.shape[:2]) <= 64 else "antialiased",
+    )
+    names = f"{mistake.actual}{' ' if _is_short(mistake) else chr(10)}→ {mistake.predicted}"
+    share = f"{mistake.confidence:.0%}"
+    axes.text(left + 0.5, top - 0.12, names, ha="center", va="bottom", fontsize=8.0)
+    axes.text(left + 0.5, top - 0.02, share, ha="center", va="bottom", fontsize=7.0, color=SOFT)
+
+
+def _is_short(mistake: Mistake) -> bool:
+    """Whether both names go in one line."""
+    return len(mistake.actual) + len(mistake.predicted) <= 20
 
 
 def _mistakes_title(shown: int, total: int, images: int) -> str:
@@ -298,5 +318,6 @@ def _mark_best(axes: Axes, history: Mapping[str, Sequence[float]], column: str, 
     if not np.isfinite(values).any():
         return
     best = int(np.nanargmin(values) if lowest else np.nanargmax(values))
+    word = "lowest" if lowest else "highest"
     axes.plot(history["epoch"][best], values[best], "o", color=BLUE, markersize=5, markeredgecolor="white")
-    subtitle(axes, f"best on validation {values[best]:.4f}, epoch {history['epoch'][best]:.0f}")
+    subtitle(axes, f"{word} on validation {values[best]:.4f}, epoch {history['epoch'][best]:.0f}")

@@ -47,6 +47,11 @@ class Entry:
         return str(self.record["stage"])
 
     @property
+    def name(self) -> str:
+        """The stage, with its variant."""
+        return self.stage if self.record.get("variant") is None else f"{self.stage}.{self.record['variant']}"
+
+    @property
     def lineage(self) -> str:
         return str(self.record["lineage"])
 
@@ -106,7 +111,7 @@ class Chain:
     @property
     def head(self) -> Entry:
         """The attempt that the run speaks of."""
-        return self.result or self.entries[-1]
+        return self.result or [*self.attachments, *self.entries][-1]
 
     @property
     def stage(self) -> str:
@@ -211,6 +216,11 @@ class Journal:
             if chains:
                 _owner(chains, entry).attachments.append(entry)
         return chains
+
+    def owner(self, subject: str, entry: Entry) -> Chain | None:
+        """The run of a lineage whose result the stage ``entry`` read; None if the journal has none."""
+        chains = chain(self._own.get(subject, []))
+        return _owner(chains, entry) if chains else None
 
     def attached(self, subject: str) -> list[Entry]:
         """The newest record of each stage that speaks of this lineage."""

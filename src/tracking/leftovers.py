@@ -21,8 +21,8 @@ class Leftover:
 
 
 def leftovers(root: Path) -> list[Leftover]:
-    """States on which nobody works, largest first."""
-    found = [_look(path) for path in (root / ".assay" / "state").glob("*/*") if path.is_dir()]
+    """States on which nobody works, largest first; not those that are mere marks of a publication."""
+    found = [_look(path) for path in (root / ".assay" / "state").glob("*/*") if _holds_work(path)]
     return sorted((left for left in found if _is_free(left.path)), key=lambda left: -left.size)
 
 
@@ -54,6 +54,10 @@ def _describe(path: Path) -> str:
     if mark.is_file() and not (path / "build").exists():
         return f"published to {Path(json.loads(mark.read_text(encoding='utf-8'))['place']).name}"
     return "interrupted"
+
+
+def _holds_work(path: Path) -> bool:
+    return path.is_dir() and any(file.name != "published.json" for file in path.iterdir())
 
 
 def _is_free(path: Path) -> bool:

@@ -96,11 +96,12 @@ class Tracker:
 
         store = connect(self.root)
         self._client = store.client
-        self._run = find_run(store, chains[-1])
+        run = find_run(store, chains[-1])
+        self._run = run and run.info.run_id
         self._known = {int(row["epoch"]): figures(row) for row in chains[-1].history()}
 
     def _epoch(self, row: dict[str, Any]) -> None:
-        from src.tracking.replay import points
+        from src.tracking.view import points
 
         if self._known.get(int(row["epoch"])) != figures(row):
             self._client.log_batch(self._run, metrics=points(row))

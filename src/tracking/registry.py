@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from src.provenance.hashes import content_hash
+from src.provenance.hashes import content_hash, file_hash
 from src.provenance.journal import journal_folder, now
 from src.tracking.chains import Journal
-from src.tracking.replay import bring, find_runs
+from src.tracking.replay import bring
 from src.tracking.store import Store
 
 if TYPE_CHECKING:
@@ -61,6 +61,12 @@ def propose(root: Path, action: Action) -> None:
         file.write(json.dumps(asdict(action), sort_keys=True) + "\n")
         file.flush()
         os.fsync(file.fileno())
+
+
+def keeps(root: Path, action: Action) -> bool:
+    """Whether the journal has a copy of the file that the decision is about."""
+    copies = journal_folder(root).glob(f"{action.lineage}/*/model/model.onnx")
+    return any(file_hash(copy) == action.sha256 for copy in copies)
 
 
 def actions(root: Path) -> list[Action]:
@@ -121,7 +127,7 @@ def _create_version(store: Store, journal: Journal, action: Action) -> "ModelVer
     from mlflow.exceptions import MlflowException
 
     bring(store, journal, action.lineage)
-    runs = find_runs(store, store.experiment_id(action.experiment), action.lineage)
+    runs = store.find_runs(store.experiment_id(action.experiment), action.lineage)
     run = next((run for run in runs if run.data.tags.get("model.sha256") == action.sha256), None)
     if run is None:
         return None

@@ -19,7 +19,7 @@ from src.errors import AssayError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Experiment
+    from mlflow.entities import Experiment, Run
 
 # What one call may cost. A stage must not wait for a server; a person who runs `src.track` may.
 HASTY = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "3"}
@@ -54,6 +54,11 @@ class Store:
         if self.embedded and experiment.artifact_location != self._location(name):
             raise moved(self.root)
         return str(experiment.experiment_id)
+
+    def find_runs(self, experiment: str, lineage: str) -> list["Run"]:
+        """All runs of a lineage in an experiment, oldest first."""
+        query, order = f"tags.`lineage.id` = '{lineage}'", ["attributes.start_time ASC"]
+        return list(self.client.search_runs([experiment], query, order_by=order))
 
     def _create_experiment(self, name: str) -> "Experiment":
         from mlflow.exceptions import MlflowException

@@ -57,7 +57,16 @@ def read_checkpoint(folder: Path, origin: Origin) -> dict[str, Any] | None:
         _refuse_damaged(path)
         part: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)[KEY]
         found: Origin = part["origin"]
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError, UnpicklingError, BadZipFile) as error:
+    except (
+        OSError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        KeyError,
+        TypeError,
+        UnpicklingError,
+        BadZipFile,
+    ) as error:
         first = (str(error).strip() or "nothing in it").split(".")[0].splitlines()[0]
         raise AssayError(
             f"{path} cannot be read ({type(error).__name__}: {first}): delete it, and training starts anew"

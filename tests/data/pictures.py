@@ -30,13 +30,13 @@ def encoded(image: Image.Image, ending: str, **options: object) -> bytes:
     return buffer.getvalue()
 
 
-def write_folder(folder: Path, counts: dict[str, int], ending: str = "png") -> list[Path]:
+def write_folder(folder: Path, counts: dict[str, int], ending: str = "png", seed: int = 0) -> list[Path]:
     """``folder/CLASS/0001.png`` …, all different."""
     paths = []
     for place, (label, count) in enumerate(counts.items()):
         (folder / label).mkdir(parents=True)
         for row in range(count):
             path = folder / label / f"{row:04d}.{ending}"
-            path.write_bytes(encoded(noise(1000 * place + row), ending))
+            path.write_bytes(encoded(noise(10_000 * seed + 1000 * place + row), ending))
             paths.append(path)
     return paths

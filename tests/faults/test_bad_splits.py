@@ -63,7 +63,7 @@ def test_a_class_with_too_few_images_for_the_folds(workspace: Workspace) -> None
     ingest(workspace, "split.folds=8")
     assert_refused(
         workspace,
-        "class 'rare' has 5 different images, but the split.folds=8 need at least 8",
+        "class 'rare' has 5 different images, but split.folds=8 needs at least 8",
         "fewer folds (split.folds)",
     )
 
@@ -107,7 +107,7 @@ def test_more_folds_than_groups(workspace: Workspace) -> None:
     ingest(workspace, "data=csv")
     assert_refused(
         workspace,
-        "There are 3 independent groups, but the split.folds=5 need at least 5",
+        "There are 3 independent groups, but split.folds=5 needs at least 5",
         "fewer folds (split.folds)",
     )
 

@@ -16,7 +16,7 @@ from src.tracking.rebuild import rebuild
 from src.tracking.registry import Action, actions, keep_record, propose
 from src.tracking.replay import synchronize
 from src.tracking.store import connect
-from tests.journals import begin, compressed, lineage_of, trained
+from tests.journals import begin, compressed, lineage_of, make_variant, trained
 
 ROOT = Path(__file__).parents[2]
 
@@ -112,38 +112,13 @@ def test_a_line_that_was_cut_short_is_no_decision(root: Path, tmp_path: Path) ->
 def test_the_stage_writes_its_decision_and_sums_up(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(ROOT)
-    config = check(read_params(), "params.yaml")
-    config = config.model_copy(update={"data": config.data.model_copy(update={"name": "shapes"})})
     trained(root)
-    workspace = tmp_path / "workspace"
-    variant = compressed(root, workspace / "models" / config.register_.variant)
-    (workspace / "reports" / "evaluate").mkdir(parents=True)
-    accuracy = {"accuracy": {"value": 0.9876, "low": 0.98, "high": 0.99}}
-    (workspace / "reports" / "evaluate" / "metrics.json").write_text(json.dumps(accuracy))
-    monkeypatch.chdir(workspace)
-    written = []
-    for number in range(2):
-        folder = tmp_path / f"output {number}"
-        folder.mkdir()
-        parents = {f"compress@{config.register_.variant}": variant.record["lineage"]}
-        attempt = begin(root, "register", "register")
-        lineage = Lineage(lineage_of("register"), parents)
-        run = Execution(
-            variant=None,
-            root=root,
-            folder=folder,
-            state=folder,
-            progress=False,
-            lineage=lineage,
-            attempt=attempt,
-            tracker=Tracker(root, lineage.id),
-        )
-        build(config, run)
-        written.append((folder / "decision.json").read_bytes())
-    assert written[0] == written[1]
-    decision = json.loads(written[0])
-    assert decision["sha256"] == file_hash(workspace / "models" / config.register_.variant / "model.onnx")
+    workspace = Workspace(root, tmp_path, monkeypatch)
+    workspace.lineage = compressed(root, workspace.variant).record["lineage"]
+    first = workspace.register()
+    assert workspace.register() == first
+    decision = json.loads(first)
+    assert decision["sha256"] == file_hash(workspace.variant / "model.onnx")
     assert decision["validation_accuracy"] == 0.8
     said = capsys.readouterr().out
     for text in (
@@ -153,3 +128,50 @@ def test_the_stage_writes_its_decision_and_sums_up(
         "make ui",
     ):
         assert text in said
+
+
+def test_a_variant_from_the_cache_is_registered_though_the_journal_did_not_see_it_made(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workspace = Workspace(root, tmp_path, monkeypatch)
+    make_variant(workspace.variant)
+    workspace.register()
+    assert "version 1 (champion)" in capsys.readouterr().out
+    rebuild(root)
+    version = connect(root).client.get_model_version_by_alias(workspace.config.register_.name, "champion")
+    assert version.tags["lineage.id"] == workspace.lineage
+
+
+class Workspace:
+    """What lies in the working folder when `register` runs."""
+
+    def __init__(self, root: Path, tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(ROOT)
+        config = check(read_params(), "params.yaml")
+        self.config = config.model_copy(update={"data": config.data.model_copy(update={"name": "shapes"})})
+        self.root, self.folder, self.lineage = root, tmp / "workspace", lineage_of("onnx")
+        self.variant = self.folder / "models" / config.register_.variant
+        accuracy = {"accuracy": {"value": 0.9876, "low": 0.98, "high": 0.99}}
+        (self.folder / "reports" / "evaluate").mkdir(parents=True)
+        (self.folder / "reports" / "evaluate" / "metrics.json").write_text(json.dumps(accuracy))
+        monkeypatch.chdir(self.folder)
+
+    def register(self) -> bytes:
+        """Run the stage; returns the decision."""
+        parents = {f"compress@{self.config.register_.variant}": self.lineage}
+        output = self.folder / "output"
+        output.mkdir(exist_ok=True)
+        attempt = begin(self.root, "register", "register")
+        run = Execution(
+            variant=None,
+            root=self.root,
+            folder=output,
+            state=output,
+            progress=False,
+            lineage=Lineage(lineage_of("register"), parents),
+            attempt=attempt,
+            tracker=Tracker(self.root, lineage_of("register")),
+        )
+        build(self.config, run)
+        attempt.close("FINISHED")
+        return (output / "decision.json").read_bytes()

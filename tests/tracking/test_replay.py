@@ -146,15 +146,32 @@ def test_other_outputs_of_the_same_lineage_are_a_second_run_that_names_the_first
     assert "lineage.first_run" not in first.data.tags
 
 
-def test_a_team_mates_equal_result_is_the_same_run(root: Path, tmp_path: Path) -> None:
+def test_a_team_mates_equal_result_is_the_same_run_and_stays_as_it_is(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     trained(root)
     synchronize(root)
+    (before,) = runs(root)
     mate = tmp_path / "mate"
     trained(mate)
-    with pytest.MonkeyPatch.context() as patch:  # both speak to one store
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database(root)}")
-        assert synchronize(mate).count("refreshed") == 1
-    assert len(runs(root)) == 1
+    evaluated(mate, tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database(root)}")  # both speak to one store
+    assert [synchronize(mate).runs[0].done for _ in range(2)] == ["refreshed", "unchanged"]
+    (after,) = runs(mate)
+    assert curve(mate, after) == CURVE
+    assert before.data.tags.items() <= after.data.tags.items()
+    assert after.data.metrics["test/accuracy"] == 0.9  # which nobody had said yet
+
+
+def test_figures_of_a_run_that_only_a_team_mate_has(root: Path, tmp_path: Path) -> None:
+    evaluated(root, tmp_path)
+    assert synchronize(root).count("waiting") == 1
+    trained(root)
+    synchronize(root)
+    shutil.rmtree(root / "mlruns" / "journal" / lineage_of("one"))  # as if trained elsewhere
+    evaluated(root, tmp_path, accuracy=0.7)
+    synchronize(root)
+    assert runs(root)[0].info.status == "FINISHED"
 
 
 def test_a_killed_process_is_not_running_for_ever(root: Path) -> None:

@@ -73,7 +73,7 @@ def test_probabilities_and_errors(registered: Path) -> None:
     assert np.isnan(shares[1:]).all()
     assert answer["error"][1] == "the file is empty (0 bytes)"
     assert "(2, 3, 4, 5)" in answer["error"][2]
-    assert len(model.predict(pd.DataFrame({"image": []}))) == 0
+    assert len(model.predict(pd.DataFrame({"image": []}, dtype=object))) == 0
 
 
 def test_it_loads_where_there_is_no_checkout(registered: Path, tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_the_stored_model_says_what_it_needs(registered: Path) -> None:
     assert signature.inputs.to_dict() == [{"type": "binary", "name": "image", "required": True}]
     example = (folder / "serving_input_example.json").read_text()
     assert json.loads(example)["dataframe_split"]["columns"] == ["image"]
-    request = infer_and_parse_data(example, signature.inputs)  # the way of `mlflow models serve`
+    request = infer_and_parse_data(json.loads(example), signature.inputs)  # the way of `mlflow models serve`
     answer = load_model(registered, "models:/shapes@champion").predict(request)
     assert list(answer["label"]) == ["cross"]
 

@@ -88,7 +88,7 @@ def test_early_stopping_and_plateau(tmp_path):
 
 DIVERGING = {
     "model": {"widths": [8], "batch_norm": False},
-    "optimizer": {"name": "sgd", "lr": 30.0},
+    "optimizer": {"name": "sgd", "lr": 300.0},
     "schedule": {"name": "cosine", "warmup_epochs": 7.9},
 }
 
@@ -99,7 +99,7 @@ def test_diverging_loss_names_epoch_step_and_mend_and_keeps_the_last_good_state(
     with pytest.raises(AssayError, match=r"diverged in epoch \d+: .* step \d+") as caught:
         fit(task, tmp_path, device="cpu", on_epoch=told.append)
     message = str(caught.value)
-    assert "train.optimizer.lr=30" in message and "train.clip_norm" in message
+    assert "train.optimizer.lr=300" in message and "train.clip_norm" in message
     assert f"in epoch {len(told) + 1}" in message
     assert told, "the first epoch should end well"
     kept = torch.load(tmp_path / NAME, weights_only=True)

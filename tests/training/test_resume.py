@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -64,7 +65,9 @@ def test_damaged_checkpoint_is_refused_by_name(tmp_path, damage):
     path = tmp_path / NAME
     whole = path.read_bytes()
     flipped = bytearray(whole)
-    flipped[len(whole) // 2] ^= 1
+    with ZipFile(path) as archive:
+        largest = archive.read(max(archive.infolist(), key=lambda part: part.file_size))
+    flipped[whole.index(largest) + len(largest) // 2] ^= 1
     content = {"empty": b"", "truncated": whole[:-500], "noise": b"\x00\x01" * 999, "flipped": bytes(flipped)}
     path.write_bytes(content[damage])
     with pytest.raises(AssayError, match=r"last\.ckpt cannot be read.*delete it"):
