@@ -110,7 +110,7 @@ def _classify(classifier: Any, files: list[Path], rows: Any) -> int:
     for (file, _), label, probability, error in zip(
         read, answers["label"], answers["probability"], answers["error"], strict=True
     ):
-        if isinstance(error, str):
+        if error is not None:
             _report(file, error)
             continue
         rows.writerow((file, label, f"{probability:.10g}"))

@@ -65,11 +65,12 @@ class ImageClassifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc,name-defi
             shares[read] = _softmax(self.logits(np.stack([images[place] for place in read])))
         known = np.isfinite(shares).all(axis=1)
         best = np.where(known, np.nan_to_num(shares).argmax(axis=1), 0)
+        labels = [self.classes[b] if ok else None for b, ok in zip(best, known, strict=True)]
         table = {
-            "label": [self.classes[b] if ok else None for b, ok in zip(best, known, strict=True)],
+            "label": pd.Series(labels, dtype=object),  # object: as text, pandas would turn None into NaN
             "probability": shares[np.arange(len(cells)), best],
             **{f"p_{name}": shares[:, column] for column, name in enumerate(self.classes)},
-            "error": errors,
+            "error": pd.Series(errors, dtype=object),
         }
         return pd.DataFrame(table)
 

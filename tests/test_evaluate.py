@@ -2,19 +2,27 @@
 
 import json
 import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import sklearn.metrics as reference
 import torch
+import yaml
 from sklearn.datasets import load_digits
 
 import src  # noqa: F401  (mends torchvision)
+from src.config import check
+from src.errors import AssayError
+from src.evaluate import build
 from src.models.factory import create_model
 from src.models.store import Input, ModelSpec, Normalization, save_model
 from src.schema import Lenet
 
+ROOT = Path(__file__).parents[1]
 FILES = {
     *("metrics.json", "predictions.parquet"),
     *("calibration.csv", "confusion.csv", "per_class.csv", "pr.csv", "roc.csv"),
@@ -23,50 +31,73 @@ FILES = {
 HISTORY = "epoch,train/loss,val/loss,val/accuracy,lr\n1,2.3,2.2,0.2,0.01\n2,1.9,1.8,0.5,0.001\n"
 
 
-def prepare(workspace, test_targets=range(10), weights=None):
-    """Inputs of the stage: the digits, of which some are for testing, and a model that learned nothing."""
+def prepare(root, test_targets=range(10), classes=10, always=None, broken=False):
+    """Inputs of the stage: the digits, some of them for testing, and a model that learned nothing, or that
+    ``always`` says the same. Returns rows and classes of the test images."""
     digits = load_digits()
     images = (digits.images * 255 / 16).round().astype(np.uint8)[:, None]
     rows = np.arange(len(images))
     test = (rows % 5 == 0) & np.isin(digits.target, list(test_targets))
     for folder in ("data/ingest", "data/split", "data/normalize", "models/base"):
-        (workspace / folder).mkdir(parents=True)
-    np.save(workspace / "data/ingest/images.npy", images)
-    labels = digits.target.astype(str)
-    manifest = pd.DataFrame({"id": rows, "label": labels, "target": digits.target.astype(np.int64)})
-    manifest.to_parquet(workspace / "data/ingest/manifest.parquet", index=False)
-    splits = pd.DataFrame(
-        {"id": rows, "split": np.where(test, "test", "train"), "fold": np.where(test, -1, 0)}
-    )
-    splits.to_parquet(workspace / "data/split/splits.parquet", index=False)
-    classes = [str(digit) for digit in range(10)]
-    report = {"name": "digits", "source": "idx", "classes": classes}
-    (workspace / "data/ingest/report.json").write_text(json.dumps(report))
-    (workspace / "data/normalize/normalization.json").write_text("{}")
-    model = Lenet(kind="lenet", activation="relu", dropout=0.0)
-    torch.manual_seed(0)
-    network = create_model(model, 1, 10, (8, 8))
-    if weights is not None:
-        torch.nn.init.constant_(list(network.parameters())[-1], weights)
-    spec = ModelSpec(model, classes, Input(1, 8, 8, "pad"), Normalization([0.3], [0.4]))
-    save_model(workspace / "models/base", network, spec)
-    (workspace / "models/base/history.csv").write_text(HISTORY)
+        (root / folder).mkdir(parents=True)
+    np.save(root / "data/ingest/images.npy", images)
+    manifest = pd.DataFrame({"id": rows, "target": digits.target.astype(np.int64)})
+    manifest.to_parquet(root / "data/ingest/manifest.parquet", index=False)
+    splits = pd.DataFrame({"id": rows, "split": np.where(test, "test", "train")})
+    splits.to_parquet(root / "data/split/splits.parquet", index=False)
+    names = [str(digit) for digit in range(classes)]
+    (root / "data/ingest/report.json").write_text(json.dumps({"name": "digits", "classes": names}))
+    (root / "data/normalize/normalization.json").write_text("{}")
+    save_untrained(root / "models/base", names, always, broken)
     return rows[test], digits.target[test]
 
 
-def evaluate(workspace, **options):
-    return workspace.run(sys.executable, "-m", "src.evaluate", **options)
+def save_untrained(folder, names, always, broken):
+    model = Lenet(kind="lenet", activation="relu", dropout=0.0)
+    torch.manual_seed(0)
+    network = create_model(model, 1, len(names), (8, 8))
+    bias = list(network.parameters())[-1].data
+    if always is not None:
+        bias[always] = 1000.0
+    if broken:
+        bias.fill_(torch.nan)
+    save_model(folder, network, ModelSpec(model, names, Input(1, 8, 8, "pad"), Normalization([0.3], [0.4])))
+    (folder / "history.csv").write_text(HISTORY)
 
 
-@pytest.fixture
-def report(workspace):
-    """The folder of reports/evaluate in a workspace."""
-    return workspace / "reports/evaluate"
+@dataclass
+class Run:
+    """What the stage may know and tell of an execution, kept in memory."""
+
+    folder: Path
+    progress: bool = False
+    said: str = ""
+    noted: dict[str, Any] = field(default_factory=dict)
+
+    def say(self, text):
+        self.said += text
+
+    def note(self, **content):
+        self.noted |= content
 
 
-def test_files_agree_with_each_other_and_come_out_the_same_again(workspace, report):
+def build_here(root, folder, monkeypatch):
+    """What the stage does, in this process: no locks, no journal, no MLflow."""
+    folder.mkdir()
+    monkeypatch.chdir(root)
+    run = Run(folder)
+    build(check(yaml.safe_load((ROOT / "params.yaml").read_text()), "params.yaml"), run)
+    return run
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_files_agree_with_each_other_and_are_the_same_in_another_process(workspace, monkeypatch):
     rows, targets = prepare(workspace)
-    done = evaluate(workspace)
+    done = workspace.run(sys.executable, "-m", "src.evaluate")
+    report = workspace / "reports/evaluate"
     assert {path.name for path in report.iterdir()} == FILES
     predictions = pd.read_parquet(report / "predictions.parquet")
     assert predictions["id"].tolist() == rows.tolist()
@@ -87,9 +118,9 @@ def test_files_agree_with_each_other_and_come_out_the_same_again(workspace, repo
     assert pd.read_csv(report / "calibration.csv")["images"].sum() == len(rows)
     assert_journal_has(workspace, accuracy)
 
-    before = {path.name: path.read_bytes() for path in report.iterdir()}
-    evaluate(workspace)
-    assert before == {path.name: path.read_bytes() for path in report.iterdir()}
+    again = build_here(workspace.folder, workspace / "again", monkeypatch)
+    assert contents(again.folder) == contents(report)
+    assert again.said == done.stdout.split("evaluate", 1)[1].strip()
 
 
 def assert_journal_has(workspace, accuracy):
@@ -102,41 +133,55 @@ def assert_journal_has(workspace, accuracy):
     assert {path.rsplit("/", 1)[-1] for path in record["figures"]} == {f for f in FILES if f.endswith(".png")}
 
 
-def test_missing_class_leaves_stated_gaps(workspace, report):
-    prepare(workspace, test_targets=range(9))
-    evaluate(workspace)
+@pytest.fixture
+def inputs(tmp_path):
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    return folder
+
+
+def test_missing_class_leaves_stated_gaps(inputs, tmp_path, monkeypatch):
+    prepare(inputs, test_targets=range(9))
+    report = build_here(inputs, tmp_path / "report", monkeypatch).folder
     table = pd.read_csv(report / "per_class.csv", dtype={"class": str}).set_index("class")
     assert table.loc["9", "note"] == "no test images"
     assert table.loc["9", ["recall", "f1", "roc_auc", "average_precision"]].isna().all()
     figures = json.loads((report / "metrics.json").read_text())
     assert any("no test images of: 9" in note for note in figures["notes"])
     assert figures["roc_auc"]["value"] is not None
+    assert "9" not in pd.read_csv(report / "roc.csv", dtype=str)["class"].tolist()
 
 
-def test_one_class_alone_has_null_with_a_reason(workspace, report):
-    prepare(workspace, test_targets=[4])
-    evaluate(workspace)
-    figures = json.loads((report / "metrics.json").read_text())
+def test_one_class_alone_has_null_with_a_reason(inputs, tmp_path, monkeypatch):
+    prepare(inputs, test_targets=[4])
+    built = build_here(inputs, tmp_path / "report", monkeypatch)
+    figures = json.loads((built.folder / "metrics.json").read_text())
     assert figures["roc_auc"] == {"value": None, "low": None, "high": None}
     assert any(note.startswith("roc_auc: undefined") for note in figures["notes"])
-    assert {path.name for path in report.iterdir()} == FILES
+    assert "test/roc_auc" not in built.noted["metrics"]
+    assert set(contents(built.folder)) == FILES
 
 
-@pytest.mark.parametrize(
-    ("fault", "message"),
-    [
-        ("no test rows", "data/split/splits.parquet has no test rows"),
-        ("no finite output", "models/base gives no finite output for"),
-    ],
-)
-def test_bad_input_is_named_with_its_mend(workspace, report, fault, message):
-    prepare(
-        workspace,
-        test_targets=[] if fault == "no test rows" else range(10),
-        weights=float("nan") if fault == "no finite output" else None,
-    )
-    done = workspace.run(sys.executable, "-m", "src.evaluate", check=False)
-    assert done.returncode == 1
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
-    assert not report.exists()
+def test_all_right_is_said_with_an_interval_that_has_a_width(inputs, tmp_path, monkeypatch):
+    _, targets = prepare(inputs, test_targets=[4], always=4)
+    built = build_here(inputs, tmp_path / "report", monkeypatch)
+    assert built.said.startswith("Test accuracy 1.0000, Wilson 95% interval 0.")
+    assert built.said.endswith(f"to 1.000, {len(targets)} images")
+
+
+def test_without_test_rows(inputs, tmp_path, monkeypatch):
+    prepare(inputs, test_targets=[])
+    with pytest.raises(AssayError, match=r"splits\.parquet has no test rows\. .*dvc repro split"):
+        build_here(inputs, tmp_path / "report", monkeypatch)
+
+
+def test_model_without_finite_output(inputs, tmp_path, monkeypatch):
+    prepare(inputs, broken=True)
+    with pytest.raises(AssayError, match=r"models/base gives no finite output for 360 of 360 test images"):
+        build_here(inputs, tmp_path / "report", monkeypatch)
+
+
+def test_model_of_other_data(inputs, tmp_path, monkeypatch):
+    prepare(inputs, classes=8)
+    with pytest.raises(AssayError, match=r"data/ingest has 10 classes, but models/base knows 8"):
+        build_here(inputs, tmp_path / "report", monkeypatch)

@@ -61,7 +61,7 @@ class Report:
         if limits.low == limits.high:  # nothing to resample: all right, or all wrong
             limits, name = self.wilson(), "Wilson "
         return (
-            f"Test accuracy {self.figures['accuracy']:.4f}, {name}{self.confidence:.0%} interval "
+            f"Test accuracy {self.figures['accuracy']:.4f}, {name}{100 * self.confidence:.4g}% interval "
             f"{limits.low:.3f} to {limits.high:.3f}, {len(self.targets):,} images"
         )
 

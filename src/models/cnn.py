@@ -16,14 +16,14 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 def create_cnn(model: Cnn, channels: int, classes: int, image_size: tuple[int, int]) -> nn.Sequential:
     """One stage for each width, then global average pooling and a linear classifier.
 
-    Takes (B, channels, H, W), gives logits (B, classes). Raises AssayError when halving the image
-    for every stage after the first leaves no pixel.
+    A stage is a convolution, which halves the resolution, and a residual block. Takes (B, channels, H, W),
+    gives logits (B, classes). Raises AssayError when the halving leaves no pixel.
     """
     _refuse_small_image(model, image_size)
     stages: list[nn.Module] = []
     before = channels
-    for index, width in enumerate(model.widths):
-        stages.append(_stage(model, before, width, halve=index > 0))
+    for width in model.widths:
+        stages.append(_stage(model, before, width))
         before = width
     head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(model.dropout), nn.Linear(before, classes)]
     network = nn.Sequential(*stages, *head)
@@ -49,20 +49,17 @@ class Residual(nn.Module):
 
 
 def _refuse_small_image(model: Cnn, image_size: tuple[int, int]) -> None:
-    halvings = len(model.widths) - 1
-    if min(image_size) >= 2**halvings:
-        return
-    raise AssayError(
-        f"model.widths has {len(model.widths)} stages, which halve the image {halvings} times, but "
-        f"data.image_size={list(image_size)} allows {min(image_size).bit_length() - 1}: "
-        "take fewer widths or larger images"
-    )
+    stages, most = len(model.widths), min(image_size).bit_length() - 1
+    if stages > most:
+        raise AssayError(
+            f"model.widths has {stages} stages, each of which halves the image, but "
+            f"data.image_size={list(image_size)} allows {most}: take fewer widths or larger images"
+        )
 
 
-def _stage(model: Cnn, before: int, width: int, halve: bool) -> nn.Sequential:
-    stride = 2 if halve and model.pooling == "stride" else 1
-    layers = [_convolution(model, before, width, stride)]
-    if halve and model.pooling != "stride":
+def _stage(model: Cnn, before: int, width: int) -> nn.Sequential:
+    layers = [_convolution(model, before, width, stride=2 if model.pooling == "stride" else 1)]
+    if model.pooling != "stride":
         # Pooled before the norm: norm and activation then cost a quarter.
         layers.append(nn.MaxPool2d(2) if model.pooling == "max" else nn.AvgPool2d(2))
     layers += [_norm(model, width), ACTIVATIONS[model.activation](), Residual(model, width)]

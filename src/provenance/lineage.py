@@ -74,7 +74,7 @@ class Ancestry:
         if path.startswith("data/raw/"):
             name = path.removeprefix("data/raw/").split("/")[0]
             return (
-                f"For a known data set: python -m src.fetch {name}. For your own images: put them there, "
-                f"then dvc add data/raw/{name}"
+                f"A known data set is brought by python -m src.fetch {name}; for your own images: put them "
+                f"there, then dvc add data/raw/{name}"
             )
         return "It belongs to the repository: git checkout it"

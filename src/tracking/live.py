@@ -97,7 +97,7 @@ class Tracker:
         store = connect(self.root)
         self._client = store.client
         run = find_run(store, chains[-1])
-        self._run = run and run.info.run_id
+        self._run = run.info.run_id if run else None
         self._known = {int(row["epoch"]): figures(row) for row in chains[-1].history()}
 
     def _epoch(self, row: dict[str, Any]) -> None:

@@ -34,7 +34,7 @@ def logits(network: torch.nn.Module, channels: int, size: tuple[int, int]) -> to
     pooling=st.sampled_from(["max", "avg", "stride"]),
     batch_norm=st.booleans(),
     channels=st.sampled_from([1, 3]),
-    size=st.tuples(st.integers(8, 37), st.integers(8, 37)),
+    size=st.tuples(st.integers(16, 37), st.integers(16, 37)),
 )
 def test_cnn_takes_all_sizes_that_allow_its_stages(channels, size, **fields):
     network = create_model(cnn(**fields), channels, 5, size)
@@ -42,13 +42,13 @@ def test_cnn_takes_all_sizes_that_allow_its_stages(channels, size, **fields):
     assert torch.isfinite(logits(network, channels, size)).all()
 
 
-def test_cnn_halves_after_the_first_stage():
+def test_cnn_halves_in_every_stage():
     network = create_model(cnn(widths=[4, 8, 16]), 1, 10, (28, 28)).eval()
     sides, x = [], torch.rand(1, 1, 28, 28)
     for stage in network[:3]:
         x = stage(x)
         sides.append(x.shape[-1])
-    assert sides == [28, 14, 7]
+    assert sides == [14, 7, 3]
 
 
 def test_default_cnn_has_half_a_million_weights():
@@ -58,7 +58,7 @@ def test_default_cnn_has_half_a_million_weights():
 
 def test_cnn_refuses_an_image_too_small_for_its_stages():
     with pytest.raises(AssayError, match=r"model\.widths has 5 stages.*data\.image_size=\[8, 8\]"):
-        create_model(cnn(widths=[4, 4, 4, 4, 4]), 1, 10, (8, 8))
+        create_model(cnn(widths=[4] * 5), 1, 10, (8, 8))
 
 
 @pytest.mark.parametrize("size", [(4, 4), (8, 8), (11, 30), (12, 12), (28, 28), (32, 64)])
@@ -81,8 +81,8 @@ def test_lenet_refuses_tiny_images():
 @pytest.mark.parametrize(
     "name",
     [
-        *("resnet10t", "resnet18", "regnetx_002", "mobilenetv3_small_050", "efficientnet_lite0"),
-        *("resnetv2_50", "densenet121", "vit_tiny_patch16_224", "deit_tiny_patch16_224"),
+        *("resnet10t", "regnetx_002", "mobilenetv3_small_050", "efficientnet_lite0"),
+        *("vit_tiny_patch16_224", "deit_tiny_patch16_224"),
     ],
 )
 @pytest.mark.parametrize(("channels", "size"), [(1, (8, 8)), (3, (28, 28))])

@@ -163,15 +163,17 @@ def test_a_team_mates_equal_result_is_the_same_run_and_stays_as_it_is(
     assert after.data.metrics["test/accuracy"] == 0.9  # which nobody had said yet
 
 
-def test_figures_of_a_run_that_only_a_team_mate_has(root: Path, tmp_path: Path) -> None:
+def test_figures_wait_for_a_run_that_only_a_team_mate_has(root: Path, tmp_path: Path) -> None:
     evaluated(root, tmp_path)
     assert synchronize(root).count("waiting") == 1
-    trained(root)
-    synchronize(root)
-    shutil.rmtree(root / "mlruns" / "journal" / lineage_of("one"))  # as if trained elsewhere
-    evaluated(root, tmp_path, accuracy=0.7)
-    synchronize(root)
-    assert runs(root)[0].info.status == "FINISHED"
+    trained(tmp_path / "mate")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database(root)}")
+        synchronize(tmp_path / "mate")
+    assert [synchronize(root).runs[0].done for _ in range(2)] == ["refreshed", "unchanged"]
+    (run,) = runs(root)
+    assert run.data.metrics["test/accuracy"] == 0.9
+    assert curve(root, run) == CURVE
 
 
 def test_a_killed_process_is_not_running_for_ever(root: Path) -> None:
