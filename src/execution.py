@@ -11,6 +11,7 @@ Every ``src/<stage>.py`` hands its ``build`` to :func:`execute`, which does what
 
 import argparse
 import errno
+import json
 import os
 import shutil
 import signal
@@ -308,13 +309,16 @@ def _record(job: Job) -> dict[str, Any]:
     }
 
 
-def _data(config: "Config") -> dict[str, str]:
+def _data(config: "Config") -> dict[str, Any]:
     """The data's identity: the manifest holds the hash and the label of every image."""
     from src.provenance.hashes import file_hash
 
-    manifest = PLACES["ingest"] / "manifest.parquet"
-    digest = {"digest": file_hash(manifest)} if manifest.is_file() else {}
-    return {"name": config.data.name, "source": f"data/raw/{config.data.name}", **digest}
+    name = {"name": config.data.name, "source": f"data/raw/{config.data.name}"}
+    manifest, report = PLACES["ingest"] / "manifest.parquet", PLACES["ingest"] / "report.json"
+    if not (manifest.is_file() and report.is_file()):
+        return name
+    images = json.loads(report.read_text(encoding="utf-8"))["kept"]
+    return {**name, "digest": file_hash(manifest), "images": images}
 
 
 def _disk_full(error: OSError) -> str:

@@ -168,7 +168,7 @@ def _name_classes(axes: Axes, classes: Sequence[str]) -> None:
 def _write_numbers(axes: Axes, values: NDArray[np.float64], top: float) -> None:
     size = 8.0 if len(values) <= 12 else 6.0
     for (row, column), value in np.ndenumerate(values):
-        colour = "white" if value > 0.35 * top else (INK if value else FAINT)
+        colour = "white" if value > 0.25 * top else (INK if value else FAINT)
         axes.text(column, row, _cell(value, top), ha="center", va="center", color=colour, fontsize=size)
 
 

@@ -94,12 +94,22 @@ class State:
 def replace_folder(source: Path, place: Path) -> None:
     """Rename ``source`` to ``place``; a folder that was there goes only after its successor has come."""
     place.parent.mkdir(parents=True, exist_ok=True)
+    if source.stat().st_dev != place.parent.stat().st_dev:  # a rename cannot cross file systems
+        source = _move_beside(source, place)
     old = source.with_name("replaced")
     shutil.rmtree(old, ignore_errors=True)
     if place.exists():
         os.replace(place, old)
     os.replace(source, place)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _move_beside(source: Path, place: Path) -> Path:
+    incoming = place.parent / f".{place.name}.incoming" / "build"
+    shutil.rmtree(incoming, ignore_errors=True)
+    shutil.copytree(source, incoming)
+    shutil.rmtree(source)
+    return incoming
 
 
 @contextmanager

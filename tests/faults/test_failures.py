@@ -1,0 +1,115 @@
+"""A stage that fails says what, where and how to mend it, and nothing good is lost."""
+
+import json
+import shutil
+import subprocess
+
+import pytest
+
+from src.provenance.hashes import tree_hashes
+from src.provenance.journal import attempts
+
+pytestmark = pytest.mark.xdist_group("pipeline")
+
+
+def last_record(workspace, stage):
+    records = [attempt.record for attempt in attempts(workspace.folder)]
+    return max((r for r in records if r["stage"] == stage), key=lambda record: record["started"])
+
+
+def test_the_last_good_result_comes_back_as_the_message_says(copy):
+    before, lock = tree_hashes(copy / "data/ingest"), (copy / "dvc.lock").read_bytes()
+    (copy / "data/raw/digits/labels-idx1-ubyte.gz").write_bytes(b"no longer a gzip file")
+    failed = copy.run("dvc", "repro", "ingest", check=False)
+    assert failed.returncode != 0
+    assert "labels-idx1-ubyte.gz" in failed.stderr
+    assert "The last good result is kept: dvc checkout data/ingest" in failed.stderr
+    assert not (copy / "data/ingest").exists()
+
+    copy.run("dvc", "checkout", "data/ingest")
+    assert tree_hashes(copy / "data/ingest") == before
+    assert (copy / "dvc.lock").read_bytes() == lock
+
+
+def test_the_last_good_report_comes_back_from_git(copy):
+    copy.run("git", "add", "--all")
+    copy.run("git", "commit", "--quiet", "--message", "With its reports")
+    before = tree_hashes(copy / "reports/evaluate")
+    copy.run("python", "-m", "src.compose", "experiment=tiny", "evaluate.mistakes=4")
+    (copy / "models/base/model.json").write_text("{}")
+    shutil.rmtree(copy / "reports/evaluate")  # as DVC does before it runs the stage
+    failed = copy.run("python", "-m", "src.evaluate", check=False)
+    assert failed.returncode == 1
+    assert "models/base/model.json" in failed.stderr and "Traceback" not in failed.stderr
+    assert "git checkout -- reports/evaluate" in failed.stderr
+    copy.run("git", "checkout", "--", "reports/evaluate")
+    assert tree_hashes(copy / "reports/evaluate") == before
+
+
+def test_a_loss_that_is_no_number_stops_and_names_epoch_and_step(copy):
+    copy.run(
+        "python", "-m", "src.compose", "experiment=tiny", "train.optimizer.lr=1e30", "train.precision=fp32"
+    )
+    failed = copy.run("dvc", "repro", "train", check=False)
+    assert failed.returncode != 0
+    for part in ("epoch 1", "step", "train.optimizer.lr", "dvc checkout models/base"):
+        assert part in failed.stderr
+    assert "Traceback" not in failed.stderr
+    record = last_record(copy, "train")
+    assert record["status"] == "FAILED" and "epoch 1" in record["reason"]
+
+
+def test_a_bad_value_is_refused_before_anything_is_touched(copy):
+    params = (copy / "params.yaml").read_text()
+    (copy / "params.yaml").write_text(params.replace("batch_size: 64", "batch_size: many"))
+    failed = copy.run("python", "-m", "src.train", check=False)
+    assert failed.returncode == 1
+    assert "train.batch_size: input should be a valid integer, but got 'many'" in failed.stderr
+    assert (copy / "models/base").exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["model=timm", "model.name=resnet81"], "resnet81"),
+        (["model.widths=[8,8,8,8,8,8]"], "data.image_size"),
+    ],
+    ids=["unknown timm model", "image too small"],
+)
+def test_a_model_that_cannot_be_made_is_refused_by_name(copy, overrides, message):
+    failed = copy.run("python", "-m", "src.train", "experiment=tiny", *overrides, check=False)
+    assert failed.returncode == 1
+    assert message in failed.stderr and "Traceback" not in failed.stderr
+
+
+def test_a_full_disk_is_named_and_leaves_the_last_good_result(copy):
+    small_disk = (
+        "mkdir -p .assay/state/train && mount -t tmpfs -o size=64k none .assay/state/train && exec "
+        "python -m src.train"
+    )
+    probe = subprocess.run(["unshare", "--mount", "--map-root-user", "true"], capture_output=True)
+    if probe.returncode != 0:
+        pytest.skip("a small disk needs mount namespaces, which this machine does not allow")
+    copy.run("python", "-m", "src.compose", "experiment=tiny", "model.widths=[32,64]")
+    before = tree_hashes(copy / "models/base")
+    failed = copy.run("unshare", "--mount", "--map-root-user", "sh", "-c", small_disk, check=False)
+    assert failed.returncode == 1
+    assert "the disk is full" in failed.stderr and "python -m src.track --clean" in failed.stderr
+    assert "Traceback" not in failed.stderr
+    assert tree_hashes(copy / "models/base") == before
+    assert last_record(copy, "train")["status"] == "FAILED"
+
+
+def test_a_failed_run_is_failed_in_mlflow_too(copy):
+    copy.run("python", "-m", "src.track", "--rebuild")
+    copy.run(
+        "python", "-m", "src.compose", "experiment=tiny", "train.optimizer.lr=1e30", "train.precision=fp32"
+    )
+    copy.run("python", "-m", "src.train", check=False)
+    code = (
+        "import json, mlflow; mlflow.set_tracking_uri('sqlite:///mlruns/mlflow.db'); "
+        "runs = mlflow.search_runs(search_all_experiments=True, output_format='list'); "
+        "print(json.dumps([[r.data.tags.get('stage'), r.info.status] for r in runs]))"
+    )
+    statuses = json.loads(copy.run("python", "-c", code).stdout.splitlines()[-1])
+    assert ["train", "FAILED"] in statuses and "RUNNING" not in {status for _, status in statuses}
