@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from src.config import check, read_params
+from src.config import Loaded, check, read_params
 from src.execution import Execution
+from src.job import Job
 from src.provenance.hashes import file_hash
 from src.provenance.lineage import Lineage
 from src.register import build
@@ -162,13 +163,14 @@ class Workspace:
         output = self.folder / "output"
         output.mkdir(exist_ok=True)
         attempt = begin(self.root, "register", "register")
+        loaded = Loaded(self.config, {}, by_hand=False)
+        lineage = Lineage(lineage_of("register"), parents)
         run = Execution(
-            variant=None,
+            job=Job("register", None, loaded, ancestry=None, lineage=lineage, place=output),
             root=self.root,
             folder=output,
             state=output,
             progress=False,
-            lineage=Lineage(lineage_of("register"), parents),
             attempt=attempt,
             tracker=Tracker(self.root, lineage_of("register")),
         )

@@ -1,0 +1,187 @@
+"""What a command line asks for: a stage with a checked configuration, and where its result belongs."""
+
+import argparse
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from src.errors import AssayError
+
+if TYPE_CHECKING:  # heavy, and not needed for --help
+    from src.config import Loaded
+    from src.provenance.lineage import Ancestry, Lineage
+    from src.provenance.pipeline import StageDefinition
+
+
+@dataclass(frozen=True)
+class Job:
+    """One execution of a stage to come."""
+
+    stage: str
+    variant: str | None  # of compress
+    loaded: "Loaded"
+    ancestry: "Ancestry"
+    lineage: "Lineage"
+    place: Path  # the one folder that becomes its result
+
+    @property
+    def address(self) -> str:
+        """DVC's name of the stage."""
+        return address(self.stage, self.variant)
+
+    def say(self, text: str) -> None:
+        """One line for the person at the terminal."""
+        print(f"{self.address:<20} {text}", flush=True)
+
+    def on_wait(self, holder: dict[str, Any]) -> None:
+        """Say who is at work on the same thing."""
+        pid, host = holder.get("pid", "?"), holder.get("host", "?")
+        self.say(f"waiting for process {pid} on {host}, which is at work on this; or: kill {pid}")
+
+    def record(self) -> dict[str, Any]:
+        """What the journal says before the work begins."""
+        from src.provenance.process import identity
+        from src.provenance.repository import git_state
+
+        config = self.loaded.config
+        return {
+            "stage": self.stage,
+            "variant": self.variant,
+            "address": self.address,
+            "name": f"{self.address}-{config.model.kind}-{self.lineage.id[:8]}",
+            "command": self.ancestry.stage(self.address).command,
+            "by_hand": self.loaded.by_hand,
+            "lineage": self.lineage.id,
+            "parents": self.lineage.parents,
+            "subject": self.lineage.id,
+            "process": identity(),
+            "git": git_state(Path.cwd()),
+            "experiment": config.data.name,
+            "seed": config.seed,
+            "data": _data(config.data.name),
+            "params": self._parameters(),
+            **{"numerics": {}, "metrics": {}, "tags": {}, "outputs": {}, "figures": [], "model": None},
+        }
+
+    def _parameters(self) -> dict[str, Any]:
+        """Those of the stage and of the stages that it reads from, by dotted key."""
+        from src.provenance.parameters import flatten, within
+
+        stages = [self.address, *self.lineage.parents]
+        read = {key for stage in stages for key in self.ancestry.stage(stage).parameters}
+        return {key: value for key, value in flatten(self.loaded.values) if within(key, read)}
+
+
+def address(stage: str, variant: str | None) -> str:
+    """DVC's name of a stage: ``train``, ``compress@onnx_fp32``."""
+    return stage if variant is None else f"{stage}@{variant}"
+
+
+def repository_root() -> Path:
+    """The repository, also when DVC runs the stage in a temporary copy of it."""
+    return Path(os.environ.get("DVC_ROOT") or Path.cwd()).resolve()
+
+
+def parse_arguments(stage: str, doc: str | None) -> argparse.Namespace:
+    """``overrides`` and, for compress, ``variant``."""
+    parser = argparse.ArgumentParser(f"python -m src.{stage}", description=doc)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    if stage == "compress":
+        parser.add_argument("variant", help="one of compress.variants")
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        help="Hydra overrides such as train.epochs=3: compose from conf/ and write below outputs/, "
+        "so that the pipeline is not disturbed. Without any, params.yaml decides, as for dvc repro",
+    )
+    return parser.parse_args()
+
+
+def prepare(stage: str, variant: str | None, overrides: Sequence[str]) -> Job:
+    """Check the configuration, compute the lineage, and say what was read."""
+    from src.config import load, read_params
+    from src.provenance.lineage import Ancestry
+
+    loaded, ancestry = load(overrides), Ancestry(Path.cwd(), read_params())
+    name = address(stage, variant)
+    place = _by_hand(name) if loaded.by_hand else Path(ancestry.stage(name).outputs[0])
+    job = Job(stage, variant, loaded, ancestry, ancestry.lineage(name, loaded.values), place)
+    if loaded.by_hand:
+        _refuse_foreign_inputs(job)
+        job.say(f"by hand, composed from conf/, into {place}/; the pipeline stays as it is")
+    else:
+        _notice_difference(job)
+    return job
+
+
+def last_good(stage: str, variant: str | None) -> str:
+    """How to get the last good result back, which DVC removed before it ran the stage; "" if it did not."""
+    import yaml
+
+    definition, lock = _definition(stage, variant), Path("dvc.lock")
+    if definition is None or Path(definition.outputs[0]).exists() or not lock.is_file():
+        return ""
+    recorded = (yaml.safe_load(lock.read_text(encoding="utf-8")) or {}).get("stages", {})
+    if definition.name not in recorded:
+        return ""
+    restore = "dvc checkout" if definition.cached else "git checkout --"
+    return f"\nThe last good result is kept: {restore} {definition.outputs[0]}"
+
+
+def _definition(stage: str, variant: str | None) -> "StageDefinition | None":
+    """What dvc.yaml says of the stage, as far as that can be read at all."""
+    from src.config import read_params
+    from src.provenance.pipeline import read_pipeline
+
+    try:
+        return read_pipeline(Path("dvc.yaml"), read_params()).get(address(stage, variant))
+    except AssayError:
+        return None  # the failure that is being reported says so already
+
+
+def _by_hand(name: str) -> Path:
+    return Path("outputs") / name / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+
+
+def _refuse_foreign_inputs(job: Job) -> None:
+    """A run by hand reads what the pipeline made; overrides of how that was made cannot be honoured."""
+    from src.provenance.parameters import differing_keys, within
+
+    own = job.ancestry.stage(job.address).parameters
+    upstream = {key for parent in job.lineage.parents for key in job.ancestry.stage(parent).parameters}
+    differing = differing_keys(job.loaded.values, job.ancestry.values)
+    foreign = [key for key in differing if within(key, upstream) and not within(key, own)]
+    if foreign:
+        raise AssayError(
+            f"{', '.join(foreign)}: an earlier stage than {job.address} reads this, and its result was made "
+            f"with params.yaml. Run the pipeline with it: dvc exp run -S {foreign[0]}=…"
+        )
+
+
+def _notice_difference(job: Job) -> None:
+    """Say where params.yaml is not what conf/ composes to; every stage but the first only of its own keys."""
+    from src.config import compose
+    from src.provenance.parameters import differing_keys, within
+
+    keys = differing_keys(job.loaded.values, compose())
+    if job.lineage.parents:
+        keys = [key for key in keys if within(key, job.ancestry.stage(job.address).parameters)]
+    if keys:
+        shown = ", ".join(keys[:4]) + (f" and {len(keys) - 4} more" if len(keys) > 4 else "")
+        job.say(f"params.yaml differs from conf/ in {shown}")
+
+
+def _data(name: str) -> dict[str, Any]:
+    """The data's identity: the manifest holds the hash and the label of every image."""
+    from src.provenance.hashes import file_hash
+
+    data = {"name": name, "source": f"data/raw/{name}"}
+    manifest, report = Path("data/ingest/manifest.parquet"), Path("data/ingest/report.json")
+    if not (manifest.is_file() and report.is_file()):
+        return data
+    images = json.loads(report.read_text(encoding="utf-8"))["kept"]
+    return {**data, "digest": file_hash(manifest), "images": images}
