@@ -35,6 +35,9 @@ QUIET = {
 # Loggers that tell of creating tables and of validating examples: not news to the reader of a stage.
 CHATTY = ("mlflow", "alembic")
 
+# Makes the UI open an experiment with its training runs, not with those of language models.
+KIND = {"mlflow.experimentKind": "custom_model_development"}
+
 
 @dataclass(frozen=True)
 class Store:
@@ -64,7 +67,8 @@ class Store:
         from mlflow.exceptions import MlflowException
 
         try:
-            self.client.create_experiment(name, self._location(name) if self.embedded else None)
+            location = self._location(name) if self.embedded else None
+            self.client.create_experiment(name, location, tags=KIND)
         except MlflowException:
             if self.client.get_experiment_by_name(name) is None:  # else another process was faster
                 raise
