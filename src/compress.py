@@ -27,12 +27,13 @@ def build(config: "Config", run: Execution) -> None:
     """Export the base, compare both on the validation images, and write what was found."""
     import numpy as np
     import pandas as pd
+    import torch
 
     from src.compression.variant import export_variant
     from src.data.store import open_array
     from src.models.normalized import NormalizedModel
     from src.models.store import load_model
-    from src.training.device import deterministic, resolve_threads
+    from src.training.device import deterministic, numerics, resolve_threads
     from src.training.predict import predict_logits
 
     assert run.variant is not None  # the command line asks for it
@@ -60,7 +61,8 @@ def build(config: "Config", run: Execution) -> None:
     table.assign(predicted=logits.argmax(1)).join(predictions).to_parquet(
         run.folder / "predictions.parquet", index=False
     )
-    run.note(metrics=variant.figures(), model=run.folder, status=variant.status)
+    place = numerics(torch.device("cpu"), threads, "fp32")
+    run.note(metrics=variant.figures(), model=run.folder, numerics=place, status=variant.status)
     run.say(
         f"{variant.reason or 'agrees with the base'}; {variant.bytes:,} bytes, "
         f"validation accuracy {variant.validation_accuracy:.4f}"

@@ -47,12 +47,18 @@ def resolve_precision(precision: str, device: torch.device, network: nn.Module) 
 
 def resolve_numerics(train: Train, device: torch.device, network: nn.Module) -> dict[str, str | int]:
     """All that decides the bytes of a training beside its inputs."""
+    precision = resolve_precision(train.precision, device, network)
+    return numerics(device, resolve_threads(train.threads), precision)
+
+
+def numerics(device: torch.device, threads: int, precision: str) -> dict[str, str | int]:
+    """What decides the bytes of a computation with torch beside its inputs."""
     return {
         "torch": str(torch.__version__),  # a subclass of str otherwise, which a checkpoint cannot hold
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "cpu": torch.backends.cpu.get_cpu_capability(),
-        "threads": resolve_threads(train.threads),
-        "precision": resolve_precision(train.precision, device, network),
+        "threads": threads,
+        "precision": precision,
     }
 
 

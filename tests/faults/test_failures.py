@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import socket
 import subprocess
 
 import pytest
@@ -98,6 +99,17 @@ def test_a_full_disk_is_named_and_leaves_the_last_good_result(copy):
     assert "Traceback" not in failed.stderr
     assert tree_hashes(copy / "models/base") == before
     assert last_record(copy, "train")["status"] == "FAILED"
+
+
+def test_a_training_without_its_tracking_server_ends_well_and_warns_once(copy):
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # bound, but nobody listens
+        server = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+        before = tree_hashes(copy / "models/base")
+        done = copy.run("python", "-m", "src.train", MLFLOW_TRACKING_URI=server)
+    assert (done.stdout + done.stderr).count("Nothing is lost") == 1
+    assert tree_hashes(copy / "models/base") == before
+    assert last_record(copy, "train")["status"] == "FINISHED"
 
 
 def test_a_failed_run_is_failed_in_mlflow_too(copy):
