@@ -43,7 +43,9 @@ def build(config: "Config", run: Execution) -> None:
     rows = table["id"].to_numpy()
     images = np.ascontiguousarray(open_array(Path("data/ingest/images.npy"))[rows])
     with deterministic(threads):
-        base_logits = predict_logits(network, spec, images, np.arange(len(rows)), show=run.progress)
+        base_logits = predict_logits(
+            network, spec, images, np.arange(len(rows)), device="cpu", show=run.progress
+        )
         variant, logits = export_variant(
             model=NormalizedModel(network.cpu(), spec.normalization.shift, spec.normalization.scale),
             base_logits=base_logits,

@@ -30,13 +30,18 @@ def build(config: Config, run: Execution) -> None:
     normalization = _read_json("data/normalize/normalization.json")
     task = _task(config, len(classes), normalization)
     run.say(f"{len(task.train_rows)} images of {len(classes)} classes, {len(task.val_rows)} to choose by")
-    fitted = fit(task, run.state, config.machine.device, show=run.progress, on_epoch=run.epoch)
+    fitted = fit(
+        task,
+        run.state,
+        config.machine.device,
+        show=run.progress,
+        on_start=lambda numerics: run.note(numerics=numerics),  # a run that fails has them too
+        on_epoch=run.epoch,
+    )
     save_model(run.folder, fitted.network, _spec(config, task.images.shape, classes, normalization))
     _write_history(run.folder / "history.csv", fitted)
     metrics = {"val/accuracy": fitted.best["val/accuracy"], "val/loss": fitted.best["val/loss"]}
-    run.note(
-        metrics={**metrics, "epoch": fitted.best_epoch}, model=run.folder, numerics=dict(fitted.numerics)
-    )
+    run.note(metrics={**metrics, "epoch": fitted.best_epoch}, model=run.folder)
     run.say(
         f"validation accuracy {metrics['val/accuracy']:.4f} in epoch {fitted.best_epoch} of "
         f"{len(fitted.history)} ({fitted.numerics['precision']}, {fitted.numerics['threads']} threads)"

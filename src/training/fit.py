@@ -25,6 +25,7 @@ from src.training.history import Row, best_epoch, is_over
 from src.training.noise import quiet_lightning
 
 Rows = npt.NDArray[np.int64]
+Numerics = dict[str, str | int]
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Fitted:
     network: nn.Module  # on the CPU, in evaluation mode, with the weights of the best epoch
     history: list[Row]
     best_epoch: int  # 1 is the first
-    numerics: dict[str, str | int]  # what the bytes of the weights depend on beside the task
+    numerics: Numerics  # what the bytes of the weights depend on beside the task
 
     @property
     def best(self) -> Row:
@@ -64,19 +65,22 @@ def fit(
     state: Path,
     device: str = "auto",
     show: bool = False,
+    on_start: Callable[[Numerics], None] | None = None,
     on_epoch: Callable[[Row], None] | None = None,
 ) -> Fitted:
     """Train, or go on from ``state`` where an earlier call with the same task was killed.
 
-    ``on_epoch`` gets each row of the history, those of epochs before a resumption at once. The result
-    depends on the task and on ``Fitted.numerics`` only. Raises AssayError when the loss is no number,
-    when the model cannot take the images, or when the checkpoint in ``state`` is damaged or foreign.
+    ``on_start`` gets the numerics before the first step, ``on_epoch`` each row of the history, those of
+    epochs before a resumption at once. The result depends on the task and on ``Fitted.numerics`` only.
+    Raises AssayError when the loss is no number, when the model cannot take the images, or when the
+    checkpoint in ``state`` is damaged or foreign.
     """
     place = choose_device(device)
     with deterministic(resolve_threads(task.train.threads)):
         torch.manual_seed(derive(task.seed, "weights"))
         network = create_model(task.model, task.images.shape[1], task.classes, task.images.shape[2:])
         numerics = resolve_numerics(task.train, place, network)
+        (on_start or _ignore)(numerics)
         state.mkdir(parents=True, exist_ok=True)
         history, best = _train(task, network, numerics, place, state, show, on_epoch or _ignore)
     network.load_state_dict(best)
@@ -86,7 +90,7 @@ def fit(
 def _train(
     task: Task,
     network: nn.Module,
-    numerics: dict[str, str | int],
+    numerics: Numerics,
     device: torch.device,
     state: Path,
     show: bool,
@@ -142,7 +146,7 @@ def _trainer(train: Train, precision: str, device: torch.device, keeper: LastChe
     )
 
 
-def _origin(task: Task, numerics: dict[str, str | int]) -> dict[str, Any]:
+def _origin(task: Task, numerics: Numerics) -> dict[str, Any]:
     """What a checkpoint must agree in with a task, as plain values."""
     return {
         "model": task.model.model_dump(mode="json"),
@@ -162,5 +166,5 @@ def _digest(values: npt.NDArray[np.int64]) -> str:
     return hashlib.sha256(np.ascontiguousarray(values, dtype=np.int64).tobytes()).hexdigest()
 
 
-def _ignore(row: Row) -> None:
+def _ignore(news: object) -> None:
     """Nobody listens."""
