@@ -14,8 +14,6 @@ from src.execution import Execution, execute
 
 if TYPE_CHECKING:
     from src.schema import Config
-
-if TYPE_CHECKING:
     from src.tracking.registry import Action
 
 

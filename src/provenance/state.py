@@ -94,9 +94,8 @@ class State:
 def replace_folder(source: Path, place: Path) -> None:
     """Rename ``source`` to ``place``; a folder that was there goes only after its successor has come."""
     place.parent.mkdir(parents=True, exist_ok=True)
-    if source.stat().st_dev != place.parent.stat().st_dev:  # a rename cannot cross file systems
-        source = _move_beside(source, place)
-    old = source.with_name("replaced")
+    source = _on_the_same_disk(source, place)
+    old = place.with_name(f".{place.name}.replaced")
     shutil.rmtree(old, ignore_errors=True)
     if place.exists():
         os.replace(place, old)
@@ -104,12 +103,15 @@ def replace_folder(source: Path, place: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _move_beside(source: Path, place: Path) -> Path:
-    incoming = place.parent / f".{place.name}.incoming" / "build"
-    shutil.rmtree(incoming, ignore_errors=True)
-    shutil.copytree(source, incoming)
+def _on_the_same_disk(source: Path, place: Path) -> Path:
+    """A rename cannot cross file systems: then a copy beside ``place`` takes the place of ``source``."""
+    if source.stat().st_dev == place.parent.stat().st_dev:
+        return source
+    beside = place.with_name(f".{place.name}.incoming")
+    shutil.rmtree(beside, ignore_errors=True)
+    shutil.copytree(source, beside)
     shutil.rmtree(source)
-    return incoming
+    return beside
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from timm.optim._optim_factory import create_optimizer_v2
+from timm.optim import create_optimizer_v2  # type: ignore[attr-defined]  # timm exports it untyped
 from torch import nn
 from torch.optim import Optimizer
 

@@ -20,7 +20,10 @@ def predict_logits(
     device: str = "auto",
     show: bool = False,
 ) -> npt.NDArray[np.float32]:
-    """Logits (n, K) of images (N, C, H, W) at ``rows`` (n,), in float32 and in the order of ``rows``."""
+    """Logits (n, K) of images (N, C, H, W) at ``rows`` (n,), in float32 and in the order of ``rows``.
+
+    The network is left on the device and in evaluation mode.
+    """
     place = choose_device(device)
     whole = NormalizedModel(network, spec.normalization.shift, spec.normalization.scale).eval()
     whole = whole.to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]

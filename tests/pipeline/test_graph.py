@@ -1,5 +1,6 @@
 """``dvc.yaml`` names exactly the code that each stage imports, so that DVC reruns what a change touches."""
 
+import json
 import re
 import subprocess
 import sys
@@ -96,3 +97,17 @@ def test_a_stage_reads_no_parameter_that_it_does_not_declare(pipeline, stage):
         key for key in read if not within(key, declared) and not any(d.startswith(key) for d in declared)
     ]
     assert undeclared == []
+
+
+def test_the_committed_results_are_those_of_the_committed_code():
+    """``dvc.lock`` holds the hashes of the code that made it: change code, run ``dvc repro``, commit both."""
+    done = subprocess.run(["dvc", "status", "--json"], cwd=ROOT, capture_output=True, text=True, check=True)
+    changed = {
+        path
+        for stage in json.loads(done.stdout).values()
+        for change in stage
+        if isinstance(change, dict)
+        for path, how in change.get("changed deps", {}).items()
+        if not path.startswith(("data/", "models/", "reports/")) and how != "up to date"
+    }
+    assert changed == set()
