@@ -83,6 +83,19 @@ def test_an_orphaned_stage_is_waited_for_and_named(prepared, unbroken):
     assert "Data and pipelines are up to date" in prepared.run("dvc", "repro", "train").stdout
 
 
+def test_two_calls_side_by_side_do_not_disturb_each_other(prepared, unbroken):
+    """DVC refuses the second, naming the process that is at work."""
+    since = time.time()
+    first = prepared.start("dvc", "repro", "train")
+    wait_for_epochs(prepared, 1, since)
+    second = prepared.run("dvc", "repro", "train", check=False)
+    assert second.returncode != 0
+    assert str(first.pid) in second.stderr and "blocked by" in second.stderr
+    first.communicate()
+    assert first.returncode == 0
+    assert tree_hashes(prepared / "models/base") == unbroken
+
+
 def test_work_that_was_finished_but_not_published_is_not_done_again(prepared, unbroken):
     since = time.time()
     prepared.run("python", "-m", "src.train")
