@@ -141,7 +141,8 @@ def _has(values: Any, part: int | str) -> bool:
 
 def _close(location: tuple[int | str, ...]) -> list[str]:
     """A known key that the last part may have been meant for."""
-    return difflib.get_close_matches(str(location[-1]), sorted(_all_fields()), n=1) if location else []
+    name = str(location[-1])
+    return difflib.get_close_matches(name, sorted(_all_fields() - {name}), n=1, cutoff=0.7)
 
 
 def _all_fields() -> set[str]:
@@ -162,7 +163,7 @@ def _rule(fault: Any, close: list[str]) -> str:
     if fault["type"] == "missing":
         return "is missing"
     if fault["type"] == "extra_forbidden":
-        return "is not a known key" + (f" (did you mean {close[0]}?)" if close else "")
+        return "is not a known key here" + (f" (did you mean {close[0]}?)" if close else "")
     context = fault.get("ctx", {})
     if fault["type"] == "value_error":
         return str(context["error"])
