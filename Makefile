@@ -1,4 +1,4 @@
-# make repro   environment, then the whole pipeline     make test   lint's little sister: all tests
+# make repro   environment, then the whole pipeline     make test   all tests but the long proofs
 # make ui      the MLflow UI on the embedded store      make lint   format, types, import contracts
 # make prove   the long proofs                          make lock   new exact versions
 
@@ -14,7 +14,7 @@ repro: $(BIN)/.installed
 	@dvc repro
 
 test: $(BIN)/.installed-dev
-	@pytest -n 2 -m "not prove" --durations=15
+	@pytest -n 2 --dist loadgroup -m "not prove" --durations=15
 
 prove: $(BIN)/.installed-dev
 	@pytest -m prove -s --durations=0
