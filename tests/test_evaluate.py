@@ -46,7 +46,9 @@ def prepare(root, test_targets=range(10), classes=10, always=None, broken=False)
     splits = pd.DataFrame({"id": rows, "split": np.where(test, "test", "train")})
     splits.to_parquet(root / "data/split/splits.parquet", index=False)
     names = [str(digit) for digit in range(classes)]
-    (root / "data/ingest/report.json").write_text(json.dumps({"name": "digits", "classes": names}))
+    (root / "data/ingest/report.json").write_text(
+        json.dumps({"name": "digits", "kept": len(rows), "classes": names})
+    )
     (root / "data/normalize/normalization.json").write_text("{}")
     save_untrained(root / "models/base", names, always, broken)
     return rows[test], digits.target[test]

@@ -1,6 +1,7 @@
 """SIGKILL at any moment; the same command goes on to the same bytes."""
 
 import os
+import shutil
 import signal
 import time
 
@@ -8,6 +9,7 @@ import pytest
 import yaml
 
 from src.provenance.hashes import tree_hashes
+from src.provenance.journal import attempts, write_json
 from tests.workspaces import Workspace
 
 pytestmark = pytest.mark.xdist_group("pipeline")
@@ -43,8 +45,6 @@ def locked(workspace: Workspace) -> dict:
 @pytest.fixture(scope="module")
 def unbroken(finished, tmp_path_factory):
     """The training that nobody disturbed: hashes of its files."""
-    import shutil
-
     folder = tmp_path_factory.mktemp("unbroken") / "copy"
     shutil.copytree(finished.folder, folder, symlinks=True)
     workspace = Workspace(folder)
@@ -73,12 +73,20 @@ def test_an_orphaned_stage_is_waited_for_and_named(prepared, unbroken):
     since = time.time()
     first = prepared.start("dvc", "repro", "train")
     wait_for_epochs(prepared, 1, since)
+    orphan = max(attempts(prepared.folder), key=lambda attempt: attempt.record["started"]).record["process"]
+    os.kill(orphan["pid"], signal.SIGSTOP)  # else it might be ready before the second has begun
     first.kill()
     first.wait()
-    output = prepared.run("dvc", "repro", "train").stdout
+    second = prepared.start("dvc", "repro", "train")
+    lines = []
+    while not any("waiting for process" in line for line in lines):
+        lines.append(second.stdout.readline())
+        assert lines[-1], f"it ended without waiting: {lines}"
+    os.kill(orphan["pid"], signal.SIGCONT)
+    rest, _ = second.communicate()
     first.communicate()
-    assert "train" in output and "waiting for process" in output and "or: kill" in output
-    assert "the other process has finished" in output
+    assert f"waiting for process {orphan['pid']}" in lines[-1] and f"or: kill {orphan['pid']}" in lines[-1]
+    assert "the other process has finished" in rest and second.returncode == 0
     assert tree_hashes(prepared / "models/base") == unbroken
     assert "Data and pipelines are up to date" in prepared.run("dvc", "repro", "train").stdout
 
@@ -102,8 +110,6 @@ def test_work_that_was_finished_but_not_published_is_not_done_again(prepared, un
     (state,) = (prepared / ".assay/state/train").glob("*/published.json")
     (prepared / "models/base").rename(state.parent / "build")
     state.unlink()
-    from src.provenance.journal import write_json
-
     write_json(state.parent / "finished.json", unbroken)
     trained = epochs_so_far(prepared, since)
     prepared.run("dvc", "repro", "train")
