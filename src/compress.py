@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from src.schema import Config
 
-BASE = Path("models/base")
+BASE, INGEST = Path("models/base"), Path("data/ingest")
 
 
 def build(config: "Config", run: Execution) -> None:
@@ -41,7 +41,7 @@ def build(config: "Config", run: Execution) -> None:
     network, spec = load_model(BASE)
     table = _held_out()
     rows = table["id"].to_numpy()
-    images = np.ascontiguousarray(open_array(Path("data/ingest/images.npy"))[rows])
+    images = np.ascontiguousarray(open_array(INGEST / "images.npy")[rows])
     with deterministic(threads):
         base_logits = predict_logits(
             network, spec, images, np.arange(len(rows)), device="cpu", show=run.progress
@@ -73,11 +73,14 @@ def build(config: "Config", run: Execution) -> None:
 
 def _held_out() -> "pd.DataFrame":
     """Columns id, split, target of the validation and test images."""
+    import numpy as np
     import pandas as pd
 
-    manifest = pd.read_parquet("data/ingest/manifest.parquet", columns=["id", "target"])
-    splits = pd.read_parquet("data/split/splits.parquet", columns=["id", "split"])
-    return splits[splits["split"].isin(["val", "test"])].merge(manifest, on="id").reset_index(drop=True)
+    from src.data.labelled_rows import read_labelled_rows, read_split
+
+    rows, (split, _) = read_labelled_rows(INGEST), read_split(Path("data/split"))
+    held = np.isin(split, ("val", "test"))
+    return pd.DataFrame({"id": rows.ids[held], "split": split[held], "target": rows.targets[held]})
 
 
 if __name__ == "__main__":

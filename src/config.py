@@ -37,7 +37,12 @@ class Loaded:
 
     config: Config
     values: dict[str, Any]
-    by_hand: bool
+    overrides: tuple[str, ...] = ()
+
+    @property
+    def by_hand(self) -> bool:
+        """Composed from ``conf/``, and not ``params.yaml``."""
+        return bool(self.overrides)
 
 
 def load(overrides: Sequence[str] = ()) -> Loaded:
@@ -48,9 +53,9 @@ def load(overrides: Sequence[str] = ()) -> Loaded:
     """
     if overrides:
         values = compose(overrides)
-        return Loaded(check(values, f"conf/ with {' '.join(overrides)}"), values, by_hand=True)
+        return Loaded(check(values, f"conf/ with {' '.join(overrides)}"), values, tuple(overrides))
     values = read_params()
-    return Loaded(check(values, str(PARAMS)), values, by_hand=False)
+    return Loaded(check(values, str(PARAMS)), values)
 
 
 def read_params() -> dict[str, Any]:

@@ -89,7 +89,7 @@ def execute(stage: str, build: Build, doc: str | None) -> NoReturn:
     variant = getattr(arguments, "variant", None)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        _run(prepare(stage, variant, arguments.overrides), build)
+        _run(prepare(arguments, stage), build)
     except (AssayError, OSError) as error:
         if isinstance(error, OSError) and error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise

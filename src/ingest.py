@@ -9,10 +9,10 @@ about 2 s, photographs about as long as decoding them alone on all cores; memory
 number of images. The bytes of the result do not depend on the number of processes.
 """
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from src.cores import resolve_jobs
 from src.execution import Execution, execute
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def build(config: "Config", run: Execution) -> None:
             _form(config),
             Policies(data.on_corrupt, data.on_conflict),
             run.folder,
-            workers=_workers(config),
+            workers=resolve_jobs(config.machine.workers, threads=1),
             advance=advance,
         )
     write_report(run.folder / "report.json", {"name": data.name, "source": data.source, **facts})
@@ -52,11 +52,6 @@ def _form(config: "Config") -> "Form":
 
     height, width = config.data.image_size
     return Form(height, width, config.data.channels, config.data.fit, config.data.max_pixels)
-
-
-def _workers(config: "Config") -> int:
-    workers = config.machine.workers
-    return len(os.sched_getaffinity(0)) if workers == "auto" else workers
 
 
 def _model_name(config: "Config") -> str:

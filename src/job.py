@@ -3,8 +3,8 @@
 import argparse
 import json
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ class Job:
     ancestry: "Ancestry"
     lineage: "Lineage"
     place: Path  # the one folder that becomes its result
+    options: Mapping[str, Any]  # what else the command line says
 
     @property
     def address(self) -> str:
@@ -87,11 +88,14 @@ def repository_root() -> Path:
 
 
 def parse_arguments(stage: str, doc: str | None) -> argparse.Namespace:
-    """``overrides`` and, for compress, ``variant``."""
+    """``overrides``; for compress ``variant``, for sweep ``adopt`` and ``worker``."""
     parser = argparse.ArgumentParser(f"python -m src.{stage}", description=doc)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     if stage == "compress":
         parser.add_argument("variant", help="one of compress.variants")
+    if stage == "sweep":
+        parser.add_argument("--adopt", action="store_true", help="write conf/experiment/STUDY.yaml")
+        parser.add_argument("--worker", metavar="STUDY", help="join a study of sweep.storage")
     parser.add_argument(
         "overrides",
         nargs="*",
@@ -101,21 +105,37 @@ def parse_arguments(stage: str, doc: str | None) -> argparse.Namespace:
     return parser.parse_args()
 
 
-def prepare(stage: str, variant: str | None, overrides: Sequence[str]) -> Job:
+def prepare(arguments: argparse.Namespace, stage: str) -> Job:
     """Check the configuration, compute the lineage, and say what was read."""
     from src.config import load, read_params
     from src.provenance.lineage import Ancestry
 
-    loaded, ancestry = load(overrides), Ancestry(Path.cwd(), read_params())
+    variant = getattr(arguments, "variant", None)
+    loaded, ancestry = load(arguments.overrides), Ancestry(Path.cwd(), read_params())
     name = address(stage, variant)
     place = _by_hand(name) if loaded.by_hand else Path(ancestry.stage(name).outputs[0])
-    job = Job(stage, variant, loaded, ancestry, ancestry.lineage(name, loaded.values), place)
+    job = Job(stage, variant, loaded, ancestry, ancestry.lineage(name, loaded.values), place, vars(arguments))
     if loaded.by_hand:
         _refuse_foreign_inputs(job)
         job.say(f"by hand, composed from conf/, into {place}/; the pipeline stays as it is")
     else:
         _notice_difference(job)
-    return job
+    return _with_found_settings(job)
+
+
+def _with_found_settings(job: Job) -> Job:
+    """The job with what the sweep found, if it reads that, or is made from something that does."""
+    from src.found_settings import BEST, replacements, with_found
+
+    stages = [job.ancestry.stage(name) for name in (job.address, *job.lineage.parents)]
+    nested = job.stage == "cross_validate" and job.loaded.config.cross_validate.nested  # searches anew
+    if nested or not any(BEST.as_posix() in stage.dependencies for stage in stages):
+        return job
+    found = replace(job, loaded=with_found(job.loaded, job.ancestry.values))
+    if BEST.as_posix() in job.ancestry.stage(job.address).dependencies:
+        for text in replacements(job.loaded.values, found.loaded.values):
+            job.say(f"{BEST}: {text}")
+    return found
 
 
 def last_good(stage: str, variant: str | None) -> str:
@@ -155,6 +175,8 @@ def _refuse_foreign_inputs(job: Job) -> None:
     upstream = {key for parent in job.lineage.parents for key in job.ancestry.stage(parent).parameters}
     differing = differing_keys(job.loaded.values, job.ancestry.values)
     foreign = [key for key in differing if within(key, upstream) and not within(key, own)]
+    if job.loaded.config.sweep.method == "none":  # then nothing is taken from the search
+        foreign = [key for key in foreign if not within(key, ["sweep"])]
     if foreign:
         raise AssayError(
             f"{', '.join(foreign)}: an earlier stage than {job.address} reads this, and its result was made "

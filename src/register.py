@@ -112,9 +112,9 @@ def summary(decision: dict[str, Any], version: str | None) -> list[str]:
 
 def _read(path: Path) -> dict[str, Any]:
     """A JSON object, empty where there is no file."""
-    import json
+    from src.provenance.journal import read_json
 
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+    return read_json(path) if path.is_file() else {}
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ from src.errors import AssayError
 if TYPE_CHECKING:
     from src.tracking.replay import Summary
 
+CHILDREN = ("trial-", "fold-")  # there may be thousands, so they are only counted
+
 
 def main() -> None:
     """Run the command."""
@@ -61,10 +63,13 @@ def track(root: Path, rebuild: bool) -> None:
 
 def show(summary: "Summary") -> None:
     """A line for each run that changed, and one that counts the others."""
-    news = [run for run in summary.runs if run.done != "unchanged"]
+    changed = [run for run in summary.runs if run.done != "unchanged"]
+    news = [run for run in changed if not run.name.startswith(CHILDREN)]
     width = max((len(run.name) for run in news), default=0)
     for run in news:
         print(f"{run.name:<{width}}  {run.experiment}  {run.lineage[:8]}  {run.status:<8}  {run.done}")
+    if len(changed) > len(news):
+        print(f"and {len(changed) - len(news)} of their trials and folds")
     for version in summary.versions:
         print(f"registered: {version}")
     counts = [f"{summary.count(done)} {done}" for done in ("created", "refreshed", "unchanged", "waiting")]

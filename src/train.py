@@ -16,19 +16,25 @@ from typing import TYPE_CHECKING, Any
 from src.execution import Execution, execute
 
 if TYPE_CHECKING:
+    from src.data.labelled_rows import LabelledRows
     from src.models.store import ModelSpec
     from src.schema import Config
     from src.training.fit import Fitted, Task
 
 
+INGEST = Path("data/ingest")
+
+
 def build(config: Config, run: Execution) -> None:
     """Write the trained model into ``run.folder``."""
+    from src.data.labelled_rows import read_labelled_rows
     from src.models.store import save_model
+    from src.provenance.journal import read_json
     from src.training.fit import fit
 
-    classes = _read_json("data/ingest/report.json")["classes"]
-    normalization = _read_json("data/normalize/normalization.json")
-    task = _task(config, len(classes), normalization)
+    rows = read_labelled_rows(INGEST)
+    classes, normalization = rows.classes, read_json(Path("data/normalize/normalization.json"))
+    task = _task(config, rows, normalization)
     run.say(f"{len(task.train_rows)} images of {len(classes)} classes, {len(task.val_rows)} to choose by")
     fitted = fit(
         task,
@@ -48,25 +54,23 @@ def build(config: Config, run: Execution) -> None:
     )
 
 
-def _task(config: Config, classes: int, normalization: dict[str, Any]) -> Task:
-    import numpy as np
-    import pandas as pd
-
+def _task(config: Config, rows: LabelledRows, normalization: dict[str, Any]) -> Task:
+    from src.data.labelled_rows import read_split
+    from src.data.store import open_array
     from src.training.fit import Task
 
-    targets = pd.read_parquet("data/ingest/manifest.parquet", columns=["target"])["target"]
-    splits = pd.read_parquet("data/split/splits.parquet", columns=["id", "split"])
+    split, _ = read_split(Path("data/split"))
     return Task(
         model=config.model,
         augment=config.augment,
         train=config.train,
-        images=np.load("data/ingest/images.npy", mmap_mode="r", allow_pickle=False),
-        targets=targets.to_numpy(np.int64),
-        train_rows=splits.loc[splits["split"] == "train", "id"].to_numpy(np.int64),
-        val_rows=splits.loc[splits["split"] == "val", "id"].to_numpy(np.int64),
+        images=open_array(INGEST / "images.npy"),
+        targets=rows.targets,
+        train_rows=rows.ids[split == "train"],
+        val_rows=rows.ids[split == "val"],
         shift=normalization["shift"],
         scale=normalization["scale"],
-        classes=classes,
+        classes=len(rows.classes),
         seed=config.seed,
     )
 
@@ -89,13 +93,6 @@ def _write_history(path: Path, fitted: Fitted) -> None:
     import pandas as pd
 
     pd.DataFrame(fitted.history).to_csv(path, index=False, float_format="%.10g", lineterminator="\n")
-
-
-def _read_json(path: str) -> dict[str, Any]:
-    import json
-
-    content: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
-    return content
 
 
 if __name__ == "__main__":

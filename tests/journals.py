@@ -76,6 +76,58 @@ def trained(root: Path, name: str = "one", epochs: int = 3) -> Attempt:
     return attempt
 
 
+def begin_search(root: Path, stage: str = "sweep", **changes: Any) -> Attempt:
+    """A sweep or a cross-validation that runs."""
+    attempt = begin(root, stage, stage)
+    attempt.update(name=f"{stage}-cnn-{lineage_of(stage)[:8]}", **changes)
+    return attempt
+
+
+def end_search(attempt: Attempt, best: int = 0, status: str = "FINISHED", weights: str = "w") -> None:
+    """Name the best trial, and end."""
+    attempt.update(
+        tags={"best.lineage": child_lineage("sweep", best)}, outputs={"trials.csv": text_hash(weights)}
+    )
+    attempt.close(status)
+
+
+def child_lineage(parent: str, *index: int) -> str:
+    """The lineage of a trial (number) or fold (repeat, fold), as the stages make it."""
+    return text_hash([lineage_of(parent), "trial" if parent == "sweep" else "fold", *index])
+
+
+def begin_child(root: Path, *index: int, parent: str = "sweep", **changes: Any) -> Attempt:
+    """A trial of the sweep, or a fold of the cross-validation, that runs."""
+    stage = "trial" if parent == "sweep" else "fold"
+    lineage, above = child_lineage(parent, *index), lineage_of(parent)
+    own = {
+        "name": f"trial-{index[0]:03d}" if stage == "trial" else f"fold-{index[0]}-{index[1]}",
+        "parent": above,
+        "parents": {parent: above},
+        "params": {"train.optimizer.lr": 0.1 / (1 + index[-1]), "model.dropout": 0.5},
+        "tags": {f"{stage}.number": str(index[-1])},
+    }
+    return Attempt.open(root, record(stage, lineage, **own | changes))
+
+
+def end_child(attempt: Attempt, state: str = "complete", outcome: str = "o", **changes: Any) -> str:
+    """End a trial or fold; returns its lineage."""
+    status, reason = ("FAILED", "loss is NaN in epoch 2") if state == "failed" else ("FINISHED", None)
+    attempt.update(tags={"trial.state": state}, **changes)
+    if status == "FINISHED":
+        attempt.update(outputs={"outcome.json": text_hash([attempt.record["lineage"], outcome])})
+    attempt.close(status, reason)
+    return str(attempt.record["lineage"])
+
+
+def tried(root: Path, number: int, state: str = "complete", outcome: str = "o") -> str:
+    """A trial from start to end; returns its lineage."""
+    attempt = begin_child(root, number)
+    add_epochs(attempt, range(3))
+    metrics = {} if state == "failed" else {"val/accuracy": 0.2, "bytes": 1000.0}
+    return end_child(attempt, state, outcome, metrics=metrics)
+
+
 def evaluated(root: Path, tmp: Path, accuracy: float = 0.9, subject: str = "one", **changes: Any) -> Attempt:
     """An evaluation of the training ``subject``."""
     parents = {"train": lineage_of(subject)}

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from src.compression.complexity import count_macs, count_nonzero, count_parameters
 from src.compression.export import export_onnx
 from src.compression.parity import largest_difference, onnx_logits
+from src.models.complexity import count_macs, count_nonzero, count_parameters
 from src.models.normalized import NormalizedModel
 
 

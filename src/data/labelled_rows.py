@@ -45,3 +45,11 @@ def read_labelled_rows(folder: Path) -> LabelledRows:
         official=columns["official"],
         groups=columns["group"],
     )
+
+
+def read_split(folder: Path) -> tuple[NDArray[np.str_], NDArray[np.int64]]:
+    """Split (N,) and fold (N,) of each row: see ``src.data.splits``."""
+    from pyarrow import parquet
+
+    columns = parquet.ParquetFile(folder / "splits.parquet").read(["split", "fold"]).to_pydict()
+    return np.array(columns["split"], dtype=np.str_), np.array(columns["fold"], dtype=np.int64)

@@ -65,6 +65,35 @@ def fold_rows(rows: LabelledRows, splits: Names, folds: int, seed: int) -> Numbe
     return numbers
 
 
+def hold_out(rows: LabelledRows, pool: Numbers, share: float, seed: int) -> NDArray[np.bool_]:
+    """Which rows of the pool are held out, shape (n,): ``share`` of each class, at random.
+
+    Equal images and groups are never divided. A class may be missing in the held-out part if its share is
+    less than half an image, and is if it has one single independent image or group in the pool.
+
+    Args:
+        pool: (n,) rows to draw from.
+        share: of the pool, above 0 and below 1.
+
+    Raises:
+        AssayError: nothing is held out, or nothing is left.
+    """
+    targets = rows.targets[pool]
+    units = independent_units(rows.digests[pool], [rows.groups[row] for row in pool.tolist()])
+    counts = np.bincount(targets, minlength=len(rows.classes))
+    exact = share * counts
+    wanted = np.where(exact >= HALF, np.clip(exact, 1, np.maximum(counts - 1, 1)), exact)
+    wanted[units_of_classes(targets, units, len(rows.classes)) < 2] = 0
+    parts = allocate(targets, units, np.stack([wanted, counts - wanted]), derive(seed, "hold out"))
+    held: NDArray[np.bool_] = parts == 0
+    if not held.any() or held.all():
+        raise AssayError(
+            f"{len(pool)} images in {len(np.unique(units))} independent groups cannot give a part of {share} "
+            "with a rest beside it: bring more images, or another share"
+        )
+    return held
+
+
 def _refuse_divided_groups(groups: list[str | None], splits: list[str]) -> None:
     first: dict[str, str] = {}
     for group, split in zip(groups, splits, strict=True):

@@ -11,8 +11,8 @@ from src.evaluation.calibration import reliability
 from src.evaluation.curves import macro_pr, macro_roc, pr_curves, roc_curves
 from src.evaluation.mistakes import find_mistakes, show_mistakes
 from src.evaluation.report import Report
-from src.evaluation.style import legible
 from src.schema import Evaluate
+from src.style import legible
 
 History = dict[str, list[float]]
 

@@ -30,6 +30,12 @@ def write_json(path: Path, content: Any) -> None:
     os.replace(beside, path)
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object."""
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
+
+
 class Attempt:
     """One execution of a stage: a folder of the journal."""
 

@@ -2,8 +2,10 @@
 
 An attempt that ended without a result is continued by the next of its lineage in the same run. A
 repetition with equal outputs belongs to the run it repeats; one with other outputs gets its own.
+The run of a trial or a fold lies below that of the sweep or cross-validation that was at work when it began.
 """
 
+import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterable
@@ -13,11 +15,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from src.provenance.hashes import file_hash, text_hash
+from src.provenance.hashes import text_hash
 from src.provenance.journal import Attempt, attempts
 from src.provenance.process import is_alive
 
-OWN_RUN = ("train", "compress")  # stages with an MLflow run of their own
+# What has an MLflow run of its own, parents before their children.
+OWN_RUN = ("sweep", "cross_validate", "train", "trial", "fold", "compress")
+NEEDED = {"stage", "lineage", "status", "process"}  # without these a record says nothing
 GONE = "the process is gone"
 
 
@@ -31,16 +35,24 @@ class Entry:
     digest: str  # changes whenever the journal of the attempt does
 
     @classmethod
-    def read(cls, attempt: Attempt) -> "Entry":
-        """Read ``run.json``; the length of the history stands for its rows, which are only appended."""
-        record = attempt.record
-        gone = record["status"] == "RUNNING" and not is_alive(record["process"])
-        if gone:  # it may have written its end between our reading and its own
-            record = attempt.record
+    def read(cls, attempt: Attempt) -> "Entry | None":
+        """Read ``run.json``; the length of the history stands for its rows, which are only appended.
+
+        None if the record cannot be read: a full disk may leave an empty one.
+        """
+        try:
+            record, digest = _read_record(attempt.folder)
+            gone = record["status"] == "RUNNING" and not is_alive(record["process"])
+            if gone:  # it may have written its end between our reading and its own
+                record, digest = _read_record(attempt.folder)
+        except (OSError, ValueError, KeyError):
+            return None
+        if not record.keys() >= NEEDED:
+            return None
         status = "KILLED" if gone and record["status"] == "RUNNING" else str(record["status"])
         rows = attempt.folder / "history.jsonl"
         size = rows.stat().st_size if rows.is_file() else 0
-        return cls(attempt.folder, record, status, f"{file_hash(attempt.folder / 'run.json')}{size}")
+        return cls(attempt.folder, record, status, f"{digest}{size}")
 
     @property
     def stage(self) -> str:
@@ -59,6 +71,23 @@ class Entry:
     def subject(self) -> str:
         """The lineage whose run gets the figures."""
         return str(self.record.get("subject") or self.lineage)
+
+    @property
+    def parent(self) -> str | None:
+        """The lineage below whose run this one lies: of a trial its sweep, of a fold its cross-validation."""
+        return self.record.get("parent")
+
+    @property
+    def best(self) -> str | None:
+        """The lineage of the best trial, as a search names it in the end."""
+        return (self.record.get("tags") or {}).get("best.lineage")
+
+    @property
+    def has_run(self) -> bool:
+        """Whether MLflow has a run for it; a sweep that was asked to search nothing has none."""
+        if self.subject != self.lineage or self.stage not in OWN_RUN:
+            return False
+        return not (self.stage == "sweep" and (self.record.get("params") or {}).get("sweep.method") == "none")
 
     @property
     def is_stale(self) -> bool:
@@ -164,24 +193,32 @@ def milliseconds(time: str | float) -> int:
 
 
 class Journal:
-    """The whole journal of a repository, read once."""
+    """The journal of a repository, read once: the whole, or the part that concerns one lineage."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, entries: list[Entry] | None = None) -> None:
         self.root = root
-        self.entries = [Entry.read(attempt) for attempt in attempts(root) if _is_whole(attempt)]
+        self.entries = _read(root, None) if entries is None else entries
         self._own: dict[str, list[Entry]] = defaultdict(list)
         self._attached: dict[str, list[Entry]] = defaultdict(list)
         for entry in self.entries:
             if entry.subject != entry.lineage:
                 self._attached[entry.subject].append(entry)
-            elif entry.stage in OWN_RUN:
+            elif entry.has_run:
                 self._own[entry.lineage].append(entry)
+
+    @classmethod
+    def around(cls, root: Path, lineage: str) -> "Journal":
+        """What concerns one lineage: its own attempts, and those of its parents."""
+        entries = fresh = _read(root, lineage)
+        while fresh and fresh[0].parent is not None:
+            fresh = _read(root, fresh[0].parent)
+            entries = [*entries, *fresh]
+        return cls(root, entries)
 
     def read_again(self, subject: str) -> None:
         """What the journal says of a lineage now; others may have written since."""
         if subject in self._own:
-            fresh = [Entry.read(attempt) for attempt in attempts(self.root, subject) if _is_whole(attempt)]
-            self._own[subject] = [e for e in fresh if e.stage in OWN_RUN and e.subject == e.lineage]
+            self._own[subject] = [entry for entry in _read(self.root, subject) if entry.has_run]
 
     def subject_of(self, lineage: str) -> str | None:
         """The lineage whose run an execution of ``lineage`` speaks of; None if it speaks of none."""
@@ -195,12 +232,39 @@ class Journal:
         everyone = [*self._own, *(key for key in self._attached if key not in self._own)]
         return sorted(everyone, key=self._order)
 
+    def dead(self) -> list[str]:
+        """The lineages of which the journal says RUNNING though the process is gone."""
+        return [subject for subject in self.subjects() if any(e.is_stale for e in self._own.get(subject, []))]
+
     def wanted(self, lineage: str) -> list[str]:
         """The lineages whose runs an execution of ``lineage`` brings up to date: the one it speaks of,
         and those of processes that have died."""
-        dead = [other for other in self.subjects() if any(e.is_stale for e in self._own.get(other, []))]
         subject = self.subject_of(lineage)
-        return list(dict.fromkeys([*dead, *([subject] if subject else [])]))
+        return list(dict.fromkeys([*self.dead(), *([subject] if subject else [])]))
+
+    def parent_of(self, subject: str) -> str | None:
+        """The lineage below whose run the runs of this one lie; None if they lie below none."""
+        own = self._own.get(subject)
+        return own[0].parent if own else None
+
+    def children(self, parent: str) -> list[str]:
+        """The lineages of the trials or folds of a sweep or cross-validation."""
+        return [subject for subject, own in self._own.items() if own and own[0].parent == parent]
+
+    def at_work(self, parent: str, entry: Entry) -> Chain | None:
+        """The run of ``parent`` whose attempt was the last to begin before ``entry`` did; None if the
+        journal has none, as when the parent runs on another machine."""
+        begun = [(e.started, c) for c in chain(self._own.get(parent, [])) for e in c.entries]
+        before = [(time, c) for time, c in begun if time <= entry.started]
+        if not before:
+            return begun[0][1] if begun else None
+        return max(before, key=lambda pair: pair[0])[1]
+
+    def is_best(self, child: Chain) -> bool:
+        """Whether a search that this trial was part of names it as its best."""
+        parent = child.head.parent
+        searches = [self.at_work(parent, entry) for entry in child.entries] if parent else []
+        return any(c.head.best == child.head.lineage for c in searches if c is not None)
 
     def settle(self, subject: str) -> None:
         """Write down that processes have died, so that nobody has to ask again."""
@@ -278,9 +342,13 @@ def _owner(chains: list[Chain], entry: Entry) -> Chain:
     )
 
 
-def _is_whole(attempt: Attempt) -> bool:
-    """Whether the record can be read: a full disk may leave an empty one."""
-    try:
-        return {"stage", "lineage", "status", "process"} <= attempt.record.keys()
-    except (OSError, json.JSONDecodeError):
-        return False
+def _read(root: Path, lineage: str | None) -> list[Entry]:
+    """All attempts that can be read, or those of one lineage."""
+    read = (Entry.read(attempt) for attempt in attempts(root, lineage))
+    return [entry for entry in read if entry is not None]
+
+
+def _read_record(folder: Path) -> tuple[dict[str, Any], str]:
+    """``run.json`` and the SHA-256 of its bytes."""
+    content = (folder / "run.json").read_bytes()
+    return json.loads(content), hashlib.sha256(content).hexdigest()

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+PARTS = ("trials", "folds")  # folders of a state with a file for each that has ended
+
 
 @dataclass(frozen=True)
 class Leftover:
@@ -53,7 +55,10 @@ def _describe(path: Path) -> str:
     mark = path / "published.json"
     if mark.is_file() and not (path / "build").exists():
         return f"published to {Path(json.loads(mark.read_text(encoding='utf-8'))['place']).name}"
-    return "interrupted"
+    done = [
+        f"{count} finished {kind}" for kind in PARTS if (count := len(list((path / kind).glob("*.json"))))
+    ]
+    return f"interrupted, with {' and '.join(done)}" if done else "interrupted"
 
 
 def _holds_work(path: Path) -> bool:

@@ -3,13 +3,17 @@
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from src.tracking.chains import Journal, figures
+from src.tracking.errands import Errands
 from src.tracking.store import is_embedded
 
 if TYPE_CHECKING:
+    from src.tracking.children import Children
     from src.tracking.registry import Action, Version
 
 BUDGET = 30.0  # seconds that a slow server may cost one process in all
@@ -30,25 +34,49 @@ class Circuit:
 
     def __init__(self) -> None:
         self.closed = True
-        self.spent = 0.0  # seconds
+        self.spent = 0.0  # seconds that the stage has waited
+        self._lock = Lock()  # a stage and its errands may fail at once, and one warning is enough
 
     def call(self, action: Callable[[], Any], say: Callable[[str], None]) -> Any:
         """What ``action`` returns, or None if it failed or is not tried any more. Never raises."""
-        if self.closed and self.spent > BUDGET and not is_embedded():
-            self._break(f"the server is slow: {self.spent:.0f} s in all", say)
+        self._check_budget(say)
+        begin = time.monotonic()
+        try:
+            return self.try_out(action, say)
+        finally:
+            self.spent += time.monotonic() - begin
+
+    def try_out(self, action: Callable[[], Any], say: Callable[[str], None]) -> Any:
+        """The same for what nobody waits for: it may take its time."""
         if not self.closed:
             return None
-        begin = time.monotonic()
         try:
             return action()
         except Exception as error:  # whatever a server, a database or a disk may do, the work goes on
             self._break(first_line(error), say)
             return None
-        finally:
-            self.spent += time.monotonic() - begin
+
+    def wait(self, errands: Errands, say: Callable[[str], None]) -> None:
+        """Wait until the errands are done, or the budget is spent, or nothing can come of them."""
+        begin = time.monotonic()
+        patience = None if is_embedded() else max(0.0, BUDGET - self.spent)
+        done = errands.finish(patience if self.closed else 0.0)
+        self.spent += time.monotonic() - begin
+        if not done:
+            self._break(self._slow(), say)
+
+    def _check_budget(self, say: Callable[[str], None]) -> None:
+        if self.spent > BUDGET and not is_embedded():
+            self._break(self._slow(), say)
+
+    def _slow(self) -> str:
+        return f"the server is slow: {self.spent:.0f} s in all"
 
     def _break(self, reason: str, say: Callable[[str], None]) -> None:
-        self.closed = False
+        with self._lock:
+            if not self.closed:
+                return
+            self.closed = False
         say(
             f"Tracking is off for the rest of this stage: {reason}\n"
             "Nothing is lost: the journal has it all. When MLflow answers again: python -m src.track"
@@ -61,8 +89,9 @@ circuit = Circuit()  # one for the process: what is down for one call is down fo
 class Tracker:
     """Shows one execution of a stage in MLflow. No method ever raises.
 
-    Call ``start`` after the journal has the attempt, ``epoch`` after it has the row, and ``finish``
-    after it has the final status. Stages without a run of their own cost nothing: MLflow is not imported.
+    Call ``start`` after the journal has the attempt, ``epoch`` after it has the row, ``show_child`` after
+    it has a trial or fold from start to end, and ``finish`` after it has the final status. Stages without a
+    run of their own cost nothing: MLflow is not imported.
     """
 
     def __init__(self, root: Path, lineage: str, say: Callable[[str], None] = warn) -> None:
@@ -71,6 +100,8 @@ class Tracker:
         self.say = say
         self._run: str | None = None
         self._client: Any = None
+        self._children: Children | None = None
+        self._errands: Errands | None = None  # brings children while the stage goes on
         self._known: dict[int, dict[str, float]] = {}  # epochs that an interrupted attempt has shown
 
     def start(self) -> None:
@@ -82,16 +113,28 @@ class Tracker:
         if self._run is not None:
             circuit.call(lambda: self._epoch(row), self.say)
 
+    def show_child(self, lineage: str) -> None:
+        """Show a trial or fold that has ended. Returns at once: a thread brings one after another."""
+        circuit.call(lambda: self._show_child(lineage), self.say)
+
     def finish(self) -> None:
-        """Show figures, model and final status."""
-        circuit.call(self._synchronize, self.say)
+        """Show figures, model and final status, and whatever children are not shown, or not as they are."""
+        if self._errands is not None:
+            circuit.wait(self._errands, self.say)
+            self._errands = None
+        journal = circuit.call(self._synchronize, self.say)
+        if journal is None or not journal.children(self.lineage):
+            return
+        circuit.call(lambda: self._connect_children().look_again(), self.say)
+        for child in journal.children(self.lineage):
+            circuit.call(partial(self._connect_children().bring, journal, child), self.say)
 
     def _start(self) -> None:
         journal = self._synchronize()
         chains = journal.chains(self.lineage) if journal.subject_of(self.lineage) == self.lineage else []
         if not chains:
             return
-        from src.tracking.replay import find_run
+        from src.tracking.runs import find_run
         from src.tracking.store import connect
 
         store = connect(self.root)
@@ -106,12 +149,31 @@ class Tracker:
         if self._known.get(int(row["epoch"])) != figures(row):
             self._client.log_batch(self._run, metrics=points(row))
 
+    def _show_child(self, lineage: str) -> None:
+        children = self._connect_children()  # here: a connection sets the environment for a moment
+        if self._errands is None:
+            bring, say, gate = children.bring, self.say, circuit
+
+            def errand(name: str) -> None:
+                gate.try_out(lambda: bring(Journal.around(self.root, name), name), say)
+
+            self._errands = Errands(errand)
+        self._errands.add(lineage)
+
+    def _connect_children(self) -> "Children":
+        if self._children is None:
+            from src.tracking.children import Children
+            from src.tracking.store import connect
+
+            self._children = Children(connect(self.root))
+        return self._children
+
     def _synchronize(self) -> Journal:
         journal = Journal(self.root)
         if journal.wanted(self.lineage):
             from src.tracking.replay import synchronize
 
-            synchronize(self.root, self.lineage)
+            synchronize(self.root, self.lineage, journal=journal)
         return journal
 
 

@@ -17,7 +17,7 @@ from filelock import FileLock
 from src.provenance.hashes import content_hash, file_hash
 from src.provenance.journal import journal_folder, now
 from src.tracking.chains import Journal
-from src.tracking.replay import bring
+from src.tracking.runs import bring
 from src.tracking.store import Store
 
 if TYPE_CHECKING:

@@ -35,6 +35,9 @@ QUIET = {
 # Loggers that tell of creating tables and of validating examples: not news to the reader of a stage.
 CHATTY = ("mlflow", "alembic")
 
+PARENT = "lineage.parent"  # tag: lineage of the sweep or cross-validation that a trial or fold belongs to
+PAGE = 200  # runs that one answer may hold: half a second's worth
+
 # Makes the UI open an experiment with its training runs, not with those of language models.
 KIND = {"mlflow.experimentKind": "custom_model_development"}
 
@@ -46,6 +49,12 @@ class Store:
     client: "MlflowClient"
     root: Path
     embedded: bool
+
+    def locks(self) -> Path:
+        """Where processes agree on who brings what."""
+        folder = self.root / "mlruns" / "locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
 
     def experiment_id(self, name: str) -> str:
         """The experiment of a data set, made if need be.
@@ -62,6 +71,21 @@ class Store:
         """All runs of a lineage in an experiment, oldest first."""
         query, order = f"tags.`lineage.id` = '{lineage}'", ["attributes.start_time ASC"]
         return list(self.client.search_runs([experiment], query, order_by=order))
+
+    def find_children(self, experiment: str, parent: str, condition: str = "") -> list["Run"]:
+        """All runs of trials or folds of the lineage ``parent``, oldest first; a page at a time, as each
+        run comes with all that it has."""
+        query, order = f"tags.`{PARENT}` = '{parent}'{condition}", ["attributes.start_time ASC"]
+        found: list[Run] = []
+        token = None
+        while True:
+            page = self.client.search_runs(
+                [experiment], query, max_results=PAGE, order_by=order, page_token=token
+            )
+            found += page
+            token = page.token
+            if not token:
+                return found
 
     def _create_experiment(self, name: str) -> "Experiment":
         from mlflow.exceptions import MlflowException

@@ -6,16 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from src.provenance.hashes import text_hash
 from src.tracking import models
 from src.tracking.chains import Chain, Entry, Journal, figures, milliseconds
-from src.tracking.store import Store
+from src.tracking.store import PARENT, Store
 
 if TYPE_CHECKING:
-    from mlflow.entities import Run
+    from mlflow.entities import Metric, Param, Run, RunTag
 
 STATE = "assay.state"  # tag: digest of the journal that the run shows
 ATTEMPTS = "assay.attempts"  # tag: keys of the attempts that the run shows
 LIMITS = {"metrics": 1000, "params": 100, "tags": 100}  # MLflow's, of one batch
+TOTAL = 1000  # of all three in one batch
 DIGEST = 36  # characters of a data set's digest that MLflow takes; the tag data.digest has all
 LONGEST_TAG = 5000  # characters, MLflow's limit on some stores
 
@@ -49,25 +51,31 @@ class View:
         return str(self.run.info.run_id)
 
     def write_tags(self) -> None:
-        tags = _tags(self.chain) | self._difference()
-        if self.parent is not None:
-            tags["mlflow.parentRunId"] = self.parent.info.run_id
+        self._set_tags(self.tags())
+
+    def tags(self) -> dict[str, str]:
+        """All that the run bears; what holds no longer is empty."""
         stale = {key: "" for key in ("status.reason",) if key in self.run.data.tags}
-        self._set_tags(stale | tags)
+        return stale | tags_of(self.chain, self.parent) | self._difference()
 
     def write_parameters(self) -> None:
+        for batch in batches("params", self.parameters()):
+            self.store.client.log_batch(self.id, params=batch)
+
+    def parameters(self) -> list["Param"]:
+        """Those that the run lacks."""
         from mlflow.entities import Param
 
         known = self.run.data.params
-        params = [Param(k, str(v)) for k, v in self.chain.head.record["params"].items() if k not in known]
-        for batch in batches("params", params):
-            self.store.client.log_batch(self.id, params=batch)
+        return [Param(k, str(v)) for k, v in self.chain.head.record["params"].items() if k not in known]
 
     def write_history(self) -> None:
-        """Points that are there already have the same time and value, and MLflow keeps them once."""
-        metrics = [metric for row in self.chain.history() for metric in points(row)]
-        for batch in batches("metrics", metrics):
+        for batch in batches("metrics", self.curves()):
             self.store.client.log_batch(self.id, metrics=batch)
+
+    def curves(self) -> list["Metric"]:
+        """Points that are there already have the same time and value, and MLflow keeps them once."""
+        return [metric for row in self.chain.history() for metric in points(row)]
 
     def write_data(self) -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag
@@ -131,26 +139,33 @@ class View:
             self.store.client.set_terminated(self.id, head.status, head.ended)
 
     def _write_metrics(self, entry: Entry, model: str | None) -> None:
-        from mlflow.entities import Metric
-
-        known, data = self.run.data.metrics, entry.record["data"]
+        data = entry.record["data"]
         link = {"model_id": model} if model else {}
         if data.get("digest"):
             link |= {"dataset_name": data["name"], "dataset_digest": data["digest"][:DIGEST]}
-        metrics = [
+        for batch in batches("metrics", self.figures(entry, link)):
+            self.store.client.log_batch(self.id, metrics=batch)
+
+    def figures(self, entry: Entry, link: dict[str, str]) -> list["Metric"]:
+        """Those of a record that the run lacks, linked to a model and a data set."""
+        from mlflow.entities import Metric
+
+        known = self.run.data.metrics
+        return [
             Metric(key, value, entry.ended, 0, **link)
             for key, value in self._named(entry).items()
             if known.get(key) != value
         ]
-        for batch in batches("metrics", metrics):
-            self.store.client.log_batch(self.id, metrics=batch)
 
     def _named(self, entry: Entry) -> dict[str, float]:
-        """The figures of a record. A training's are those of the epoch that was kept, whose names the
-        curves bear already: they are ``best/…``."""
-        prefix = "best/" if entry is self.chain.head and self.chain.history() else ""
-        values = entry.record["metrics"] or {}
-        return {f"{prefix}{key}": float(value) for key, value in values.items() if value is not None}
+        """The figures of a record. Those of the epoch that was kept, whose names the curves bear already,
+        are ``best/…``, and so is the epoch."""
+        values = {
+            key: float(value) for key, value in (entry.record["metrics"] or {}).items() if value is not None
+        }
+        rows = self.chain.history() if entry is self.chain.head else []
+        names = {"epoch"}.union(*map(figures, rows)) if rows else set()
+        return {f"best/{key}" if key in names else key: value for key, value in values.items()}
 
     def _log_model(self, weights: Path, spec: Path, digest: str) -> str:
         from mlflow.entities import LoggedModelOutput
@@ -181,7 +196,7 @@ class View:
         if self.first is None or self.chain.result is None:
             return {}
         theirs = self.first.data.tags
-        ours = _tags(self.chain)
+        ours = tags_of(self.chain)
         outputs = json.loads(theirs.get("outputs", "{}"))
         files = sorted(k for k, v in json.loads(ours["outputs"]).items() if outputs.get(k) != v)
         numerics = [
@@ -204,6 +219,49 @@ class View:
         known |= tags
 
 
+@dataclass
+class ChildView(View):
+    """A trial or a fold: no model and no data set of its own, and few calls, as there may be thousands."""
+
+    best: bool = False  # the search names it as its best
+
+    def show(self) -> None:
+        """Everything in two calls; MLflow writes a batch's tags last, so the mark comes last here too."""
+        from mlflow.entities import RunTag
+
+        self.write_status()
+        known, tags = self.run.data.tags, {**self.tags(), STATE: self.state}
+        metrics = [*self.curves(), *self.figures(self.chain.head, {})]
+        changed = [RunTag(key, value) for key, value in tags.items() if known.get(key) != value]
+        for parcel in parcels(metrics, self.parameters(), changed):
+            self.store.client.log_batch(self.id, *parcel)
+        known |= tags
+
+    @property
+    def state(self) -> str:
+        """What the run shows when it is complete: the attempts, where it lies, and the mark."""
+        return child_state(self.chain, self.parent, self.best)
+
+    def tags(self) -> dict[str, str]:
+        lost = {"best": ""} if "best" in self.run.data.tags else {}
+        return super().tags() | lost | best_tag(self.best)
+
+    def write_status(self) -> None:
+        head, info = self.chain.head, self.run.info
+        if head.status != info.status or (head.status != "RUNNING" and head.ended != info.end_time):
+            super().write_status()
+
+
+def child_state(chain: Chain, parent: "Run | None", best: bool) -> str:
+    """Changes whenever the run of a trial or fold has to be refreshed."""
+    return text_hash([chain.digest, parent.info.run_id if parent else None, best])
+
+
+def best_tag(best: bool) -> dict[str, str]:
+    """The mark of the best trial."""
+    return {"best": "true"} if best else {}
+
+
 def points(row: dict[str, Any]) -> list[Any]:
     """An epoch's figures as MLflow's metrics."""
     from mlflow.entities import Metric
@@ -212,7 +270,8 @@ def points(row: dict[str, Any]) -> list[Any]:
     return [Metric(key, value, time, epoch) for key, value in figures(row).items()]
 
 
-def _tags(chain: Chain) -> dict[str, str]:
+def tags_of(chain: Chain, parent: "Run | None" = None) -> dict[str, str]:
+    """What the run of a chain, below the run ``parent``, says of where it came from."""
     record, git = chain.head.record, chain.head.record["git"]
     result = chain.result
     tags = {
@@ -228,6 +287,10 @@ def _tags(chain: Chain) -> dict[str, str]:
         **{f"numerics.{key}": str(value) for key, value in (record["numerics"] or {}).items()},
         **{key: str(value) for key, value in (record["tags"] or {}).items()},
     }
+    if chain.head.parent:
+        tags[PARENT] = chain.head.parent
+    if parent is not None:
+        tags["mlflow.parentRunId"] = parent.info.run_id
     if record.get("variant"):
         tags["variant"] = record["variant"]
     if git["commit"]:
@@ -254,3 +317,17 @@ def batches(kind: str, items: list[Any]) -> list[list[Any]]:
     """Cut what goes into one call to MLflow's limits."""
     size = LIMITS[kind]
     return [items[at : at + size] for at in range(0, len(items), size)]
+
+
+def parcels(
+    metrics: list["Metric"], params: list["Param"], tags: list["RunTag"]
+) -> list[tuple[list["Metric"], list["Param"], list["RunTag"]]]:
+    """What to log in as few calls as MLflow's limits allow, tags last."""
+    sizes = {"metrics": len(metrics), "params": len(params), "tags": len(tags)}
+    if sum(sizes.values()) <= TOTAL and all(size <= LIMITS[kind] for kind, size in sizes.items()):
+        return [(metrics, params, tags)]
+    return [
+        *((batch, [], []) for batch in batches("metrics", metrics)),
+        *(([], batch, []) for batch in batches("params", params)),
+        *(([], [], batch) for batch in batches("tags", tags)),
+    ]

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from src.cores import usable_cores
 from src.errors import AssayError
 from src.schema import Train
 
@@ -26,10 +27,7 @@ def choose_device(name: str) -> torch.device:
 
 def resolve_threads(threads: str | int) -> int:
     """``auto``: all cores that this process may use."""
-    if threads != "auto":
-        return int(threads)
-    affinity = getattr(os, "sched_getaffinity", None)  # Linux only
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
+    return usable_cores() if threads == "auto" else int(threads)
 
 
 def resolve_precision(precision: str, device: torch.device, network: nn.Module) -> str:

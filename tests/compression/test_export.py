@@ -10,10 +10,10 @@ import onnx
 import pytest
 import torch
 
-from src.compression.complexity import count_macs, count_nonzero, count_parameters
 from src.compression.export import export_onnx
 from src.compression.parity import largest_difference, onnx_logits
 from src.compression.variant import export_variant
+from src.models.complexity import count_macs, count_nonzero, count_parameters
 from src.models.factory import create_model
 from src.models.normalized import NormalizedModel
 from src.provenance.hashes import file_hash

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from src.data.allocation import round_columns
 from src.data.labelled_rows import LabelledRows
-from src.data.splits import fold_rows, split_rows
+from src.data.splits import fold_rows, hold_out, split_rows
 from src.errors import AssayError
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -216,3 +216,55 @@ def test_rounding_keeps_the_sums_of_classes(parts: int, sizes: list[int], seed: 
     assert np.array_equal(numbers.sum(axis=0), sizes)
     assert np.abs(numbers - wanted).max() < 1
     assert np.abs(numbers.sum(axis=1) - wanted.sum(axis=1)).max() < 2
+
+
+@settings(max_examples=60, deadline=None)
+@given(CLASS_SIZES, st.floats(0.06, 0.5), SEEDS)
+def test_a_held_out_part_has_its_share_of_each_class_and_of_the_pool_only(
+    sizes: list[int], share: float, seed: int
+) -> None:
+    rows = rows_of(sizes)
+    pool = np.flatnonzero(np.random.default_rng(seed).random(len(rows)) < 0.8)
+    held = hold_out(rows, pool, share, seed)
+    assert held.shape == pool.shape
+    for target in range(len(sizes)):
+        count = int((rows.targets[pool] == target).sum())
+        taken = int((rows.targets[pool[held]] == target).sum())
+        assert abs(taken - share * count) < 1 or (taken == 1 and share * count >= 0.5)
+        assert taken < count or not count
+    assert abs(held.sum() - share * len(pool)) < len(sizes)
+    assert np.array_equal(held, hold_out(rows, pool, share, seed))
+
+
+@settings(max_examples=40, deadline=None)
+@given(grouped_rows(), SEEDS)
+def test_a_held_out_part_divides_no_group_and_no_equal_images(rows: LabelledRows, seed: int) -> None:
+    pool = np.arange(len(rows))[::2]
+    held = hold_out(rows, pool, 0.2, seed)
+    for names in ([rows.groups[row] for row in pool], rows.digests[pool].tolist()):
+        sides: dict[str, set[bool]] = {}
+        for name, side in zip(names, held.tolist(), strict=True):
+            if name is not None:
+                sides.setdefault(name, set()).add(side)
+        assert all(len(side) == 1 for side in sides.values())
+    assert set(rows.targets[pool[held]]) == set(rows.targets[pool[~held]]) == set(rows.targets)
+
+
+def test_a_class_too_rare_to_be_held_out_stays_in_training() -> None:
+    rows = rows_of([60, 1, 2])
+    held = hold_out(rows, np.arange(63), 0.15, 0)
+    assert rows.counts(held).tolist() == [9, 0, 0]
+    assert rows.counts(hold_out(rows, np.arange(63), 0.3, 0)).tolist() == [18, 0, 1]
+
+
+def test_many_rare_classes_share_the_held_out_part() -> None:
+    rows = rows_of([3] * 100)
+    held = hold_out(rows, np.arange(300), 0.15, 0)
+    assert abs(held.sum() - 45) <= 1
+    assert rows.counts(held).max() == 1
+    assert not np.array_equal(held, hold_out(rows, np.arange(300), 0.15, 1))
+
+
+def test_one_single_group_cannot_give_a_held_out_part() -> None:
+    with pytest.raises(AssayError, match=r"20 images in 1 independent groups cannot give a part of 0\.15"):
+        hold_out(rows_of([10, 10], groups=["patient"] * 20), np.arange(20), 0.15, 0)

@@ -12,7 +12,7 @@ from src.evaluation import figures, metrics
 from src.evaluation.calibration import reliability
 from src.evaluation.curves import Curve, macro_pr, macro_roc, pr_curves, roc_curves
 from src.evaluation.mistakes import Mistake
-from src.evaluation.style import LONGEST, legible
+from src.style import LONGEST, legible
 from tests.evaluation.scores import case, scores
 
 

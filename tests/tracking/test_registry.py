@@ -163,10 +163,10 @@ class Workspace:
         output = self.folder / "output"
         output.mkdir(exist_ok=True)
         attempt = begin(self.root, "register", "register")
-        loaded = Loaded(self.config, {}, by_hand=False)
+        loaded = Loaded(self.config, {})
         lineage = Lineage(lineage_of("register"), parents)
         run = Execution(
-            job=Job("register", None, loaded, ancestry=None, lineage=lineage, place=output),
+            job=Job("register", None, loaded, ancestry=None, lineage=lineage, place=output, options={}),
             root=self.root,
             folder=output,
             state=output,

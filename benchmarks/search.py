@@ -1,0 +1,131 @@
+"""Measures the search: what a trial costs beside its training, what a second worker and pruning save.
+
+    python -m benchmarks.search overhead     marginal cost of a trial whose training takes no time. 1 minute
+    python -m benchmarks.search workers      the default digits search, 1 worker against 2. 8 minutes
+    python -m benchmarks.search hyperband    24 trials of up to 6 epochs on 15,000 images of Fashion-MNIST,
+                                             with and without pruning. About 20 minutes
+
+Each works in a fresh clone. Expected on 2 cores: 100 ms or less; 1.7 times the trials a minute or more;
+half the epochs or less for an accuracy within half a point.
+"""
+
+import argparse
+import csv
+import gzip
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+SOURCE = Path("/usr/share/datasets/fashion-mnist")  # Debian's package dataset-fashion-mnist
+FEW, MANY = 20, 120  # trials: their difference leaves out what a search costs once
+
+
+def main() -> None:
+    """Run one of the three."""
+    parser = argparse.ArgumentParser("python -m benchmarks.search", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    measures = {"overhead": overhead, "workers": workers, "hyperband": hyperband}
+    parser.add_argument("measure", choices=measures)
+    measures[parser.parse_args().measure]()
+
+
+def overhead() -> None:
+    """Milliseconds a trial: proposing, a worker's round trip, journal, files, and MLflow."""
+    with tempfile.TemporaryDirectory() as folder:
+        clone = _clone(Path(folder))
+        _run(clone, "dvc", "repro", "normalize")
+        seconds = {count: _instant(clone, count) for count in (FEW, MANY)}
+    each = 1000 * (seconds[MANY] - seconds[FEW]) / (MANY - FEW)
+    print(f"{FEW} trials {seconds[FEW]:.1f} s, {MANY} trials {seconds[MANY]:.1f} s: {each:.0f} ms a trial")
+
+
+def workers(rounds: int = 3) -> None:
+    """Trials a minute with two workers against one, each with one thread."""
+    with tempfile.TemporaryDirectory() as folder:
+        clone = _clone(Path(folder))
+        _run(clone, "dvc", "repro", "normalize")
+        ratios = []
+        for seed in range(rounds):
+            one, two = (_search(clone, f"seed={seed}", f"sweep.jobs={jobs}") for jobs in (1, 2))
+            ratios.append(one / two)
+            print(
+                f"seed {seed}: 1 worker {one:.1f} s, 2 workers {two:.1f} s, ratio {one / two:.2f}", flush=True
+            )
+    print(f"median ratio {statistics.median(ratios):.2f}")
+
+
+def hyperband() -> None:
+    """Best validation accuracy and epochs trained, with and without pruning."""
+    with tempfile.TemporaryDirectory() as folder:
+        clone = _clone(Path(folder))
+        settings = _few_images(clone)
+        _run(clone, "python", "-m", "src.compose", *settings)
+        _run(clone, "dvc", "repro", "normalize")
+        for pruner in ("none", "hyperband"):
+            seconds = _search(clone, *settings, f"sweep.pruner={pruner}")
+            place = max((clone / "outputs/sweep").iterdir())
+            with (place / "trials.csv").open(encoding="utf-8") as file:
+                trials = list(csv.DictReader(file))
+            done = [float(trial["val/accuracy"]) for trial in trials if trial["state"] == "complete"]
+            epochs = sum(int(trial["epochs"]) for trial in trials if not trial["reused"])
+            print(
+                f"{pruner:<10} best {max(done):.4f}, {epochs} epochs, {len(done)} complete, {seconds:.0f} s",
+                flush=True,
+            )
+
+
+def _few_images(clone: Path) -> list[str]:
+    """The first 20,000 training and 1,000 test images: 15,000 train, 5,000 choose."""
+    target = clone / "data/raw/fashion_few"
+    target.mkdir()
+    for part, count in (("train", 20_000), ("t10k", 1_000)):
+        for kind, header, size in (("images-idx3", 16, 784), ("labels-idx1", 8, 1)):
+            name = f"{part}-{kind}-ubyte.gz"
+            data = gzip.decompress((SOURCE / name).read_bytes())
+            fewer = data[:4] + count.to_bytes(4, "big") + data[8 : header + count * size]
+            (target / name).write_bytes(gzip.compress(fewer, mtime=0))
+    _run(clone, "dvc", "add", "data/raw/fashion_few")
+    space = "tag(log,interval(0.0003,0.03))"
+    return [
+        *("experiment=fashion_mnist", "data.name=fashion_few", "split.val=0.2381", "model.widths=[16,32,64]"),
+        *("sweep=default", "sweep.trials=24", "sweep.batch=4", "sweep.pruner=none"),
+        f"sweep.space={{train.optimizer.lr:'{space}',train.label_smoothing:'interval(0,0.3)'}}",
+        "sweep.proxy={train.epochs:6,train.schedule.warmup_epochs:1.0}",
+    ]
+
+
+def _instant(clone: Path, trials: int) -> float:
+    """Seconds of a search by ``benchmarks.instant_search``."""
+    begin = time.perf_counter()
+    _run(clone, "python", "-m", "benchmarks.instant_search", "sweep.jobs=1", f"sweep.trials={trials}")
+    return time.perf_counter() - begin
+
+
+def _search(clone: Path, *overrides: str) -> float:
+    begin = time.perf_counter()
+    _run(clone, "python", "-m", "src.sweep", *overrides)
+    return time.perf_counter() - begin
+
+
+def _clone(folder: Path) -> Path:
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder / "clone")], check=True)
+    return folder / "clone"
+
+
+def _run(clone: Path, *command: str) -> None:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "DVC_"))}
+    done = subprocess.run(
+        command, cwd=clone, env={**environment, "PATH": path}, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{done.stdout}\n{done.stderr}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,14 @@
+"""How many cores there are for this process, and what follows from it."""
+
+import os
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux only
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def resolve_jobs(jobs: str | int, threads: int) -> int:
+    """``auto``: as many processes of ``threads`` threads as there are cores for."""
+    return max(1, usable_cores() // threads) if jobs == "auto" else int(jobs)

@@ -1,0 +1,150 @@
+"""Train with the settings of the base model on k folds, and test each training on the fold it has not seen.
+
+    dvc repro cross_validate                                       as a part of the pipeline
+    python -m src.cross_validate cross_validate.repeats=3          by hand, below outputs/cross_validate/
+
+Reads data/ingest, data/split and sweep/best.yaml; the folds divide train + validation, and test images are
+in none. Each fold has its own normalization and sets a part of its training images aside to choose the epoch.
+Writes reports/cross_validate: metrics.json (mean, deviation and 95% limits of each figure), folds.csv,
+predictions.parquet (of the held-out images), confusion.csv, confusion.png and folds.png. Five folds of the
+digits take about a minute on 2 cores. What was killed keeps its finished folds, and goes on with the others
+from their last epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from src.execution import Execution, execute
+
+if TYPE_CHECKING:
+    from src.evaluation.cross_validation import CrossValidation
+    from src.schema import Config
+    from src.training.fold import FoldResult
+    from src.training.fold_task import FoldTask
+
+
+Work = tuple[Callable[[Any], None], Any]  # a function for a worker, and its argument
+INGEST = Path("data/ingest")
+RETRIES = 2  # of a fold that the machine stopped
+
+
+def build(config: Config, run: Execution) -> None:
+    """Write the report into ``run.folder``."""
+    from src.folds import make_tasks
+
+    tasks = make_tasks(config, run.state, run.root, run.attempt.record)
+    _train(config, run, tasks)
+
+    from src.evaluation.fold_publication import publish_folds  # torch, when the workers need it no more
+    from src.training.fold import read_folds
+
+    results = read_folds([task.outcome for task in tasks])
+    report = _summarize(config, results)
+    figures = publish_folds(run.folder, report)
+    numerics = results[0].numerics
+    run.note(metrics=report.flat(), figures=figures, numerics=numerics, selection=report.selection)
+    run.say(report.sentence())
+
+
+def _train(config: Config, run: Execution, tasks: list[FoldTask]) -> None:
+    """Finish all folds; those that are finished already are kept."""
+    from src.cores import resolve_jobs
+    from src.progress import progress
+
+    waiting = {task.name: task for task in tasks if not task.outcome.is_file()}
+    jobs = resolve_jobs(config.cross_validate.jobs, config.cross_validate.threads)
+    with progress("Folds", total=len(tasks), show=run.progress) as advance:
+
+        def on_end(task: FoldTask) -> None:
+            run.tracker.show_child(task.lineage)
+            advance(1)
+
+        for task in tasks:
+            if task.name not in waiting:
+                on_end(task)
+        works = _works(config, run, waiting)
+        try:
+            _train_in_processes(works, waiting, jobs, on_end)
+        finally:
+            for task in waiting.values():  # that failed, or were broken off by one that did
+                run.tracker.show_child(task.lineage)
+
+
+def _works(config: Config, run: Execution, tasks: dict[str, FoldTask]) -> dict[str, Work]:
+    """What a worker does for each fold."""
+    if _selection(config) != "nested":
+        from src.training.fold_task import carry_out
+
+        return {name: (carry_out, task) for name, task in tasks.items()}
+
+    from src.data.labelled_rows import read_labelled_rows
+    from src.nested import nested_fold, search_and_train
+
+    rows, loaded = read_labelled_rows(INGEST), run.job.loaded
+    return {name: (search_and_train, nested_fold(loaded, task, rows)) for name, task in tasks.items()}
+
+
+def _train_in_processes(
+    works: dict[str, Work], waiting: dict[str, FoldTask], jobs: int, on_end: Callable[[FoldTask], None]
+) -> None:
+    """Take each fold out of ``waiting`` once it is finished."""
+    from src.errors import AssayError
+    from src.pool import Lost, Pool
+
+    if not waiting:
+        return
+    with Pool(min(jobs, len(waiting)), RETRIES) as pool:
+        for name, (function, argument) in works.items():
+            pool.submit(name, function, argument)
+        while waiting:
+            name, result = pool.collect()
+            if isinstance(result, Lost):
+                raise AssayError(
+                    f"fold {waiting[name].fold} of repeat {waiting[name].repeat} was stopped by the machine: "
+                    f"{result.reason}. Finished folds are kept. Give it more room (cross_validate.jobs=1, a "
+                    "smaller train.batch_size), then repeat"
+                )
+            on_end(waiting.pop(name))
+
+
+def _summarize(config: Config, results: list[FoldResult]) -> CrossValidation:
+    import json
+
+    from src.data.labelled_rows import read_labelled_rows
+    from src.evaluation.cross_validation import Fold, cross_validation
+    from src.evaluation.metrics import softmax
+    from src.training.device import deterministic
+
+    folds = [
+        Fold(
+            repeat=result.repeat,
+            fold=result.fold,
+            ids=result.ids,
+            targets=result.targets,
+            probabilities=softmax(result.logits),
+            train_images=result.train_images,
+            val_images=result.val_images,
+            epoch=result.epoch,
+            epochs=result.epochs,
+            about={"weights": result.weights}
+            | ({"settings": json.dumps(result.settings)} if config.cross_validate.nested else {}),
+        )
+        for result in results
+    ]
+    classes = read_labelled_rows(INGEST).classes
+    with deterministic(config.cross_validate.threads):
+        return cross_validation(folds, classes, _selection(config), config.evaluate)
+
+
+def _selection(config: Config) -> str:
+    """How the settings of the folds were chosen."""
+    if config.sweep.method == "none":
+        return "none"
+    return "nested" if config.cross_validate.nested else "non-nested"
+
+
+if __name__ == "__main__":
+    execute("cross_validate", build, __doc__)

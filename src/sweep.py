@@ -1,0 +1,153 @@
+"""Search for better settings of the training with Optuna, on the validation split or on folds.
+
+    dvc repro sweep                                          as a part of the pipeline, with params.yaml
+    python -m src.sweep sweep=grid model=lenet               a search of one's own, into outputs/sweep/
+    python -m src.sweep sweep.trials=40 --adopt              and an experiment of what it found, in conf/
+    python -m src.sweep --worker STUDY sweep.storage=URL     join a study that several machines share
+
+Writes sweep/: best.yaml (field: value; train and cross_validate use it), trials.csv, importance.csv and
+figures. The default search on the digits, 12 short trainings, takes half a minute on 2 cores. A search that
+was killed keeps its finished trials, and goes on with the interrupted ones from their last epoch.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from src.execution import Execution, execute
+from src.job import parse_arguments
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from src.candidates import Candidates
+    from src.schema import Config
+    from src.search.plan import Plan
+    from src.search.publication import Publication
+    from src.search.records import Outcome, Trial
+    from src.search.task import TrialTask
+
+
+def build(config: Config, run: Execution, train: Callable[[TrialTask], Outcome] | None = None) -> None:
+    """Search, and write what was found into ``run.folder``; ``train`` is what a worker does with a trial."""
+    from src.candidates import Candidates
+    from src.plans import make_plan
+    from src.search.publication import publish, publish_nothing
+
+    if config.sweep.method == "none":
+        publish_nothing(run.folder)
+        run.say("sweep=none: the settings of params.yaml stay as they are")
+        return
+    _refuse_timing(config, run)
+    candidates = Candidates(run.job.loaded)
+    plan = make_plan(candidates, config.seed)
+    trials = _search(config, run, candidates, plan, train)
+    found = publish(run.folder, plan, trials)
+    _tell(config, run, plan, trials, found)
+
+
+def _refuse_timing(config: Config, run: Execution) -> None:
+    """The pipeline's results depend on the inputs alone."""
+    from src.errors import AssayError
+
+    free = {
+        "sweep.asynchronous": config.sweep.asynchronous,
+        "sweep.storage": config.sweep.storage != "embedded",
+    }
+    asked = [key for key, value in free.items() if value]
+    if asked and not run.job.loaded.by_hand:
+        raise AssayError(
+            f"{' and '.join(asked)} make the result depend on timing, which the pipeline does not allow: "
+            "search by hand (python -m src.sweep sweep.trials=40 …), and take over what it finds with --adopt"
+        )
+
+
+def _search(
+    config: Config,
+    run: Execution,
+    candidates: Candidates,
+    plan: Plan,
+    train: Callable[[TrialTask], Outcome] | None,
+) -> list[Trial]:
+    from src.cores import resolve_jobs
+    from src.pool import Pool
+    from src.search.executor import Executor
+    from src.search.live import live_view
+    from src.search.study import Standing, search, search_asynchronously
+    from src.shared_search import search_together
+    from src.trials import Diary, TrialTasks, read_sample
+
+    jobs = resolve_jobs(config.sweep.jobs, config.sweep.threads)
+    tasks = TrialTasks(candidates, *read_sample(config), run.state, run.root, run.attempt.record)
+    diary = Diary(tasks, run.tracker)
+    with live_view(plan, run.progress, run.say) as show:
+
+        def on_news(standing: Standing) -> None:
+            show(standing)
+            diary(standing)
+
+        if config.sweep.storage != "embedded":
+            named = replace(plan, name=study_name(config))
+            return search_together(run, named, config.sweep.storage, tasks, jobs, on_news)
+        with Pool(jobs, config.sweep.retries) as pool:
+            executor = Executor(pool, tasks, forgiving=run.job.loaded.by_hand, run=train)
+            if config.sweep.asynchronous:
+                return search_asynchronously(plan, executor, jobs, run.state / "asynchronous", on_news)
+            return search(plan, executor, run.state / "trials", on_news)
+
+
+def _tell(config: Config, run: Execution, plan: Plan, trials: list[Trial], found: Publication) -> None:
+    """Journal and MLflow, the tables at the terminal, and the experiment of one's own."""
+    from rich.console import Console
+
+    from src.search.tables import best_table, importance_table
+    from src.trials import trial_lineage
+
+    states = [trial.outcome.state for trial in trials]
+    counts = {f"trials/{state}": states.count(state) for state in ("complete", "pruned", "failed")}
+    figures = {f"best/{name}": value for name, value in found.best.outcome.figures.items()}
+    epochs = sum(trial.outcome.epochs for trial in trials if trial.reused is None)
+    run.note(metrics={**counts, **figures, "epochs": epochs}, figures=found.pictures)
+    lineage = trial_lineage(run.lineage.id, found.best.number)
+    run.attempt.update(tags={"best.lineage": lineage, "best.trial": str(found.best.number)})
+    console = Console(width=100)
+    console.print(best_table(trials, plan))
+    if found.importance:
+        console.print(importance_table(found.importance))
+    place = run.job.place
+    run.say(f"trial {found.best.number} of {len(trials)} is the best; {epochs} epochs; figures in {place}/")
+    if run.job.options["adopt"]:
+        _adopt(config, run, found.best)
+
+
+def _adopt(config: Config, run: Execution, best: Trial) -> None:
+    from src.adoption import adopt
+
+    name = study_name(config)
+    path = adopt(name, run.job.loaded.overrides, best.settings)
+    run.say(f"wrote {path}. Use it: python -m src.compose experiment={name}, then dvc repro")
+
+
+def study_name(config: Config) -> str:
+    """How people call the search."""
+    return config.sweep.study or f"{config.model.kind}-{config.sweep.method}"
+
+
+def main() -> None:
+    """Search, or work on a search that was begun elsewhere."""
+    arguments = parse_arguments("sweep", __doc__)
+    if arguments.worker is None:
+        execute("sweep", build, __doc__)
+    from src.errors import AssayError
+    from src.shared_search import join
+
+    try:
+        join(arguments.worker, arguments)
+    except AssayError as error:
+        sys.exit(f"\nsweep failed: {error}")
+
+
+if __name__ == "__main__":
+    main()

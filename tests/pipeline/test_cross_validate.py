@@ -1,0 +1,102 @@
+"""The stage as a process: SIGKILL at random moments, one worker or two, and what the reader gets."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import time
+
+import pytest
+
+from src.provenance.hashes import tree_hashes
+from src.provenance.journal import attempts
+from tests.workspaces import Workspace
+
+pytestmark = pytest.mark.xdist_group("pipeline")
+
+EPOCHS, FOLDS = 12, 5
+SETTINGS = ("experiment=tiny", f"+cross_validate.proxy={{train.epochs: {EPOCHS}}}")
+REPORT = "reports/cross_validate"
+
+
+def fold_attempts(workspace: Workspace, since: float) -> list:
+    """Journal entries of folds that began after ``since``, oldest first for each fold."""
+    new = (attempt for attempt in attempts(workspace.folder) if attempt.folder.stat().st_ctime > since)
+    return [attempt for attempt in new if attempt.record["stage"] == "fold"]
+
+
+def finished_folds(workspace: Workspace) -> dict[str, int]:
+    """Time stamps of the files of finished folds."""
+    found = (workspace / ".assay/state/cross_validate").glob("*/folds/*.parquet")
+    return {path.name: path.stat().st_mtime_ns for path in found}
+
+
+@pytest.fixture(scope="module")
+def unbroken(finished, tmp_path_factory):
+    """The cross-validation that nobody disturbed, in one worker process."""
+    folder = tmp_path_factory.mktemp("unbroken") / "copy"
+    shutil.copytree(finished.folder, folder, symlinks=True)
+    workspace = Workspace(folder)
+    workspace.run("python", "-m", "src.compose", *SETTINGS, "cross_validate.jobs=1")
+    workspace.summary = workspace.run("python", "-m", "src.cross_validate").stdout
+    return workspace
+
+
+def test_killed_three_times_and_with_two_workers_it_ends_with_the_same_bytes(copy, unbroken):
+    copy.run("python", "-m", "src.compose", *SETTINGS, "cross_validate.jobs=2")
+    begin, kept = time.time(), {}
+    for alone in (False, False, True):
+        since, moment = time.time(), random.randint(1, 12)
+        print(f"to be killed after {moment} epochs, {'alone' if alone else 'with its workers'}")
+        process = copy.start("python", "-m", "src.cross_validate")
+        while sum(len(attempt.history) for attempt in fold_attempts(copy, since)) < moment:
+            assert process.poll() is None, process.stdout.read()
+            time.sleep(0.01)
+        (os.kill if alone else os.killpg)(process.pid, signal.SIGKILL)
+        process.wait()
+        kept |= finished_folds(copy)
+    copy.run("python", "-m", "src.cross_validate")
+    assert tree_hashes(copy / REPORT) == tree_hashes(unbroken / REPORT)
+    now = finished_folds(copy)
+    assert len(now) == FOLDS
+    assert {name: now[name] for name in kept} == kept, "a finished fold is not done again"
+    closed = [attempt for attempt in fold_attempts(copy, begin) if attempt.record["status"] == "FINISHED"]
+    assert len({attempt.record["lineage"] for attempt in closed}) == FOLDS
+    assert not list((copy / ".assay/state/cross_validate").glob("*/running/*/"))
+
+
+def test_what_the_reader_gets(unbroken):
+    metrics = json.loads((unbroken / REPORT / "metrics.json").read_text())
+    assert (metrics["folds"], metrics["repeats"], metrics["images"]) == (FOLDS, 1, 1438)
+    assert metrics["selection"] == "non-nested"
+    accuracy = metrics["accuracy"]
+    assert accuracy["corrected_low"] < accuracy["low"] < accuracy["mean"] < accuracy["high"]
+    assert metrics["out_of_fold"]["accuracy"] > 0.5
+    assert "selection: non-nested" in unbroken.summary
+    lines = (unbroken / REPORT / "folds.csv").read_text().splitlines()
+    assert len(lines) == 1 + FOLDS
+
+
+def test_each_fold_has_its_record_below_that_of_the_stage(unbroken):
+    records = [attempt.record for attempt in attempts(unbroken.folder)]
+    parents = [record for record in records if record["stage"] == "cross_validate"]
+    parent = max(parents, key=lambda record: record["started"])
+    folds = [record for record in records if record.get("parent") == parent["lineage"]]
+    assert sorted(record["name"] for record in folds) == [f"fold-0-{fold}" for fold in range(FOLDS)]
+    assert {record["status"] for record in folds} == {"FINISHED"}
+    mean = sum(record["metrics"]["cv/accuracy"] for record in folds) / FOLDS
+    assert parent["metrics"]["cv/accuracy"] == pytest.approx(mean)
+    assert parent["tags"]["selection"] == "non-nested"
+    assert all(record["params"]["train.epochs"] == EPOCHS for record in folds)
+
+
+def test_a_training_that_cannot_be_done_fails_the_stage_with_its_reason(copy):
+    proxy = "+cross_validate.proxy={train.optimizer.name: sgd, train.optimizer.lr: 1e30}"
+    copy.run("python", "-m", "src.compose", "experiment=tiny", proxy)
+    done = copy.run("python", "-m", "src.cross_validate", check=False)
+    assert done.returncode == 1
+    assert "cross_validate failed: fold " in done.stderr and "of repeat 0: " in done.stderr
+    assert "Traceback" not in done.stderr
+    failed = [attempt.record for attempt in attempts(copy.folder) if attempt.record["status"] == "FAILED"]
+    assert {"fold", "cross_validate"} == {record["stage"] for record in failed}

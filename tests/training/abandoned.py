@@ -1,0 +1,15 @@
+"""A process with a fold of very many epochs in a worker process: ``abandoned.py FOLDER``."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from src.pool import Pool
+from src.training.fold_task import carry_out
+from tests.training.test_fold import fold_task
+
+if __name__ == "__main__":
+    with Pool(1, retries=0) as pool:
+        pool.submit(0, carry_out, fold_task(Path(sys.argv[1]), train={"epochs": 2000}))
+        pool.collect()
