@@ -93,8 +93,8 @@ def _few_images(clone: Path) -> list[str]:
     space = "tag(log,interval(0.0003,0.03))"
     return [
         *("experiment=fashion_mnist", "data.name=fashion_few", "split.val=0.2381", "model.widths=[16,32,64]"),
-        *("sweep=default", "sweep.trials=24", "sweep.batch=4", "sweep.pruner=none"),
-        f"sweep.space={{train.optimizer.lr:'{space}',train.label_smoothing:'interval(0,0.3)'}}",
+        *("sweep=default", "sweep.trials=24", "sweep.batch=2", "sweep.pruner=none"),
+        f"+sweep.space={{train.optimizer.lr:'{space}',train.label_smoothing:'interval(0,0.3)'}}",
         "sweep.proxy={train.epochs:6,train.schedule.warmup_epochs:1.0}",
     ]
 

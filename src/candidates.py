@@ -52,7 +52,11 @@ class Candidates:
         groups = tuple((group, settings[group]) for group in self.space.groups)
         fields = {key: value for key, value in settings.items() if key not in self.space.groups}
         values = assign(self._composed(groups), {**sweep.proxy, **fields, "train.threads": sweep.threads})
-        return check(values, "the settings of the trial")
+        try:
+            return check(values, "the trial")
+        except AssayError as error:  # only the faults: they are kept as the trial's reason, on one line
+            faults = [line.strip() for line in str(error).splitlines() if line.startswith("  ")]
+            raise AssayError("; ".join(faults)) from error
 
     def longest(self) -> int:
         """Epochs of the longest trial."""

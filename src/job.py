@@ -131,10 +131,12 @@ def _with_found_settings(job: Job) -> Job:
     nested = job.stage == "cross_validate" and job.loaded.config.cross_validate.nested  # searches anew
     if nested or not any(BEST.as_posix() in stage.dependencies for stage in stages):
         return job
+    reads = BEST.as_posix() in stages[0].dependencies
+    if not reads and not BEST.is_file():  # only told of in MLflow
+        return job
     found = replace(job, loaded=with_found(job.loaded, job.ancestry.values))
-    if BEST.as_posix() in job.ancestry.stage(job.address).dependencies:
-        for text in replacements(job.loaded.values, found.loaded.values):
-            job.say(f"{BEST}: {text}")
+    for text in replacements(job.loaded.values, found.loaded.values) if reads else ():
+        job.say(f"{BEST}: {text}")
     return found
 
 
@@ -175,8 +177,7 @@ def _refuse_foreign_inputs(job: Job) -> None:
     upstream = {key for parent in job.lineage.parents for key in job.ancestry.stage(parent).parameters}
     differing = differing_keys(job.loaded.values, job.ancestry.values)
     foreign = [key for key in differing if within(key, upstream) and not within(key, own)]
-    if job.loaded.config.sweep.method == "none":  # then nothing is taken from the search
-        foreign = [key for key in foreign if not within(key, ["sweep"])]
+    foreign = [key for key in foreign if not within(key, ["sweep"])]  # what it found gives way
     if foreign:
         raise AssayError(
             f"{', '.join(foreign)}: an earlier stage than {job.address} reads this, and its result was made "

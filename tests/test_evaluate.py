@@ -38,8 +38,9 @@ def prepare(root, test_targets=range(10), classes=10, always=None, broken=False)
     images = (digits.images * 255 / 16).round().astype(np.uint8)[:, None]
     rows = np.arange(len(images))
     test = (rows % 5 == 0) & np.isin(digits.target, list(test_targets))
-    for folder in ("data/ingest", "data/split", "data/normalize", "models/base"):
+    for folder in ("data/ingest", "data/split", "data/normalize", "sweep", "models/base"):
         (root / folder).mkdir(parents=True)
+    (root / "sweep/best.yaml").write_text("{}")
     np.save(root / "data/ingest/images.npy", images)
     manifest = pd.DataFrame({"id": rows, "target": digits.target.astype(np.int64)})
     manifest.to_parquet(root / "data/ingest/manifest.parquet", index=False)

@@ -49,7 +49,13 @@ def test_the_last_good_report_comes_back_from_git(copy):
 
 def test_a_loss_that_is_no_number_stops_and_names_epoch_and_step(copy):
     copy.run(
-        "python", "-m", "src.compose", "experiment=tiny", "train.optimizer.lr=1e30", "train.precision=fp32"
+        "python",
+        "-m",
+        "src.compose",
+        "experiment=tiny",
+        "sweep=none",
+        "train.optimizer.lr=1e30",
+        "train.precision=fp32",
     )
     failed = copy.run("dvc", "repro", "train", check=False)
     assert failed.returncode != 0
@@ -91,7 +97,7 @@ def test_a_full_disk_is_named_and_leaves_the_last_good_result(copy):
     probe = subprocess.run(["unshare", "--mount", "--map-root-user", "true"], capture_output=True)
     if probe.returncode != 0:
         pytest.skip("a small disk needs mount namespaces, which this machine does not allow")
-    copy.run("python", "-m", "src.compose", "experiment=tiny", "model.widths=[32,64]")
+    copy.run("python", "-m", "src.compose", "experiment=tiny", "sweep=none", "model.widths=[32,64]")
     before = tree_hashes(copy / "models/base")
     failed = copy.run("unshare", "--mount", "--map-root-user", "sh", "-c", small_disk, check=False)
     assert failed.returncode == 1
@@ -115,8 +121,15 @@ def test_a_training_without_its_tracking_server_ends_well_and_warns_once(copy):
 def test_a_failed_run_is_failed_in_mlflow_too(copy):
     copy.run("python", "-m", "src.track", "--rebuild")
     copy.run(
-        "python", "-m", "src.compose", "experiment=tiny", "train.optimizer.lr=1e30", "train.precision=fp32"
+        "python",
+        "-m",
+        "src.compose",
+        "experiment=tiny",
+        "sweep=none",
+        "train.optimizer.lr=1e30",
+        "train.precision=fp32",
     )
+    copy.run("python", "-m", "src.sweep")
     copy.run("python", "-m", "src.train", check=False)
     code = (
         "import json, mlflow; mlflow.set_tracking_uri('sqlite:///mlruns/mlflow.db'); "

@@ -15,13 +15,20 @@ from tests.workspaces import Workspace
 pytestmark = pytest.mark.xdist_group("pipeline")
 
 EPOCHS = 12
-SETTINGS = ("experiment=tiny", f"train.epochs={EPOCHS}", "train.ema_decay=0.9", "model.dropout=0.2")
+SETTINGS = (
+    "experiment=tiny",
+    "sweep=none",
+    f"train.epochs={EPOCHS}",
+    "train.ema_decay=0.9",
+    "model.dropout=0.2",
+)
 
 
 @pytest.fixture
 def prepared(copy):
     """A finished pipeline whose training is to be repeated with more epochs."""
     copy.run("python", "-m", "src.compose", *SETTINGS)
+    copy.run("dvc", "repro", "sweep")
     return copy
 
 
@@ -49,6 +56,7 @@ def unbroken(finished, tmp_path_factory):
     shutil.copytree(finished.folder, folder, symlinks=True)
     workspace = Workspace(folder)
     workspace.run("python", "-m", "src.compose", *SETTINGS)
+    workspace.run("python", "-m", "src.sweep")
     workspace.run("python", "-m", "src.train")
     return tree_hashes(folder / "models/base")
 

@@ -20,7 +20,8 @@ def test_two_clones_in_different_folders_end_with_the_same_lock(finished, tmp_pa
     other = finished.clone(tmp_path / "a" / "second-clone")
     other.run("python", "-m", "src.compose", "experiment=tiny")
     other.run("dvc", "repro")
-    assert set(locked(other)) == {"ingest", "split", "normalize", "train", "evaluate", "compress@onnx_fp32"}
+    stages = {"ingest", "split", "normalize", "sweep", "train", "cross_validate", "evaluate"}
+    assert set(locked(other)) == {*stages, "compress@onnx_fp32"}
     assert locked(other) == locked(finished)
 
 
@@ -49,7 +50,7 @@ def test_the_old_configuration_comes_back_from_the_cache(copy):
 
 def test_tracked_files_name_no_place_of_the_machine(finished):
     place = str(finished.folder).encode()
-    for folder in ("data/ingest", "data/split", "data/normalize", "models", "reports"):
+    for folder in ("data/ingest", "data/split", "data/normalize", "sweep", "models", "reports"):
         for path in (finished / folder).rglob("*"):
             assert path.is_dir() or place not in path.read_bytes(), path
 

@@ -166,9 +166,9 @@ def test_a_trial_that_diverges_has_failed_and_the_search_goes_on(tracked):
 
 
 def test_a_search_by_hand_chooses_whole_groups_and_is_adopted(copy):
-    groups = "model:'choice(cnn,lenet)',model.activation:'choice(relu,tanh)',model.kernel_size:'choice(1,3)'"
+    groups = "model:'choice(cnn,lenet)',model.activation:'choice(relu)',model.kernel_size:'choice(1,3)'"
     done = copy.run(
-        *("python", "-m", "src.sweep", "experiment=tiny", "sweep=random", f"sweep.space={{{groups}}}"),
+        *("python", "-m", "src.sweep", "experiment=tiny", "sweep=random", f"+sweep.space={{{groups}}}"),
         *("sweep.study=kinds", "sweep.trials=5", "sweep.batch=5", "sweep.max_failures=5", "--adopt"),
     )
     (place,) = (copy / "outputs/sweep").iterdir()
