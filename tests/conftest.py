@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from tests.workspaces import Workspace, clone_working_tree
 
@@ -15,11 +16,20 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """A clone in which ``dvc repro`` of ``experiment=tiny`` has ended well. Look, but change nothing."""
-    workspace = clone_working_tree(tmp_path_factory.mktemp("finished") / "first clone")
-    workspace.run("python", "-m", "src.compose", "experiment=tiny")
-    workspace.summary = workspace.run("dvc", "repro").stdout
+def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Workspace:
+    """A clone in which ``dvc repro`` of ``experiment=tiny`` has ended well. Look, but change nothing.
+
+    The processes of one run of pytest share it: the first makes it, the others wait.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = base if worker_id == "master" else base.parent  # xdist gives each process a folder below
+    workspace, summary = Workspace(shared / "finished" / "first clone"), shared / "finished.txt"
+    with FileLock(shared / "finished.lock"):
+        if not summary.is_file():
+            clone_working_tree(workspace.folder)
+            workspace.run("python", "-m", "src.compose", "experiment=tiny")
+            summary.write_text(workspace.run("dvc", "repro").stdout)
+    workspace.summary = summary.read_text()
     return workspace
 
 
