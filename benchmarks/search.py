@@ -14,6 +14,7 @@ import argparse
 import csv
 import gzip
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -111,6 +112,8 @@ def _instant(clone: Path, trials: int) -> float:
 
 
 def _search(clone: Path, *overrides: str) -> float:
+    """Seconds of a search by hand that begins anew: finished trials of an equal one would be kept."""
+    shutil.rmtree(clone / ".assay/state/sweep", ignore_errors=True)
     begin = time.perf_counter()
     _run(clone, "python", "-m", "src.sweep", *overrides)
     return time.perf_counter() - begin
