@@ -12,6 +12,7 @@ from src.data.labelled_rows import LabelledRows, read_labelled_rows, read_split
 from src.data.splits import fold_rows, hold_out
 from src.errors import AssayError
 from src.provenance.hashes import text_hash
+from src.provenance.journal import child_record
 from src.provenance.parameters import assign, within
 from src.provenance.seeds import derive
 from src.training.fold_task import FoldTask
@@ -117,16 +118,6 @@ def make_tasks(config: "Config", state: Path, root: Path, record: dict[str, Any]
 def fold_record(parent: dict[str, Any], repeat: int, fold: int, proxy: dict[str, Any]) -> dict[str, Any]:
     """What the journal says of a fold before it begins; ``parent`` is the stage's record."""
     lineage = text_hash([parent["lineage"], "fold", repeat, fold])
-    kept = ("by_hand", "command", "git", "experiment", "seed", "data", "address", "variant")
-    return {
-        **{key: parent[key] for key in kept},
-        "stage": "fold",
-        "name": f"fold-{repeat}-{fold}",
-        "lineage": lineage,
-        "subject": lineage,
-        "parent": parent["lineage"],
-        "parents": {"cross_validate": parent["lineage"]},
-        "params": {**parent["params"], **proxy},
-        "tags": {"fold.repeat": str(repeat), "fold.number": str(fold)},
-        **{"numerics": {}, "metrics": {}, "outputs": {}, "figures": [], "model": None},
-    }
+    params = {**parent["params"], **proxy}
+    tags = {"fold.repeat": str(repeat), "fold.number": str(fold)}
+    return child_record(parent, "fold", f"fold-{repeat}-{fold}", lineage, params, tags)

@@ -10,14 +10,13 @@ from filelock import FileLock
 
 from src.candidates import Candidates
 from src.data.labelled_rows import LabelledRows
-from src.data.splits import fold_rows
 from src.errors import AssayError
 from src.folds import fold_configuration
 from src.plans import make_plan
 from src.provenance.seeds import derive
 from src.search.records import Settings
 from src.training.fold_task import FoldTask, carry_out
-from src.trials import Parts, TrialTasks
+from src.trials import Parts, TrialTasks, fold_parts
 
 if TYPE_CHECKING:
     from src.config import Loaded
@@ -54,12 +53,7 @@ def nested_fold(loaded: "Loaded", task: FoldTask, rows: LabelledRows) -> NestedF
         return NestedFold(loaded, task, ((task.train_rows, task.val_rows),))
     splits = np.full(len(rows), "dropped", dtype="<U7")
     splits[np.concatenate([task.train_rows, task.val_rows])] = "train"
-    numbers = fold_rows(rows, splits, folds, derive(task.seed, "search"))
-    parts = (
-        (np.flatnonzero((numbers >= 0) & (numbers != fold)), np.flatnonzero(numbers == fold))
-        for fold in range(folds)
-    )
-    return NestedFold(loaded, task, tuple(parts))
+    return NestedFold(loaded, task, fold_parts(rows, splits, folds, derive(task.seed, "search")))
 
 
 def search_and_train(nested: NestedFold) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from src.data.labelled_rows import LabelledRows, read_labelled_rows, read_split
 from src.data.splits import fold_rows
 from src.provenance.hashes import text_hash
-from src.provenance.journal import Attempt, attempts
+from src.provenance.journal import Attempt, attempts, child_record
 from src.provenance.process import identity
 from src.provenance.seeds import derive
 from src.search.closing import close_attempt
@@ -41,11 +41,11 @@ def read_sample(config: "Config") -> tuple[Sample, Parts]:
     sample = Sample(images, rows.targets, len(rows.classes), config.normalize.method)
     if not config.sweep.folds:
         return sample, ((rows.ids[split == "train"], rows.ids[split == "val"]),)
-    return sample, _folds(rows, split, config.sweep.folds, derive(config.seed, "sweep"))
+    return sample, fold_parts(rows, split, config.sweep.folds, derive(config.seed, "sweep"))
 
 
-def _folds(rows: LabelledRows, split: NDArray[np.str_], folds: int, seed: int) -> Parts:
-    """(train, val) rows of each fold of train + validation."""
+def fold_parts(rows: LabelledRows, split: NDArray[np.str_], folds: int, seed: int) -> Parts:
+    """(train, val) rows of each fold of what is train or val in ``split`` (N,)."""
     numbers = fold_rows(rows, split, folds, seed)
     return tuple(
         (rows.ids[(numbers >= 0) & (numbers != fold)], rows.ids[numbers == fold]) for fold in range(folds)
@@ -99,19 +99,8 @@ class TrialTasks:
 def trial_record(parent: dict[str, Any], number: int, settings: Settings) -> dict[str, Any]:
     """What the journal says of a trial before it begins; ``parent`` is the search's record."""
     lineage = trial_lineage(parent["lineage"], number)
-    kept = ("by_hand", "command", "git", "experiment", "seed", "data", "address", "variant")
-    return {
-        **{key: parent[key] for key in kept},
-        "stage": "trial",
-        "name": f"trial-{number:03d}",
-        "lineage": lineage,
-        "subject": lineage,
-        "parent": parent["lineage"],
-        "parents": {"sweep": parent["lineage"]},
-        "params": settings,
-        "tags": {"trial.number": str(number)},
-        **{"numerics": {}, "metrics": {}, "outputs": {}, "figures": [], "model": None},
-    }
+    tags = {"trial.number": str(number)}
+    return child_record(parent, "trial", f"trial-{number:03d}", lineage, settings, tags)
 
 
 @dataclass

@@ -1,6 +1,5 @@
 """Clones that the tests start from."""
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -36,5 +35,4 @@ def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Worksp
 @pytest.fixture
 def copy(finished: Workspace, tmp_path: Path) -> Workspace:
     """A copy of the finished pipeline, cache and all, to go on from."""
-    shutil.copytree(finished.folder, tmp_path / "copy", symlinks=True)
-    return Workspace(tmp_path / "copy")
+    return finished.copy(tmp_path / "copy")

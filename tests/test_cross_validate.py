@@ -16,6 +16,7 @@ from src.folds import make_tasks
 
 ROOT = Path(__file__).parents[1]
 RECORD = {
+    "stage": "cross_validate",
     "lineage": "parent",
     "params": {"train.epochs": 2, "seed": 0},
     **dict.fromkeys(("by_hand", "command", "git", "experiment", "seed", "data", "address", "variant")),

@@ -32,6 +32,11 @@ class Workspace:
         self.run("git", "clone", "--quiet", ".", str(folder))
         return Workspace(folder)
 
+    def copy(self, folder: Path) -> "Workspace":
+        """All of it as it is, cache and results too."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        return Workspace(folder)
+
     def run(self, *command: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run to the end; the output of a failure is shown by pytest."""
         done = subprocess.run(

@@ -1,13 +1,13 @@
 """The tables of an evaluation: the same figures always give the same bytes."""
 
-import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
+from src.csv_table import write_csv
 from src.evaluation import metrics
 from src.evaluation.calibration import Reliability
 from src.evaluation.cross_validation import CrossValidation, Fold
@@ -32,20 +32,20 @@ def write_confusion(path: Path, report: Report) -> None:
     """The class that a test row has and the one it was given, which is what DVC's template counts."""
     names = np.array(report.classes, dtype=np.object_)
     pairs = zip(names[report.targets], names[report.predicted], strict=True)
-    _write(path, ["actual", "predicted"], pairs)
+    write_csv(path, ["actual", "predicted"], pairs)
 
 
 def write_curves(path: Path, x: str, y: str, curves: Sequence[Curve]) -> None:
     """All points of all curves; ``x`` and ``y`` name the columns."""
     points = ((c.name, *point) for c in curves for point in zip(c.x.tolist(), c.y.tolist(), strict=True))
-    _write(path, ["class", x, y], points)
+    write_csv(path, ["class", x, y], points)
 
 
 def write_calibration(path: Path, table: Reliability) -> None:
     """One line a bin; confidence and accuracy of an empty bin are left blank."""
     columns = (table.low, table.high, table.images, table.confidence, table.accuracy)
     rows = zip(*(column.tolist() for column in columns), strict=True)
-    _write(path, ["low", "high", "images", "confidence", "accuracy"], rows)
+    write_csv(path, ["low", "high", "images", "confidence", "accuracy"], rows)
 
 
 def write_per_class(path: Path, report: Report) -> None:
@@ -56,7 +56,7 @@ def write_per_class(path: Path, report: Report) -> None:
     predicted = report.counts.predicted.astype(np.int64).tolist()
     notes = [_note(a, p, len(report.targets)) for a, p in zip(actual, predicted, strict=True)]
     rows = zip(report.classes, actual, predicted, *columns, notes, strict=True)
-    _write(path, ["class", "images", "predicted", *single, "note"], rows)
+    write_csv(path, ["class", "images", "predicted", *single, "note"], rows)
 
 
 def write_folds(path: Path, result: CrossValidation) -> None:
@@ -71,7 +71,7 @@ def write_folds(path: Path, result: CrossValidation) -> None:
         + [fold.about[name] for name in about]
         for place, fold in enumerate(result.folds)
     )
-    _write(path, header, rows)
+    write_csv(path, header, rows)
 
 
 def write_fold_predictions(path: Path, folds: Sequence[Fold]) -> None:
@@ -97,17 +97,3 @@ def _note(actual: int, predicted: int, total: int) -> str:
     if actual == total:
         return "all test images are of this class"
     return "" if predicted else "never predicted"
-
-
-def _write(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows([_text(value) for value in row] for row in rows)
-
-
-def _text(value: object) -> object:
-    """Floats with ten digits, NaN as nothing."""
-    if not isinstance(value, float):
-        return value
-    return "" if np.isnan(value) else f"{value:.10g}"

@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+INHERITED = ("by_hand", "command", "git", "experiment", "seed", "data", "address", "variant")  # by children
+
 
 def journal_folder(root: Path) -> Path:
     """Where the journal of the repository ``root`` lies."""
@@ -91,6 +93,24 @@ class Attempt:
     def close(self, status: str, reason: str | None = None) -> None:
         """End the attempt as FINISHED, FAILED or KILLED."""
         self.update(status=status, reason=reason, ended=now())
+
+
+def child_record(
+    parent: dict[str, Any], stage: str, name: str, lineage: str, params: dict[str, Any], tags: dict[str, str]
+) -> dict[str, Any]:
+    """What the journal says of a trial or fold before it begins; ``parent`` is its stage's record."""
+    return {
+        **{key: parent[key] for key in INHERITED},
+        "stage": stage,
+        "name": name,
+        "lineage": lineage,
+        "subject": lineage,
+        "parent": parent["lineage"],
+        "parents": {parent["stage"]: parent["lineage"]},
+        "params": params,
+        "tags": tags,
+        **{"numerics": {}, "metrics": {}, "outputs": {}, "figures": [], "model": None},
+    }
 
 
 def attempts(root: Path, lineage: str | None = None) -> Iterator[Attempt]:

@@ -24,7 +24,6 @@ from src.search.domains import Choice
 from src.search.plan import Plan
 from src.search.records import Settings
 
-CONSTRAINED = ("tpe", "gp", "nsga2")  # methods that keep away from what breaks a constraint
 REDUCTION = 4  # one trial in four goes on at a rung; the rungs are steps 1, 4, 16, …
 
 

@@ -1,6 +1,5 @@
 """What a search found, as tables: in files, the same bytes for the same trials; at the terminal, short."""
 
-import csv
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
+from src.csv_table import write_csv
 from src.search.ranking import broken, keeps, ranked
 from src.search.records import Trial
 
@@ -33,12 +33,12 @@ def write_trials(
     """
     figures = list(dict.fromkeys(name for trial in trials for name in trial.outcome.figures))
     header = ["number", "state", "reused", "epochs", *figures, *fields, "kept", "reason"]
-    _write(path, header, (_row(trial, figures, fields, constraints) for trial in trials))
+    write_csv(path, header, (_row(trial, figures, fields, constraints) for trial in trials))
 
 
 def write_importance(path: Path, shares: Mapping[str, float]) -> None:
     """field, importance: the share of the objective's variance that a field explains; largest first."""
-    _write(path, ["field", "importance"], _by_size(shares))
+    write_csv(path, ["field", "importance"], _by_size(shares))
 
 
 def best_table(trials: Sequence[Trial], plan: "Plan", n: int = 5) -> "Table":
@@ -123,24 +123,6 @@ def _row(
         kept,
         outcome.reason,
     ]
-
-
-def _write(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows([_text(value) for value in row] for row in rows)
-
-
-def _text(value: object) -> object:
-    """Floats with ten digits, truth as in YAML, lists and mappings as JSON, nothing as nothing."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float):
-        return "" if math.isnan(value) else f"{value:.10g}"
-    if isinstance(value, list | tuple | dict):
-        return json.dumps(value, ensure_ascii=False, sort_keys=True)
-    return value
 
 
 def _by_size(shares: Mapping[str, float]) -> list[tuple[str, float]]:

@@ -12,6 +12,8 @@ from src.provenance.journal import attempts
 
 pytestmark = pytest.mark.xdist_group("pipeline")
 
+DIVERGING = ("experiment=tiny", "sweep=none", "train.optimizer.lr=1e30", "train.precision=fp32")
+
 
 def last_record(workspace, stage):
     records = [attempt.record for attempt in attempts(workspace.folder)]
@@ -48,15 +50,7 @@ def test_the_last_good_report_comes_back_from_git(copy):
 
 
 def test_a_loss_that_is_no_number_stops_and_names_epoch_and_step(copy):
-    copy.run(
-        "python",
-        "-m",
-        "src.compose",
-        "experiment=tiny",
-        "sweep=none",
-        "train.optimizer.lr=1e30",
-        "train.precision=fp32",
-    )
+    copy.run("python", "-m", "src.compose", *DIVERGING)
     failed = copy.run("dvc", "repro", "train", check=False)
     assert failed.returncode != 0
     for part in ("epoch 1", "step", "train.optimizer.lr", "dvc checkout models/base"):
@@ -120,15 +114,7 @@ def test_a_training_without_its_tracking_server_ends_well_and_warns_once(copy):
 
 def test_a_failed_run_is_failed_in_mlflow_too(copy):
     copy.run("python", "-m", "src.track", "--rebuild")
-    copy.run(
-        "python",
-        "-m",
-        "src.compose",
-        "experiment=tiny",
-        "sweep=none",
-        "train.optimizer.lr=1e30",
-        "train.precision=fp32",
-    )
+    copy.run("python", "-m", "src.compose", *DIVERGING)
     copy.run("python", "-m", "src.sweep")
     copy.run("python", "-m", "src.train", check=False)
     code = (

@@ -1,7 +1,6 @@
 """SIGKILL at any moment; the same command goes on to the same bytes."""
 
 import os
-import shutil
 import signal
 import time
 
@@ -52,13 +51,11 @@ def locked(workspace: Workspace) -> dict:
 @pytest.fixture(scope="module")
 def unbroken(finished, tmp_path_factory):
     """The training that nobody disturbed: hashes of its files."""
-    folder = tmp_path_factory.mktemp("unbroken") / "copy"
-    shutil.copytree(finished.folder, folder, symlinks=True)
-    workspace = Workspace(folder)
+    workspace = finished.copy(tmp_path_factory.mktemp("unbroken") / "copy")
     workspace.run("python", "-m", "src.compose", *SETTINGS)
     workspace.run("python", "-m", "src.sweep")
     workspace.run("python", "-m", "src.train")
-    return tree_hashes(folder / "models/base")
+    return tree_hashes(workspace / "models/base")
 
 
 def test_a_killed_training_goes_on_and_ends_with_the_same_bytes(prepared, unbroken):

@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import shutil
 import signal
 import time
 
@@ -39,9 +38,7 @@ def finished_folds(workspace: Workspace, since: float) -> dict[str, int]:
 @pytest.fixture(scope="module")
 def unbroken(finished, tmp_path_factory):
     """The cross-validation that nobody disturbed, in one worker process."""
-    folder = tmp_path_factory.mktemp("unbroken") / "copy"
-    shutil.copytree(finished.folder, folder, symlinks=True)
-    workspace = Workspace(folder)
+    workspace = finished.copy(tmp_path_factory.mktemp("unbroken") / "copy")
     workspace.run("python", "-m", "src.compose", *SETTINGS, "cross_validate.jobs=1")
     workspace.summary = workspace.run("python", "-m", "src.cross_validate").stdout
     return workspace

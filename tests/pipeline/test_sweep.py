@@ -77,14 +77,10 @@ def tracked(prepared):
 @pytest.fixture(scope="module")
 def unbroken(finished, tmp_path_factory):
     """The search that nobody disturbed, with one worker: hashes of its files."""
-    import shutil
-
-    folder = tmp_path_factory.mktemp("unbroken") / "copy"
-    shutil.copytree(finished.folder, folder, symlinks=True)
-    workspace = Workspace(folder)
+    workspace = finished.copy(tmp_path_factory.mktemp("unbroken") / "copy")
     workspace.run("python", "-m", "src.compose", *SETTINGS)
     workspace.run("python", "-m", "src.sweep")
-    return tree_hashes(folder / "sweep")
+    return tree_hashes(workspace / "sweep")
 
 
 def test_two_workers_find_the_same_bytes_as_one_and_all_trials_are_tracked(tracked, unbroken):
