@@ -24,7 +24,7 @@ from tests.training.tasks import digits
 
 ROOT = Path(__file__).parents[1]
 KEYS = ("by_hand", "command", "git", "experiment", "seed", "data", "address", "variant")
-RECORD = {"lineage": "parent", "params": {}, **dict.fromkeys(KEYS)}
+RECORD = {"stage": "cross_validate", "lineage": "parent", "params": {}, **dict.fromkeys(KEYS)}
 IMAGES, FOLDS = 800, 2
 MIRRORED = [{"name": "flip", "axis": "horizontal", "p": 1.0}]
 
