@@ -52,7 +52,7 @@ def overhead(_: argparse.Namespace) -> None:
 
 
 def workers(_: argparse.Namespace, rounds: int = 3) -> None:
-    """Trials a minute with two workers against one, each with one thread: while trials run, and with start-up."""
+    """Trials a minute with two workers against one, one thread each: while trials run, and with start-up."""
     with tempfile.TemporaryDirectory() as folder:
         clone = _clone(Path(folder))
         _run(clone, "dvc", "repro", "normalize")
