@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Share = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -328,23 +329,185 @@ class Evaluate(Section):
     batch_size: Count
 
 
-class Variant(Section):
-    """A chain of compression steps, the last of which exports."""
+class PruneUnstructured(Section):
+    """Set single weights to zero, and hold them there in all training that follows."""
 
-    steps: Annotated[list[Literal["export"]], Field(min_length=1)]
+    name: Literal["prune_unstructured"]
+    ratio: Share  # of all weights of convolutions and linear layers together
+    criterion: Literal["magnitude", "random"]
+
+
+class PruneStructured(Section):
+    """Remove whole channels; the classifier keeps its outputs."""
+
+    name: Literal["prune_structured"]
+    ratio: Share  # of the channels
+    criterion: Literal["magnitude", "batch_norm", "taylor", "fpgm", "random"]
+    iterations: Count  # 1: all at once; more: in so many steps, ranking anew before each
+
+
+class Finetune(Section):
+    """Train the network as it is now with the settings of `train`, but for these."""
+
+    name: Literal["finetune"]
+    epochs: Count
+    lr: Positive  # peak
+
+
+class Distill(Section):
+    """Train a student on the base's soft labels (Hinton, Vinyals and Dean, 2015) and the true ones."""
+
+    name: Literal["distill"]
+    student: (
+        dict[str, Any] | None
+    )  # field of model: its value in a new network; null: the network as it is now
+    epochs: Count
+    lr: Positive  # peak
+    temperature: Positive  # of both softmaxes
+    alpha: Fraction  # share of the soft loss
+
+
+class QuantizeAwareTrain(Section):
+    """Train with the rounding of int8 in place, and become int8."""
+
+    name: Literal["quantize_aware_train"]
+    epochs: Count
+    lr: Positive  # peak
+
+
+class Export(Section):
+    """From torch to ONNX."""
+
+    name: Literal["export"]
+
+
+class QuantizeDynamic(Section):
+    """int8 weights; the scale of activations is found anew for each batch."""
+
+    name: Literal["quantize_dynamic"]
+    per_channel: bool  # a scale for each output channel of the weights
+
+
+class QuantizeStatic(Section):
+    """int8 weights and activations, whose scales come from training images."""
+
+    name: Literal["quantize_static"]
+    images: Count  # of the training split
+    calibration: Literal["minmax", "entropy", "percentile"]
+    per_channel: bool  # a scale for each output channel of the weights
+
+
+Step = Annotated[
+    PruneUnstructured
+    | PruneStructured
+    | Finetune
+    | Distill
+    | QuantizeAwareTrain
+    | Export
+    | QuantizeDynamic
+    | QuantizeStatic,
+    Field(discriminator="name"),
+]
+AFTER_EXPORT = ("quantize_dynamic", "quantize_static")
+# step: {what may not come before it: why}
+REFUSED = {
+    "prune_unstructured": {"quantize_aware_train": "the network is int8 then"},
+    "prune_structured": {
+        "prune_unstructured": "its masks would no longer fit",
+        "quantize_aware_train": "the network is int8 then",
+    },
+    "finetune": {"quantize_aware_train": "the network is int8 then"},
+    "distill": {"quantize_aware_train": "the network is int8 then"},
+    "quantize_aware_train": {
+        "prune_unstructured": "it does not hold the zeros: use quantize_static after export",
+        "quantize_aware_train": "the network is int8 then",
+    },
+    "quantize_dynamic": {"quantize_aware_train": "the network is int8 then"},
+    "quantize_static": {"quantize_aware_train": "the network is int8 then"},
+}
+
+
+class Variant(Section):
+    """A chain of compression steps: torch before `export`, ONNX after it."""
+
+    steps: Annotated[list[Step], Field(min_length=1)]
+
+    @field_validator("steps")
+    @classmethod
+    def _makes_sense(cls, steps: list[Step]) -> list[Step]:
+        names = [step.name for step in steps]
+        faults = [*_export_faults(names), *_order_faults(names), *_student_faults(steps)]
+        if faults:
+            raise ValueError("; ".join(faults))
+        return steps
+
+
+def _export_faults(names: list[str]) -> list[str]:
+    """Exactly one export, and on either side of it what works there."""
+    if names.count("export") != 1:
+        return [f"must have export exactly once, but got {', '.join(names)}"]
+    place = names.index("export")
+    early = [name for name in names[:place] if name in AFTER_EXPORT]
+    late = [name for name in names[place + 1 :] if name not in AFTER_EXPORT]
+    return [
+        *(f"{name} must come after export: it takes an ONNX model" for name in early),
+        *(f"{name} cannot come after export: it takes a torch model" for name in late),
+        *(["only one of the quantize steps can follow export"] if len(names) - place > 2 else []),
+    ]
+
+
+def _order_faults(names: list[str]) -> list[str]:
+    return [
+        f"{name} cannot come after {before}: {why}"
+        for place, name in enumerate(names)
+        for before, why in REFUSED.get(name, {}).items()
+        if before in names[:place]
+    ]
+
+
+def _student_faults(steps: list[Step]) -> list[str]:
+    """A new student forgets whatever was done to the network before."""
+    return [
+        f"distill with a student begins anew, and throws away what {steps[place - 1].name} did: "
+        "put it first, or set student: null"
+        for place, step in enumerate(steps)
+        if isinstance(step, Distill) and step.student is not None and place
+    ]
 
 
 class Compress(Section):
-    tolerance: Positive  # largest absolute difference of logits, ONNX against torch
+    tolerance: Positive  # largest absolute difference of a logit, ONNX against the torch model it came from
+    agreement: Fraction  # least share of equal predictions, int8 against the float model it came from
     variants: Annotated[dict[Name, Variant], Field(min_length=1)]
 
 
+class Benchmark(Section):
+    """How latency and throughput of the variants are measured: all in turn, in each of several rounds."""
+
+    rounds: Count  # that count; fewer than 5 allow no ratio
+    warmup: Annotated[int, Field(ge=0)]  # rounds before them, which are dropped
+    calls: Count  # with one image, in each round and for each model
+    batches: Count  # of each batch size, in each round and for each model
+    batch_sizes: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=1)]  # images, for throughput
+    threads: Literal["auto"] | Count
+
+
+class Policy(Section):
+    """What the chosen variant is best at, among those that keep the budgets; judged on validation images."""
+
+    optimize: Literal["latency", "bytes", "accuracy"]
+    max_accuracy_drop: NotNegative | None  # share of validation images, against the base
+    max_latency_ms: Positive | None  # median for one image
+    max_bytes: Count | None  # of model.onnx
+
+
 class Register(Section):
-    """What goes into the MLflow Model Registry."""
+    """What goes into the MLflow Model Registry, and when it becomes champion."""
 
     name: Name
-    variant: Name
-    alias: Name
+    policy: Policy
+    level: Annotated[float, Field(gt=0, lt=1)]  # of the test that a challenger is no worse than the champion
+    promote: Literal["embedded", "auto", "never"]  # embedded: by itself, but not on a team's server
 
 
 class Machine(Section):
@@ -369,6 +532,7 @@ class Config(Section):
     cross_validate: CrossValidate
     evaluate: Evaluate
     compress: Compress
+    benchmark: Benchmark
     register_: Annotated[Register, Field(alias="register")]
     machine: Machine
 
@@ -380,12 +544,3 @@ class Config(Section):
         if colour and data is not None and data.channels == 1:
             raise ValueError(f"operations {', '.join(colour)} need colour, but data.channels=1")
         return augment
-
-    @field_validator("register_")
-    @classmethod
-    def _variant_exists(cls, register: Register, before: ValidationInfo) -> Register:
-        compress = before.data.get("compress")
-        if compress is not None and register.variant not in compress.variants:
-            known = ", ".join(compress.variants)
-            raise ValueError(f"variant must be among compress.variants ({known}), but got {register.variant}")
-        return register

@@ -1,0 +1,63 @@
+"""What the steps of a compression hand on to each other."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from src.models.store import ModelSpec
+from src.schema import Augment, Train
+
+
+class MethodError(Exception):
+    """The method cannot do this model: a result with a reason, and no crash."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large a network is."""
+
+    parameters: int
+    nonzero: int  # parameters that are not zero
+    macs: int  # multiply-accumulates for one image
+
+
+@dataclass(frozen=True)
+class TorchModel:
+    """A network before its export."""
+
+    network: nn.Module  # normalized images (B, C, H, W) in, logits (B, K) out; on the CPU, in evaluation mode
+    spec: ModelSpec
+    masks: Mapping[str, Tensor] = field(default_factory=dict)
+    """Name of a parameter -> bool of its shape; where it is False the weight is zero, and stays so."""
+    size: Size | None = None  # counted before a conversion to int8; None: that of the network
+
+
+@dataclass(frozen=True)
+class OnnxModel:
+    """A network as ONNX, which takes uint8 images (B, C, H, W): the normalization is inside."""
+
+    content: bytes  # of the file
+    source: TorchModel  # that it was exported from
+    float_content: bytes | None = None  # the file that a quantize step took; None: there was no such step
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a step may use. Test images are not in it."""
+
+    images: NDArray[np.uint8]  # (N, C, H, W), memory-mapped
+    targets: NDArray[np.int64]  # (N,)
+    train_rows: NDArray[np.int64]
+    val_rows: NDArray[np.int64]
+    base: TorchModel  # the teacher
+    train: Train  # how the base was trained
+    augment: Augment
+    seed: int  # of this step
+    threads: int
+    device: str  # auto, cpu, cuda, cuda:N
+    state: Path  # folder of this step, which survives a kill
+    show: bool  # draw bars

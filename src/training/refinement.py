@@ -1,0 +1,40 @@
+"""A training that begins with a network that there is: after pruning, on soft labels, with rounding in place."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """What a training has beside its task."""
+
+    network: nn.Module  # begins with a copy of it
+    masks: Mapping[str, Tensor] = field(default_factory=dict)
+    """Name of a parameter -> bool of its shape; where it is False the weight is held at zero."""
+    teacher: nn.Module | None = None  # takes what the network takes; sees the same augmented batch
+    temperature: float = 1.0  # of both softmaxes
+    alpha: float = 0.0  # share of the soft loss, 0 to 1
+
+
+def soft_loss(logits: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """Mean Kullback-Leibler divergence from the teacher's to the student's softened distribution, both (B, K).
+
+    Times temperature², so that its gradient keeps its size at any temperature (Hinton, Vinyals and Dean, 2015,
+    section 2).
+    """
+    student = functional.log_softmax(logits / temperature, dim=1)
+    wanted = functional.log_softmax(teacher / temperature, dim=1)
+    divergence = functional.kl_div(student, wanted, reduction="batchmean", log_target=True)
+    return divergence * temperature**2
+
+
+@torch.no_grad()
+def hold(network: nn.Module, masks: Mapping[str, Tensor]) -> None:
+    """Set to zero again what an optimizer may have moved."""
+    for name, mask in masks.items():
+        parameter = network.get_parameter(name)
+        parameter.mul_(mask.to(parameter.device))
