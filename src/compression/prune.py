@@ -1,6 +1,7 @@
 """Steps that take weights away: single ones, which leaves the network its size, or whole channels."""
 
 import copy
+import warnings
 from collections.abc import Iterator
 
 import numpy as np
@@ -53,7 +54,9 @@ def prune_structured(model: TorchModel, step: PruneStructured, setting: Setting)
     before = sum(parameter.numel() for parameter in network.parameters())
     torch.manual_seed(setting.seed)  # for the criterion random
     try:
-        _remove_channels(network, model, step, setting)
+        with warnings.catch_warnings():  # that it finds parameters outside of layers, as in every transformer
+            warnings.filterwarnings("ignore", message="Unwrapped parameters")
+            _remove_channels(network, model, step, setting)
         network(_example(model))
     except (RuntimeError, ValueError, IndexError, KeyError, AttributeError, NotImplementedError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
