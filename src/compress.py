@@ -3,7 +3,7 @@
     dvc repro compress@int8_static            (or: python -m src.compress int8_static)
 
 Writes models/VARIANT/: model.onnx (takes uint8 images, gives logits; the normalization is inside), model.json
-(classes and input), variant.json (figures, judged on validation images) and predictions.parquet (of validation
+(classes and input), variant.json (figures, judged on validation images) and predictions.parquet (validation
 and test images). Takes about ten seconds, most of them imports, and more where a step trains. A method that
 cannot do a model ends with `status: failed`, its reason, and exit code 0. What was killed goes on from the
 last finished epoch.

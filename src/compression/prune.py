@@ -31,6 +31,7 @@ def prune_unstructured(model: TorchModel, step: PruneUnstructured, setting: Sett
     Weights of all layers compete (Han et al., 2015); the masks of the result hold the zeros.
     """
     network = copy.deepcopy(model.network)
+    network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # torch's pruning takes views
     layers = {name: part for name, part in network.named_modules() if isinstance(part, nn.Conv2d | nn.Linear)}
     weights = [(part, "weight") for part in layers.values()]
     torch.manual_seed(setting.seed)  # for the criterion random
