@@ -1,7 +1,7 @@
 """Measures the search: what a trial costs beside its training, what a second worker and pruning save.
 
     python -m benchmarks.search overhead     marginal cost of a trial whose training takes no time. 1 minute
-    python -m benchmarks.search workers      the default digits search, 1 worker against 2. 5 minutes
+    python -m benchmarks.search workers      40 trials on the digits, 1 worker against 2. 7 minutes
     python -m benchmarks.search hyperband    24 trials of up to 6 epochs on 15,000 images of Fashion-MNIST,
                                              with and without pruning. About 12 minutes; with --method tpe
                                              the pruning also changes what is proposed
@@ -121,7 +121,7 @@ def _search(clone: Path, *overrides: str) -> float:
 def _search_and_span(clone: Path, seed: int, jobs: int) -> tuple[float, float]:
     """Seconds of the whole command, and from the beginning of its first trial to the end of its last."""
     shutil.rmtree(clone / "mlruns/journal", ignore_errors=True)
-    seconds = _search(clone, f"seed={seed}", f"sweep.jobs={jobs}")
+    seconds = _search(clone, f"seed={seed}", f"sweep.jobs={jobs}", "sweep.trials=40")
     records = [json.loads(path.read_text()) for path in (clone / "mlruns/journal").glob("*/*/run.json")]
     trials = [record for record in records if record["stage"] == "trial"]
     begin, end = min(trial["started"] for trial in trials), max(trial["ended"] for trial in trials)

@@ -90,6 +90,7 @@ def compose_text(overrides: Sequence[str] = ()) -> str:
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
 
     if not (CONF / "config.yaml").is_file():
         raise AssayError("conf/config.yaml is missing: run this in the root of the repository")
@@ -97,7 +98,7 @@ def compose_text(overrides: Sequence[str] = ()) -> str:
         with initialize_config_dir(str(CONF.resolve()), version_base=None):
             composed = hydra_compose("config", list(overrides))
         OmegaConf.resolve(composed)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:  # YAMLError: a key twice, say
         raise AssayError(f"conf/ with {' '.join(overrides) or 'no overrides'}: {_reason(error)}") from error
     return OmegaConf.to_yaml(composed)
 

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -55,7 +56,7 @@ def test_all_faults_are_reported_together_each_with_its_key():
     values["train"]["epoch"] = 3
     values["model"]["widths"] = [32, "64"]
     values["split"]["test"] = 0.9
-    values["register"]["variant"] = "int9"
+    values["compress"]["variants"]["int8_static"]["steps"][1]["images"] = 0
     values["data"]["channels"] = 2
     with pytest.raises(AssayError) as caught:
         check(values, "params.yaml")
@@ -66,7 +67,7 @@ def test_all_faults_are_reported_together_each_with_its_key():
         "train.epoch: is not a known key here (did you mean epochs?)",
         "model.widths.1: input should be a valid integer, but got '64'",
         "split.test: val + test must be below 1, but got 0.15 + 0.9",
-        "register: variant must be among compress.variants (onnx_fp32), but got int9",
+        "compress.variants.int8_static.steps.1.images: must be at least 1, but got 0",
         "data.channels: must be 1 or 3, but got 2",
     ):
         assert fault in message
@@ -102,6 +103,88 @@ def test_bad_overrides_are_refused_with_rule_and_value(overrides, message):
     with pytest.raises(AssayError) as caught:
         load(overrides)
     assert message in str(caught.value)
+
+
+EXPORT, STATIC = (
+    {"name": "export"},
+    {"name": "quantize_static", "images": 9, "calibration": "minmax", "per_channel": True},
+)
+DYNAMIC, FINETUNE = (
+    {"name": "quantize_dynamic", "per_channel": True},
+    {"name": "finetune", "epochs": 1, "lr": 0.1},
+)
+QAT = {"name": "quantize_aware_train", "epochs": 1, "lr": 0.1}
+MASKS = {"name": "prune_unstructured", "ratio": 0.5, "criterion": "magnitude"}
+CHANNELS = {"name": "prune_structured", "ratio": 0.5, "criterion": "magnitude", "iterations": 1}
+STUDENT = {"name": "distill", "student": {}, "epochs": 1, "lr": 0.1, "temperature": 1.0, "alpha": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [
+        ([FINETUNE], "must have export exactly once, but got finetune"),
+        ([EXPORT, EXPORT], "must have export exactly once, but got export, export"),
+        ([STATIC, CHANNELS, EXPORT], "quantize_static must come after export: it takes an ONNX model"),
+        ([EXPORT, CHANNELS], "prune_structured cannot come after export: it takes a torch model"),
+        ([EXPORT, DYNAMIC, STATIC], "only one of the quantize steps can follow export"),
+        (
+            [QAT, CHANNELS, EXPORT],
+            "prune_structured cannot come after quantize_aware_train: the network is int8",
+        ),
+        (
+            [QAT, EXPORT, STATIC],
+            "quantize_static cannot come after quantize_aware_train: the network is int8",
+        ),
+        ([MASKS, CHANNELS, EXPORT], "prune_structured cannot come after prune_unstructured: its masks would"),
+        ([MASKS, QAT, EXPORT], "quantize_aware_train cannot come after prune_unstructured: it does not hold"),
+        ([CHANNELS, STUDENT, EXPORT], "begins anew, and throws away what prune_structured did"),
+        (
+            [{"name": "prune", "ratio": 0.5}, EXPORT],
+            "must be one of 'prune_unstructured', 'prune_structured'",
+        ),
+        ([MASKS | {"ratio": 1.0}, EXPORT], "steps.0.ratio: must be below 1.0, but got 1.0"),
+        ([CHANNELS | {"ratio": 0.0}, EXPORT], "steps.0.ratio: must be above 0.0, but got 0.0"),
+        ([STATIC | {"calibration": "mean"}, EXPORT], "steps.0.calibration: must be 'minmax', 'entropy'"),
+    ],
+)
+def test_a_chain_that_makes_no_sense_is_refused_by_name(steps, message):
+    values = compose()
+    values["compress"]["variants"] = {"mine": {"steps": steps}}
+    with pytest.raises(AssayError) as caught:
+        check(values, "params.yaml")
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [CHANNELS, FINETUNE, CHANNELS, FINETUNE, EXPORT, STATIC],
+        [CHANNELS, QAT, EXPORT],
+        [MASKS, FINETUNE, EXPORT, DYNAMIC],
+    ],
+)
+def test_steps_are_chained_at_will(steps):
+    values = compose()
+    values["compress"]["variants"] = {"mine": {"steps": steps}}
+    found = check(values, "params.yaml").compress.variants["mine"].steps
+    assert [step.name for step in found] == [step["name"] for step in steps]
+
+
+@pytest.mark.parametrize("place", ["params.yaml", "conf/compress/default.yaml"])
+def test_a_variant_that_is_named_twice_is_refused(tmp_path, monkeypatch, place):
+    """YAML would let the second one win without a word."""
+    shutil.copytree(ROOT / "conf", tmp_path / "conf")
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    path = Path(place)
+    text = path.read_text()
+    again = text[text.index("onnx_fp32:") :].splitlines()[0]
+    indent = "    " if place == "params.yaml" else "  "
+    path.write_text(
+        text.replace(f"{indent}onnx_fp32:\n", f"{indent}{again}\n{indent}  steps: []\n{indent}onnx_fp32:\n")
+    )
+    with pytest.raises(AssayError, match="duplicate key onnx_fp32"):
+        load() if place == "params.yaml" else load(["seed=1"])
 
 
 @pytest.mark.parametrize("text", ["", "seed: [", "- 1\n", "\x00", "just words"])

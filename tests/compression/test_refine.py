@@ -97,7 +97,7 @@ def liar() -> TorchModel:
 
 
 def test_soft_labels_alone_teach(tmp_path):
-    """With alpha at 1 the true labels have no part in the loss, and the student learns its teacher's mistakes."""
+    """With alpha at 1 the true labels have no part, and the student learns its teacher's mistakes."""
     student = distill(base(), step(epochs=8, alpha=1.0), setting(tmp_path, base=liar()))
     task = base_task()
     rows = task.val_rows[task.targets[task.val_rows] < 2]
