@@ -93,7 +93,7 @@ def _write_classes(folder: Path, dataset: KnownDataset) -> None:
 
 
 def _dvc_add(folder: Path) -> None:
-    command = [sys.executable, "-m", "dvc", "add", "--quiet", str(folder)]
+    command = [sys.executable, "-m", "dvc", "add", str(folder)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
         raise AssayError(
