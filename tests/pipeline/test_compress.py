@@ -1,0 +1,78 @@
+"""Variants as real processes: killed and repeated, and such as cannot be made."""
+
+import json
+import os
+import random
+import signal
+import time
+
+import pytest
+
+from src.provenance.hashes import tree_hashes
+from tests.workspaces import Workspace
+
+pytestmark = pytest.mark.xdist_group("pipeline")
+
+EPOCHS = 8
+EXPORT = "{name:export}"
+DISTILL = f"{{name:distill,student:null,epochs:{EPOCHS},lr:0.002,temperature:2.0,alpha:0.5}}"
+PRUNE = "{name:prune_structured,ratio:0.5,criterion:magnitude,iterations:1}"
+QUANTIZE = "{name:quantize_static,images:64,calibration:minmax,per_channel:true}"
+VARIANT = "structured_50_int8"
+SETTINGS = ("experiment=tiny", f"compress.variants.{VARIANT}.steps=[{PRUNE},{DISTILL},{EXPORT},{QUANTIZE}]")
+COMMAND = ("python", "-m", "src.compress", VARIANT)
+
+
+@pytest.fixture(scope="module")
+def unbroken(finished, tmp_path_factory):
+    """The variant that nobody disturbed: hashes of its files."""
+    workspace = finished.copy(tmp_path_factory.mktemp("unbroken") / "copy")
+    workspace.run("python", "-m", "src.compose", *SETTINGS)
+    workspace.run(*COMMAND)
+    return tree_hashes(workspace / f"models/{VARIANT}")
+
+
+def checkpoints(workspace: Workspace) -> list[float]:
+    """When each checkpoint of the variant was written last."""
+    return [
+        path.stat().st_mtime for path in (workspace / ".assay/state").glob("compress*/*/step-1/last.ckpt")
+    ]
+
+
+def test_a_variant_killed_at_random_moments_ends_with_the_same_bytes(copy, unbroken):
+    """Three kills of the whole process group, the second and third while it distils."""
+    copy.run("python", "-m", "src.compose", *SETTINGS)
+    moments = random.Random(4)
+    for kill in range(3):
+        process, seen = copy.start(*COMMAND), checkpoints(copy)
+        while kill and process.poll() is None and checkpoints(copy) == seen:
+            time.sleep(0.005)
+        time.sleep(moments.uniform(0, 0.05) if kill else moments.uniform(0, 4))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+    assert checkpoints(copy), "it was at work"
+    copy.run(*COMMAND)
+    assert tree_hashes(copy / f"models/{VARIANT}") == unbroken
+
+
+def test_a_method_that_cannot_do_the_model_is_a_result_with_its_reason(copy):
+    """The stage ends well, the variant has no model, and the leaderboard says why."""
+    student = DISTILL.replace("student:null", "student:{width:[4]}")
+    copy.run(
+        *("python", "-m", "src.compose", "experiment=tiny"),
+        f"+compress.variants.misfit={{steps:[{student},{EXPORT}]}}",
+    )
+    copy.run("dvc", "repro", "compare")
+    variant = json.loads((copy / "models/misfit/variant.json").read_text())
+    assert (variant["status"], variant["bytes"]) == ("failed", None)
+    assert "width: Extra inputs are not permitted" in variant["reason"]
+    assert not (copy / "models/misfit/model.onnx").exists()
+    assert variant["reason"] in (copy / "reports/compare/variants.md").read_text()
+
+
+def test_changing_one_variant_reruns_that_one(copy):
+    copy.run("python", "-m", "src.compose", *SETTINGS)
+    plan = copy.run("dvc", "repro", "--dry").stdout
+    ran = [line for line in plan.splitlines() if line.startswith("> ")]
+    assert ran[0] == f"> python -m src.compress {VARIANT}"
+    assert not [line for line in ran if "onnx_fp32" in line]
