@@ -12,21 +12,24 @@ half the epochs or less for an accuracy within half a point.
 
 import argparse
 import csv
-import gzip
 import json
-import os
 import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from datetime import datetime
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-SOURCE = Path("/usr/share/datasets/fashion-mnist")  # Debian's package dataset-fashion-mnist
+from benchmarks.clones import few_images, make_clone, run
+
 FEW, MANY = 20, 120  # trials: their difference leaves out what a search costs once
+
+
+SPACE = "{train.optimizer.lr:'tag(log,interval(0.0003,0.03))',train.label_smoothing:'interval(0,0.3)'}"
+SEARCH = (
+    *("sweep=default", "sweep.trials=24", "sweep.batch=2", "sweep.pruner=none", f"+sweep.space={SPACE}"),
+    "sweep.proxy={train.epochs:6,train.schedule.warmup_epochs:1.0}",
+)
 
 
 def main() -> None:
@@ -43,8 +46,8 @@ def main() -> None:
 def overhead(_: argparse.Namespace) -> None:
     """Milliseconds a trial: proposing, a worker's round trip, journal, files, and MLflow."""
     with tempfile.TemporaryDirectory() as folder:
-        clone = _clone(Path(folder))
-        _run(clone, "dvc", "repro", "normalize")
+        clone = make_clone(Path(folder))
+        run(clone, "dvc", "repro", "normalize")
         _instant(clone, 1)  # makes MLflow's database
         seconds = {count: _instant(clone, count) for count in (FEW, MANY)}
     each = 1000 * (seconds[MANY] - seconds[FEW]) / (MANY - FEW)
@@ -54,8 +57,8 @@ def overhead(_: argparse.Namespace) -> None:
 def workers(_: argparse.Namespace, rounds: int = 3) -> None:
     """Trials a minute with two workers against one, one thread each: while trials run, and with start-up."""
     with tempfile.TemporaryDirectory() as folder:
-        clone = _clone(Path(folder))
-        _run(clone, "dvc", "repro", "normalize")
+        clone = make_clone(Path(folder))
+        run(clone, "dvc", "repro", "normalize")
         measured = [[_search_and_span(clone, seed, jobs) for jobs in (1, 2)] for seed in range(rounds)]
     for name, which in (("trials alone", 1), ("whole command", 0)):
         pairs = [(one[which], two[which]) for one, two in measured]
@@ -66,10 +69,10 @@ def workers(_: argparse.Namespace, rounds: int = 3) -> None:
 def hyperband(arguments: argparse.Namespace) -> None:
     """Best validation accuracy and epochs trained, with and without pruning."""
     with tempfile.TemporaryDirectory() as folder:
-        clone = _clone(Path(folder))
-        settings = _few_images(clone)
-        _run(clone, "python", "-m", "src.compose", *settings)
-        _run(clone, "dvc", "repro", "normalize")
+        clone = make_clone(Path(folder))
+        settings = [*few_images(clone), "model.widths=[16,32,64]", *SEARCH]
+        run(clone, "python", "-m", "src.compose", *settings)
+        run(clone, "dvc", "repro", "normalize")
         for pruner in ("none", "hyperband"):
             seconds = _search(clone, *settings, f"sweep.method={arguments.method}", f"sweep.pruner={pruner}")
             place = max((clone / "outputs/sweep").iterdir())
@@ -83,30 +86,10 @@ def hyperband(arguments: argparse.Namespace) -> None:
             )
 
 
-def _few_images(clone: Path) -> list[str]:
-    """The first 20,000 training and 1,000 test images: 15,000 train, 5,000 choose."""
-    target = clone / "data/raw/fashion_few"
-    target.mkdir()
-    for part, count in (("train", 20_000), ("t10k", 1_000)):
-        for kind, header, size in (("images-idx3", 16, 784), ("labels-idx1", 8, 1)):
-            name = f"{part}-{kind}-ubyte.gz"
-            data = gzip.decompress((SOURCE / name).read_bytes())
-            fewer = data[:4] + count.to_bytes(4, "big") + data[8 : header + count * size]
-            (target / name).write_bytes(gzip.compress(fewer, mtime=0))
-    _run(clone, "dvc", "add", "data/raw/fashion_few")
-    space = "tag(log,interval(0.0003,0.03))"
-    return [
-        *("experiment=fashion_mnist", "data.name=fashion_few", "split.val=0.2381", "model.widths=[16,32,64]"),
-        *("sweep=default", "sweep.trials=24", "sweep.batch=2", "sweep.pruner=none"),
-        f"+sweep.space={{train.optimizer.lr:'{space}',train.label_smoothing:'interval(0,0.3)'}}",
-        "sweep.proxy={train.epochs:6,train.schedule.warmup_epochs:1.0}",
-    ]
-
-
 def _instant(clone: Path, trials: int) -> float:
     """Seconds of a search by ``benchmarks.instant_search``."""
     begin = time.perf_counter()
-    _run(clone, "python", "-m", "benchmarks.instant_search", "sweep.jobs=1", f"sweep.trials={trials}")
+    run(clone, "python", "-m", "benchmarks.instant_search", "sweep.jobs=1", f"sweep.trials={trials}")
     return time.perf_counter() - begin
 
 
@@ -114,7 +97,7 @@ def _search(clone: Path, *overrides: str) -> float:
     """Seconds of a search by hand that begins anew: finished trials of an equal one would be kept."""
     shutil.rmtree(clone / ".assay/state/sweep", ignore_errors=True)
     begin = time.perf_counter()
-    _run(clone, "python", "-m", "src.sweep", *overrides)
+    run(clone, "python", "-m", "src.sweep", *overrides)
     return time.perf_counter() - begin
 
 
@@ -126,21 +109,6 @@ def _search_and_span(clone: Path, seed: int, jobs: int) -> tuple[float, float]:
     trials = [record for record in records if record["stage"] == "trial"]
     begin, end = min(trial["started"] for trial in trials), max(trial["ended"] for trial in trials)
     return seconds, (datetime.fromisoformat(end) - datetime.fromisoformat(begin)).total_seconds()
-
-
-def _clone(folder: Path) -> Path:
-    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder / "clone")], check=True)
-    return folder / "clone"
-
-
-def _run(clone: Path, *command: str) -> None:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "DVC_"))}
-    done = subprocess.run(
-        command, cwd=clone, env={**environment, "PATH": path}, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        sys.exit(f"{' '.join(command)} failed:\n{done.stdout}\n{done.stderr}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,45 @@
+"""Fresh clones in which a benchmark runs real commands."""
+
+import gzip
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+SOURCE = Path("/usr/share/datasets/fashion-mnist")  # Debian's package dataset-fashion-mnist
+FEW = "fashion_few"
+
+
+def make_clone(folder: Path) -> Path:
+    """A fresh clone of what is committed, below ``folder``."""
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder / "clone")], check=True)
+    return folder / "clone"
+
+
+def run(clone: Path, *command: str) -> None:
+    """Run to the end, without a tracking server of one's own; what fails ends the benchmark with its output."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "DVC_"))}
+    done = subprocess.run(
+        command, cwd=clone, env={**environment, "PATH": path}, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{done.stdout}\n{done.stderr}")
+
+
+def few_images(clone: Path) -> list[str]:
+    """Put the first 20,000 training and 1,000 test images of Fashion-MNIST into the clone.
+
+    Returns the overrides that use them: 15,000 train, 5,000 choose.
+    """
+    target = clone / "data/raw" / FEW
+    target.mkdir()
+    for part, count in (("train", 20_000), ("t10k", 1_000)):
+        for kind, header, size in (("images-idx3", 16, 784), ("labels-idx1", 8, 1)):
+            name = f"{part}-{kind}-ubyte.gz"
+            data = gzip.decompress((SOURCE / name).read_bytes())
+            fewer = data[:4] + count.to_bytes(4, "big") + data[8 : header + count * size]
+            (target / name).write_bytes(gzip.compress(fewer, mtime=0))
+    run(clone, "dvc", "add", f"data/raw/{FEW}")
+    return ["experiment=fashion_mnist", f"data.name={FEW}", "split.val=0.2381"]
