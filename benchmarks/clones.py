@@ -18,7 +18,7 @@ def make_clone(folder: Path) -> Path:
 
 
 def run(clone: Path, *command: str) -> None:
-    """Run to the end, without a tracking server of one's own; what fails ends the benchmark with its output."""
+    """Run to the end, without a tracking server; what fails ends the benchmark with its output."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "DVC_"))}
     done = subprocess.run(
