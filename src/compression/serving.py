@@ -29,7 +29,7 @@ def onnx_model(path: Path, threads: int) -> Answer:
     """An ONNX file that takes uint8 images."""
     session = onnx_session(path, threads)
     name = session.get_inputs()[0].name
-    return lambda images: session.run(None, {name: images})[0]  # type: ignore[no-any-return]
+    return lambda images: session.run(None, {name: images})[0]
 
 
 def torch_model(folder: Path) -> Answer:
@@ -44,7 +44,7 @@ def torch_model(folder: Path) -> Answer:
 
     network, spec = load_model(folder)
     whole = NormalizedModel(network, spec.normalization.shift, spec.normalization.scale).eval()
-    whole = whole.to(memory_format=torch.channels_last)
+    whole = whole.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.inference_mode()
     def answer(images: Images) -> NDArray[np.float32]:

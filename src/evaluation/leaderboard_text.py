@@ -50,11 +50,13 @@ def write_variants(path: Path, rows: Sequence[Row], confidence: float) -> None:
 
 
 def table(rows: Iterable[Row], columns: Sequence[Column]) -> str:
-    """A line for each row; all cells of one that failed are empty."""
+    """A line for each row; one that failed has no figures."""
     head = ["Variant", *(name for name, _ in columns)]
     lines = [head, ["---", *["---:"] * len(columns)]]
+    failed = ["failed", *[""] * (len(columns) - 1)]
     lines += [
-        [f"`{row.name}`", *("" if row.reason else cell(row.figures) for _, cell in columns)] for row in rows
+        [f"`{row.name}`", *(failed if row.reason else (cell(row.figures) for _, cell in columns))]
+        for row in rows
     ]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
