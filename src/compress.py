@@ -1,78 +1,115 @@
-"""Make one compressed variant of the base model, and check that it says what the base says.
+"""Make one compressed variant of the base model: a chain of steps, each by its name in conf/compress.
 
-    python -m src.compress onnx_fp32
+    dvc repro compress@int8_static            (or: python -m src.compress int8_static)
 
 Writes models/VARIANT/: model.onnx (takes uint8 images, gives logits; the normalization is inside), model.json
-(classes and input), variant.json (figures) and predictions.parquet. Takes about ten seconds, most of them
-imports. A method that cannot do a model ends with `status: failed`, its reason, and exit code 0.
+(classes and input), variant.json (figures, judged on validation images) and predictions.parquet (of validation
+and test images). Takes about ten seconds, most of them imports, and more where a step trains. A method that
+cannot do a model ends with `status: failed`, its reason, and exit code 0. What was killed goes on from the
+last finished epoch.
 """
 
-import json
-import shutil
-from dataclasses import asdict
+from __future__ import annotations
+
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from src.execution import Execution, execute
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from collections.abc import Callable
 
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from src.compression.chain import OnnxModel, Setting, TorchModel
+    from src.compression.variant import Variant
     from src.schema import Config
 
 BASE, INGEST = Path("models/base"), Path("data/ingest")
 
 
-def build(config: "Config", run: Execution) -> None:
-    """Export the base, compare both on the validation images, and write what was found."""
-    import numpy as np
-    import pandas as pd
+def build(config: Config, run: Execution) -> None:
+    """Make the variant, compare it with the base on validation images, and write what was found."""
     import torch
 
-    from src.compression.variant import export_variant
-    from src.data.store import open_array
-    from src.models.normalized import NormalizedModel
+    from src.compression.chain import MethodError, TorchModel
+    from src.compression.steps import run_chain
+    from src.compression.variant import failed
     from src.models.store import load_model
     from src.training.device import deterministic, numerics, resolve_threads
-    from src.training.predict import predict_logits
 
     assert run.variant is not None  # the command line asks for it
     threads = resolve_threads(config.train.threads)
-    network, spec = load_model(BASE)
-    table = _held_out()
-    rows = table["id"].to_numpy()
-    images = np.ascontiguousarray(open_array(INGEST / "images.npy")[rows])
+    steps = config.compress.variants[run.variant].steps
+    names = [step.name for step in steps]
+    run.note(numerics=numerics(torch.device("cpu"), threads, config.train.precision))
     with deterministic(threads):
-        base_logits = predict_logits(
-            network, spec, images, np.arange(len(rows)), device="cpu", show=run.progress
-        )
-        variant, logits = export_variant(
-            model=NormalizedModel(network.cpu(), spec.normalization.shift, spec.normalization.scale),
-            base_logits=base_logits,
-            images=images,
-            targets=table["target"].to_numpy(),
-            validation=(table["split"] == "val").to_numpy(),
-            steps=config.compress.variants[run.variant].steps,
-            tolerance=config.compress.tolerance,
+        base = TorchModel(*load_model(BASE))
+        try:
+            model = run_chain(steps, base, _settings(config, run, base, threads))
+        except MethodError as error:
+            variant = failed(names, str(error))
+        else:
+            variant = _measure(config, run, base, model, names, threads)
+    _publish(run, variant)
+
+
+def _settings(config: Config, run: Execution, base: TorchModel, threads: int) -> Callable[[int], Setting]:
+    """The setting of each place in the chain."""
+    from src.compression.chain import Setting
+    from src.data.labelled_rows import read_labelled_rows, read_split
+    from src.data.store import open_array
+    from src.provenance.seeds import derive
+
+    rows, (split, _) = read_labelled_rows(INGEST), read_split(Path("data/split"))
+
+    def setting(place: int) -> Setting:
+        return Setting(
+            images=open_array(INGEST / "images.npy"),
+            targets=rows.targets,
+            train_rows=rows.ids[split == "train"],
+            val_rows=rows.ids[split == "val"],
+            base=base,
+            train=config.train,
+            augment=config.augment,
+            seed=derive(config.seed, "compress", place),
             threads=threads,
-            path=run.folder / "model.onnx",
+            device=config.machine.device,
+            state=run.state / f"step-{place}",
+            show=run.progress,
+            say=run.say,
         )
-    shutil.copy(BASE / "model.json", run.folder)
-    (run.folder / "variant.json").write_text(json.dumps(asdict(variant), indent=2) + "\n", encoding="utf-8")
-    predictions = pd.DataFrame(logits, columns=[f"logit_{k}" for k in range(logits.shape[1])])
-    table.assign(predicted=logits.argmax(1)).join(predictions).to_parquet(
-        run.folder / "predictions.parquet", index=False
-    )
-    place = numerics(torch.device("cpu"), threads, "fp32")
-    run.note(metrics=variant.figures(), model=run.folder, numerics=place, status=variant.status)
-    run.say(
-        f"{variant.reason or 'agrees with the base'}; {variant.bytes:,} bytes, "
-        f"validation accuracy {variant.validation_accuracy:.4f}"
-    )
+
+    return setting
 
 
-def _held_out() -> "pd.DataFrame":
-    """Columns id, split, target of the validation and test images."""
+def _measure(
+    config: Config, run: Execution, base: TorchModel, model: OnnxModel, names: list[str], threads: int
+) -> Variant:
+    """Write the model and its predictions, unless it does not say what it was made from says."""
+    from src.compression.parity import check_parity, onnx_logits
+    from src.compression.variant import measure
+    from src.data.store import open_array
+
+    table = _held_out()
+    val = (table["split"] == "val").to_numpy()
+    images = open_array(INGEST / "images.npy")[table["id"].to_numpy()]
+    logits = onnx_logits(model.content, images, threads)
+    parity = check_parity(
+        model, images[val], logits[val], config.compress.tolerance, config.compress.agreement, threads
+    )
+    targets = table["target"].to_numpy()[val]
+    variant = measure(names, model, parity, logits[val], _logits(base, images[val]), targets)
+    if variant.status == "ok":
+        (run.folder / "model.onnx").write_bytes(model.content)
+        _write_predictions(run.folder / "predictions.parquet", table, logits)
+    return variant
+
+
+def _held_out() -> pd.DataFrame:
+    """Columns id, split, target of the validation and test images, by id."""
     import numpy as np
     import pandas as pd
 
@@ -81,6 +118,42 @@ def _held_out() -> "pd.DataFrame":
     rows, (split, _) = read_labelled_rows(INGEST), read_split(Path("data/split"))
     held = np.isin(split, ("val", "test"))
     return pd.DataFrame({"id": rows.ids[held], "split": split[held], "target": rows.targets[held]})
+
+
+def _logits(base: TorchModel, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(n, K) of the base model on the CPU."""
+    import numpy as np
+
+    from src.training.predict import predict_logits
+
+    return predict_logits(base.network, base.spec, images, np.arange(len(images)), device="cpu")
+
+
+def _write_predictions(path: Path, table: pd.DataFrame, logits: NDArray[np.float32]) -> None:
+    import pandas as pd
+
+    columns = pd.DataFrame(logits, columns=[f"logit_{k}" for k in range(logits.shape[1])])
+    table.assign(predicted=logits.argmax(1)).join(columns).to_parquet(path, index=False)
+
+
+def _publish(run: Execution, variant: Variant) -> None:
+    """variant.json, the journal, and one line for the person at the terminal."""
+    import json
+    import shutil
+    from dataclasses import asdict
+
+    shutil.copy(BASE / "model.json", run.folder)
+    text = json.dumps(asdict(variant), indent=2, ensure_ascii=False)
+    (run.folder / "variant.json").write_text(f"{text}\n", encoding="utf-8")
+    if variant.status == "failed":
+        run.note(status=variant.status, failure=str(variant.reason))
+        run.say(f"no such variant of this model: {variant.reason}")
+        return
+    run.note(metrics=variant.figures(), model=run.folder, status=variant.status)
+    run.say(
+        f"validation accuracy {variant.validation_accuracy:.4f}, agrees with the base on "
+        f"{variant.agreement:.4f}; {variant.bytes:,} bytes, {variant.macs:,} MACs"
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What the steps of a compression hand on to each other."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from src.models.normalized import NormalizedModel
 from src.models.store import ModelSpec
 from src.schema import Augment, Train
 
@@ -35,6 +36,12 @@ class TorchModel:
     """Name of a parameter -> bool of its shape; where it is False the weight is zero, and stays so."""
     size: Size | None = None  # counted before a conversion to int8; None: that of the network
 
+    def normalized(self) -> NormalizedModel:
+        """The network behind its normalization: takes uint8 images (B, C, H, W)."""
+        return NormalizedModel(
+            self.network, self.spec.normalization.shift, self.spec.normalization.scale
+        ).eval()
+
 
 @dataclass(frozen=True)
 class OnnxModel:
@@ -47,7 +54,7 @@ class OnnxModel:
 
 @dataclass(frozen=True)
 class Setting:
-    """What a step may use. Test images are not in it."""
+    """What a step may use. It knows the rows that train and those that choose, and no test rows."""
 
     images: NDArray[np.uint8]  # (N, C, H, W), memory-mapped
     targets: NDArray[np.int64]  # (N,)
@@ -61,3 +68,4 @@ class Setting:
     device: str  # auto, cpu, cuda, cuda:N
     state: Path  # folder of this step, which survives a kill
     show: bool  # draw bars
+    say: Callable[[str], None]  # one line for the person at the terminal

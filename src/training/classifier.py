@@ -18,6 +18,7 @@ from src.schema import Train
 from src.training.averaging import averaged_copy, update_average
 from src.training.history import Row, best_epoch, goodness, is_over
 from src.training.optimizers import create_optimizer
+from src.training.refinement import Refinement, hold, soft_loss
 from src.training.schedules import factor, plateau_drops
 
 Batch = tuple[Tensor, Tensor]  # uint8 (B, C, H, W), int64 (B,)
@@ -44,6 +45,7 @@ class Classifier(pl.LightningModule):
         seed: int,
         steps_per_epoch: int,
         advance: Callable[[int], None],
+        refinement: Refinement,
     ) -> None:
         super().__init__()
         self.network = network
@@ -55,6 +57,7 @@ class Classifier(pl.LightningModule):
         self.seed = seed
         self.steps_per_epoch = steps_per_epoch
         self.advance = advance
+        self.refinement = refinement  # holds its teacher outside of this module's weights
         self.history: list[Row] = []
         self.best: dict[str, Tensor] = {}
         self._drops = 0
@@ -75,9 +78,12 @@ class Classifier(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         images, targets = batch
-        logits = self.network(self._normalized(self.augmentation(_pixels(images))))
+        x = self._normalized(self.augmentation(_pixels(images)))
+        logits = self.network(x).float()
         smoothing = self.train_section.label_smoothing
-        loss = functional.cross_entropy(logits.float(), targets, label_smoothing=smoothing)
+        loss = functional.cross_entropy(logits, targets, label_smoothing=smoothing)
+        if self.refinement.teacher is not None:
+            loss = self._distilled(loss, logits, x)
         self._watch(loss.detach(), batch_idx)
         return loss
 
@@ -87,6 +93,7 @@ class Classifier(pl.LightningModule):
             nn.utils.clip_grad_norm_(self.network.parameters(), self.train_section.clip_norm)
 
     def on_train_batch_end(self, outputs: object, batch: Batch, batch_idx: int) -> None:
+        hold(self.network, self.refinement.masks)
         if self.averaged is not None:
             step = self.current_epoch * self.steps_per_epoch + batch_idx
             update_average(self.averaged, self.network, self.train_section.ema_decay, step)
@@ -120,6 +127,20 @@ class Classifier(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.history = list(checkpoint[KEY]["history"])
         self.best = dict(checkpoint[KEY]["best"])
+
+    def place_teacher(self, device: torch.device) -> None:
+        """Beside the network, whose module does not know of it."""
+        if self.refinement.teacher is not None:
+            teacher = self.refinement.teacher.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            teacher.eval().requires_grad_(False)
+
+    def _distilled(self, hard: Tensor, logits: Tensor, x: Tensor) -> Tensor:
+        """The loss with its soft part; ``x`` is what the network saw."""
+        assert self.refinement.teacher is not None
+        with torch.no_grad():
+            wanted = self.refinement.teacher(x).float()
+        soft = soft_loss(logits, wanted, self.refinement.temperature)
+        return (1 - self.refinement.alpha) * hard + self.refinement.alpha * soft
 
     def _evaluated(self) -> nn.Module:
         return self.network if self.averaged is None else self.averaged

@@ -23,6 +23,7 @@ from src.training.classifier import Classifier
 from src.training.device import choose_device, deterministic, resolve_numerics, resolve_threads
 from src.training.history import Row, best_epoch, is_over
 from src.training.noise import quiet_lightning
+from src.training.refinement import Refinement
 
 Rows = npt.NDArray[np.int64]
 Numerics = dict[str, str | int]
@@ -67,28 +68,37 @@ def fit(
     show: bool = False,
     on_start: Callable[[Numerics], None] | None = None,
     on_epoch: Callable[[Row], None] | None = None,
+    refinement: Refinement | None = None,
 ) -> Fitted:
     """Train, or go on from ``state`` where an earlier call with the same task was killed.
 
     ``on_start`` gets the numerics before the first step, ``on_epoch`` each row of the history, those of
-    epochs before a resumption at once. The result depends on the task and on ``Fitted.numerics`` only.
+    epochs before a resumption at once. The result depends on the task, on ``refinement`` and on
+    ``Fitted.numerics`` only.
     Raises AssayError when the loss is no number, when the model cannot take the images, or when the
     checkpoint in ``state`` is damaged or foreign.
     """
     place = choose_device(device)
     with deterministic(resolve_threads(task.train.threads)):
-        torch.manual_seed(derive(task.seed, "weights"))
-        network = create_model(task.model, task.images.shape[1], task.classes, task.images.shape[2:])
+        network = _first_network(task, refinement)
         numerics = resolve_numerics(task.train, place, network)
         (on_start or _ignore)(numerics)
         state.mkdir(parents=True, exist_ok=True)
-        history, best = _train(task, network, numerics, place, state, show, on_epoch or _ignore)
+        history, best = _train(task, refinement, network, numerics, place, state, show, on_epoch or _ignore)
     network.load_state_dict(best)
     return Fitted(network.cpu().eval(), history, best_epoch(history, task.train.monitor), numerics)
 
 
+def _first_network(task: Task, refinement: Refinement | None) -> nn.Module:
+    if refinement is not None and refinement.network is not None:
+        return refinement.network.train()
+    torch.manual_seed(derive(task.seed, "weights"))
+    return create_model(task.model, task.images.shape[1], task.classes, task.images.shape[2:])
+
+
 def _train(
     task: Task,
+    refinement: Refinement | None,
     network: nn.Module,
     numerics: Numerics,
     device: torch.device,
@@ -97,7 +107,7 @@ def _train(
     on_epoch: Callable[[Row], None],
 ) -> tuple[list[Row], dict[str, torch.Tensor]]:
     """The whole history and the weights of its best epoch."""
-    origin = _origin(task, numerics)
+    origin = _origin(task, numerics) | ({"refinement": refinement.origin()} if refinement else {})
     earlier = read_checkpoint(state, origin)
     for row in earlier["history"] if earlier else []:
         on_epoch(row)
@@ -110,14 +120,21 @@ def _train(
     done = len(earlier["history"]) if earlier else 0
     with progress("Training", total=task.train.epochs * steps, show=show) as advance, quiet_lightning():
         advance(done * steps)
-        module = _classifier(task, network, steps, advance)
+        module = _classifier(task, refinement, network, steps, advance)
+        module.place_teacher(device)
         keeper = LastCheckpoint(state, origin, on_epoch)
         trainer = _trainer(task.train, str(numerics["precision"]), device, keeper)
         trainer.fit(module, datamodule=data, ckpt_path=state / NAME if earlier else None, weights_only=True)
     return module.history, module.best
 
 
-def _classifier(task: Task, network: nn.Module, steps: int, advance: Callable[[int], None]) -> Classifier:
+def _classifier(
+    task: Task,
+    refinement: Refinement | None,
+    network: nn.Module,
+    steps: int,
+    advance: Callable[[int], None],
+) -> Classifier:
     return Classifier(
         network=network.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
         augmentation=Augmentation(task.augment.operations),
@@ -127,6 +144,7 @@ def _classifier(task: Task, network: nn.Module, steps: int, advance: Callable[[i
         seed=task.seed,
         steps_per_epoch=steps,
         advance=advance,
+        refinement=refinement or Refinement(),
     )
 
 

@@ -1,7 +1,9 @@
-"""A training that begins with a network that there is: after pruning, on soft labels, with rounding in place."""
+"""A training that begins with a network that there is: after pruning, on soft labels, with rounding."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,19 +14,29 @@ from torch.nn import functional
 class Refinement:
     """What a training has beside its task."""
 
-    network: nn.Module  # begins with a copy of it
+    network: nn.Module | None = None  # is changed; None: a new one, as the task says
     masks: Mapping[str, Tensor] = field(default_factory=dict)
     """Name of a parameter -> bool of its shape; where it is False the weight is held at zero."""
-    teacher: nn.Module | None = None  # takes what the network takes; sees the same augmented batch
+    teacher: nn.Module | None = None  # takes what the network takes, and sees the same augmented batch
     temperature: float = 1.0  # of both softmaxes
     alpha: float = 0.0  # share of the soft loss, 0 to 1
 
+    def origin(self) -> dict[str, Any]:
+        """What a checkpoint must agree in, as plain values."""
+        return {
+            "network": _digest(self.network.state_dict()) if self.network is not None else None,
+            "teacher": _digest(self.teacher.state_dict()) if self.teacher is not None else None,
+            "masks": _digest(self.masks),
+            "temperature": self.temperature,
+            "alpha": self.alpha,
+        }
+
 
 def soft_loss(logits: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """Mean Kullback-Leibler divergence from the teacher's to the student's softened distribution, both (B, K).
+    """Mean Kullback-Leibler divergence of the student's softened distribution from the teacher's.
 
-    Times temperature², so that its gradient keeps its size at any temperature (Hinton, Vinyals and Dean, 2015,
-    section 2).
+    Both logits are (B, K). Times temperature², so that the gradient keeps its size at any temperature
+    (Hinton, Vinyals and Dean, 2015, section 2).
     """
     student = functional.log_softmax(logits / temperature, dim=1)
     wanted = functional.log_softmax(teacher / temperature, dim=1)
@@ -38,3 +50,11 @@ def hold(network: nn.Module, masks: Mapping[str, Tensor]) -> None:
     for name, mask in masks.items():
         parameter = network.get_parameter(name)
         parameter.mul_(mask.to(parameter.device))
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name, value in sorted(tensors.items()):
+        digest.update(f"{name} {list(value.shape)} {value.dtype}".encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,109 @@
+"""Steps that take weights away: single ones, which leaves the network its size, or whole channels."""
+
+import copy
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+import torch_pruning
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils import prune
+
+from src.compression.chain import MethodError, Setting, TorchModel
+from src.schema import PruneStructured, PruneUnstructured
+
+METHODS = {"magnitude": prune.L1Unstructured, "random": prune.RandomUnstructured}
+IMPORTANCE = {
+    "magnitude": lambda: torch_pruning.importance.GroupMagnitudeImportance(p=2),
+    "batch_norm": torch_pruning.importance.BNScaleImportance,  # network slimming (Liu et al., 2017)
+    "taylor": torch_pruning.importance.GroupTaylorImportance,  # Molchanov et al., 2019
+    "fpgm": torch_pruning.importance.FPGMImportance,  # distance to the geometric median (He et al., 2019)
+    "random": torch_pruning.importance.RandomImportance,
+}
+BATCH, BATCHES = 64, 8  # training images whose gradients Taylor's criterion adds up
+
+
+def prune_unstructured(model: TorchModel, step: PruneUnstructured, setting: Setting) -> TorchModel:
+    """Set the share ``step.ratio`` of all weights of convolutions and linear layers to zero.
+
+    Weights of all layers compete (Han et al., 2015); the masks of the result hold the zeros.
+    """
+    network = copy.deepcopy(model.network)
+    layers = {name: part for name, part in network.named_modules() if isinstance(part, nn.Conv2d | nn.Linear)}
+    weights = [(part, "weight") for part in layers.values()]
+    torch.manual_seed(setting.seed)  # for the criterion random
+    prune.global_unstructured(weights, METHODS[step.criterion], amount=step.ratio)
+    for part, name in weights:
+        prune.remove(part, name)  # type: ignore[no-untyped-call]
+    masks = {f"{name}.weight": part.weight.detach() != 0 for name, part in layers.items()}
+    return TorchModel(network, model.spec, masks)
+
+
+def prune_structured(model: TorchModel, step: PruneStructured, setting: Setting) -> TorchModel:
+    """Remove the share ``step.ratio`` of the channels of each layer, and what depends on them elsewhere.
+
+    Layers that are added or concatenated lose the same channels (DepGraph, Fang et al., 2023); the classifier
+    keeps its outputs, and attention its heads.
+
+    Raises:
+        MethodError: the network cannot be followed, or cannot be run without these channels.
+    """
+    network = copy.deepcopy(model.network)
+    before = sum(parameter.numel() for parameter in network.parameters())
+    torch.manual_seed(setting.seed)  # for the criterion random
+    try:
+        with warnings.catch_warnings():  # that it finds parameters outside of layers, as in every transformer
+            warnings.filterwarnings("ignore", message="Unwrapped parameters")
+            _remove_channels(network, model, step, setting)
+        network(_example(model))
+    except (RuntimeError, ValueError, IndexError, KeyError, AttributeError, NotImplementedError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise MethodError(f"prune_structured cannot prune this network: {reason}") from error
+    if sum(parameter.numel() for parameter in network.parameters()) == before:
+        raise MethodError(f"prune_structured found no channel to remove at ratio={step.ratio}")
+    return TorchModel(network.eval(), model.spec)
+
+
+def _remove_channels(network: nn.Module, model: TorchModel, step: PruneStructured, setting: Setting) -> None:
+    pruner = torch_pruning.pruner.BasePruner(
+        network,
+        _example(model),
+        importance=IMPORTANCE[step.criterion](),
+        pruning_ratio=step.ratio,
+        iterative_steps=step.iterations,
+        ignored_layers=list(_whole(network, len(model.spec.classes))),
+    )
+    for _ in range(step.iterations):
+        if step.criterion == "taylor":
+            _add_gradients(network, model, setting)
+        pruner.step()
+        network.zero_grad(set_to_none=True)
+
+
+def _whole(network: nn.Module, classes: int) -> Iterator[nn.Module]:
+    """Layers that keep all their outputs: the classifier, and what splits into attention heads."""
+    linear = [(name, part) for name, part in network.named_modules() if isinstance(part, nn.Linear)]
+    for name, part in linear:
+        if name.endswith("qkv") or (part is linear[-1][1] and part.out_features == classes):
+            yield part
+    if not linear or linear[-1][1].out_features != classes:  # a convolution may classify as well
+        yield from [part for part in network.modules() if isinstance(part, nn.Conv2d)][-1:]
+
+
+def _add_gradients(network: nn.Module, model: TorchModel, setting: Setting) -> None:
+    """Of the loss on some training images, without a change of batch norm's statistics."""
+    normalized = TorchModel(network, model.spec).normalized()
+    random = np.random.default_rng(setting.seed)
+    count = min(BATCH * BATCHES, len(setting.train_rows))
+    rows = np.sort(random.choice(setting.train_rows, count, replace=False))
+    for some in np.array_split(rows, max(1, count // BATCH)):
+        logits = normalized(torch.from_numpy(setting.images[some]))
+        functional.cross_entropy(logits, torch.from_numpy(setting.targets[some])).backward()  # type: ignore[no-untyped-call]
+
+
+def _example(model: TorchModel) -> Tensor:
+    """One black image (1, C, H, W)."""
+    form = model.spec.input
+    return torch.zeros(1, form.channels, form.height, form.width)
