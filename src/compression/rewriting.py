@@ -11,6 +11,8 @@ from onnx import NodeProto, helper, numpy_helper
 
 MONOTONE = ("Relu", "Clip")  # of several values the largest stays the largest
 POOLS = ("MaxPool", "AveragePool")
+SHIFT = ".shift"
+FEW = 64  # products in a sum: with fewer, int8 costs more to pack and to round than it saves
 
 
 class Graph:
@@ -23,7 +25,7 @@ class Graph:
         self.outputs = [each.name for each in model.graph.output]
 
     def write(self, model: onnx.ModelProto) -> None:
-        """Make ``model`` say this; constants that nobody reads are left out, shapes are to be inferred anew."""
+        """Make ``model`` say this, without constants that nobody reads; shapes are to be inferred anew."""
         read = {name for node in self.nodes for name in node.input} | set(self.outputs)
         tensors = [
             numpy_helper.from_array(values, name) for name, values in self.constants.items() if name in read
@@ -51,7 +53,7 @@ class Graph:
 
 
 def rewrite(model: onnx.ModelProto) -> None:
-    """Norms into convolutions, activations before poolings, spatial means as global pooling; in place."""
+    """Norms into convolutions, activations beside them, spatial means as global pooling; in place."""
     graph = Graph(model)
     for node in list(graph.nodes):
         if node.op_type == "BatchNormalization":
@@ -59,9 +61,32 @@ def rewrite(model: onnx.ModelProto) -> None:
         if node.op_type == "ReduceMean":
             _pool_globally(graph, node)
     for node in list(graph.nodes):
+        if node.op_type == "Conv" and sees_pixels(graph, node):
+            _pool_pixels_first(graph, node)
+    for node in list(graph.nodes):
         if node.op_type in MONOTONE:
             _activate_before_pooling(graph, node)
     graph.write(model)
+
+
+def pixel_nodes(model: onnx.ModelProto) -> list[str]:
+    """Names of the nodes to be left float: convolutions with few products, and what is done to their sums."""
+    graph, names = Graph(model), []
+    for node in graph.nodes:
+        if node.op_type != "Conv" or not sees_pixels(graph, node):
+            continue
+        names.append(node.name)
+        after = graph.readers(node.output[0])
+        while len(after) == 1 and (after[0].op_type == "MaxPool" or after[0].name.endswith(SHIFT)):
+            names.append(after[0].name)
+            after = graph.readers(after[0].output[0])
+    return names
+
+
+def sees_pixels(graph: Graph, convolution: NodeProto) -> bool:
+    """True for a convolution of one group with few products in a sum, as the first one is on images."""
+    weight = graph.constants.get(convolution.input[1])
+    return weight is not None and attribute(convolution, "group", 1) == 1 and weight[0].size < FEW
 
 
 def _fold_norm(graph: Graph, norm: NodeProto) -> None:
@@ -119,8 +144,50 @@ def _scale_convolution(
     convolution.input[:] = [convolution.input[0], *names]
 
 
+def _pool_pixels_first(graph: Graph, convolution: NodeProto) -> None:
+    """max(act(x + b)) = act(max(x) + b): what is float is done on fewer values.
+
+    The shift also keeps ONNX Runtime from rounding before the pooling, which is slow on uint8 in this layout.
+    """
+    chain = _until_pool(graph, convolution)
+    if not chain or len(convolution.input) < 3 or convolution.input[2] not in graph.constants:
+        return
+    *activations, pool = chain
+    pooled, shifted, end = (
+        f"{convolution.output[0]}.pooled",
+        f"{convolution.output[0]}{SHIFT}",
+        pool.output[0],
+    )
+    bias = graph.constants[convolution.input[2]].reshape(1, -1, 1, 1)
+    graph.constants[f"{shifted}.bias"] = bias
+    del convolution.input[2]
+    moved = [_copy(pool), helper.make_node("Add", [pooled, f"{shifted}.bias"], [shifted], shifted)]
+    moved[0].input[0], moved[0].output[0] = convolution.output[0], pooled
+    for activation in activations:
+        moved.append(_copy(activation))
+        moved[-1].input[0] = shifted
+    moved[-1].output[0] = end
+    for activation in activations:
+        graph.replace(activation, [])
+    graph.replace(pool, moved)
+
+
+def _until_pool(graph: Graph, convolution: NodeProto) -> list[NodeProto]:
+    """The nodes after a convolution up to a MaxPool, with one activation between at most; [] without."""
+    chain: list[NodeProto] = []
+    node = convolution
+    while len(chain) < 2 and graph.feeds_one(node):
+        node = graph.readers(node.output[0])[0]
+        if node.op_type not in (*MONOTONE, "MaxPool"):
+            return []
+        chain.append(node)
+        if node.op_type == "MaxPool":
+            return chain
+    return []
+
+
 def _activate_before_pooling(graph: Graph, activation: NodeProto) -> None:
-    """act(max(x)) = max(act(x)): beside the convolution it costs nothing, and int8 spends no value on what it cuts."""
+    """act(max(x)) = max(act(x)), and beside the convolution int8 spends none of its values on what is cut."""
     pool = graph.maker(activation.input[0])
     if pool is None or pool.op_type != "MaxPool" or not graph.feeds_one(pool):
         return
