@@ -3,21 +3,44 @@
 import warnings
 from pathlib import Path
 
+import numpy as np
 import onnx
 import torch
 from torch import nn
+
+from src.compression.chain import OnnxModel, Setting, TorchModel
+from src.compression.limits import limits_of
+from src.schema import Export
 
 OPSET = 20
 INPUT, OUTPUT = "images", "logits"
 
 
+def export(model: TorchModel, step: Export, setting: Setting) -> OnnxModel:  # noqa: ARG001  # as all steps
+    """The network behind its normalization as ONNX; also one that was converted to int8.
+
+    Raises:
+        MethodError: torch cannot express the network in ONNX.
+    """
+    example = torch.from_numpy(np.ascontiguousarray(setting.images[setting.train_rows[:2]]))
+    with limits_of("torch's ONNX exporter"):
+        return OnnxModel(onnx_bytes(model.normalized(), example), source=model)
+
+
 def export_onnx(network: nn.Module, example: torch.Tensor, path: Path) -> None:
-    """Write ``network`` as ONNX; the batch size stays free.
+    """Write ``network`` as ONNX; see ``onnx_bytes``."""
+    path.write_bytes(onnx_bytes(network, example))
+
+
+def onnx_bytes(network: nn.Module, example: torch.Tensor) -> bytes:
+    """The content of an ONNX file; the batch size stays free.
 
     Args:
         network: takes what ``example`` is, gives logits (B, K).
         example: images, uint8 (B, C, H, W) with B of at least 2.
-        path: the file to write; input ``images``, output ``logits``.
+
+    Returns:
+        A model with input ``images`` and output ``logits``.
     """
     with warnings.catch_warnings():
         # torch copies its own deprecated LeafSpec here; nothing that a caller could do otherwise.
@@ -34,9 +57,15 @@ def export_onnx(network: nn.Module, example: torch.Tensor, path: Path) -> None:
         )
     assert program is not None  # None only without dynamo
     model = program.model_proto
-    _forget_origin(model)
     onnx.checker.check_model(model, full_check=True)
-    path.write_bytes(model.SerializeToString(deterministic=True))
+    return portable_bytes(model)
+
+
+def portable_bytes(model: onnx.ModelProto) -> bytes:
+    """The same in every folder and process; clears in ``model`` what names where it was made."""
+    _forget_origin(model)
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content
 
 
 def _forget_origin(model: onnx.ModelProto) -> None:

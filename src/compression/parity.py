@@ -1,19 +1,72 @@
-"""Does the exported file say what the network says?"""
+"""Does the ONNX model say what the model says that it was made from?"""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
+import onnx
 import onnxruntime
+from numpy.typing import NDArray
+
+from src.compression.chain import OnnxModel
+from src.training.predict import predict_logits
+
+Logits = NDArray[np.float32]
+ROUNDING = "QuantizeLinear", "DynamicQuantizeLinear"
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How far a model says what its source says, on the same images."""
+
+    largest_difference: float  # of a logit
+    agreement: float  # share of equal predictions
+    reason: str | None  # why it is not enough; None: it is
+
+
+def check_parity(
+    model: OnnxModel,
+    images: NDArray[np.uint8],
+    logits: Logits,
+    tolerance: float,
+    agreement: float,
+    threads: int,
+) -> Parity:
+    """Compare the model with what it was made from: float by its logits, int8 by its predictions.
+
+    That is the float ONNX model for a quantize step after the export, else the torch network.
+
+    Args:
+        model: what to check.
+        images: validation images (n, C, H, W).
+        logits: (n, K) of ``model`` for them.
+        tolerance: largest allowed difference of a logit, where nothing is rounded.
+        agreement: least share of equal predictions, where something is.
+        threads: of ONNX Runtime.
+    """
+    expected = _source_logits(model, images, threads)
+    difference = largest_difference(expected, logits)
+    equal = float(np.mean(expected.argmax(1) == logits.argmax(1)))
+    if is_rounded(model.content):
+        return Parity(difference, equal, _disagreement(equal, agreement))
+    # A logit that is no number is no agreement either.
+    fine = difference <= tolerance
+    reason = f"a logit differs by {difference:.3g}, above compress.tolerance={tolerance:g}"
+    return Parity(difference, equal, None if fine else reason)
+
+
+def is_rounded(content: bytes) -> bool:
+    """True when some values of the model are int8."""
+    return any(node.op_type in ROUNDING for node in onnx.load_from_string(content).graph.node)
 
 
 def onnx_logits(
-    path: Path, images: npt.NDArray[np.uint8], threads: int, batch_size: int = 256
-) -> npt.NDArray[np.float32]:
-    """Logits (n, K) of images (n, C, H, W) by ONNX Runtime on the CPU."""
+    model: Path | bytes, images: NDArray[np.uint8], threads: int, batch_size: int = 256
+) -> Logits:
+    """Logits (n, K) of images (n, C, H, W) by ONNX Runtime on the CPU; of a file or its content."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     batches = [
         session.run(None, {name: images[start : start + batch_size]})[0]
@@ -22,6 +75,19 @@ def onnx_logits(
     return np.concatenate(batches).astype(np.float32)
 
 
-def largest_difference(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> float:
+def largest_difference(one: Logits, other: Logits) -> float:
     """Largest absolute difference of two arrays of the same shape."""
     return float(np.abs(one - other).max())
+
+
+def _source_logits(model: OnnxModel, images: NDArray[np.uint8], threads: int) -> Logits:
+    if model.float_content is not None:
+        return onnx_logits(model.float_content, images, threads)
+    source = model.source
+    return predict_logits(source.network, source.spec, images, np.arange(len(images)), device="cpu")
+
+
+def _disagreement(equal: float, agreement: float) -> str | None:
+    if equal >= agreement:
+        return None
+    return f"predictions agree on {equal:.4f} of the images, below compress.agreement={agreement:g}"

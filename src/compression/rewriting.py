@@ -1,0 +1,229 @@
+"""An ONNX graph said in other operators: the same function, of which int8 has kernels.
+
+What cannot be rewritten is left as it is. New names derive from old ones, so that bytes depend on the model
+only.
+"""
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import NodeProto, helper, numpy_helper
+
+MONOTONE = ("Relu", "Clip")  # of several values the largest stays the largest
+POOLS = ("MaxPool", "AveragePool")
+SHIFT = ".shift"
+FEW = 64  # products in a sum: with fewer, int8 costs more to pack and to round than it saves
+
+
+class Graph:
+    """Nodes and constants of a model, to be changed in place and written back."""
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self.nodes = [_copy(node) for node in model.graph.node]
+        self.constants = {each.name: numpy_helper.to_array(each) for each in model.graph.initializer}
+        self.inputs = [each.name for each in model.graph.input]
+        self.outputs = [each.name for each in model.graph.output]
+
+    def write(self, model: onnx.ModelProto) -> None:
+        """Make ``model`` say this, without constants that nobody reads; shapes are to be inferred anew."""
+        read = {name for node in self.nodes for name in node.input} | set(self.outputs)
+        tensors = [
+            numpy_helper.from_array(values, name) for name, values in self.constants.items() if name in read
+        ]
+        for field, content in (("node", self.nodes), ("initializer", tensors), ("value_info", [])):
+            model.graph.ClearField(field)
+            getattr(model.graph, field).extend(content)
+
+    def maker(self, value: str) -> NodeProto | None:
+        """The node that writes ``value``."""
+        return next((node for node in self.nodes if value in node.output), None)
+
+    def readers(self, value: str) -> list[NodeProto]:
+        """The nodes that read ``value``."""
+        return [node for node in self.nodes if value in node.input]
+
+    def feeds_one(self, node: NodeProto) -> bool:
+        """True when one node reads what this one writes, and nobody outside."""
+        return len(self.readers(node.output[0])) == 1 and node.output[0] not in self.outputs
+
+    def replace(self, old: NodeProto, new: list[NodeProto]) -> None:
+        """Put nodes, or none, in the place of one."""
+        place = next(number for number, node in enumerate(self.nodes) if node is old)
+        self.nodes[place : place + 1] = new
+
+
+def rewrite(model: onnx.ModelProto) -> None:
+    """Norms into convolutions, activations beside them, spatial means as global pooling; in place."""
+    graph = Graph(model)
+    for node in list(graph.nodes):
+        if node.op_type == "BatchNormalization":
+            _fold_norm(graph, node)
+        if node.op_type == "ReduceMean":
+            _pool_globally(graph, node)
+    for node in list(graph.nodes):
+        if node.op_type == "Conv" and sees_pixels(graph, node):
+            _pool_pixels_first(graph, node)
+    for node in list(graph.nodes):
+        if node.op_type in MONOTONE:
+            _activate_before_pooling(graph, node)
+    graph.write(model)
+
+
+def pixel_nodes(model: onnx.ModelProto) -> list[str]:
+    """Names of the nodes to be left float: convolutions with few products, and what is done to their sums."""
+    graph, names = Graph(model), []
+    for node in graph.nodes:
+        if node.op_type != "Conv" or not sees_pixels(graph, node):
+            continue
+        names.append(node.name)
+        after = graph.readers(node.output[0])
+        while len(after) == 1 and (after[0].op_type == "MaxPool" or after[0].name.endswith(SHIFT)):
+            names.append(after[0].name)
+            after = graph.readers(after[0].output[0])
+    return names
+
+
+def sees_pixels(graph: Graph, convolution: NodeProto) -> bool:
+    """True for a convolution of one group with few products in a sum, as the first one is on images."""
+    weight = graph.constants.get(convolution.input[1])
+    return weight is not None and attribute(convolution, "group", 1) == 1 and weight[0].size < FEW
+
+
+def _fold_norm(graph: Graph, norm: NodeProto) -> None:
+    """y = a x + b goes into the convolution before it, through a pooling where that allows it.
+
+    The largest value of a window stays the largest for a > 0 only. Else the norm becomes a convolution of
+    its own, of one pixel and one channel, which costs a pass but no detour through float.
+    """
+    a, b = _scale_and_shift(graph, norm)
+    pool = graph.maker(norm.input[0])
+    through = pool is not None and pool.op_type in POOLS and _commutes(pool, a) and graph.feeds_one(pool)
+    convolution = graph.maker(pool.input[0]) if through and pool is not None else pool
+    if (
+        convolution is None
+        or convolution.op_type != "Conv"
+        or convolution.input[1] not in graph.constants
+        or not graph.feeds_one(convolution)
+    ):
+        graph.replace(norm, [_pointwise(graph, norm, a, b)])
+        return
+    _scale_convolution(graph, convolution, a, b)
+    last = pool if through and pool is not None else convolution
+    last.output[0] = norm.output[0]
+    graph.replace(norm, [])
+
+
+def _scale_and_shift(graph: Graph, norm: NodeProto) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """What the norm does to each channel, (C,) each."""
+    gamma, beta, mean, variance = (graph.constants[name].astype(np.float64) for name in norm.input[1:5])
+    a = gamma / np.sqrt(variance + attribute(norm, "epsilon", 1e-5))
+    return a.astype(np.float32), (beta - mean * a).astype(np.float32)
+
+
+def _commutes(pool: NodeProto, a: NDArray[np.float32]) -> bool:
+    if pool.op_type == "MaxPool":
+        return bool((a > 0).all())
+    # A mean over padding would take b for zeros.
+    return not attribute(pool, "count_include_pad", 0)
+
+
+def _pointwise(graph: Graph, norm: NodeProto, a: NDArray[np.float32], b: NDArray[np.float32]) -> NodeProto:
+    weight, bias = f"{norm.output[0]}.a", f"{norm.output[0]}.b"
+    graph.constants |= {weight: a.reshape(-1, 1, 1, 1), bias: b}
+    inputs = [norm.input[0], weight, bias]
+    return helper.make_node("Conv", inputs, norm.output[:1], norm.name, group=len(a), kernel_shape=[1, 1])
+
+
+def _scale_convolution(
+    graph: Graph, convolution: NodeProto, a: NDArray[np.float32], b: NDArray[np.float32]
+) -> None:
+    weight = graph.constants[convolution.input[1]]  # (out, in / groups, height, width)
+    bias = graph.constants[convolution.input[2]] if len(convolution.input) > 2 else np.zeros_like(a)
+    names = [f"{convolution.output[0]}.{part}" for part in ("weight", "bias")]
+    graph.constants |= dict(zip(names, (weight * a.reshape(-1, 1, 1, 1), bias * a + b), strict=True))
+    convolution.input[:] = [convolution.input[0], *names]
+
+
+def _pool_pixels_first(graph: Graph, convolution: NodeProto) -> None:
+    """max(act(x + b)) = act(max(x) + b): what is float is done on fewer values.
+
+    The shift also keeps ONNX Runtime from rounding before the pooling, which is slow on uint8 in this layout.
+    """
+    chain = _until_pool(graph, convolution)
+    if not chain or len(convolution.input) < 3 or convolution.input[2] not in graph.constants:
+        return
+    *activations, pool = chain
+    pooled, shifted, end = (
+        f"{convolution.output[0]}.pooled",
+        f"{convolution.output[0]}{SHIFT}",
+        pool.output[0],
+    )
+    bias = graph.constants[convolution.input[2]].reshape(1, -1, 1, 1)
+    graph.constants[f"{shifted}.bias"] = bias
+    del convolution.input[2]
+    moved = [_copy(pool), helper.make_node("Add", [pooled, f"{shifted}.bias"], [shifted], shifted)]
+    moved[0].input[0], moved[0].output[0] = convolution.output[0], pooled
+    for activation in activations:
+        moved.append(_copy(activation))
+        moved[-1].input[0] = shifted
+    moved[-1].output[0] = end
+    for activation in activations:
+        graph.replace(activation, [])
+    graph.replace(pool, moved)
+
+
+def _until_pool(graph: Graph, convolution: NodeProto) -> list[NodeProto]:
+    """The nodes after a convolution up to a MaxPool, with one activation between at most; [] without."""
+    chain: list[NodeProto] = []
+    node = convolution
+    while len(chain) < 2 and graph.feeds_one(node):
+        node = graph.readers(node.output[0])[0]
+        if node.op_type not in (*MONOTONE, "MaxPool"):
+            return []
+        chain.append(node)
+        if node.op_type == "MaxPool":
+            return chain
+    return []
+
+
+def _activate_before_pooling(graph: Graph, activation: NodeProto) -> None:
+    """act(max(x)) = max(act(x)), and beside the convolution int8 spends none of its values on what is cut."""
+    pool = graph.maker(activation.input[0])
+    if pool is None or pool.op_type != "MaxPool" or not graph.feeds_one(pool):
+        return
+    first, last = _copy(activation), _copy(pool)
+    first.input[0], first.output[0] = pool.input[0], pool.output[0]
+    last.input[0], last.output[0] = pool.output[0], activation.output[0]
+    graph.replace(pool, [first])
+    graph.replace(activation, [last])
+
+
+def _pool_globally(graph: Graph, mean: NodeProto) -> None:
+    """A mean over height and width."""
+    axes = graph.constants.get(mean.input[1]) if len(mean.input) > 1 else None
+    if axes is None or sorted(axes.tolist()) not in ([2, 3], [-2, -1]):
+        return
+    value, name = mean.output[0], mean.name
+    if attribute(mean, "keepdims", 1):
+        graph.replace(mean, [helper.make_node("GlobalAveragePool", mean.input[:1], [value], name)])
+        return
+    pooled = f"{value}.pooled"
+    graph.replace(
+        mean,
+        [
+            helper.make_node("GlobalAveragePool", mean.input[:1], [pooled], name),
+            helper.make_node("Flatten", [pooled], [value], f"{name}.flatten", axis=1),
+        ],
+    )
+
+
+def attribute(node: NodeProto, name: str, default: float) -> float:
+    """A number among the attributes."""
+    found = [each for each in node.attribute if each.name == name]
+    return float(helper.get_attribute_value(found[0])) if found else default
+
+
+def _copy(node: NodeProto) -> NodeProto:
+    copy = NodeProto()
+    copy.CopyFrom(node)
+    return copy
