@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from src.execution import Execution, execute
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import numpy as np
     import pandas as pd
@@ -86,7 +86,7 @@ def _settings(config: Config, run: Execution, base: TorchModel, threads: int) ->
 
 
 def _measure(
-    config: Config, run: Execution, base: TorchModel, model: OnnxModel, names: list[str], threads: int
+    config: Config, run: Execution, base: TorchModel, model: OnnxModel, names: Sequence[str], threads: int
 ) -> Variant:
     """Write the model and its predictions, unless it does not say what it was made from says."""
     from src.compression.parity import check_parity, onnx_logits
