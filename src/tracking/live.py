@@ -131,7 +131,7 @@ class Tracker:
 
     def _start(self) -> None:
         journal = self._synchronize()
-        chains = journal.chains(self.lineage) if journal.subject_of(self.lineage) == self.lineage else []
+        chains = journal.chains(self.lineage) if journal.has_own(self.lineage) else []
         if not chains:
             return
         from src.tracking.runs import find_run
