@@ -80,8 +80,8 @@ class Execution:
     ) -> None:
         """Tell the journal of one of several models that this stage speaks of.
 
-        ``subject`` is the stage that made it, such as ``train`` or ``compress@int8_static``: its run in MLflow
-        gets the figures. Saying the same of it again changes nothing, saying something else replaces it.
+        ``subject`` is the stage that made it, such as ``train`` or ``compress@int8_static``; the run of that
+        in MLflow gets the figures. To say the same again changes nothing, to say something else replaces it.
 
         Raises:
             AssayError: nothing of that stage is read here.

@@ -89,7 +89,7 @@ class Attempt:
     def attach(
         self, subject: str, metrics: dict[str, float], figures: Iterable[Path], tags: dict[str, str]
     ) -> None:
-        """Say something of the run of the lineage ``subject``: ``attached`` maps each to what is said of it."""
+        """Say something of the run of ``subject``; ``attached`` maps each lineage to what is said of it."""
         kept = self._keep(figures, Path("files", subject[:16]))  # other subjects' may have the same names
         self.update(attached={subject: {"metrics": metrics, "figures": kept, "tags": tags}})
 
