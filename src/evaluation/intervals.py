@@ -68,7 +68,7 @@ def bootstrap(
             for name, values in statistic(weights).items():
                 found.setdefault(name, []).append(values)
         advance(weights.shape[1])
-    return {name: _percentiles(np.concatenate(values), confidence) for name, values in found.items()}
+    return {name: percentiles(np.concatenate(values), confidence) for name, values in found.items()}
 
 
 def draw(seed: int, rows: int, resamples: int) -> Iterator[Weights]:
@@ -88,6 +88,17 @@ def wilson(hits: int, rows: int, confidence: float) -> Interval:
     centre = (share + z**2 / (2 * rows)) / (1 + z**2 / rows)
     half = z / (1 + z**2 / rows) * np.sqrt(share * (1 - share) / rows + z**2 / (4 * rows**2))
     return Interval(max(0.0, float(centre - half)), min(1.0, float(centre + half)))
+
+
+def percentiles(values: Floats, confidence: float) -> Interval:
+    """The interval that leaves out the outer resamples, as many at either end; ``values``: (r,)."""
+    known = values[~np.isnan(values)]
+    undefined = len(values) - len(known)
+    if not len(known):
+        return Interval(np.nan, np.nan, undefined)
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(known, [tail, 1 - tail])
+    return Interval(float(low), float(high), undefined)
 
 
 def _statistics(
@@ -208,13 +219,3 @@ def _sum_groups(values: NDArray[np.generic], groups: Integers, size: int) -> Flo
         present, starts = np.unique(groups[order], return_index=True)
         sums[present] = np.add.reduceat(values[order], starts, axis=0)
     return sums.T
-
-
-def _percentiles(values: Floats, confidence: float) -> Interval:
-    known = values[~np.isnan(values)]
-    undefined = len(values) - len(known)
-    if not len(known):
-        return Interval(np.nan, np.nan, undefined)
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(known, [tail, 1 - tail])
-    return Interval(float(low), float(high), undefined)
