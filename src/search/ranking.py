@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from src.errors import AssayError
+from src.pareto import on_front
 from src.search.records import Trial
 
 if TYPE_CHECKING:
@@ -145,12 +146,8 @@ def _losses(trial: Trial, objectives: Mapping[str, str]) -> tuple[float, ...]:
 
 
 def _undominated(trials: Sequence[Trial], objectives: Mapping[str, str]) -> list[Trial]:
-    losses = [_losses(trial, objectives) for trial in trials]
-    return [
-        trial
-        for trial, own in zip(trials, losses, strict=True)
-        if not any(other != own and all(o <= s for o, s in zip(other, own, strict=True)) for other in losses)
-    ]
+    front = on_front([_losses(trial, objectives) for trial in trials])
+    return [trial for trial, unbeaten in zip(trials, front, strict=True) if unbeaten]
 
 
 def _varies(field: str, trials: Sequence[Trial]) -> bool:

@@ -1,0 +1,91 @@
+"""Compare the compressed variants with the base model: accuracy, size, and what is more than chance.
+
+    dvc repro compare                                      with params.yaml, as a part of the pipeline
+    python -m src.compare evaluate.bootstrap=10000         by hand, into outputs/compare/
+
+Reads models/base, models/VARIANT of the variants that the configuration names, and the held-out rows of
+data/split; writes reports/compare: variants.csv, and variants.md for people. Within the pipeline it first
+removes the folders of variants that params.yaml no longer names (DVC's cache has them). Takes about ten
+seconds, most of them imports and the base's predictions.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from src.execution import Execution, execute
+
+if TYPE_CHECKING:
+    from src.evaluation.contenders import HeldOut, Model
+    from src.evaluation.leaderboard import Row
+    from src.schema import Config
+
+MODELS, INGEST, SPLIT = Path("models"), Path("data/ingest"), Path("data/split")
+
+
+def build(config: Config, run: Execution) -> None:
+    """Write the table, and attach each row's figures to the run of its model."""
+    from src.evaluation.contenders import read_held_out, read_variant, remove_lingering
+    from src.evaluation.leaderboard import BASE, compare, write_rows
+    from src.evaluation.leaderboard_text import write_variants
+    from src.progress import progress
+
+    names = list(config.compress.variants)
+    if not run.job.loaded.by_hand:  # a run by hand may name others than the pipeline's
+        for name in remove_lingering(MODELS, names):
+            run.say(f"removed {MODELS / name}: params.yaml no longer names it (DVC's cache has it)")
+    held = read_held_out(INGEST, SPLIT)
+    variants = [read_variant(MODELS / name, held) for name in names]
+    base = _base(config, run, held)
+    with progress("Comparing", total=1 + len(names), show=run.progress) as advance:
+        rows = compare(base, variants, held, config.evaluate, config.seed, advance)
+    write_rows(run.folder / "variants.csv", rows)
+    write_variants(run.folder / "variants.md", rows, config.evaluate.confidence)
+    for row in rows:
+        if row.reason is not None:
+            continue
+        run.attach("train" if row.name == BASE else f"compress@{row.name}", row.tracked())
+    _tell(run, rows)
+
+
+def _base(config: Config, run: Execution, held: HeldOut) -> Model:
+    import gzip
+
+    import numpy as np
+    import torch
+
+    from src.data.store import open_array
+    from src.errors import AssayError
+    from src.evaluation.contenders import Model, Size
+    from src.models.complexity import count_macs, count_nonzero, count_parameters
+    from src.models.store import WEIGHTS, load_model
+    from src.training.device import deterministic, resolve_threads
+    from src.training.predict import predict_logits
+
+    network, spec = load_model(MODELS / "base")
+    images, size = open_array(INGEST / "images.npy"), config.evaluate.batch_size
+    with deterministic(resolve_threads(config.train.threads)):
+        logits = predict_logits(network, spec, images, held.ids, size, "cpu", run.progress)
+        macs = count_macs(network, torch.zeros(1, *images.shape[1:]))
+    if not np.isfinite(logits).all():
+        raise AssayError("models/base gives no finite output: train it again with a lower train.optimizer.lr")
+    weights = (MODELS / "base" / WEIGHTS).read_bytes()
+    gzipped = len(gzip.compress(weights, mtime=0))
+    return Model(logits, Size(len(weights), gzipped, count_parameters(network), count_nonzero(network), macs))
+
+
+def _tell(run: Execution, rows: list[Row]) -> None:
+    for row in rows[1:]:
+        if row.reason is not None:
+            run.say(f"{row.name} failed: {row.reason}")
+            continue
+        figures = row.figures
+        run.say(
+            f"{row.name}: validation accuracy {figures['val_accuracy']:.4f} "
+            f"({100 * figures['val_change']:+.2f} points), {figures['size_ratio']:.1f}x smaller"
+        )
+
+
+if __name__ == "__main__":
+    execute("compare", build, __doc__)

@@ -1,0 +1,213 @@
+"""The stage on small real models: its table, what it attaches to whose run, and what it says to bad input."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from sklearn.metrics import accuracy_score
+
+from src.compare import build
+from src.config import check
+from src.errors import AssayError
+from src.evaluation.contenders import read_held_out, read_variant
+from src.evaluation.leaderboard import FIGURES, TEXTS, Row, read_rows, write_rows
+from tests.models_on_disk import write_base, write_data, write_failed, write_variant
+
+ROOT = Path(__file__).parents[1]
+REASON = "the exporter knows no aten::fft"
+NAMES = ["same", "other", "broken"]
+
+
+@dataclass
+class Run:
+    """What the stage may know and tell of an execution, kept in memory."""
+
+    folder: Path
+    by_hand: bool = False
+    progress: bool = False
+    said: list[str] = field(default_factory=list)
+    attached: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    @property
+    def job(self) -> Any:
+        return SimpleNamespace(loaded=SimpleNamespace(by_hand=self.by_hand))
+
+    def say(self, text):
+        self.said.append(text)
+
+    def attach(self, subject, metrics, figures=(), **tags):
+        self.attached[subject] = metrics
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    """Do not change: the base, a variant that is its export, another network, and a failed one."""
+    root = tmp_path_factory.mktemp("repository")
+    write_data(root)
+    write_base(root)
+    write_variant(root, "same")
+    write_variant(root, "other", seed=1, steps=("prune_structured", "finetune", "export"))
+    write_failed(root, "broken", REASON)
+    return root
+
+
+@pytest.fixture
+def own(inputs, tmp_path):
+    """A copy to change."""
+    import shutil
+
+    return shutil.copytree(inputs, tmp_path / "repository")
+
+
+def configuration(names):
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values["compress"]["variants"] = {name: {"steps": [{"name": "export"}]} for name in names}
+    values["evaluate"]["bootstrap"] = 200
+    return check(values, "params.yaml")
+
+
+def build_here(root, folder, monkeypatch, names=NAMES, by_hand=False):
+    folder.mkdir()
+    monkeypatch.chdir(root)
+    run = Run(folder, by_hand)
+    build(configuration(names), run)
+    return run
+
+
+def test_the_table_says_what_the_predictions_say(inputs, tmp_path, monkeypatch):
+    run = build_here(inputs, tmp_path / "report", monkeypatch)
+    table = pd.read_csv(run.folder / "variants.csv").set_index("variant")
+    assert list(pd.read_csv(run.folder / "variants.csv").columns) == [*TEXTS, *FIGURES]
+    assert table.index.tolist() == ["base", "same", "other", "broken"]
+    base, same, other = table.loc["base"], table.loc["same"], table.loc["other"]
+
+    predictions = pd.read_parquet(inputs / "models/other/predictions.parquet")
+    for split, prefix in (("val", "val"), ("test", "test")):
+        some = predictions[predictions["split"] == split]
+        expected = accuracy_score(some["target"], some["predicted"])
+        assert other[f"{prefix}_accuracy"] == pytest.approx(expected)
+        assert other[f"{prefix}_change"] == pytest.approx(expected - base[f"{prefix}_accuracy"])
+        assert other[f"{prefix}_change_low"] < other[f"{prefix}_change"] < other[f"{prefix}_change_high"] < 0
+        assert other[f"{prefix}_mcnemar_p"] < 1e-6, "an untrained network is worse than one that is right"
+        assert (same[f"{prefix}_change"], same[f"{prefix}_mcnemar_p"]) == (0, 1)
+    assert 0.7 < base["val_accuracy"] < 0.95
+    assert (same["agreement"], base["agreement"]) == (1, 1)
+    assert other["agreement"] < 0.5
+    assert base["test_accuracy_low"] < base["test_accuracy"] < base["test_accuracy_high"]
+    assert base[["val_change", "val_mcnemar_p", "test_change", "test_mcnemar_p"]].isna().all()
+
+    assert base["bytes"] == (inputs / "models/base/model.safetensors").stat().st_size
+    assert same["bytes"] == (inputs / "models/same/model.onnx").stat().st_size
+    assert same["size_ratio"] == pytest.approx(base["bytes"] / same["bytes"])
+    assert (base["parameters"], base["macs"]) == (same["parameters"], same["macs"])
+    assert other["steps"] == "prune_structured > finetune > export"
+
+
+def test_a_failed_variant_is_a_row_with_its_reason(inputs, tmp_path, monkeypatch):
+    run = build_here(inputs, tmp_path / "report", monkeypatch)
+    row = pd.read_csv(run.folder / "variants.csv").set_index("variant").loc["broken"]
+    assert (row["status"], row["reason"]) == ("failed", REASON)
+    assert row[list(FIGURES)].isna().all()
+    page = (run.folder / "variants.md").read_text()
+    assert f"- `broken`: {REASON}" in page
+    assert "no dense file smaller" in page
+    assert f"broken failed: {REASON}" in run.said
+    assert "compress@broken" not in run.attached
+
+
+def test_each_figure_goes_to_the_run_of_its_model(inputs, tmp_path, monkeypatch):
+    run = build_here(inputs, tmp_path / "report", monkeypatch)
+    assert set(run.attached) == {"train", "compress@same", "compress@other"}
+    rows = {row.name: row.figures for row in read_rows(run.folder / "variants.csv")}
+    assert run.attached["train"]["bytes"] == rows["base"]["bytes"]
+    assert not any(name.startswith(("val/", "test/")) for name in run.attached["train"]), "evaluate's own"
+    told = run.attached["compress@other"]
+    assert told["val/accuracy_change_low"] == pytest.approx(rows["other"]["val_change_low"])
+    assert told["test/mcnemar_p"] == pytest.approx(rows["other"]["test_mcnemar_p"])
+    assert told["test/calibration_error"] == pytest.approx(rows["other"]["calibration_error"])
+    assert all(isinstance(value, int | float) and np.isfinite(value) for value in told.values())
+
+
+def test_another_execution_gives_the_same_bytes(inputs, tmp_path, monkeypatch):
+    one, two = (build_here(inputs, tmp_path / name, monkeypatch).folder for name in ("one", "two"))
+    for name in ("variants.csv", "variants.md"):
+        assert (one / name).read_bytes() == (two / name).read_bytes()
+
+
+def test_test_labels_decide_nothing_that_anyone_chooses_by(inputs, own, tmp_path, monkeypatch):
+    shuffle_test_labels(own)
+    before, after = (
+        pd.read_csv(build_here(root, tmp_path / name, monkeypatch).folder / "variants.csv")
+        for root, name in ((inputs, "before"), (own, "after"))
+    )
+    reported = [name for name in before.columns if name.startswith("test_") or name == "calibration_error"]
+    pd.testing.assert_frame_equal(before.drop(columns=reported), after.drop(columns=reported))
+    assert (before["test_accuracy"] != after["test_accuracy"])[:2].all(), "the labels were really others"
+
+
+def shuffle_test_labels(root):
+    """In the manifest, and in what compress copied from it."""
+    test = (pd.read_parquet(root / "data/split/splits.parquet")["split"] == "test").to_numpy()
+    manifest = pd.read_parquet(root / "data/ingest/manifest.parquet")
+    targets = manifest["target"].to_numpy().copy()
+    targets[test] = np.random.default_rng(1).permutation(targets[test])
+    manifest.assign(target=targets).to_parquet(root / "data/ingest/manifest.parquet", index=False)
+    for path in (root / "models").glob("*/predictions.parquet"):
+        table = pd.read_parquet(path)
+        table.assign(target=targets[table["id"]]).to_parquet(path, index=False)
+
+
+def test_variants_that_are_no_longer_named_are_removed(own, tmp_path, monkeypatch):
+    build_here(own, tmp_path / "hand", monkeypatch, names=["same"], by_hand=True)
+    assert (own / "models/other").is_dir(), "a run by hand leaves the pipeline's folders alone"
+    run = build_here(own, tmp_path / "report", monkeypatch, names=["same"])
+    assert {path.name for path in (own / "models").iterdir()} == {"base", "same"}
+    assert [text.split(":")[0] for text in run.said[:2]] == ["removed models/broken", "removed models/other"]
+    assert [row.name for row in read_rows(run.folder / "variants.csv")] == ["base", "same"]
+
+
+def test_variants_come_in_the_order_of_the_configuration(inputs, tmp_path, monkeypatch):
+    run = build_here(inputs, tmp_path / "report", monkeypatch, names=["other", "broken", "same"])
+    rows = read_rows(run.folder / "variants.csv")
+    assert [row.name for row in rows] == ["base", "other", "broken", "same"]
+
+
+def test_predictions_of_other_images_are_refused(own, tmp_path, monkeypatch):
+    path = own / "models/other/predictions.parquet"
+    pd.read_parquet(path).iloc[1:].to_parquet(path, index=False)
+    with pytest.raises(AssayError, match=r"models/other .* of other images .* `dvc repro compress@other`"):
+        build_here(own, tmp_path / "report", monkeypatch)
+
+
+@pytest.mark.parametrize("text", [None, "{", "{}", '{"status": "ok", "steps": [], "bytes": null}'])
+def test_a_variant_that_cannot_be_read_is_named(own, text):
+    path = own / "models/same/variant.json"
+    path.unlink() if text is None else path.write_text(text)
+    held = read_held_out(own / "data/ingest", own / "data/split")
+    with pytest.raises(AssayError, match=r"models/same cannot be read .*dvc repro compress@same"):
+        read_variant(own / "models/same", held)
+
+
+def test_without_validation_rows(own):
+    path = own / "data/split/splits.parquet"
+    table = pd.read_parquet(path)
+    table.assign(split=table["split"].replace("val", "train")).to_parquet(path, index=False)
+    with pytest.raises(AssayError, match="has no val rows"):
+        read_held_out(own / "data/ingest", own / "data/split")
+
+
+def test_rows_are_read_as_they_were_written(tmp_path):
+    rows = [
+        Row("base", (), {"val_accuracy": 0.9, "bytes": 12_345_678_901_234, "macs": 7}),
+        Row("failed", ("export",), {}, "one, two"),
+        Row("a", ("x", "export"), {"val_change": -1e-05, "val_mcnemar_p": 1.0}),
+    ]
+    write_rows(tmp_path / "rows.csv", rows)
+    assert read_rows(tmp_path / "rows.csv") == rows
+    json.dumps(rows[0].figures)
