@@ -4,7 +4,7 @@ Images are known by their pixels, not by a row of some table, so that two models
 the data set has grown since, if their validation images are the same.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,7 +49,7 @@ class Judgement:
     reason: str
 
 
-def image_names(digests: Sequence[str]) -> Names:
+def image_names(digests: Iterable[str]) -> Names:
     """(n,) the first eight bytes of each SHA-256 in hexadecimal: enough to tell images apart."""
     return np.array([int.from_bytes(bytes.fromhex(d[:16]), "big", signed=True) for d in digests], np.int64)
 
