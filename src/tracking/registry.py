@@ -218,9 +218,10 @@ def _create_model(shelf: Shelf) -> None:
 
 
 def _keep_evidence(shelf: Shelf, version: "ModelVersion", registration: Registration) -> None:
-    """Put what the version is judged by beside the model, where other machines find it."""
-    folder = kept(shelf.store.root, registration.evidence)
-    if folder is None or version.tags.get("evidence") == registration.evidence:
+    """Put what the version is judged by beside the model, where other machines find it; once, as it is a
+    function of the lineage."""
+    folder = None if version.tags.get("evidence") else kept(shelf.store.root, registration.evidence)
+    if folder is None:
         return
     shelf.store.client.log_model_artifacts(_model_id(version), str(folder), "evidence")
     shelf.mark(version, {"evidence": registration.evidence})
