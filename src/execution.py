@@ -75,6 +75,24 @@ class Execution:
             self.attempt.add_model(model)
         self.attempt.update(metrics=metrics or {}, numerics=numerics or {}, tags=tags)
 
+    def attach(
+        self, subject: str, metrics: dict[str, float], figures: Sequence[Path] = (), **tags: str
+    ) -> None:
+        """Tell the journal of one of several models that this stage speaks of.
+
+        ``subject`` is the stage that made it, such as ``train`` or ``compress@int8_static``; the run of that
+        in MLflow gets the figures. To say the same again changes nothing, to say something else replaces it.
+
+        Raises:
+            AssayError: nothing of that stage is read here.
+        """
+        if subject not in self.lineage.parents:
+            raise AssayError(
+                f"{self.job.address} cannot speak of {subject}: it reads nothing of it. It reads from "
+                f"{', '.join(self.lineage.parents)}; dvc.yaml says so"
+            )
+        self.attempt.attach(self.lineage.parents[subject], metrics, figures, tags)
+
     def epoch(self, row: dict[str, float]) -> None:
         """Keep an epoch's figures, and show them in MLflow at once if it answers."""
         self.tracker.epoch(self.attempt.add_epoch(row))

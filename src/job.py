@@ -88,7 +88,8 @@ def repository_root() -> Path:
 
 
 def parse_arguments(stage: str, doc: str | None) -> argparse.Namespace:
-    """``overrides``; for compress ``variant``, for sweep ``adopt`` and ``worker``."""
+    """``overrides``; for compress ``variant``, for sweep ``adopt`` and ``worker``, for register ``promote``,
+    ``rollback`` and ``reason``."""
     parser = argparse.ArgumentParser(f"python -m src.{stage}", description=doc)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     if stage == "compress":
@@ -96,6 +97,10 @@ def parse_arguments(stage: str, doc: str | None) -> argparse.Namespace:
     if stage == "sweep":
         parser.add_argument("--adopt", action="store_true", help="write conf/experiment/STUDY.yaml")
         parser.add_argument("--worker", metavar="STUDY", help="join a study of sweep.storage")
+    if stage == "register":
+        parser.add_argument("--promote", metavar="VERSION", help="make this version champion; needs --reason")
+        parser.add_argument("--rollback", action="store_true", help="back to the champion before")
+        parser.add_argument("--reason", default="", help="why, for the record")
     parser.add_argument(
         "overrides",
         nargs="*",

@@ -5,7 +5,7 @@
 PATHS are image files, or folders that are searched with all below them. Prints, or writes to FILE.csv,
 the columns path,label,probability. A file that cannot be read is named with the reason and left out;
 the exit code is 1 only if nothing could be read at all. Starts in about 4 s, then runs at the speed of
-decoding. Without --model: the model that params.yaml registers.
+decoding. Without --model: the champion of the registered model that params.yaml names.
 """
 
 import argparse
@@ -88,8 +88,7 @@ def _images(folder: Path) -> list[Path]:
 def _default_model() -> str:
     from src.config import load
 
-    register = load().config.register_
-    return f"models:/{register.name}@{register.alias}"
+    return f"models:/{load().config.register_.name}@champion"
 
 
 def _load(root: Path, model: str) -> Any:

@@ -1,121 +1,105 @@
-"""Put the chosen model into the MLflow Model Registry.
+"""Choose a variant, and put all that were measured into the MLflow Model Registry.
 
-    dvc repro register            (or: python -m src.register, to register by hand under another name)
+    dvc repro register                                   (by hand, under another name: … register.name=mine)
+    python -m src.register --promote 3 --reason "…"      make version 3 champion, whatever the rule says
+    python -m src.register --rollback                    make the champion before the present one champion
 
-Takes models/<register.variant>/model.onnx, writes the decision to reports/register/decision.json and
-registers that file, with what it was made from, under the alias `register.alias`. Takes a few seconds.
-If MLflow does not answer, the decision is kept and `python -m src.track` carries it out.
+Every variant with a model becomes a version of the registered model `register.name`, with its figures as
+tags and a model card as its description. The choice of `register.policy`, which sees validation figures
+only, bears the alias `challenger`; it becomes `champion` if `register.promote` allows it, and if on the same
+validation images it is not significantly worse than the present champion. The decision and its reasons go to
+reports/register/decision.json. Takes a few seconds. If MLflow does not answer, all is kept, and
+`python -m src.track` carries it out and rules on the promotion by the same rule.
 """
 
+import sys
+from argparse import Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from src.errors import AssayError
 from src.execution import Execution, execute
+from src.job import parse_arguments, repository_root
 
 if TYPE_CHECKING:
+    from src.evaluation.policy import Choice
     from src.schema import Config
-    from src.tracking.registry import Action
+    from src.tracking.decisions import Challenge, Registration
+
+COMPARE, BENCHMARK = Path("reports/compare"), Path("reports/benchmark")
 
 
 def build(config: "Config", run: Execution) -> None:
-    """Decide, write the decision down, register, and sum the pipeline up."""
+    """Choose, write down what is to be registered, let MLflow follow, and write the decision."""
+    from src.evaluation.measured import read_measured
+    from src.evaluation.policy import choose
     from src.provenance.journal import write_json
-    from src.tracking.live import register
-    from src.tracking.registry import Action, keep_record, keeps, propose
+    from src.registrations import make_registrations
+    from src.registry_decision import decide, summary
+    from src.tracking.decisions import propose, ruling_on
+    from src.tracking.live import carry_out
+    from src.tracking.store import is_embedded
 
-    chosen = config.register_
-    folder = Path("models") / chosen.variant
-    decision = decide(folder, config)
+    measured, machine = read_measured(COMPARE, BENCHMARK)
+    choice = choose([one.candidate() for one in measured], config.register_.policy)
+    made = [one for one in measured if one.row.status == "ok"]
+    registrations = make_registrations(config, run, made, machine)
+    challenge = _challenge(config, choice, registrations)
+    propose(run.root, *registrations, challenge)
+    versions = carry_out(run.root, config.register_.name)
+    ruling = ruling_on(run.root, challenge, is_embedded())
+    decision = decide(config, choice, measured, registrations, ruling)
     write_json(run.folder / "decision.json", decision)
-    action = Action(
-        name=chosen.name,
-        alias=chosen.alias,
-        variant=chosen.variant,
-        lineage=run.lineage.parents[f"compress@{chosen.variant}"],
-        sha256=decision["sha256"],
-        experiment=config.data.name,
-        record=keep_record(run.root, Path()),
-        tags={
-            key: str(value)
-            for key, value in decision.items()
-            if key.endswith("_accuracy") and value is not None
-        },
-    )
-    if not keeps(run.root, action):
-        adopt(run, action, folder)
-    propose(run.root, action)
-    version = register(run.root, action)
-    for line in summary(decision, str(version) if version else None):
+    for line in summary(decision, versions):
         run.say(line)
 
 
-def decide(folder: Path, config: "Config") -> dict[str, Any]:
-    """The decision on the model in ``folder``: a function of the inputs, so with no version and no time.
+def _challenge(config: "Config", choice: "Choice", registrations: "list[Registration]") -> "Challenge":
+    from src.tracking.decisions import Challenge
 
-    Raises:
-        AssayError: the variant has no model.
-    """
-    from src.errors import AssayError
-    from src.provenance.hashes import file_hash
-
-    path, variant = folder / "model.onnx", _read(folder / "variant.json")
-    if not path.is_file():
-        reason = f": {variant['reason']}" if variant.get("reason") else ""
-        raise AssayError(
-            f"{path} is missing{reason}. Set register.variant to one that has a model, or make it: "
-            f"dvc repro compress@{folder.name}"
-        )
-    accuracy = _read(Path("reports/evaluate/metrics.json")).get("accuracy", {})
-    return {
-        "model": config.register_.name,
-        "variant": config.register_.variant,
-        "alias": config.register_.alias,
-        "sha256": file_hash(path),
-        "reason": "the variant that register.variant names",
-        "validation_accuracy": variant.get("validation_accuracy"),
-        "test_accuracy": accuracy.get("value"),
-        "test_accuracy_low": accuracy.get("low"),
-        "test_accuracy_high": accuracy.get("high"),
-    }
+    chosen = next((r for r in registrations if r.variant == choice.name), None)
+    return Challenge(
+        name=config.register_.name,
+        lineage=chosen.lineage if chosen else None,
+        sha256=chosen.sha256 if chosen else None,
+        reason=choice.reason,
+        level=config.register_.level,
+        promote=config.register_.promote,
+    )
 
 
-def adopt(run: Execution, action: "Action", folder: Path) -> None:
-    """Give the journal an attempt for files that it does not know: DVC's cache or a team mate made them."""
-    from src.provenance.hashes import tree_hashes
-    from src.provenance.journal import Attempt
-
-    address = f"compress@{action.variant}"
-    own = {"stage": "compress", "address": address, "variant": action.variant, "lineage": action.lineage}
-    known = {"subject": action.lineage, "parents": {}, "name": f"{address}-{action.lineage[:8]}"}
-    tags = {"adopted": "made elsewhere: of its execution nothing is known here"}
-    attempt = Attempt.open(run.root, {**run.attempt.record, **own, **known, "tags": tags})
-    attempt.add_model(folder)
-    attempt.update(outputs=tree_hashes(folder))
-    attempt.close("FINISHED")
+def by_hand(arguments: Namespace) -> None:
+    """Do what --promote or --rollback ask for, and end; return if they are not given."""
+    if arguments.promote is None and not arguments.rollback:
+        return
+    try:
+        print(_by_hand(arguments))
+    except AssayError as error:
+        print(f"register failed: {error}", file=sys.stderr)
+        sys.exit(1)
+    sys.exit(0)
 
 
-def summary(decision: dict[str, Any], version: str | None) -> list[str]:
-    """What the whole pipeline has come to, for the terminal."""
-    lines = []
-    if decision["test_accuracy"] is not None:
-        value, low, high = (decision[f"test_accuracy{end}"] for end in ("", "_low", "_high"))
-        interval = f" (95% interval {low:.4f} to {high:.4f})" if low is not None else ""
-        lines.append(f"Test accuracy    {value:.4f}{interval}, of the base model")
-    registered = version or f"{decision['model']}: decided, not yet carried out (python -m src.track)"
-    return [
-        *lines,
-        "Figures          reports/evaluate/",
-        f"Registered       {registered}",
-        "Look at it       make ui",
-    ]
+def _by_hand(arguments: Namespace) -> str:
+    from src.config import load
+    from src.tracking.by_hand import promote, rollback
+    from src.tracking.live import no_answer
 
-
-def _read(path: Path) -> dict[str, Any]:
-    """A JSON object, empty where there is no file."""
-    from src.provenance.journal import read_json
-
-    return read_json(path) if path.is_file() else {}
+    if arguments.promote is not None and arguments.rollback:
+        raise AssayError("--promote and --rollback exclude each other: give one of them")
+    name, root = load(arguments.overrides).config.register_.name, repository_root()
+    try:
+        if arguments.rollback:
+            version, news = rollback(root, name, arguments.reason)
+        else:
+            version, news = promote(root, name, arguments.promote, arguments.reason)
+    except AssayError:
+        raise
+    except Exception as error:  # MLflow raises requests', SQLAlchemy's and its own
+        raise no_answer(error) from error
+    return f"{version}" if news else f"{version}: it was champion already, nothing has changed"
 
 
 if __name__ == "__main__":
+    by_hand(parse_arguments("register", __doc__))
     execute("register", build, __doc__)

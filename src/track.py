@@ -44,7 +44,7 @@ def track(root: Path, rebuild: bool) -> None:
     Raises:
         AssayError: MLflow does not answer, or the repository was moved.
     """
-    from src.tracking.live import first_line
+    from src.tracking.live import no_answer
     from src.tracking.rebuild import rebuild as make_anew
     from src.tracking.replay import synchronize
 
@@ -53,11 +53,7 @@ def track(root: Path, rebuild: bool) -> None:
     except AssayError:
         raise
     except Exception as error:  # MLflow raises requests', SQLAlchemy's and its own
-        where = os.environ.get("MLFLOW_TRACKING_URI", "mlruns/mlflow.db")
-        raise AssayError(
-            f"MLflow at {where} does not answer: {first_line(error)}\nThe journal keeps everything; "
-            "start the server (or unset MLFLOW_TRACKING_URI to use the embedded one), then run this again"
-        ) from error
+        raise no_answer(error) from error
     show(summary)
 
 
@@ -71,7 +67,8 @@ def show(summary: "Summary") -> None:
     if len(changed) > len(news):
         print(f"and {len(changed) - len(news)} of their trials and folds")
     for version in summary.versions:
-        print(f"registered: {version}")
+        if version.aliases:
+            print(f"registered: {version}")
     counts = [f"{summary.count(done)} {done}" for done in ("created", "refreshed", "unchanged", "waiting")]
     print(f"MLflow runs: {', '.join(counts)}")
     if summary.count("waiting"):

@@ -140,20 +140,21 @@ def evaluated(root: Path, tmp: Path, accuracy: float = 0.9, subject: str = "one"
     return attempt
 
 
-def compressed(root: Path, folder: Path, name: str = "one") -> Attempt:
+def compressed(root: Path, folder: Path, name: str = "one", variant: str = "onnx_fp32") -> Attempt:
     """A compression of the training ``name``, with a real ONNX model made in ``folder``."""
     parents = {"train": lineage_of(name), "ingest": lineage_of("ingest")}
-    attempt = begin(root, "compress", f"onnx {name}", parents=parents, variant="onnx_fp32")
-    make_variant(folder)
+    own = f"onnx {name}" if variant == "onnx_fp32" else f"{variant} {name}"
+    attempt = begin(root, "compress", own, parents=parents, variant=variant)
+    make_variant(folder, variant)
     attempt.add_model(folder)
     finish(attempt, metrics={"val/accuracy": 0.8})
     return attempt
 
 
-def make_variant(folder: Path) -> None:
+def make_variant(folder: Path, name: str = "shades") -> None:
     """``model.onnx``, ``model.json`` and ``variant.json`` of a model that tells three shades apart.
 
-    Dark images are `circle`, middle ones `cross`, bright ones `dot`.
+    Another name makes other bytes. Dark images are `circle`, middle ones `cross`, bright ones `dot`.
     """
     import onnx
     from onnx import TensorProto, helper, numpy_helper
@@ -174,7 +175,7 @@ def make_variant(folder: Path) -> None:
     }
     graph = helper.make_graph(
         nodes,
-        "shades",
+        name,
         [helper.make_tensor_value_info("images", TensorProto.UINT8, ["batch", 1, SIZE, SIZE])],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 3])],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],

@@ -57,11 +57,8 @@ def quantize_static(model: OnnxModel, step: QuantizeStatic, setting: Setting) ->
     """
     images = _draw(setting, step.images)
     with limits_of(QUANTIZER), TemporaryDirectory() as folder, _quiet():
-        prepared, quantized = Path(folder) / "prepared.onnx", Path(folder) / "quantized.onnx"
-        rewritten = onnx.load_from_string(model.content)
-        rewrite(rewritten)
-        # Symbolic shapes fail on what torch exports.
-        quant_pre_process(rewritten, prepared, skip_symbolic_shape=True)
+        quantized = Path(folder) / "quantized.onnx"
+        prepared = _prepare(model.content, Path(folder))
         ort.quantize_static(
             prepared,
             quantized,
@@ -89,11 +86,29 @@ def quantize_dynamic(
         MethodError: the quantizer cannot do the model.
     """
     with limits_of(QUANTIZER), TemporaryDirectory() as folder, _quiet():
-        plain, quantized = Path(folder) / "plain.onnx", Path(folder) / "quantized.onnx"
-        # As exported: shape inference fails on what quant_pre_process makes of it.
-        plain.write_bytes(model.content)
-        ort.quantize_dynamic(plain, quantized, per_channel=step.per_channel, weight_type=ort.QuantType.QInt8)
+        quantized = Path(folder) / "quantized.onnx"
+        rewritten = _rewrite(model.content, Path(folder))
+        ort.quantize_dynamic(
+            rewritten, quantized, per_channel=step.per_channel, weight_type=ort.QuantType.QInt8
+        )
         return _finished(model, onnx.load(quantized))
+
+
+def _prepare(content: bytes, folder: Path) -> Path:
+    """A file with the model as the quantizer likes it: rewritten, optimized, with shapes."""
+    prepared = folder / "prepared.onnx"
+    # Symbolic shapes fail on what torch exports.
+    quant_pre_process(_rewrite(content, folder), prepared, skip_symbolic_shape=True)
+    return prepared
+
+
+def _rewrite(content: bytes, folder: Path) -> Path:
+    """A file with the model rewritten; without the exporter's shapes, which the quantizer would contradict."""
+    rewritten = folder / "rewritten.onnx"
+    model = onnx.load_from_string(content)
+    rewrite(model)
+    onnx.save(model, rewritten)
+    return rewritten
 
 
 class _Batches(ort.CalibrationDataReader):  # type: ignore[misc]  # the library has no types

@@ -2,6 +2,9 @@
 
 ``mlruns/journal/<lineage id>/<attempt>/`` holds ``run.json``, ``history.jsonl`` (a line an epoch) and
 copies of figures (``files/``) and models (``model/``). MLflow is a view of it (``src.tracking``).
+
+The figures of a stage belong to the run of ``subject``, its own lineage or that of the model it speaks of. A
+stage that speaks of several keeps them in ``attached``: {lineage: {"metrics", "figures", "tags"}}.
 """
 
 import json
@@ -81,14 +84,24 @@ class Attempt:
 
     def add_figures(self, paths: Iterable[Path]) -> None:
         """Keep copies of small files, named in the record."""
-        (self.folder / "files").mkdir(exist_ok=True)
-        copies = [Path(shutil.copy(path, self.folder / "files")) for path in paths]
-        self.update(figures=[copy.relative_to(self.folder).as_posix() for copy in copies])
+        self.update(figures=self._keep(paths, Path("files")))
+
+    def attach(
+        self, subject: str, metrics: dict[str, float], figures: Iterable[Path], tags: dict[str, str]
+    ) -> None:
+        """Say something of the run of ``subject``; ``attached`` maps each lineage to what is said of it."""
+        kept = self._keep(figures, Path("files", subject[:16]))  # other subjects' may have the same names
+        self.update(attached={subject: {"metrics": metrics, "figures": kept, "tags": tags}})
 
     def add_model(self, folder: Path) -> None:
         """Keep a copy of a model's files, so that the view can be made again without the workspace."""
         shutil.copytree(folder, self.folder / "model", dirs_exist_ok=True)
         self.update(model="model")
+
+    def _keep(self, paths: Iterable[Path], place: Path) -> list[str]:
+        """Copy files below ``place``; returns their names as the record has them."""
+        (self.folder / place).mkdir(parents=True, exist_ok=True)
+        return [Path(shutil.copy(p, self.folder / place)).relative_to(self.folder).as_posix() for p in paths]
 
     def close(self, status: str, reason: str | None = None) -> None:
         """End the attempt as FINISHED, FAILED or KILLED."""

@@ -23,11 +23,12 @@ class Lineage:
 
 @dataclass
 class Ancestry:
-    """Computes lineages in one working folder; each input is hashed once."""
+    """Computes lineages in one working folder; each input is hashed once, each stage looked at once."""
 
     folder: Path
     values: Mapping[str, Any]  # params.yaml
     hashes: dict[str, str] = field(default_factory=dict)
+    known: dict[str, Lineage] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.stages = read_pipeline(self.folder / "dvc.yaml", self.values)
@@ -40,25 +41,42 @@ class Ancestry:
 
     def lineage(self, name: str, values: Mapping[str, Any] | None = None) -> Lineage:
         """The lineage of a stage; ``values`` stand in for ``params.yaml`` in a run by hand."""
+        if values is None and name in self.known:
+            return self.known[name]
         stage = self.stage(name)
         parents = {parent: self.lineage(parent).id for parent in self._parents(stage)}
         content = {
             "command": stage.command,
             "parameters": {key: lookup(values or self.values, key) for key in stage.parameters},
-            "dependencies": [[path, self._hash(path)] for path in sorted(stage.dependencies)],
+            "dependencies": [[path, self._hash(path)] for path in self._inputs(stage)],
         }
-        return Lineage(text_hash(content), parents)
+        found = Lineage(text_hash(content), parents)
+        if values is None:
+            self.known[name] = found
+        return found
+
+    def _inputs(self, stage: StageDefinition) -> list[str]:
+        """The dependencies in order. A folder below which stages write stands for what they write: what
+        else lies there, such as a variant that params.yaml no longer names, is nobody's input."""
+        paths: set[str] = set()
+        for path in stage.dependencies:
+            paths |= {output for output in self._made() if output.startswith(f"{path}/")} or {path}
+        return sorted(paths)
 
     def _parents(self, stage: StageDefinition) -> list[str]:
-        made = {output: other.name for other in self.stages.values() for output in other.outputs}
+        made, inputs = self._made(), self._inputs(stage)
         return sorted(
             {
                 made[output]
                 for output in made
-                for path in stage.dependencies
+                for path in inputs
                 if path == output or path.startswith(f"{output}/")
             }
         )
+
+    def _made(self) -> dict[str, str]:
+        """{output: address of the stage that makes it}."""
+        return {output: other.name for other in self.stages.values() for output in other.outputs}
 
     def _hash(self, path: str) -> str:
         if path not in self.hashes:

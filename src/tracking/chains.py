@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -71,6 +71,14 @@ class Entry:
     def subject(self) -> str:
         """The lineage whose run gets the figures."""
         return str(self.record.get("subject") or self.lineage)
+
+    def parts(self) -> "list[Entry]":
+        """One record for each lineage that the attempt attaches figures to."""
+        attached = self.record.get("attached") or {}
+        return [
+            replace(self, record={**self.record, "subject": subject, **said})
+            for subject, said in attached.items()
+        ]
 
     @property
     def parent(self) -> str | None:
@@ -205,6 +213,8 @@ class Journal:
                 self._attached[entry.subject].append(entry)
             elif entry.has_run:
                 self._own[entry.lineage].append(entry)
+            for part in entry.parts():
+                self._attached[part.subject].append(part)
 
     @classmethod
     def around(cls, root: Path, lineage: str) -> "Journal":
@@ -220,12 +230,18 @@ class Journal:
         if subject in self._own:
             self._own[subject] = [entry for entry in _read(self.root, subject) if entry.has_run]
 
-    def subject_of(self, lineage: str) -> str | None:
-        """The lineage whose run an execution of ``lineage`` speaks of; None if it speaks of none."""
-        if lineage in self._own:
-            return lineage
-        own = [entry for entry in self.entries if entry.lineage == lineage and entry.subject != lineage]
-        return own[-1].subject if own else None
+    def has_own(self, lineage: str) -> bool:
+        """Whether executions of ``lineage`` have runs of their own."""
+        return lineage in self._own
+
+    def subjects_of(self, lineage: str) -> list[str]:
+        """The lineages whose runs an execution of ``lineage`` speaks of: its own, or those it attaches to."""
+        if self.has_own(lineage):
+            return [lineage]
+        return sorted(
+            (s for s, entries in self._attached.items() if any(e.lineage == lineage for e in entries)),
+            key=self._order,
+        )
 
     def subjects(self) -> list[str]:
         """All lineages with a run, parents first, and those that others speak of."""
@@ -237,10 +253,9 @@ class Journal:
         return [subject for subject in self.subjects() if any(e.is_stale for e in self._own.get(subject, []))]
 
     def wanted(self, lineage: str) -> list[str]:
-        """The lineages whose runs an execution of ``lineage`` brings up to date: the one it speaks of,
+        """The lineages whose runs an execution of ``lineage`` brings up to date: those it speaks of,
         and those of processes that have died."""
-        subject = self.subject_of(lineage)
-        return list(dict.fromkeys([*self.dead(), *([subject] if subject else [])]))
+        return list(dict.fromkeys([*self.dead(), *self.subjects_of(lineage)]))
 
     def parent_of(self, subject: str) -> str | None:
         """The lineage below whose run the runs of this one lie; None if they lie below none."""

@@ -1,5 +1,6 @@
 """MLflow while a stage runs: as long as it answers, and never at the stage's expense."""
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -8,13 +9,14 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from src.errors import AssayError
 from src.tracking.chains import Journal, figures
 from src.tracking.errands import Errands
 from src.tracking.store import is_embedded
 
 if TYPE_CHECKING:
     from src.tracking.children import Children
-    from src.tracking.registry import Action, Version
+    from src.tracking.registry import Version
 
 BUDGET = 30.0  # seconds that a slow server may cost one process in all
 
@@ -131,7 +133,7 @@ class Tracker:
 
     def _start(self) -> None:
         journal = self._synchronize()
-        chains = journal.chains(self.lineage) if journal.subject_of(self.lineage) == self.lineage else []
+        chains = journal.chains(self.lineage) if journal.has_own(self.lineage) else []
         if not chains:
             return
         from src.tracking.runs import find_run
@@ -177,14 +179,23 @@ class Tracker:
         return journal
 
 
-def register(root: Path, action: "Action", say: Callable[[str], None] = warn) -> "Version | None":
-    """Carry a decision out now if MLflow answers; None if it does not. Never raises."""
-    version: Version | None = circuit.call(lambda: _register(root, action), say)
-    return version
+def carry_out(root: Path, name: str, say: Callable[[str], None] = warn) -> "list[Version] | None":
+    """Carry out what was decided on a registered model if MLflow answers; None if not. Never raises."""
+    versions: list[Version] | None = circuit.call(lambda: _carry_out(root, name), say)
+    return versions
 
 
-def _register(root: Path, action: "Action") -> "Version | None":
-    from src.tracking.registry import register as carry_out
+def no_answer(error: Exception) -> AssayError:
+    """What to say to a person who has asked for something that only MLflow can do."""
+    where = os.environ.get("MLFLOW_TRACKING_URI", "mlruns/mlflow.db")
+    return AssayError(
+        f"MLflow at {where} does not answer: {first_line(error)}\nThe journal keeps everything; "
+        "start the server (or unset MLFLOW_TRACKING_URI to use the embedded one), then run this again"
+    )
+
+
+def _carry_out(root: Path, name: str) -> "list[Version]":
+    from src.tracking.registry import carry_out
     from src.tracking.store import connect
 
-    return carry_out(connect(root), Journal(root), action)
+    return carry_out(connect(root), Journal(root), name)

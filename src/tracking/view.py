@@ -115,6 +115,7 @@ class View:
     def attach(self, entry: Entry, model: str | None = None) -> None:
         """What another stage says of this run's model: it replaces what that stage said before."""
         tags = {
+            **{key: str(value) for key, value in (entry.record["tags"] or {}).items()},
             "status": entry.status,
             "lineage.id": entry.lineage,
             "git.commit": entry.record["git"]["commit"] or "none",

@@ -26,6 +26,10 @@ stages:
       outs:
         - used/${key}:
             cache: false
+  sum:
+    cmd: python sum.py
+    deps: [used]
+    outs: [total]
 """
 VALUES = {"seed": 0, "variants": {"a": {"steps": [1]}, "b": {"steps": [2]}}}
 
@@ -77,6 +81,41 @@ def test_lineage_moves_with_exactly_what_the_stage_depends_on(workspace, change,
     change(workspace, values)
     after = {name: Ancestry(workspace, values).lineage(name).id for name in names}
     assert {name for name in names if before[name] != after[name]} == moved
+
+
+@pytest.fixture
+def used(workspace):
+    """The workspace after both variants were made; ``left`` is of one that params.yaml no longer names."""
+    for name in ("a", "b", "left"):
+        (workspace / "used" / name).mkdir(parents=True)
+        (workspace / "used" / name / "file").write_text(name)
+    return workspace
+
+
+def test_a_folder_below_which_stages_write_is_what_they_write(used):
+    ancestry = Ancestry(used, VALUES)
+    lineage = ancestry.lineage("sum")
+    assert lineage.parents == {name: ancestry.lineage(name).id for name in ("use@a", "use@b")}
+    (used / "used" / "left" / "file").write_text("else")
+    (used / "used" / "stray").write_text("else")
+    assert Ancestry(used, VALUES).lineage("sum") == lineage
+    shutil.rmtree(used / "used" / "left")
+    assert Ancestry(used, VALUES).lineage("sum") == lineage
+
+
+def test_a_folder_below_which_stages_write_counts_each_of_their_files(used):
+    before = Ancestry(used, VALUES).lineage("sum").id
+    (used / "used" / "b" / "file").write_text("else")
+    after = Ancestry(used, VALUES).lineage("sum").id
+    fewer = Ancestry(used, {**VALUES, "variants": {"a": VALUES["variants"]["a"]}}).lineage("sum")
+    assert len({before, after, fewer.id}) == 3
+    assert list(fewer.parents) == ["use@a"]
+
+
+def test_a_missing_variant_names_the_stage_that_makes_it(used):
+    shutil.rmtree(used / "used" / "b")
+    with pytest.raises(AssayError, match=r"used/b is missing\. Stage use@b makes it: dvc repro use@b"):
+        Ancestry(used, VALUES).lineage("sum")
 
 
 def test_compiled_files_do_not_count(workspace):

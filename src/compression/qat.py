@@ -1,0 +1,205 @@
+"""The step that trains with the rounding of int8 in place (Jacob et al., 2018), with torchao's pt2e."""
+
+import copy
+from typing import cast
+
+import torch
+from torch import Tensor, fx, nn
+from torchao.quantization.pt2e import disable_observer, enable_observer
+from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_qat_pt2e
+from torchao.quantization.pt2e.quantizer import (
+    QuantizationAnnotation,
+    QuantizationSpec,
+    Quantizer,
+    SharedQuantizationSpec,
+)
+from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
+from torchao.quantization.pt2e.quantizer.x86_inductor_quantizer import (
+    get_default_x86_inductor_quantization_config,
+)
+
+from src.compression.chain import MethodError, Setting, TorchModel
+from src.compression.limits import limits_of
+from src.compression.refine import make_task, refined
+from src.compression.rewriting import FEW
+from src.compression.variant import measure_size
+from src.models.normalized import channel_tensor
+from src.schema import QuantizeAwareTrain
+from src.training.fit import fit
+from src.training.refinement import Refinement
+
+LIBRARY = "torchao's quantization-aware training"
+EPSILON = 1e-5  # of a batch norm: torchao knows no other
+NORM, DROPOUT = torch.ops.aten.batch_norm.default, torch.ops.aten.dropout.default
+TRAINING = {NORM: 5, DROPOUT: 2}  # operator: place of the argument that says whether it trains
+CONVOLUTION, MAX_POOL = torch.ops.aten.conv2d.default, torch.ops.aten.max_pool2d.default
+PRODUCTS = (CONVOLUTION, torch.ops.aten.linear.default)
+SUMS = (torch.ops.aten.add.Tensor, torch.ops.aten.add_.Tensor)
+ACTIVATIONS = (
+    *(torch.ops.aten.relu.default, torch.ops.aten.relu_.default),
+    *(torch.ops.aten.hardtanh.default, torch.ops.aten.hardtanh_.default),
+)
+PROBES = 256  # training images on which the converted network must say what was trained
+
+
+def quantize_aware_train(model: TorchModel, step: QuantizeAwareTrain, setting: Setting) -> TorchModel:
+    """The network after a training that rounds as int8 does, converted to int8.
+
+    Its size is what was counted before the conversion. Raises:
+        MethodError: torch cannot export the network, or torchao cannot quantize it.
+    """
+    size = measure_size(model)
+    with limits_of(LIBRARY):
+        prepared = prepare(model, _probes(setting, 2))
+    # fp32, and no averaged weights: an average of ranges would be none.
+    train = refined(setting.train, step.epochs, step.lr).model_copy(
+        update={"precision": "fp32", "ema_decay": 0.0}
+    )
+    task = make_task(model.spec, train, setting)
+    fitted = fit(task, setting.state, setting.device, setting.show, refinement=Refinement(network=prepared))
+    trained = cast(ExportedNetwork, fitted.network)
+    with limits_of(LIBRARY):
+        network = convert(trained, _probes(setting, PROBES))
+    return TorchModel(network, model.spec, size=size)
+
+
+class DeploymentQuantizer(Quantizer):  # type: ignore[misc]  # the library has no types
+    """Rounds where ONNX Runtime's int8 kernels do: at both ends of convolutions and sums, before linear layers.
+
+    torchao's own quantizers for a CPU leave a convolution float where a sum follows it, which Inductor fuses and
+    ONNX Runtime does not.
+    """
+
+    def annotate(self, model: fx.GraphModule) -> fx.GraphModule:
+        config = get_default_x86_inductor_quantization_config(is_qat=True)
+        values, weights = config.input_activation, config.weight
+        for node in model.graph.nodes:
+            if node.target in PRODUCTS and not _sees_pixels(node):
+                _annotate(node, {node.args[0]: values, node.args[1]: weights})
+            if node.target is CONVOLUTION and not _sees_pixels(node):
+                _annotate_end(node, values)
+            if node.target in SUMS and all(_is_image(each) for each in node.args[:2]):
+                _annotate(node, dict.fromkeys(node.args[:2], values))
+                _annotate_end(node, values)
+            if node.target is MAX_POOL and Q_ANNOTATION_KEY in node.args[0].meta:
+                same = SharedQuantizationSpec((node.args[0], node))
+                _annotate(node, {node.args[0]: values}, same)
+        return model
+
+    def validate(self, model: fx.GraphModule) -> None:
+        """Nothing to refuse."""
+
+
+class ExportedNetwork(nn.Module):
+    """A network as a graph of operators, which goes between training and evaluation as others do.
+
+    A graph has the mode of its norms and dropout as arguments, and torchao's own change of them forgets their
+    other arguments. In evaluation the ranges stand still, so that validation images leave no trace in them.
+    """
+
+    def __init__(self, graph: fx.GraphModule) -> None:
+        super().__init__()
+        self.graph_module = graph
+        self.eval()
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.graph_module(x)
+        return logits
+
+    def train(self, mode: bool = True) -> "ExportedNetwork":
+        self.training = mode
+        for node in self.graph_module.graph.nodes:
+            if node.target in TRAINING:
+                node.update_arg(TRAINING[node.target], mode)
+        self.graph_module.recompile()
+        self.graph_module.apply(enable_observer if mode else disable_observer)
+        return self
+
+
+def prepare(model: TorchModel, images: Tensor) -> ExportedNetwork:
+    """A copy of the network that rounds weights and activations; ``images``: normalized, (B, C, H, W)."""
+    network = copy.deepcopy(model.network)
+    _suit_norms(network)
+    program = torch.export.export(
+        network.train(), (images,), dynamic_shapes=({0: torch.export.Dim("batch")},), strict=False
+    )
+    graph = cast(fx.GraphModule, program.module(check_guards=False))
+    prepared = ExportedNetwork(prepare_qat_pt2e(graph, DeploymentQuantizer()))
+    # The first ranges; without them a range has no shape that a checkpoint could be loaded into.
+    prepared.graph_module.apply(enable_observer)
+    with torch.no_grad():
+        prepared(images)
+    return prepared
+
+
+def convert(trained: ExportedNetwork, images: Tensor) -> ExportedNetwork:
+    """The network with int8 weights and norms folded into them.
+
+    Raises:
+        MethodError: it does not say what was trained, on ``images``.
+    """
+    trained.eval()
+    with torch.no_grad():
+        expected = trained(images).argmax(1)
+        # In channels-last torch exports a mean and its flattening as a detour.
+        plain = copy.deepcopy(trained.graph_module).to(memory_format=torch.contiguous_format)
+        converted = ExportedNetwork(convert_pt2e(plain))
+        equal = float((converted(images).argmax(1) == expected).float().mean())
+    if equal < 0.9:
+        raise MethodError(
+            f"{LIBRARY} converts this model to one that agrees with what was trained on {equal:.2f} of "
+            f"{len(images)} training images"
+        )
+    return converted
+
+
+@torch.no_grad()
+def _suit_norms(network: nn.Module) -> None:
+    """The same network with norms as torchao expects them: its epsilon, and no scale of zero."""
+    for part in network.modules():
+        if isinstance(part, nn.BatchNorm2d) and part.running_var is not None:
+            part.running_var += part.eps - EPSILON
+            part.eps = EPSILON
+            if part.weight is not None:
+                part.weight[part.weight == 0] = EPSILON  # it divides by them
+
+
+def _annotate(
+    node: fx.Node,
+    inputs: dict[fx.Node, QuantizationSpec],
+    output: QuantizationSpec | SharedQuantizationSpec | None = None,
+) -> None:
+    node.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(
+        input_qspec_map=inputs, output_qspec=output, _annotated=True
+    )
+
+
+def _annotate_end(node: fx.Node, values: QuantizationSpec) -> None:
+    """Round what ``node`` gives after the norm and the activation that are part of its kernel."""
+    end = node
+    for part in ((NORM,), ACTIVATIONS):
+        users = list(end.users)
+        if len(users) == 1 and users[0].target in part:
+            end = users[0]
+    if end is node:
+        node.meta[Q_ANNOTATION_KEY].output_qspec = values
+    else:
+        _annotate(end, {}, values)
+
+
+def _sees_pixels(node: fx.Node) -> bool:
+    """True for a convolution with few products in a sum and a pooling after it, which is faster in float."""
+    weight = node.args[1].meta["val"]
+    pooled = [user.target for user in node.users] == [MAX_POOL]
+    return pooled and weight.ndim == 4 and weight[0].numel() < FEW
+
+
+def _is_image(value: object) -> bool:
+    return isinstance(value, fx.Node) and getattr(value.meta.get("val"), "ndim", 0) == 4
+
+
+def _probes(setting: Setting, count: int) -> Tensor:
+    """The first training images, normalized."""
+    form = setting.base.spec.normalization
+    pixels = torch.from_numpy(setting.images[setting.train_rows[:count]]).float() / 255
+    return (pixels - channel_tensor(form.shift)) / channel_tensor(form.scale)

@@ -1,0 +1,104 @@
+"""What is to be registered: a version for each variant with a model, and all that goes with it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from src.data.labelled_rows import read_labelled_rows, read_split
+from src.evaluation.measured import Measured, weakest_class
+from src.evaluation.model_card import Facts, model_card
+from src.evaluation.promotion import Evidence, image_names
+from src.execution import Execution
+from src.provenance.hashes import file_hash, tree_hashes
+from src.provenance.journal import Attempt, read_json
+from src.schema import Config
+from src.tracking.decisions import Registration, keep_evidence, keep_record, keeps
+
+MODELS, INGEST, SPLIT, EVALUATE = (
+    Path("models"),
+    Path("data/ingest"),
+    Path("data/split"),
+    Path("reports/evaluate"),
+)
+
+
+def make_registrations(
+    config: Config, run: Execution, measured: Sequence[Measured], machine: str
+) -> list[Registration]:
+    """One for each variant with a model; the journal keeps what it takes to carry them out later."""
+    record, answers = keep_record(run.root, Path()), _answers([one.name for one in measured])
+    found = []
+    for one in measured:
+        lineage = run.lineage.parents[f"compress@{one.name}"]
+        sha256 = file_hash(MODELS / one.name / "model.onnx")
+        if not keeps(run.root, lineage, sha256):
+            adopt(run, one.name, lineage)
+        found.append(
+            Registration(
+                name=config.register_.name,
+                variant=one.name,
+                lineage=lineage,
+                sha256=sha256,
+                experiment=config.data.name,
+                record=record,
+                evidence=keep_evidence(run.root, answers[one.name]),
+                tags={key: _written(value) for key, value in one.figures().items()},
+                description=_card(config, run, one, machine, sha256),
+            )
+        )
+    return found
+
+
+def _answers(variants: Sequence[str]) -> dict[str, Evidence]:
+    """What each variant says of the validation images, and what it was trained on."""
+    from pyarrow import parquet
+
+    names, (split, _) = image_names(read_labelled_rows(INGEST).digests), read_split(SPLIT)
+    trained_on, found = names[split == "train"], {}
+    for variant in variants:
+        table = parquet.ParquetFile(MODELS / variant / "predictions.parquet").read(
+            ["id", "split", "target", "predicted"]
+        )
+        judged = table["split"].to_numpy() == "val"
+        ids, targets, predicted = (table[key].to_numpy()[judged] for key in ("id", "target", "predicted"))
+        found[variant] = Evidence(names[ids], targets, predicted, trained_on)
+    return found
+
+
+def _card(config: Config, run: Execution, one: Measured, machine: str, sha256: str) -> str:
+    spec, record = read_json(MODELS / one.name / "model.json"), run.attempt.record
+    return model_card(
+        Facts(
+            name=config.register_.name,
+            variant=one.name,
+            data=config.data.name,
+            data_digest=record["data"].get("digest", "unknown"),
+            classes=spec["classes"],
+            **{key: spec["input"][key] for key in ("channels", "height", "width", "fit")},
+            steps=one.row.steps,
+            figures=one.figures(),
+            confidence=config.evaluate.confidence,
+            machine=machine,
+            weakest=weakest_class(EVALUATE / "per_class.csv"),
+            lineage=run.lineage.parents[f"compress@{one.name}"],
+            sha256=sha256,
+            commit=record["git"]["commit"] or "none",
+            dirty=record["git"]["dirty"],
+        )
+    )
+
+
+def adopt(run: Execution, variant: str, lineage: str) -> None:
+    """Give the journal an attempt for files that it does not know: DVC's cache or a team mate made them."""
+    address, folder, parents = f"compress@{variant}", MODELS / variant, run.lineage.parents
+    own = {"stage": "compress", "address": address, "variant": variant, "lineage": lineage}
+    base = {"parents": {"train": parents["train"]} if "train" in parents else {}}
+    known = {"subject": lineage, "name": f"{address}-{lineage[:8]}", "attached": {}}
+    tags = {"adopted": "made elsewhere: of its execution nothing is known here"}
+    attempt = Attempt.open(run.root, {**run.attempt.record, **own, **base, **known, "tags": tags})
+    attempt.add_model(folder)
+    attempt.update(outputs=tree_hashes(folder))
+    attempt.close("FINISHED")
+
+
+def _written(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:.6g}"
