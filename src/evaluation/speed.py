@@ -58,8 +58,8 @@ def unrest(busy_percent: float) -> str | None:
     if busy_percent <= QUIET:
         return None
     return (
-        f"other processes use {busy_percent:.0f}% of this machine, and the figures will be off: leave it alone, "
-        "and repeat with dvc repro --force --single-item benchmark"
+        f"other processes use {busy_percent:.0f}% of this machine, and the figures will be off: leave it "
+        "alone, and repeat with dvc repro --force --single-item benchmark"
     )
 
 
@@ -68,8 +68,8 @@ def conditions(found: Mapping[str, Any]) -> str:
     machine = found["machine"]
     return (
         f"{machine['cpu']} ({machine['instructions']}), of which others used {machine['busy_percent']:.0f}% "
-        f"just before; threads: {found['threads']}, {found['rounds']} rounds after {found['warmup']} that were "
-        f"dropped; PyTorch {machine['torch']}, ONNX Runtime "
+        f"just before; threads: {found['threads']}, {found['rounds']} rounds after {found['warmup']} that "
+        f"were dropped; PyTorch {machine['torch']}, ONNX Runtime "
         f"{machine['onnxruntime']}. Another machine has other figures."
     )
 
