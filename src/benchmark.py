@@ -11,7 +11,7 @@ fp32 and ONNX Runtime fp32 are always measured too, as references.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from src.execution import Execution, execute
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from src.evaluation.leaderboard import Row
+    from src.compression.contest import Outcome
+    from src.evaluation.rows import Row
     from src.schema import Config
 
 MODELS, INGEST, SPLIT = Path("models"), Path("data/ingest"), Path("data/split")
@@ -28,61 +29,35 @@ VARIANTS = Path("reports/compare/variants.csv")
 
 def build(config: Config, run: Execution) -> None:
     """Measure all in one process, write tables and picture, and attach the figures to the models' runs."""
-    from src.evaluation.leaderboard import BASE, read_rows
+    from src.evaluation.rows import BASE, read_rows
     from src.evaluation.speed import ONNXRUNTIME, join, tracked
+    from src.training.device import resolve_threads
 
-    rows = read_rows(VARIANTS)
-    found, bytes_of_reference, refusal = _measure(config, run, rows)
-    rows = join(rows, found["models"], bytes_of_reference)
-    pages = _write(config, run.folder, rows, found, refusal)
+    rows, threads = read_rows(VARIANTS), resolve_threads(config.benchmark.threads)
+    outcome = _measure(config, run, rows, threads)
+    rows = join(rows, outcome.figures, outcome.bytes_of_reference)
+    pages = _write(config, run.folder, rows, outcome, threads)
     for row in rows:
         if row.name == BASE:
             run.attach("train", tracked(row), figures=pages)
         elif row.reason is None and row.name != ONNXRUNTIME:
             run.attach(f"compress@{row.name}", tracked(row))
-    _tell(run, rows, refusal)
+    _tell(run, rows, outcome)
 
 
-def _measure(config: Config, run: Execution, rows: list[Row]) -> tuple[dict[str, Any], int, str | None]:
-    """What benchmark.json says, the bytes of the base's export, and why there are no ratios, if so."""
-    from tempfile import TemporaryDirectory
-
-    from src.compression.contest import enter, memory_of_all, speedups, time_all
-    from src.compression.machine import describe_machine
+def _measure(config: Config, run: Execution, rows: list[Row], threads: int) -> Outcome:
+    from src.compression.contest import REFERENCES, hold
     from src.compression.timing import Plan
-    from src.errors import AssayError
-    from src.evaluation.leaderboard import BASE
-    from src.evaluation.speed import ONNXRUNTIME
+    from src.evaluation.rows import BASE
     from src.progress import progress
-    from src.training.device import deterministic, resolve_threads
 
-    how, threads, images, refusal = (
-        config.benchmark,
-        resolve_threads(config.benchmark.threads),
-        _images(config),
-        None,
-    )
-    sizes, largest = tuple(how.batch_sizes), max(how.batch_sizes)
+    how, images = config.benchmark, _images(config)
+    plan = Plan(how.rounds, how.warmup, how.calls, how.batches, tuple(how.batch_sizes))
     names = [row.name for row in rows if row.name != BASE and row.reason is None]
-    with TemporaryDirectory() as folder, deterministic(threads):
-        entries = enter(
-            MODELS / "base", {name: MODELS / name / "model.onnx" for name in names}, images, Path(folder)
-        )
-        turns = (how.warmup + how.rounds) * len(entries)
-        with progress("Timing", total=turns, show=run.progress) as advance:
-            plan = Plan(how.rounds, how.warmup, how.calls, how.batches, sizes)
-            timings = time_all(entries, images, plan, threads, advance)
-        memory = memory_of_all(entries, images[:largest], threads)
-        size = entries[ONNXRUNTIME].path.stat().st_size
-    try:
-        ratios = speedups(timings, largest)
-    except AssayError as error:
-        ratios, refusal = {}, str(error)
-    figures = {
-        name: {**timing.figures(), **memory[name], **ratios.get(name, {})} for name, timing in timings.items()
-    }
-    settings = how.model_dump(exclude={"threads"})
-    return {"threads": threads, **settings, "machine": describe_machine(), "models": figures}, size, refusal
+    files = {name: MODELS / name / "model.onnx" for name in names}
+    turns = (how.warmup + how.rounds) * (len(REFERENCES) + len(files))
+    with progress("Timing", total=turns, show=run.progress) as advance:
+        return hold(MODELS / "base", files, images, plan, threads, advance)
 
 
 def _images(config: Config) -> NDArray[np.uint8]:
@@ -98,34 +73,38 @@ def _images(config: Config) -> NDArray[np.uint8]:
     return np.ascontiguousarray(open_array(INGEST / "images.npy")[np.resize(rows, max(len(rows), largest))])
 
 
-def _write(
-    config: Config, folder: Path, rows: list[Row], found: dict[str, Any], refusal: str | None
-) -> list[Path]:
+def _write(config: Config, folder: Path, rows: list[Row], outcome: Outcome, threads: int) -> list[Path]:
     """The files; returns those that go to the run of the base."""
     import json
 
+    from src.compression.machine import describe_machine
     from src.evaluation.pareto_figure import draw_pareto
     from src.evaluation.speed import conditions, write_leaderboard, write_leaderboard_csv
 
-    (folder / "benchmark.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    sure, sizes = config.evaluate.confidence, config.benchmark.batch_sizes
+    how, sure = config.benchmark, config.evaluate.confidence
+    machine = {**describe_machine(), "busy_percent": outcome.busy_percent}
+    found = {"threads": threads, **how.model_dump(exclude={"threads"}), "machine": machine}
+    text = json.dumps({**found, "models": outcome.figures}, indent=2)
+    (folder / "benchmark.json").write_text(text + "\n", encoding="utf-8")
+    page = folder / "leaderboard.md"
     return [
-        write_leaderboard(folder / "leaderboard.md", rows, sizes, sure, conditions(found), refusal),
+        write_leaderboard(page, rows, how.batch_sizes, sure, conditions(found), outcome.refusal),
         write_leaderboard_csv(folder / "leaderboard.csv", rows),
-        draw_pareto(
-            folder / "pareto.png", rows, f"{found['threads']} thread{'s' if found['threads'] > 1 else ''}"
-        ),
+        draw_pareto(folder / "pareto.png", rows, f"{threads} thread{'s' if threads > 1 else ''}"),
     ]
 
 
-def _tell(run: Execution, rows: list[Row], refusal: str | None) -> None:
+def _tell(run: Execution, rows: list[Row], outcome: Outcome) -> None:
+    from src.evaluation.speed import unrest
+
     for row in rows:
         if row.reason is None:
             speed = row.figures.get("speed_vs_torch")
             times = "" if speed is None else f", {speed:.2f}x PyTorch in batches"
             run.say(f"{row.name}: {row.figures['latency_ms_p50']:.3g} ms for one image{times}")
-    if refusal is not None:
-        run.say(f"no ratios: {refusal}")
+    for warning in (outcome.refusal, unrest(outcome.busy_percent)):
+        if warning is not None:
+            run.say(warning)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The stage on small real models: its files, its references, and what it refuses."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ import src.benchmark
 from src.benchmark import build
 from src.config import check
 from src.errors import AssayError
-from src.evaluation.leaderboard import Row, write_rows
+from src.evaluation.rows import Row, write_rows
+from src.evaluation.speed import unrest
 from tests.models_on_disk import write_base, write_data, write_variant
 
 ROOT = Path(__file__).parents[1]
@@ -111,6 +113,7 @@ def test_the_page_has_the_picture_the_reason_and_the_conditions(built):
     assert "| `broken` | failed |" in page
     assert "- `broken`: no room | for it" in page
     assert "threads: 1, 5 rounds after 1 that were dropped" in page
+    assert re.search(r"of which others used \d+% just before", page)
     assert "× PyTorch" in page
     heading, rule, *lines = [line for line in page.splitlines() if line.startswith("| ")]
     assert {line.count(" | ") for line in (heading, rule, *lines)} == {heading.count(" | ")}
@@ -131,7 +134,12 @@ def test_few_rounds_print_no_ratio_and_say_why(inputs, tmp_path, monkeypatch):
     assert "×" not in page
     assert "No ratios of speeds: benchmark.rounds=4 allow no ratio" in page
     assert not any("speed" in name for name in pd.read_csv(run.folder / "leaderboard.csv").columns)
-    assert run.said[-1].startswith("no ratios: benchmark.rounds=4")
+    assert any(text.startswith("benchmark.rounds=4 allow no ratio") for text in run.said)
+
+
+def test_other_work_on_the_machine_is_said_aloud():
+    assert unrest(3.0) is None
+    assert unrest(60.0).startswith("other processes use 60% of this machine, and the figures will be off")
 
 
 def test_images_are_of_the_validation_split_and_fill_the_largest_batch(inputs, monkeypatch):

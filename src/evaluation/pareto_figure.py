@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from src.evaluation.labels import Box, Point, place
-from src.evaluation.leaderboard import BASE, Row
+from src.evaluation.rows import BASE, Row
 from src.pareto import on_front
 from src.style import INK, SOFT, legible, new_figure, save, styled, subtitle
 

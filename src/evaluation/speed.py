@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from src.evaluation.leaderboard import BASE, FIGURES, Row, write_rows
 from src.evaluation.leaderboard_text import (
     HONEST,
     Column,
@@ -19,11 +18,14 @@ from src.evaluation.leaderboard_text import (
     table,
     write_page,
 )
+from src.evaluation.rows import BASE, FIGURES, Row, write_rows
 
 TORCH, ONNXRUNTIME = "torch_fp32", "onnxruntime_fp32"  # the references
 RATIOS = {TORCH: "speed_vs_torch", ONNXRUNTIME: "speed_vs_onnxruntime"}
 
 TRACKED = ("latency_ms_p50", "latency_ms_p95", "throughput_", "peak_memory_mb")  # how their names begin
+
+QUIET = 15.0  # percent of the processor that others may use
 
 Measured = Mapping[str, Mapping[str, float]]  # name of a model -> its figures
 
@@ -51,12 +53,23 @@ def tracked(row: Row) -> dict[str, float]:
     }
 
 
+def unrest(busy_percent: float) -> str | None:
+    """What is to be said if other processes are at work."""
+    if busy_percent <= QUIET:
+        return None
+    return (
+        f"other processes use {busy_percent:.0f}% of this machine, and the figures will be off: leave it "
+        "alone, and repeat with dvc repro --force --single-item benchmark"
+    )
+
+
 def conditions(found: Mapping[str, Any]) -> str:
     """A sentence on what the figures of ``benchmark.json`` were measured on, and how."""
     machine = found["machine"]
     return (
-        f"{machine['cpu']} ({machine['instructions']}), threads: {found['threads']}, {found['rounds']} "
-        f"rounds after {found['warmup']} that were dropped; PyTorch {machine['torch']}, ONNX Runtime "
+        f"{machine['cpu']} ({machine['instructions']}), of which others used {machine['busy_percent']:.0f}% "
+        f"just before; threads: {found['threads']}, {found['rounds']} rounds after {found['warmup']} that "
+        f"were dropped; PyTorch {machine['torch']}, ONNX Runtime "
         f"{machine['onnxruntime']}. Another machine has other figures."
     )
 

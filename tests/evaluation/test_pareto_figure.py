@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from src.evaluation.labels import Box, Point, place
-from src.evaluation.leaderboard import Row
 from src.evaluation.pareto_figure import draw_pareto, find_bubbles
+from src.evaluation.rows import Row
 from src.pareto import on_front
 
 
