@@ -1,6 +1,5 @@
 """The exported file says what the network says, for any batch size, and has the same bytes in any folder."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +11,6 @@ import torch
 
 from src.compression.export import export_onnx
 from src.compression.parity import largest_difference, onnx_logits
-from src.compression.variant import export_variant
 from src.models.complexity import count_macs, count_nonzero, count_parameters
 from src.models.factory import create_model
 from src.models.normalized import NormalizedModel
@@ -88,34 +86,6 @@ def test_another_folder_and_process_give_the_same_bytes(tmp_path):
 SCRIPT = """
 export_onnx(make(MODELS[0]), torch.from_numpy(pictures(2)), Path("model.onnx"))
 """
-
-
-def test_a_variant_is_judged_on_validation_images_alone(tmp_path):
-    model, images = make(CNN), pictures(40)
-    with torch.inference_mode():
-        base = model(torch.from_numpy(images)).numpy()
-    validation = np.arange(40) < 30
-    targets = base.argmax(1)
-    targets[30:] = (targets[30:] + 1) % 5  # wrong on each test image, right on each validation image
-    variant, logits = export_variant(
-        model, base, images, targets, validation, ["export"], 1e-3, 1, tmp_path / "m.onnx"
-    )
-    assert (variant.status, variant.validation_accuracy, variant.agreement) == ("ok", 1.0, 1.0)
-    assert logits.shape == (40, 5)
-    assert variant.bytes == (tmp_path / "m.onnx").stat().st_size
-    json.dumps(variant.figures())
-
-
-def test_a_file_that_says_something_else_fails_with_the_reason(tmp_path):
-    model, images = make(CNN), pictures(10)
-    with torch.inference_mode():
-        base = model(torch.from_numpy(images)).numpy() + 0.5
-    everything = np.ones(10, dtype=bool)
-    variant, _ = export_variant(
-        model, base, images, base.argmax(1), everything, ["export"], 1e-3, 1, tmp_path / "m.onnx"
-    )
-    assert variant.status == "failed"
-    assert variant.reason == "a logit differs by 0.5, above compress.tolerance=0.001"
 
 
 def test_complexity_of_a_layer_that_can_be_counted_by_hand():

@@ -1,0 +1,107 @@
+"""A small real model to compress: a cnn that has learnt scikit-learn's digits in two seconds."""
+
+from functools import cache
+
+import numpy as np
+import torch
+from sklearn.datasets import load_digits
+from torch.nn import functional
+
+from src.compression.chain import Setting, TorchModel
+from src.models.factory import create_model
+from src.models.store import Input, ModelSpec, Normalization
+from src.schema import Augment, Cnn, Optimizer, Schedule, Timm, Train
+
+CNN = Cnn(
+    kind="cnn", widths=[32, 64], kernel_size=3, activation="relu", pooling="max", batch_norm=True, dropout=0.0
+)
+TRAIN = Train(
+    epochs=4,
+    batch_size=64,
+    optimizer=Optimizer(name="adamw", lr=0.003, weight_decay=0.02, momentum=0.9),
+    schedule=Schedule(name="one_cycle", warmup_epochs=1.0, step_epochs=1, gamma=0.1, patience=1),
+    label_smoothing=0.1,
+    clip_norm=0.0,
+    ema_decay=0.99,
+    patience=0,
+    monitor="val/accuracy",
+    precision="auto",
+    threads=2,
+)
+ROWS = np.random.default_rng(0).permutation(1797)
+TRAIN_ROWS, VAL_ROWS, TEST_ROWS = np.sort(ROWS[:1200]), np.sort(ROWS[1200:1500]), np.sort(ROWS[1500:])
+
+
+@cache
+def digits():
+    """Images (1797, 1, 8, 8) uint8 and classes."""
+    images, targets = load_digits(return_X_y=True)
+    return (images.reshape(-1, 1, 8, 8) * 255 / 16).astype(np.uint8), targets.astype(np.int64)
+
+
+def make_spec(section, channels=1, size=8):
+    classes = [str(number) for number in range(10)]
+    norm = Normalization([0.3] * channels, [0.37] * channels)
+    return ModelSpec(section, classes, Input(channels, size, size, "pad"), norm)
+
+
+def make_setting(model, folder, **changes):
+    images, targets = digits()
+    values = {
+        "images": images,
+        "targets": targets,
+        "train_rows": TRAIN_ROWS,
+        "val_rows": VAL_ROWS,
+        "base": model,
+        "train": TRAIN,
+        "augment": Augment(operations=[]),
+        "seed": 3,
+        "threads": 2,
+        "device": "cpu",
+        "state": folder / "state",
+        "show": False,
+        "say": lambda line: None,
+    }
+    return Setting(**(values | changes))
+
+
+@cache
+def trained():
+    """The cnn with about 98 % of the validation images right."""
+    images, targets = digits()
+    torch.manual_seed(0)
+    network = create_model(CNN, 1, 10, (8, 8))
+    model = TorchModel(network, make_spec(CNN))
+    optimizer = torch.optim.AdamW(network.parameters(), lr=0.003)
+    whole = model.normalized().train()
+    for epoch in range(6):
+        order = np.random.default_rng(epoch).permutation(TRAIN_ROWS)
+        for start in range(0, len(order) - 63, 64):
+            rows = order[start : start + 64]
+            loss = functional.cross_entropy(
+                whole(torch.from_numpy(images[rows])), torch.from_numpy(targets[rows])
+            )
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    whole.eval()
+    return model
+
+
+def accuracy(logits, rows):
+    """Share of right predictions."""
+    return float(np.mean(logits.argmax(1) == digits()[1][rows]))
+
+
+def make_timm(name, size=32):
+    """An untrained network of timm whose running statistics are those of noise, and noise to feed it."""
+    section = Timm(kind="timm", name=name, pretrained=False, small_input=True, dropout=0.0)
+    torch.manual_seed(0)
+    network = create_model(section, 3, 10, (size, size)).train()
+    images = np.random.default_rng(0).integers(0, 256, (64, 3, size, size), dtype=np.uint8)
+    model = TorchModel(network, make_spec(section, 3, size))
+    with torch.no_grad():
+        for _ in range(20):
+            model.normalized().train()(torch.from_numpy(images[:16]))
+    network.eval()
+    return model, images
