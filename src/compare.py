@@ -18,7 +18,7 @@ from src.execution import Execution, execute
 
 if TYPE_CHECKING:
     from src.evaluation.contenders import HeldOut, Model
-    from src.evaluation.leaderboard import Row
+    from src.evaluation.rows import Row
     from src.schema import Config
 
 MODELS, INGEST, SPLIT = Path("models"), Path("data/ingest"), Path("data/split")
@@ -27,8 +27,9 @@ MODELS, INGEST, SPLIT = Path("models"), Path("data/ingest"), Path("data/split")
 def build(config: Config, run: Execution) -> None:
     """Write the table, and attach each row's figures to the run of its model."""
     from src.evaluation.contenders import read_held_out, read_variant, remove_lingering
-    from src.evaluation.leaderboard import BASE, compare, write_rows
+    from src.evaluation.leaderboard import compare
     from src.evaluation.leaderboard_text import write_variants
+    from src.evaluation.rows import BASE, write_rows
     from src.progress import progress
 
     names = list(config.compress.variants)

@@ -16,7 +16,7 @@ from src.compare import build
 from src.config import check
 from src.errors import AssayError
 from src.evaluation.contenders import read_held_out, read_variant
-from src.evaluation.leaderboard import FIGURES, TEXTS, Row, read_rows, write_rows
+from src.evaluation.rows import FIGURES, TEXTS, Row, read_rows, write_rows
 from tests.models_on_disk import write_base, write_data, write_failed, write_variant
 
 ROOT = Path(__file__).parents[1]

@@ -37,6 +37,13 @@ def describe_machine() -> dict[str, str | int]:
     }
 
 
+def busy_elsewhere(seconds: float = 1.0) -> float:
+    """Percent of the processor that others use while this process waits."""
+    import psutil
+
+    return float(psutil.cpu_percent(interval=seconds))
+
+
 def _cpu_facts() -> dict[str, str]:
     """What Linux says of the first core; nothing elsewhere."""
     path = Path("/proc/cpuinfo")

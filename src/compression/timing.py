@@ -120,22 +120,6 @@ def ratio(own: Seconds, reference: Seconds) -> Ratio:
     return Ratio(float(np.median(ratios)), float(ratios.min()), float(ratios.max()))
 
 
-def speedups(
-    timings: Mapping[str, Timing], references: Mapping[str, str], batch_size: int
-) -> dict[str, dict[str, float]]:
-    """How many times as fast as each reference every model answers batches of ``batch_size`` images.
-
-    ``references``: name of a model -> name of the figure, which also comes with _low and _high.
-    """
-    rates = {name: timing.rates(batch_size) for name, timing in timings.items()}
-    found: dict[str, dict[str, float]] = {name: {} for name in timings}
-    for name, own in rates.items():
-        for reference, figure in references.items():
-            times = ratio(own, rates[reference])
-            found[name] |= {figure: times.value, f"{figure}_low": times.low, f"{figure}_high": times.high}
-    return found
-
-
 def _turn(model: Call, images: Images, plan: Plan, clock: Callable[[], float]) -> Timing:
     single = _seconds(model, images, 1, plan.calls, clock)
     batches = {size: _seconds(model, images, size, plan.batches, clock) for size in plan.batch_sizes}

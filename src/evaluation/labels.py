@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 DIRECTIONS = (0, 180, 90, 270, 45, 315, 135, 225, 22, 338, 158, 202, 67, 113, 247, 293)  # degrees
 STEPS = (0.0, 10.0, 22.0, 36.0, 52.0, 70.0)  # beyond the edge of a point
-GAP = 3.0  # kept around a name
+GAP = 4.0  # kept around a name
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from src.evaluation.leaderboard import BASE, Row
+from src.evaluation.rows import BASE, Row
 
 Figures = Mapping[str, float]
 Column = tuple[str, Callable[[Figures], str]]  # heading, text of a row's cell

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from src.evaluation.leaderboard import BASE, FIGURES, Row, write_rows
 from src.evaluation.leaderboard_text import (
     HONEST,
     Column,
@@ -18,9 +18,14 @@ from src.evaluation.leaderboard_text import (
     table,
     write_page,
 )
+from src.evaluation.rows import BASE, FIGURES, Row, write_rows
 
 TORCH, ONNXRUNTIME = "torch_fp32", "onnxruntime_fp32"  # the references
 RATIOS = {TORCH: "speed_vs_torch", ONNXRUNTIME: "speed_vs_onnxruntime"}
+
+TRACKED = ("latency_ms_p50", "latency_ms_p95", "throughput_", "peak_memory_mb")  # how their names begin
+
+QUIET = 15.0  # percent of the processor that others may use
 
 Measured = Mapping[str, Mapping[str, float]]  # name of a model -> its figures
 
@@ -39,10 +44,41 @@ def join(rows: Sequence[Row], measured: Measured, bytes_of_reference: int) -> li
     return [*joined[:1], reference, *joined[1:]]
 
 
-def write_leaderboard_csv(path: Path, rows: Sequence[Row]) -> None:
+def tracked(row: Row) -> dict[str, float]:
+    """What was measured, by its names on the run of the model."""
+    return {
+        name: value
+        for name, value in row.figures.items()
+        if name.startswith(TRACKED) and not name.endswith(("_low", "_high"))
+    }
+
+
+def unrest(busy_percent: float) -> str | None:
+    """What is to be said if other processes are at work."""
+    if busy_percent <= QUIET:
+        return None
+    return (
+        f"other processes use {busy_percent:.0f}% of this machine, and the figures will be off: leave it "
+        "alone, and repeat with dvc repro --force --single-item benchmark"
+    )
+
+
+def conditions(found: Mapping[str, Any]) -> str:
+    """A sentence on what the figures of ``benchmark.json`` were measured on, and how."""
+    machine = found["machine"]
+    return (
+        f"{machine['cpu']} ({machine['instructions']}), of which others used {machine['busy_percent']:.0f}% "
+        f"just before; threads: {found['threads']}, {found['rounds']} rounds after {found['warmup']} that "
+        f"were dropped; PyTorch {machine['torch']}, ONNX Runtime "
+        f"{machine['onnxruntime']}. Another machine has other figures."
+    )
+
+
+def write_leaderboard_csv(path: Path, rows: Sequence[Row]) -> Path:
     """The columns of variants.csv, then all that was measured."""
     found = dict.fromkeys(key for row in rows for key in row.figures if key not in FIGURES)
     write_rows(path, rows, [*FIGURES, *found])
+    return path
 
 
 def write_leaderboard(
@@ -52,7 +88,7 @@ def write_leaderboard(
     confidence: float,
     conditions: str,
     refusal: str | None,
-) -> None:
+) -> Path:
     """For people: accuracy, size and speed side by side.
 
     ``conditions`` says what it was measured on and how, ``refusal`` why there are no ratios.
@@ -84,6 +120,7 @@ def write_leaderboard(
             *_notes(batch_sizes, sure, conditions, refusal),
         ],
     )
+    return path
 
 
 def _notes(batch_sizes: Sequence[int], sure: str, conditions: str, refusal: str | None) -> list[str]:

@@ -111,7 +111,7 @@ def test_a_sleeping_model_is_slower_by_the_right_factor():
         return lambda images: time.sleep(seconds * len(images))
 
     plan = Plan(rounds=5, warmup=1, calls=3, batches=1, batch_sizes=(2,))
-    timings = measure({"slow": sleeper(0.012), "fast": sleeper(0.004)}, IMAGES, plan)
+    timings = measure({"slow": sleeper(0.03), "fast": sleeper(0.01)}, IMAGES, plan)
     found = ratio(timings["fast"].rates(2), timings["slow"].rates(2))
     assert found.value == pytest.approx(3, rel=0.2)
     assert timings["slow"].latency_ms(50) / timings["fast"].latency_ms(50) == pytest.approx(3, rel=0.2)

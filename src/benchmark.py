@@ -1,0 +1,111 @@
+"""Measure latency, throughput and memory of the base and its variants, and draw accuracy against latency.
+
+    dvc repro benchmark                                    with params.yaml, as a part of the pipeline
+    python -m src.benchmark benchmark.rounds=15            by hand, into outputs/benchmark/
+
+An observation of this machine: leave it alone meanwhile. Reads reports/compare, models/ and the validation
+images; writes reports/benchmark: benchmark.json, leaderboard.csv, leaderboard.md, pareto.png. PyTorch eager
+fp32 and ONNX Runtime fp32 are always measured too, as references.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from src.execution import Execution, execute
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from src.compression.contest import Outcome
+    from src.evaluation.rows import Row
+    from src.schema import Config
+
+MODELS, INGEST, SPLIT = Path("models"), Path("data/ingest"), Path("data/split")
+VARIANTS = Path("reports/compare/variants.csv")
+
+
+def build(config: Config, run: Execution) -> None:
+    """Measure all in one process, write tables and picture, and attach the figures to the models' runs."""
+    from src.evaluation.rows import BASE, read_rows
+    from src.evaluation.speed import ONNXRUNTIME, join, tracked
+    from src.training.device import resolve_threads
+
+    rows, threads = read_rows(VARIANTS), resolve_threads(config.benchmark.threads)
+    outcome = _measure(config, run, rows, threads)
+    rows = join(rows, outcome.figures, outcome.bytes_of_reference)
+    pages = _write(config, run.folder, rows, outcome, threads)
+    for row in rows:
+        if row.name == BASE:
+            run.attach("train", tracked(row), figures=pages)
+        elif row.reason is None and row.name != ONNXRUNTIME:
+            run.attach(f"compress@{row.name}", tracked(row))
+    _tell(run, rows, outcome)
+
+
+def _measure(config: Config, run: Execution, rows: list[Row], threads: int) -> Outcome:
+    from src.compression.contest import REFERENCES, hold
+    from src.compression.timing import Plan
+    from src.evaluation.rows import BASE
+    from src.progress import progress
+
+    how, images = config.benchmark, _images(config)
+    plan = Plan(how.rounds, how.warmup, how.calls, how.batches, tuple(how.batch_sizes))
+    names = [row.name for row in rows if row.name != BASE and row.reason is None]
+    files = {name: MODELS / name / "model.onnx" for name in names}
+    turns = (how.warmup + how.rounds) * (len(REFERENCES) + len(files))
+    with progress("Timing", total=turns, show=run.progress) as advance:
+        return hold(MODELS / "base", files, images, plan, threads, advance)
+
+
+def _images(config: Config) -> NDArray[np.uint8]:
+    """Real ones, (n, C, H, W): of the validation rows as many as four of the largest batches take."""
+    import numpy as np
+
+    from src.data.labelled_rows import read_split
+    from src.data.store import open_array
+
+    largest = max(config.benchmark.batch_sizes)
+    rows = np.flatnonzero(read_split(SPLIT)[0] == "val")[: 4 * largest]
+    # a small validation split fills a large batch by starting over
+    return np.ascontiguousarray(open_array(INGEST / "images.npy")[np.resize(rows, max(len(rows), largest))])
+
+
+def _write(config: Config, folder: Path, rows: list[Row], outcome: Outcome, threads: int) -> list[Path]:
+    """The files; returns those that go to the run of the base."""
+    import json
+
+    from src.compression.machine import describe_machine
+    from src.evaluation.pareto_figure import draw_pareto
+    from src.evaluation.speed import conditions, write_leaderboard, write_leaderboard_csv
+
+    how, sure = config.benchmark, config.evaluate.confidence
+    machine = {**describe_machine(), "busy_percent": outcome.busy_percent}
+    found = {"threads": threads, **how.model_dump(exclude={"threads"}), "machine": machine}
+    text = json.dumps({**found, "models": outcome.figures}, indent=2)
+    (folder / "benchmark.json").write_text(text + "\n", encoding="utf-8")
+    page = folder / "leaderboard.md"
+    return [
+        write_leaderboard(page, rows, how.batch_sizes, sure, conditions(found), outcome.refusal),
+        write_leaderboard_csv(folder / "leaderboard.csv", rows),
+        draw_pareto(folder / "pareto.png", rows, f"{threads} thread{'s' if threads > 1 else ''}"),
+    ]
+
+
+def _tell(run: Execution, rows: list[Row], outcome: Outcome) -> None:
+    from src.evaluation.speed import unrest
+
+    for row in rows:
+        if row.reason is None:
+            speed = row.figures.get("speed_vs_torch")
+            times = "" if speed is None else f", {speed:.2f}x PyTorch in batches"
+            run.say(f"{row.name}: {row.figures['latency_ms_p50']:.3g} ms for one image{times}")
+    for warning in (outcome.refusal, unrest(outcome.busy_percent)):
+        if warning is not None:
+            run.say(warning)
+
+
+if __name__ == "__main__":
+    execute("benchmark", build, __doc__)
