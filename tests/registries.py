@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from src.config import Loaded, check, read_params
-from src.evaluation.leaderboard import Row, write_rows
+from src.evaluation.rows import Row, write_rows
 from src.execution import Execution
 from src.job import Job
 from src.provenance.hashes import file_hash, text_hash
