@@ -1,6 +1,7 @@
 """What lies in the working folder when `register` runs, for the tests of the registry: real, but tiny."""
 
 import json
+import os
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,13 @@ import pandas as pd
 import pytest
 
 from src.config import Loaded, check, read_params
-from src.evaluation.leaderboard import Row, write_rows
+from src.evaluation.rows import Row, write_rows
 from src.execution import Execution
 from src.job import Job
-from src.provenance.hashes import text_hash
+from src.provenance.hashes import file_hash, text_hash
 from src.provenance.lineage import Lineage
 from src.register import build
+from src.tracking.decisions import Registration, Ruling, propose
 from src.tracking.live import Tracker
 from src.tracking.registry import HISTORY, Shelf
 from src.tracking.store import connect
@@ -126,6 +128,17 @@ class Workspace:
         figures = {"val_accuracy": val, "val_change": val - 1, "test_accuracy": test, "bytes": size}
         limits = {"test_accuracy_low": test - 0.1, "test_accuracy_high": test}
         return Row(variant, ("export",), figures | limits)
+
+
+def decide_on(root: Path, folder: Path, lineage: str, variant: str = "onnx_fp32") -> None:
+    """Write down that the model in ``folder`` is a version of `shapes`, and champion by a person's word."""
+    sha256 = file_hash(folder / "model.onnx")
+    embedded = not os.environ.get("MLFLOW_TRACKING_URI")
+    propose(
+        root,
+        Registration("shapes", variant, lineage, sha256, "shapes", record="none"),
+        Ruling("shapes", lineage, sha256, True, "a word", "hand", embedded),
+    )
 
 
 def registry(root: Path, name: str = "shapes") -> dict[str, Any]:

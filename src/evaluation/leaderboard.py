@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from src.evaluation.calibration import calibration_error
 from src.evaluation.contenders import Contender, HeldOut, Model, size_figures
 from src.evaluation.metrics import Integers, softmax
-from src.evaluation.paired import Right, accuracy_change, change_interval, mcnemar, mean_interval
+from src.evaluation.paired import Right, accuracy_change, mcnemar
+from src.evaluation.paired_bootstrap import change_interval, mean_interval
 from src.evaluation.rows import BASE, FIGURES, Row
 from src.schema import Evaluate
 

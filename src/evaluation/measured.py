@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from src.errors import AssayError
-from src.evaluation.leaderboard import BASE, TRACKED, Row, read_rows
 from src.evaluation.policy import Candidate
+from src.evaluation.rows import BASE, TRACKED, Row, read_rows
 
 NAMES = {**TRACKED, "val_accuracy": "val/accuracy"}  # column: name of the figure on a run of MLflow
 

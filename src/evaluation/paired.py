@@ -10,9 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from src.evaluation.intervals import Interval, draw, percentiles
-from src.evaluation.metrics import Floats
-
 Right = NDArray[np.bool_]  # (n,)
 
 FEW = 25  # discordant images below which the chi-square distribution is too coarse
@@ -67,24 +64,6 @@ def accuracy_change(before: Right, after: Right) -> float:
     """Accuracy after minus accuracy before, as a share of the images."""
     found = discordance(before, after)
     return (found.won - found.lost) / len(before)
-
-
-def change_interval(before: Right, after: Right, *, resamples: int, confidence: float, seed: int) -> Interval:
-    """Paired percentile bootstrap of :func:`accuracy_change`: a resample has the same images for both."""
-    discordance(before, after)  # refuses what is no pair
-    change = after.astype(np.float64) - before
-    return mean_interval(change, resamples=resamples, confidence=confidence, seed=seed)
-
-
-def mean_interval(values: Floats, *, resamples: int, confidence: float, seed: int) -> Interval:
-    """Percentile bootstrap of the mean of ``values`` (n,), on the resamples of ``intervals.bootstrap``."""
-    some = np.flatnonzero(values)  # the others add nothing
-    # einsum, because the sums of a matrix product depend on the number of threads
-    means = [
-        np.einsum("i,ij->j", values[some], weights[some]) / len(values)
-        for weights in draw(seed, len(values), resamples)
-    ]
-    return percentiles(np.concatenate(means), confidence)
 
 
 def _at_least(count: int, total: int) -> float:

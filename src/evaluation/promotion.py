@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from src.evaluation.paired import discordance, worsening
+from src.evaluation.paired import discordance, significantly_worse, worsening
 
 Names = NDArray[np.int64]
 
@@ -69,7 +69,7 @@ def judge(champion: Evidence, challenger: Evidence, level: float) -> Judgement:
         f"of {len(challenger.right)} validation images {found.lost} lost and {found.won} won, "
         f"one-sided p={p:.3g}, register.level={level}"
     )
-    if p < level:
+    if significantly_worse(champion.right, challenger.right, level):
         return Judgement(False, f"significantly worse than the champion ({counts})")
     return Judgement(True, f"not significantly worse than the champion ({counts})")
 

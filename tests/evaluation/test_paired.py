@@ -12,13 +12,12 @@ from src.evaluation.paired import (
     FEW,
     Discordance,
     accuracy_change,
-    change_interval,
     discordance,
     mcnemar,
-    mean_interval,
     significantly_worse,
     worsening,
 )
+from src.evaluation.paired_bootstrap import change_interval, mean_interval
 
 LIMITS = {"resamples": 400, "confidence": 0.95, "seed": 3}
 relaxed = settings(deadline=None)  # the first example imports scipy

@@ -15,11 +15,12 @@ import pytest
 from mlflow import MlflowClient
 
 from src.tracking import live
+from src.tracking.decisions import decisions
 from src.tracking.live import Circuit, Tracker
-from src.tracking.registry import Action, actions, propose
 from src.tracking.replay import synchronize
 from src.tracking.store import HASTY
 from tests.journals import add_epochs, begin, compressed, finish, lineage_of, make_variant
+from tests.registries import decide_on
 
 CURVE = [(0, 0.0), (1, 0.1), (2, 0.2)]
 A_FEW = 10.0  # seconds; 3 to 4 on an idle machine
@@ -130,20 +131,14 @@ def test_a_server_that_dies(server: Server, tmp_path: Path, monkeypatch: pytest.
     assert spent < A_FEW
     make_variant(tmp_path / "onnx")
     variant = compressed(tmp_path, tmp_path / "onnx", "orphaned").record
-    action = Action("shapes", "champion", "onnx_fp32", variant["lineage"], sha256(tmp_path), "shapes", "none")
-    propose(tmp_path, action)
-    assert live.register(tmp_path, action, said.append) is None  # decided, and kept for later
-    assert actions(tmp_path) == [action]
+    decide_on(tmp_path, tmp_path / "onnx", variant["lineage"])
+    decided = decisions(tmp_path)
+    assert live.carry_out(tmp_path, "shapes", said.append) is None  # decided, and kept for later
+    assert decisions(tmp_path) == decided
     server.start()
     summary = synchronize(tmp_path, patient=True)
     assert curve(server, "orphaned") == ("FINISHED", CURVE)
     assert [str(version) for version in summary.versions] == ["shapes version 1 (champion)"]
-
-
-def sha256(folder: Path) -> str:
-    from src.provenance.hashes import file_hash
-
-    return file_hash(folder / "onnx" / "model.onnx")
 
 
 def free_port() -> int:

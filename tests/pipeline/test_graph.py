@@ -23,7 +23,11 @@ STAGES = [
 FREE = {
     *("machine", "sweep.jobs", "sweep.asynchronous", "sweep.storage", "sweep.study", "cross_validate.jobs"),
 }
-HELPERS = {"sweep": ("candidates", "trials"), "cross_validate": ("candidates", "folds")}
+HELPERS = {
+    "sweep": ("candidates", "trials"),
+    "cross_validate": ("candidates", "folds"),
+    "register": ("registrations", "registry_decision"),
+}
 
 
 @pytest.fixture(scope="module")

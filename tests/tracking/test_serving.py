@@ -1,23 +1,27 @@
 """The registered model takes images as callers have them, and needs neither checkout nor pickle nor torch."""
 
 import base64
+import contextlib
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import requests
 
-from src.provenance.hashes import file_hash
-from src.tracking.live import register
-from src.tracking.registry import Action
 from src.tracking.replay import synchronize
 from src.tracking.serving import load_model
 from src.tracking.store import connect, database
+from tests.faults.test_outage import free_port
 from tests.journals import CLASSES, SIZE, add_epochs, begin, compressed, finish, png, trained
+from tests.registries import decide_on
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,8 +35,8 @@ def registered(root: Path, tmp_path: Path) -> Path:
     """A repository with a champion."""
     trained(root)
     lineage = compressed(root, tmp_path / "onnx").record["lineage"]
-    sha256 = file_hash(tmp_path / "onnx" / "model.onnx")
-    assert register(root, Action("shapes", "champion", "onnx_fp32", lineage, sha256, "shapes", "none"))
+    decide_on(root, tmp_path / "onnx", lineage)
+    assert [str(version) for version in synchronize(root).versions] == ["shapes version 1 (champion)"]
     return root
 
 
@@ -92,6 +96,82 @@ def test_it_loads_where_there_is_no_checkout(registered: Path, tmp_path: Path) -
     }
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert (done.stdout.strip(), done.returncode) == ("dot", 0), done.stderr
+
+
+@pytest.fixture
+def int8(root: Path, tmp_path: Path) -> Path:
+    """A repository whose champion computes with int8 numbers."""
+    trained(root)
+    lineage = compressed(root, tmp_path / "int8", variant="int8", int8=True).record["lineage"]
+    decide_on(root, tmp_path / "int8", lineage, "int8")
+    assert [str(version) for version in synchronize(root).versions] == ["shapes version 1 (champion)"]
+    return root
+
+
+SHADES = {"circle": 20, "cross": 120, "dot": 240}
+
+
+def test_an_int8_version_loads_as_pyfunc_and_in_onnx_runtime(int8: Path, tmp_path: Path) -> None:
+    """Just as the model card says; in a process of its own, where pickle is forbidden from the start."""
+    code = (
+        "import sys, mlflow, pandas, numpy, onnxruntime; mlflow.set_tracking_uri(sys.argv[1]);"
+        "model = mlflow.pyfunc.load_model('models:/shapes@champion');"
+        "files = [bytes.fromhex(text) for text in sys.argv[2:]];"
+        "print(*model.predict(pandas.DataFrame({'image': files}))['label']);"
+        "folder = mlflow.artifacts.download_artifacts('models:/shapes/1');"
+        "session = onnxruntime.InferenceSession(f'{folder}/artifacts/model/model.onnx');"
+        f"shape, shades = (1, {SIZE}, {SIZE}), {[*SHADES.values()]};"
+        "pixels = numpy.stack([numpy.full(shape, shade, numpy.uint8) for shade in shades]);"
+        "print(*session.run(['logits'], {'images': pixels})[0].argmax(1))"
+    )
+    encoded = [png(grey(value)).hex() for value in SHADES.values()]
+    command = [sys.executable, "-c", code, f"sqlite:///{database(int8)}", *encoded]
+    done = subprocess.run(command, cwd=tmp_path, env=without_pickle(tmp_path), capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("circle cross dot\n0 1 2\n", 0), done.stderr
+
+
+def test_an_int8_version_answers_base64_from_mlflow_models_serve(int8: Path, tmp_path: Path) -> None:
+    port = free_port()
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/shapes@champion"]
+    environment = without_pickle(tmp_path) | {"MLFLOW_TRACKING_URI": f"sqlite:///{database(int8)}"}
+    options = ["--env-manager", "local", "--port", str(port), "--workers", "1"]
+    with (tmp_path / "log.txt").open("w") as log:
+        server = subprocess.Popen(
+            [*command, *options],
+            cwd=tmp_path,
+            env=environment,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        wait_until_it_answers(f"http://127.0.0.1:{port}/ping", server, tmp_path / "log.txt")
+        images = [[base64.b64encode(png(grey(value))).decode()] for value in SHADES.values()]
+        request = {"dataframe_split": {"columns": ["image"], "data": [*images, ["no image"]]}}
+        answer = requests.post(f"http://127.0.0.1:{port}/invocations", json=request, timeout=60)
+        assert answer.status_code == 200, answer.text
+        rows = answer.json()["predictions"]
+        assert [row["label"] for row in rows] == [*SHADES, None]
+        assert "not a readable image" in rows[-1]["error"]
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(30)
+
+
+def wait_until_it_answers(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    for _ in range(300):
+        assert server.poll() is None, log.read_text()
+        with contextlib.suppress(requests.ConnectionError):
+            if requests.get(address, timeout=5).status_code == 200:
+                return
+        time.sleep(0.2)
+    pytest.fail(log.read_text())
+
+
+def without_pickle(home: Path) -> dict[str, str]:
+    """The environment of a process that may not unpickle, and knows nothing of this one's."""
+    path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
+    return {"PATH": path, "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false", "HOME": str(home)}
 
 
 def test_the_stored_model_says_what_it_needs(registered: Path) -> None:

@@ -1,0 +1,88 @@
+"""The card says what a reader needs, in Markdown that shows names as they are, and fits everywhere."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from src.evaluation.measured import weakest_class
+from src.evaluation.model_card import LONGEST, Facts, model_card
+
+FACTS = Facts(
+    name="assay-shapes",
+    variant="int8",
+    data="shapes",
+    data_digest="d" * 64,
+    classes=["circle", "T-shirt/top", "a|b"],
+    channels=1,
+    height=28,
+    width=20,
+    fit="pad",
+    steps=["prune_structured", "export", "quantize_static"],
+    figures={
+        "val/accuracy": 0.98,
+        "val/accuracy_change": -0.0021,
+        "val/accuracy_change_low": -0.006,
+        "val/accuracy_change_high": 0.002,
+        "test/accuracy": 0.9712,
+        "test/accuracy_low": 0.96,
+        "test/accuracy_high": 0.98,
+        "bytes": 123456,
+        "latency_ms_p50": 0.1234,
+    },
+    confidence=0.95,
+    machine="A CPU, AVX2, threads: 2",
+    weakest=("a|b", 0.875),
+    lineage="l" * 64,
+    sha256="s" * 64,
+    commit="c0ffee",
+    dirty=["src/train.py"],
+)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "# assay-shapes: int8",
+        "Made from the base model by: prune_structured, export, quantize_static.",
+        "- **Classes**: circle, T-shirt/top, a\\|b.",
+        "they become 28 × 20 grey pixels (`fit: pad`)",
+        "| | | 95% interval |",
+        "| Accuracy, validation | 0.9800 |  |",
+        "| Change against the base, validation | -0.0021 | -0.0060 to +0.0020 |",
+        "| Accuracy, test | 0.9712 | 0.9600 to 0.9800 |",
+        "| Bytes of model.onnx | 123,456 | |",
+        "| Milliseconds for one image, median | 0.123 | |",
+        "Times: A CPU, AVX2, threads: 2.",
+        "Of the test images of class a\\|b the base finds 87.5%, of no class fewer.",
+        f"- Lineage `{'l' * 64}` (stage `compress@int8`), commit `c0ffee`, with changes in src/train.py",
+        'model = mlflow.pyfunc.load_model("models:/assay-shapes/VERSION")',
+        "onnxruntime.InferenceSession",
+        "mlflow models serve -m models:/assay-shapes/VERSION --env-manager local",
+    ],
+)
+def test_what_it_says(line):
+    assert line in model_card(FACTS)
+
+
+def test_figures_that_are_missing_are_left_out():
+    text = model_card(replace(FACTS, figures={"test/accuracy": 1.0}, weakest=None, dirty=[]))
+    table = re.findall(r"^\| ([^|]+) \|", text, re.MULTILINE)
+    assert [row for row in table if row not in ("---", "")] == ["Accuracy, test"]
+    assert "of no class fewer" not in text
+    assert "with changes" not in text
+
+
+def test_it_fits_into_every_registry():
+    many = replace(FACTS, classes=[f"class {n} with a long name" for n in range(1000)], dirty=["x" * 99] * 50)
+    text = model_card(many)
+    assert "and 960 more" in text
+    assert len(text) <= LONGEST
+    assert len(model_card(FACTS)) < LONGEST - 1000  # nothing of an ordinary one is cut off
+
+
+def test_the_weakest_class_is_the_first_with_the_lowest_recall(tmp_path):
+    table = tmp_path / "per_class.csv"
+    table.write_text("class,recall\na,1\nb,0.5\nc,0.5\nd,\n")
+    assert weakest_class(table) == ("b", 0.5)
+    assert weakest_class(tmp_path / "none.csv") is None
