@@ -57,11 +57,10 @@ def hold(
     largest batch or more. ``advance`` is told of each turn: ``plan``'s rounds times (variants + references).
     Raises AssayError for a variant with the name of a reference.
     """
-    largest = max(plan.batch_sizes)
+    largest, busy = max(plan.batch_sizes), busy_elsewhere()  # before anything here can be busy itself
     with TemporaryDirectory() as folder, deterministic(threads):
         entries = _enter(base, variants, images, Path(folder))
         models = {name: entry.load(threads) for name, entry in entries.items()}
-        busy = busy_elsewhere()
         timings = measure(models, images, plan, advance)
         memory = {name: _memory(entry, images[:largest], threads) for name, entry in entries.items()}
         size = entries[ONNXRUNTIME].path.stat().st_size

@@ -46,9 +46,9 @@ class Timing:
         return float(np.percentile(self.single, percentile)) * 1000
 
     def rates(self, batch_size: int) -> Seconds:
-        """Images a second in each round, (rounds,)."""
-        seconds = self.batches[batch_size]
-        return np.asarray(batch_size * seconds.shape[1] / seconds.sum(axis=1))
+        """Images a second in each round, (rounds,), by the median of its batches: a single one that the
+        machine held up says nothing of the model."""
+        return np.asarray(batch_size / np.median(self.batches[batch_size], axis=1))
 
     def figures(self) -> dict[str, float]:
         """By their names; low and high are the least and the greatest of the rounds."""

@@ -51,7 +51,8 @@ def draw_pareto(path: Path, rows: Sequence[Row], conditions: str) -> Path:
         axes.set(xlabel=f"Milliseconds for one image, {conditions}", ylabel="Validation accuracy")
         floor = _set_axes(axes, bubbles)
         _draw_front(axes, bubbles, floor)
-        for bubble in sorted(bubbles, key=lambda b: -b.bytes):
+        # small ones over large ones, and of about the same size those of the front over the others
+        for bubble in sorted(bubbles, key=lambda b: (-round(math.log2(b.bytes)), b.front)):
             _draw_bubble(axes, bubble, _area(bubble, bubbles), floor)
         _explain(figure, bubbles, [row.name for row in rows if row.reason is not None])
         _name(figure, axes, bubbles, floor)

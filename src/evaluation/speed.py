@@ -132,9 +132,10 @@ def _notes(batch_sizes: Sequence[int], sure: str, conditions: str, refusal: str 
     return [
         conditions,
         f"`{BASE}` is the fp32 network in PyTorch's eager mode, `{ONNXRUNTIME}` its export in ONNX Runtime; "
-        "all others run in ONNX Runtime too. p50 and p95: of all calls with one image. Images a second: "
-        "median of the rounds (least to greatest). Peak: what a fresh process holds at most that loads the "
-        f"model and answers {largest} images, Python and the engine included.",
+        "all others run in ONNX Runtime too. p50 and p95: of all calls with one image. Images a second: by "
+        "the median batch of each round, median of the rounds (least to greatest). Peak: what a fresh "
+        f"process holds at most that loads the model and answers {largest} images, Python and "
+        "the engine included.",
         f"No ratios of speeds: {refusal}" if refusal else pairs,
         f"Changes are against the base on the same images, with the {sure} limits of a paired bootstrap. "
         f"Choose by the validation figures: the test figures are only reported. {HONEST}",
