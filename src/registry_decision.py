@@ -9,7 +9,7 @@ from src.schema import Config
 from src.tracking.decisions import Registration, Ruling
 from src.tracking.registry import Version
 
-UNKNOWN = "MLflow does not answer, so that the present champion is unknown: python -m src.track rules on it"
+UNKNOWN = "not ruled on yet, as MLflow does not answer: python -m src.track does it by the same rule"
 
 
 def decide(

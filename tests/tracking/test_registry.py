@@ -271,7 +271,7 @@ def test_what_is_decided_during_an_outage_is_ruled_on_afterwards_by_the_same_rul
             here.add(variant, wrong=wrong, latency=latency)
             decision = here.register()
             assert decision["decision"] == "challenger"
-            assert decision["promotion"].startswith("MLflow does not answer")
+            assert decision["promotion"].startswith("not ruled on yet, as MLflow does not answer")
     assert "decided, not yet carried out (python -m src.track)" in capsys.readouterr().out
     assert rulings(here.root) == []
     synchronize(here.root)

@@ -147,7 +147,8 @@ def test_an_int8_version_answers_base64_from_mlflow_models_serve(int8: Path, tmp
     try:
         wait_until_it_answers(f"http://127.0.0.1:{port}/ping", server, tmp_path / "log.txt")
         images = [[base64.b64encode(png(grey(value))).decode()] for value in SHADES.values()]
-        request = {"dataframe_split": {"columns": ["image"], "data": [*images, ["no image"]]}}
+        no_image = base64.b64encode(b"no image").decode()
+        request = {"dataframe_split": {"columns": ["image"], "data": [*images, [no_image]]}}
         answer = requests.post(f"http://127.0.0.1:{port}/invocations", json=request, timeout=60)
         assert answer.status_code == 200, answer.text
         rows = answer.json()["predictions"]
