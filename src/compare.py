@@ -84,7 +84,7 @@ def _tell(run: Execution, rows: list[Row]) -> None:
         figures = row.figures
         run.say(
             f"{row.name}: validation accuracy {figures['val_accuracy']:.4f} "
-            f"({100 * figures['val_change']:+.2f} points), {figures['size_ratio']:.1f}x smaller"
+            f"({100 * figures['val_change']:+.2f} points), {figures['bytes']:,.0f} bytes"
         )
 
 

@@ -6,6 +6,7 @@ sees the fields before it; so it is found even while other fields are at fault. 
 here: the defaults are in ``conf/``, so that ``params.yaml`` shows everything that decides a result.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
@@ -442,7 +443,7 @@ class Variant(Section):
         return steps
 
 
-def _export_faults(names: list[str]) -> list[str]:
+def _export_faults(names: Sequence[str]) -> list[str]:
     """Exactly one export, and on either side of it what works there."""
     if names.count("export") != 1:
         return [f"must have export exactly once, but got {', '.join(names)}"]
@@ -456,7 +457,7 @@ def _export_faults(names: list[str]) -> list[str]:
     ]
 
 
-def _order_faults(names: list[str]) -> list[str]:
+def _order_faults(names: Sequence[str]) -> list[str]:
     return [
         f"{name} cannot come after {before}: {why}"
         for place, name in enumerate(names)
