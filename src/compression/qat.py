@@ -64,10 +64,10 @@ def quantize_aware_train(model: TorchModel, step: QuantizeAwareTrain, setting: S
 
 
 class DeploymentQuantizer(Quantizer):  # type: ignore[misc]  # the library has no types
-    """Rounds where ONNX Runtime's int8 kernels do: at both ends of convolutions and sums, before linear layers.
+    """Rounds where ONNX Runtime's kernels do: at both ends of convolutions and sums, before linear layers.
 
-    torchao's own quantizers for a CPU leave a convolution float where a sum follows it, which Inductor fuses and
-    ONNX Runtime does not.
+    torchao's own quantizers for a CPU leave a convolution float where a sum follows it, which Inductor fuses
+    and ONNX Runtime does not.
     """
 
     def annotate(self, model: fx.GraphModule) -> fx.GraphModule:

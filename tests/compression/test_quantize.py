@@ -31,7 +31,14 @@ from tests.compression.digits import (
 
 ROOT = Path(__file__).parents[2]
 EXPORT = Export(name="export")
-FAMILIES = ("resnet18", "mobilenetv3_small_050", "efficientnet_lite0", "regnetx_002", "vit_tiny_patch16_224")
+# The smallest of each family of timm, and how much smaller they get: little where layers are narrow.
+FAMILIES = {
+    "test_resnet": 3.0,
+    "mobilenetv3_small_050": 2.3,
+    "test_efficientnet": 1.9,
+    "regnetx_002": 3.3,
+    "test_vit": 2.5,
+}
 
 
 def static(calibration="minmax", per_channel=True, images=200):
@@ -75,7 +82,7 @@ def test_weights_are_int8_and_all_values_between_kernels_uint8(plain, setting):
     makers = {value: node.op_type for node in graph.node for value in node.output}
     assert len(weights) == len(kernels) - 1  # the first convolution has 9 products in a sum, and stays float
     assert [makers[node.input[0]] for node in kernels[1:]] == ["DequantizeLinear"] * len(weights)
-    assert not {"BatchNormalization", "Relu", "ReduceMean"} & {node.op_type for node in graph.node}
+    assert not {"BatchNormalization", "ReduceMean"} & {node.op_type for node in graph.node}
     assert [(each.name, each.type.tensor_type.elem_type) for each in (*graph.input, *graph.output)] == [
         ("images", TensorProto.UINT8),
         ("logits", TensorProto.FLOAT),
@@ -153,15 +160,15 @@ Path("dynamic.onnx").write_bytes(quantize_dynamic(model, step, setting).content)
 @pytest.mark.parametrize("name", FAMILIES)
 def test_families_of_timm(tmp_path, name):
     """Random weights make predictions that mean little: that logits stay near is asked."""
-    model, images = make_timm(name)
+    model, images = make_timm(name, 16)
     setting = make_setting(model, tmp_path, images=images, train_rows=np.arange(48))
     exported = export(model, EXPORT, setting)
     expected = onnx_logits(exported.content, images, 2)
     assert check_parity(exported, images, expected, 1e-3, 0.95, 2).reason is None
     quantized = quantize_static(exported, static(), setting)
-    assert len(exported.content) > 2.5 * len(quantized.content)
+    assert len(exported.content) > FAMILIES[name] * len(quantized.content)
     error = onnx_logits(quantized.content, images, 2) - expected
-    assert np.sqrt(np.mean(error**2)) < 0.5 * expected.std()
+    assert np.sqrt(np.mean(error**2)) < 0.1 * expected.std()
 
 
 def test_a_model_without_weights_of_its_own_is_a_result_with_a_reason(setting):
@@ -195,7 +202,7 @@ def test_a_damaged_model_is_a_result_with_a_short_reason(setting):
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("channels", [1, 16])
 def test_rewriting_changes_operators_and_not_the_function(tmp_path, sign, channels):
-    """A norm with a negative scale may not go through a MaxPool; few channels are pooled before their shift."""
+    """A norm with a negative scale may not go through a MaxPool; pixels are pooled before their shift."""
     torch.manual_seed(0)
     network = torch.nn.Sequential(
         torch.nn.Conv2d(channels, 8, 3, padding=1),
@@ -221,7 +228,7 @@ def test_rewriting_changes_operators_and_not_the_function(tmp_path, sign, channe
     assert "BatchNormalization" not in kinds
     assert "GlobalAveragePool" in kinds
     if channels == 1:
-        assert kinds[:3] == ["Conv", "MaxPool", "Conv" if sign < 0 else "Add"]
+        assert kinds[:3] == ["Conv", "MaxPool", "Add"]
     else:
         assert kinds[:3] == (["Conv", "MaxPool", "Conv"] if sign < 0 else ["Conv", "Relu", "MaxPool"])
     expected = onnx_logits(tmp_path / "before.onnx", images, 1)

@@ -1,0 +1,144 @@
+"""Quantization-aware training: int8 at the end, as right as before, and nothing of the validation images in it."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto
+from torch import nn
+
+from src.compression.chain import MethodError, TorchModel
+from src.compression.export import export
+from src.compression.parity import check_parity, onnx_logits
+from src.compression.qat import convert, prepare, quantize_aware_train
+from src.compression.variant import measure_size
+from src.schema import Export, QuantizeAwareTrain
+from tests.compression.digits import TRAIN_ROWS, VAL_ROWS, accuracy, digits, make_setting, make_timm, trained
+
+STEP = QuantizeAwareTrain(name="quantize_aware_train", epochs=1, lr=0.0005)
+
+
+def normalized(model, images):
+    norm = model.spec.normalization
+    shift, scale = (torch.tensor(values).view(1, -1, 1, 1) for values in (norm.shift, norm.scale))
+    return (torch.from_numpy(images).float() / 255 - shift) / scale
+
+
+@pytest.fixture(scope="module")
+def int8(tmp_path_factory):
+    return quantize_aware_train(trained(), STEP, make_setting(trained(), tmp_path_factory.mktemp("qat")))
+
+
+@pytest.fixture(scope="module")
+def file(int8, tmp_path_factory):
+    return export(int8, Export(name="export"), make_setting(trained(), tmp_path_factory.mktemp("export")))
+
+
+def test_the_file_says_what_the_converted_network_says_and_is_as_right(file):
+    images = digits()[0][VAL_ROWS]
+    logits = onnx_logits(file.content, images, 2)
+    parity = check_parity(file, images, logits, 1e-9, 0.98, 2)
+    assert parity.reason is None
+    before = trained().normalized()(torch.from_numpy(images)).detach().numpy()
+    assert accuracy(logits, VAL_ROWS) >= accuracy(before, VAL_ROWS) - 0.01
+
+
+def test_any_batch_size(file):
+    images = digits()[0][VAL_ROWS]
+    whole = onnx_logits(file.content, images[:7], 1)
+    single = np.concatenate([onnx_logits(file.content, images[i : i + 1], 1) for i in range(7)])
+    assert (whole.argmax(1) == single.argmax(1)).all()
+
+
+def test_weights_are_int8_in_a_file_of_a_third(file, tmp_path):
+    graph = onnx.load_from_string(file.content).graph
+    weights = [
+        each for each in graph.initializer if each.data_type == TensorProto.INT8 and len(each.dims) > 1
+    ]
+    assert len(weights) == 6  # two blocks of two, the second stage's first convolution, the classifier
+    plain = export(trained(), Export(name="export"), make_setting(trained(), tmp_path))
+    assert len(plain.content) >= 3 * len(file.content)
+
+
+def test_size_is_that_before_the_conversion(int8):
+    assert int8.size == measure_size(trained())
+
+
+def test_validation_images_leave_no_trace_in_the_ranges():
+    prepared = prepare(trained(), normalized(trained(), digits()[0][TRAIN_ROWS[:32]]))
+    before = {name: value.clone() for name, value in prepared.state_dict().items()}
+    prepared.train()
+    prepared.eval()
+    prepared(normalized(trained(), digits()[0][VAL_ROWS]) * 100)
+    after = prepared.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+
+
+def test_norms_follow_batches_in_training_and_not_in_evaluation():
+    images = normalized(trained(), digits()[0][TRAIN_ROWS[:32]])
+    prepared = prepare(trained(), images)
+    means = [name for name in prepared.state_dict() if "running_mean" in name]
+    assert len(means) == 6
+    for mode, moved in ((False, 0), (True, 6), (False, 0)):
+        before = {name: prepared.state_dict()[name].clone() for name in means}
+        prepared.train(mode)
+        prepared(images)
+        assert sum(not torch.equal(before[name], prepared.state_dict()[name]) for name in means) == moved
+
+
+def test_a_norm_with_another_epsilon_and_a_scale_of_zero_is_converted_right():
+    """torchao's patterns know 1e-5 only, and divide by the scale."""
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(1, 16, 3), nn.BatchNorm2d(16, eps=0.1), nn.ReLU(), nn.Flatten(), nn.Linear(16 * 36, 10)
+    )
+    with torch.no_grad():
+        network[1].weight[5] = 0
+        network[1].running_var.fill_(0.2)
+    model = TorchModel(network.eval(), trained().spec)
+    images = normalized(model, digits()[0][TRAIN_ROWS[:64]])
+    converted = convert(prepare(model, images), images)
+    expected = network(images).detach()
+    assert (converted(images) - expected).abs().max() < 0.1 * expected.std()
+
+
+def test_a_model_with_branches_that_depend_on_the_image_is_a_result_with_a_reason(tmp_path):
+    class Branching(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head = nn.Linear(64, 10)
+
+        def forward(self, x):
+            return self.head(x.flatten(1)) if x.sum() > 0 else self.head(-x.flatten(1))
+
+    model = TorchModel(Branching().eval(), trained().spec, size=measure_size(trained()))
+    setting = make_setting(trained(), tmp_path)
+    with pytest.raises(MethodError, match="^torchao's quantization-aware training cannot do this model: "):
+        quantize_aware_train(model, STEP, setting)
+    with pytest.raises(MethodError, match="^torch's ONNX exporter cannot do this model: "):
+        export(model, Export(name="export"), setting)
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "mobilenetv3_small_050", "test_efficientnet", "test_vit"])
+def test_families_of_timm_are_prepared_and_converted(name):
+    model, images = make_timm(name, 16)
+    batch = normalized(model, images[:16])
+    prepared = prepare(model, batch)
+    prepared.train()
+    prepared(batch).square().mean().backward()
+    prepared.eval()
+    converted = convert(prepared, batch)
+    assert "quantize" in " ".join(str(node.target) for node in converted.graph_module.graph.nodes)
+
+
+def test_other_variants_never_import_torchao(tmp_path):
+    script = (
+        "import sys, src.compression.steps, src.compression.export, src.compression.quantize, json; "
+        "print(json.dumps('torchao' in sys.modules))"
+    )
+    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert json.loads(answer.stdout.splitlines()[-1]) is False
