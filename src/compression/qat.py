@@ -25,7 +25,7 @@ from src.compression.rewriting import FEW
 from src.compression.variant import measure_size
 from src.models.normalized import channel_tensor
 from src.schema import QuantizeAwareTrain
-from src.training.fit import fit
+from src.training.fit import Task, fit
 from src.training.refinement import Refinement
 
 LIBRARY = "torchao's quantization-aware training"
@@ -45,22 +45,28 @@ PROBES = 256  # training images on which the converted network must say what was
 def quantize_aware_train(model: TorchModel, step: QuantizeAwareTrain, setting: Setting) -> TorchModel:
     """The network after a training that rounds as int8 does, converted to int8.
 
-    Its size is what was counted before the conversion. Raises:
+    Its size is what was counted before the conversion.
+
+    Raises:
         MethodError: torch cannot export the network, or torchao cannot quantize it.
     """
-    size = measure_size(model)
+    task, refinement = make_training(model, step, setting)
+    fitted = fit(task, setting.state, setting.device, setting.show, refinement=refinement)
+    trained = cast(ExportedNetwork, fitted.network)
+    with limits_of(LIBRARY):
+        network = convert(trained, _probes(setting, PROBES))
+    return TorchModel(network, model.spec, size=measure_size(model))
+
+
+def make_training(model: TorchModel, step: QuantizeAwareTrain, setting: Setting) -> tuple[Task, Refinement]:
+    """What ``fit`` is to do. Raises MethodError as ``quantize_aware_train`` does."""
     with limits_of(LIBRARY):
         prepared = prepare(model, _probes(setting, 2))
     # fp32, and no averaged weights: an average of ranges would be none.
     train = refined(setting.train, step.epochs, step.lr).model_copy(
         update={"precision": "fp32", "ema_decay": 0.0}
     )
-    task = make_task(model.spec, train, setting)
-    fitted = fit(task, setting.state, setting.device, setting.show, refinement=Refinement(network=prepared))
-    trained = cast(ExportedNetwork, fitted.network)
-    with limits_of(LIBRARY):
-        network = convert(trained, _probes(setting, PROBES))
-    return TorchModel(network, model.spec, size=size)
+    return make_task(model.spec, train, setting), Refinement(network=prepared)
 
 
 class DeploymentQuantizer(Quantizer):  # type: ignore[misc]  # the library has no types
@@ -129,6 +135,7 @@ def prepare(model: TorchModel, images: Tensor) -> ExportedNetwork:
     prepared.graph_module.apply(enable_observer)
     with torch.no_grad():
         prepared(images)
+    prepared.eval()
     return prepared
 
 

@@ -1,4 +1,4 @@
-"""Quantization-aware training: int8 at the end, as right as before, and nothing of the validation images in it."""
+"""Quantization-aware training: int8 at the end, as right as before, no trace of the validation images."""
 
 import json
 import subprocess
@@ -14,9 +14,10 @@ from torch import nn
 from src.compression.chain import MethodError, TorchModel
 from src.compression.export import export
 from src.compression.parity import check_parity, onnx_logits
-from src.compression.qat import convert, prepare, quantize_aware_train
+from src.compression.qat import convert, make_training, prepare, quantize_aware_train
 from src.compression.variant import measure_size
 from src.schema import Export, QuantizeAwareTrain
+from src.training.fit import fit
 from tests.compression.digits import TRAIN_ROWS, VAL_ROWS, accuracy, digits, make_setting, make_timm, trained
 
 STEP = QuantizeAwareTrain(name="quantize_aware_train", epochs=1, lr=0.0005)
@@ -62,6 +63,25 @@ def test_weights_are_int8_in_a_file_of_a_third(file, tmp_path):
     assert len(weights) == 6  # two blocks of two, the second stage's first convolution, the classifier
     plain = export(trained(), Export(name="export"), make_setting(trained(), tmp_path))
     assert len(plain.content) >= 3 * len(file.content)
+
+
+def test_a_training_that_was_stopped_goes_on_to_the_same_weights(tmp_path, int8):
+    """Ranges are part of a checkpoint as weights are."""
+    step = QuantizeAwareTrain(name="quantize_aware_train", epochs=2, lr=0.0005)
+    whole = quantize_aware_train(trained(), step, make_setting(trained(), tmp_path / "whole"))
+    stopped = make_setting(trained(), tmp_path / "stopped")
+
+    def stop(row):
+        raise KeyboardInterrupt
+
+    task, refinement = make_training(trained(), step, stopped)
+    with pytest.raises(BaseException, match=r"") as caught:
+        fit(task, stopped.state, "cpu", on_epoch=stop, refinement=refinement)
+    assert isinstance(caught.value, KeyboardInterrupt | SystemExit)
+    resumed = quantize_aware_train(trained(), step, stopped)
+    states = [each.network.state_dict() for each in (whole, resumed, int8)]
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+    assert not all(torch.equal(value, states[2][name]) for name, value in states[0].items())
 
 
 def test_size_is_that_before_the_conversion(int8):
@@ -117,13 +137,22 @@ def test_a_model_with_branches_that_depend_on_the_image_is_a_result_with_a_reaso
 
     model = TorchModel(Branching().eval(), trained().spec, size=measure_size(trained()))
     setting = make_setting(trained(), tmp_path)
-    with pytest.raises(MethodError, match="^torchao's quantization-aware training cannot do this model: "):
+    with pytest.raises(MethodError, match=r"^torchao's quantization-aware training cannot do this model: "):
         quantize_aware_train(model, STEP, setting)
-    with pytest.raises(MethodError, match="^torch's ONNX exporter cannot do this model: "):
+    with pytest.raises(MethodError, match=r"^torch's ONNX exporter cannot do this model: "):
         export(model, Export(name="export"), setting)
 
 
-@pytest.mark.parametrize("name", ["test_resnet", "mobilenetv3_small_050", "test_efficientnet", "test_vit"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "test_resnet",
+        pytest.param("mobilenetv3_small_050", marks=pytest.mark.prove),
+        pytest.param("test_efficientnet", marks=pytest.mark.prove),
+        pytest.param("regnetx_002", marks=pytest.mark.prove),
+        pytest.param("test_vit", marks=pytest.mark.prove),
+    ],
+)
 def test_families_of_timm_are_prepared_and_converted(name):
     model, images = make_timm(name, 16)
     batch = normalized(model, images[:16])

@@ -39,6 +39,7 @@ FAMILIES = {
     "regnetx_002": 3.3,
     "test_vit": 2.5,
 }
+SLOW = ("mobilenetv3_small_050", "regnetx_002")
 
 
 def static(calibration="minmax", per_channel=True, images=200):
@@ -157,7 +158,10 @@ Path("dynamic.onnx").write_bytes(quantize_dynamic(model, step, setting).content)
 """
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.prove] if name in SLOW else []) for name in FAMILIES],
+)
 def test_families_of_timm(tmp_path, name):
     """Random weights make predictions that mean little: that logits stay near is asked."""
     model, images = make_timm(name, 16)
