@@ -10,6 +10,7 @@ from torch import nn
 
 from src.compression.chain import OnnxModel, Setting, TorchModel
 from src.compression.limits import limits_of
+from src.compression.rewriting import round_norms
 from src.schema import Export
 
 OPSET = 20
@@ -24,7 +25,10 @@ def export(model: TorchModel, step: Export, setting: Setting) -> OnnxModel:  # n
     """
     example = torch.from_numpy(np.ascontiguousarray(setting.images[setting.train_rows[:2]]))
     with limits_of("torch's ONNX exporter"):
-        return OnnxModel(onnx_bytes(model.normalized(), example), source=model)
+        exported = onnx.load_from_string(onnx_bytes(model.normalized(), example))
+        round_norms(exported)
+        onnx.checker.check_model(exported, full_check=True)
+        return OnnxModel(portable_bytes(exported), source=model)
 
 
 def export_onnx(network: nn.Module, example: torch.Tensor, path: Path) -> None:

@@ -129,7 +129,7 @@ def prepare(model: TorchModel, images: Tensor) -> ExportedNetwork:
     program = torch.export.export(
         network.train(), (images,), dynamic_shapes=({0: torch.export.Dim("batch")},), strict=False
     )
-    graph = cast(fx.GraphModule, program.module(check_guards=False))
+    graph = program.module(check_guards=False)
     prepared = ExportedNetwork(prepare_qat_pt2e(graph, DeploymentQuantizer()))
     # The first ranges; without them a range has no shape that a checkpoint could be loaded into.
     prepared.graph_module.apply(enable_observer)
@@ -149,7 +149,8 @@ def convert(trained: ExportedNetwork, images: Tensor) -> ExportedNetwork:
     with torch.no_grad():
         expected = trained(images).argmax(1)
         # In channels-last torch exports a mean and its flattening as a detour.
-        plain = copy.deepcopy(trained.graph_module).to(memory_format=torch.contiguous_format)
+        plain = copy.deepcopy(trained.graph_module)
+        plain.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         converted = ExportedNetwork(convert_pt2e(plain))
         equal = float((converted(images).argmax(1) == expected).float().mean())
     if equal < 0.9:
@@ -196,7 +197,7 @@ def _annotate_end(node: fx.Node, values: QuantizationSpec) -> None:
 
 def _sees_pixels(node: fx.Node) -> bool:
     """True for a convolution with few products in a sum and a pooling after it, which is faster in float."""
-    weight = node.args[1].meta["val"]
+    weight = cast(fx.Node, node.args[1]).meta["val"]
     pooled = [user.target for user in node.users] == [MAX_POOL]
     return pooled and weight.ndim == 4 and weight[0].numel() < FEW
 

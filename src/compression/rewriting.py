@@ -69,6 +69,31 @@ def rewrite(model: onnx.ModelProto) -> None:
     graph.write(model)
 
 
+def round_norms(model: onnx.ModelProto) -> None:
+    """Norms between rounded values as int8 convolutions of one pixel and one channel, in place.
+
+    Quantization-aware training leaves a norm float where a pooling keeps it from its convolution. With a
+    scale for each channel 127 or -127 stands for its factor exactly.
+    """
+    graph = Graph(model)
+    for norm in [node for node in graph.nodes if node.op_type == "BatchNormalization"]:
+        before = graph.maker(norm.input[0])
+        if before is None or before.op_type != "DequantizeLinear":
+            continue
+        a, b = _scale_and_shift(graph, norm)
+        convolution = _pointwise(graph, norm, a, b)
+        names = [f"{norm.output[0]}.{part}" for part in ("rounded", "scale", "zero")]
+        signs = np.where(a < 0, -127, 127).astype(np.int8).reshape(-1, 1, 1, 1)
+        # A factor of zero has no scale; the smallest one is as good.
+        scales = np.maximum(np.abs(a) / 127, np.finfo(np.float32).tiny).astype(np.float32)
+        graph.constants |= dict(zip(names, (signs, scales, np.zeros(len(a), np.int8)), strict=True))
+        weight = convolution.input[1]
+        del graph.constants[weight]
+        exact = helper.make_node("DequantizeLinear", names, [weight], f"{weight}.exact", axis=0)
+        graph.replace(norm, [exact, convolution])
+    graph.write(model)
+
+
 def pixel_nodes(model: onnx.ModelProto) -> list[str]:
     """Names of the nodes to be left float: convolutions with few products, and what is done to their sums."""
     graph, names = Graph(model), []
