@@ -4,7 +4,7 @@
 
 One teacher, the default network. For each seed the student of the variant `distilled` is trained twice, for
 as many epochs at the same rate: alone, and on the teacher's soft labels. Prints both validation accuracies,
-of 5,000 images, and the mean of their differences. About 12 minutes on 2 cores. Expected: +0.3 points or more.
+of 5,000 images, and the mean of their differences. Takes 12 minutes on 2 cores. Expected: +0.3 or more.
 """
 
 import argparse
