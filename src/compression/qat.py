@@ -106,20 +106,31 @@ class ExportedNetwork(nn.Module):
     def __init__(self, graph: fx.GraphModule) -> None:
         super().__init__()
         self.graph_module = graph
+        self.graph_trains: bool | None = None  # unknown
         self.eval()
 
     def forward(self, x: Tensor) -> Tensor:
+        # Here, and not in train(): Lightning sets the attribute after a validation, and a checkpoint brings
+        # the observers' switches with it.
+        self._follow_mode()
         logits: Tensor = self.graph_module(x)
         return logits
 
     def train(self, mode: bool = True) -> "ExportedNetwork":
+        """Not that of the graph, which refuses."""
         self.training = mode
+        self._follow_mode()
+        return self
+
+    def _follow_mode(self) -> None:
+        self.graph_module.apply(enable_observer if self.training else disable_observer)
+        if self.graph_trains is self.training:
+            return
         for node in self.graph_module.graph.nodes:
             if node.target in TRAINING:
-                node.update_arg(TRAINING[node.target], mode)
+                node.update_arg(TRAINING[node.target], self.training)
         self.graph_module.recompile()
-        self.graph_module.apply(enable_observer if mode else disable_observer)
-        return self
+        self.graph_trains = self.training
 
 
 def prepare(model: TorchModel, images: Tensor) -> ExportedNetwork:
@@ -134,7 +145,7 @@ def prepare(model: TorchModel, images: Tensor) -> ExportedNetwork:
     # The first ranges; without them a range has no shape that a checkpoint could be loaded into.
     prepared.graph_module.apply(enable_observer)
     with torch.no_grad():
-        prepared(images)
+        prepared.graph_module(images)
     prepared.eval()
     return prepared
 
