@@ -32,21 +32,20 @@ BASE, INGEST = Path("models/base"), Path("data/ingest")
 
 def build(config: Config, run: Execution) -> None:
     """Make the variant, compare it with the base on validation images, and write what was found."""
-    import torch
-
     from src.compression.chain import MethodError, TorchModel
     from src.compression.steps import run_chain
     from src.compression.variant import failed
     from src.models.store import load_model
-    from src.training.device import deterministic, numerics, resolve_threads
+    from src.training.device import choose_device, deterministic, resolve_numerics, resolve_threads
 
     assert run.variant is not None  # the command line asks for it
     threads = resolve_threads(config.train.threads)
     steps = config.compress.variants[run.variant].steps
     names = [step.name for step in steps]
-    run.note(numerics=numerics(torch.device("cpu"), threads, config.train.precision))
     with deterministic(threads):
         base = TorchModel(*load_model(BASE))
+        device = choose_device(config.machine.device)  # where steps train; all else is done on the CPU
+        run.note(numerics=resolve_numerics(config.train, device, base.network))
         try:
             model = run_chain(steps, base, _settings(config, run, base, threads))
         except MethodError as error:
