@@ -3,7 +3,7 @@
     python -m benchmarks.digits [--runs 3]
 
 Prints the seconds of each whole `dvc repro` and of a second one that has nothing to do, with their medians.
-Takes about seven minutes. Expected on 2 cores: 240 s or less, and 2 s or less.
+Takes about seven minutes. Expected on 2 cores: 240 s or less, and 1.5 s or less.
 """
 
 import argparse
