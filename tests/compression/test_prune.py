@@ -16,9 +16,9 @@ from src.compression.refine import finetune
 from src.models.cnn import Residual
 from src.models.complexity import count_macs, count_nonzero, count_parameters
 from src.models.factory import create_model
-from src.models.store import Input, ModelSpec, Normalization
 from src.schema import Cnn, Finetune, Lenet, PruneStructured, PruneUnstructured, Timm
 from tests.compression.chains import accuracy, base, setting, weights
+from tests.compression.digits import make_spec
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = torch.zeros(1, 1, 8, 8)
@@ -45,16 +45,7 @@ def prunable(model: TorchModel) -> dict[str, torch.Tensor]:
 def untrained(section, size=32, channels=3) -> TorchModel:
     torch.manual_seed(0)
     network = create_model(section, channels, 10, (size, size)).eval()
-    names = [str(number) for number in range(10)]
-    return TorchModel(
-        network,
-        ModelSpec(
-            section,
-            names,
-            Input(channels, size, size, "pad"),
-            Normalization([0.2] * channels, [0.3] * channels),
-        ),
-    )
+    return TorchModel(network, make_spec(section, channels, size))
 
 
 @pytest.mark.parametrize("criterion", ["magnitude", "random"])

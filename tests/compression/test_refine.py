@@ -170,20 +170,12 @@ def test_base_and_teacher_are_left_alone(tmp_path):
 
 
 VICTIM = """
-import os, signal, sys
+import sys
 from pathlib import Path
-import numpy as np
 from safetensors.torch import save_file
 from src.compression.prune import prune_unstructured
 from tests.compression.test_refine import *
-
-class Deadly(np.ndarray):
-    left = 0
-    def __getitem__(self, rows):
-        Deadly.left -= 1
-        if Deadly.left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return np.asarray(self)[rows]
+from tests.training.deadly import Deadly
 
 state, outcome, left = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 known = setting(state)
