@@ -14,7 +14,7 @@ repro: $(BIN)/.installed
 	@dvc repro
 
 test: $(BIN)/.installed-dev
-	@pytest -n 2 --dist loadgroup -m "not prove" --durations=15
+	@pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not prove" --durations=15
 
 prove: $(BIN)/.installed-dev
 	@pytest -m prove -s --durations=0

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 from src.execution import Execution, execute
 
 if TYPE_CHECKING:
-    from src.evaluation.contenders import HeldOut, Model
+    from src.data.held_out import HeldOut
+    from src.evaluation.contenders import Model
     from src.evaluation.rows import Row
     from src.schema import Config
 
@@ -26,7 +27,8 @@ MODELS, INGEST, SPLIT = Path("models"), Path("data/ingest"), Path("data/split")
 
 def build(config: Config, run: Execution) -> None:
     """Write the table, and attach each row's figures to the run of its model."""
-    from src.evaluation.contenders import read_held_out, read_variant, remove_lingering
+    from src.data.held_out import read_held_out
+    from src.evaluation.contenders import read_variant, remove_lingering
     from src.evaluation.leaderboard import compare
     from src.evaluation.leaderboard_text import write_variants
     from src.evaluation.rows import BASE, write_rows

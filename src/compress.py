@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import numpy as np
-    import pandas as pd
     from numpy.typing import NDArray
 
     from src.compression.chain import OnnxModel, Setting, TorchModel
     from src.compression.variant import Variant
+    from src.data.held_out import HeldOut
     from src.schema import Config
 
-BASE, INGEST = Path("models/base"), Path("data/ingest")
+BASE, INGEST, SPLIT = Path("models/base"), Path("data/ingest"), Path("data/split")
 
 
 def build(config: Config, run: Execution) -> None:
@@ -62,7 +62,7 @@ def _settings(config: Config, run: Execution, base: TorchModel, threads: int) ->
     from src.data.store import open_array
     from src.provenance.seeds import derive
 
-    rows, (split, _) = read_labelled_rows(INGEST), read_split(Path("data/split"))
+    rows, (split, _) = read_labelled_rows(INGEST), read_split(SPLIT)
 
     def setting(place: int) -> Setting:
         return Setting(
@@ -88,51 +88,40 @@ def _measure(
     config: Config, run: Execution, base: TorchModel, model: OnnxModel, names: Sequence[str], threads: int
 ) -> Variant:
     """Write the model and its predictions, unless it does not say what it was made from says."""
-    from src.compression.parity import check_parity, onnx_logits
+    from src.compression.parity import check_parity, onnx_logits, torch_logits
     from src.compression.variant import measure
+    from src.data.held_out import read_held_out
     from src.data.store import open_array
 
-    table = _held_out()
-    val = (table["split"] == "val").to_numpy()
-    images = open_array(INGEST / "images.npy")[table["id"].to_numpy()]
+    held = read_held_out(INGEST, SPLIT)
+    val, images = held.validation, open_array(INGEST / "images.npy")[held.ids]
     logits = onnx_logits(model.content, images, threads)
     parity = check_parity(
         model, images[val], logits[val], config.compress.tolerance, config.compress.agreement, threads
     )
-    targets = table["target"].to_numpy()[val]
-    variant = measure(names, model, parity, logits[val], _logits(base, images[val]), targets)
+    said_by_base = torch_logits(base, images[val])
+    variant = measure(names, model, parity, logits[val], said_by_base, held.targets[val])
     if variant.status == "ok":
         (run.folder / "model.onnx").write_bytes(model.content)
-        _write_predictions(run.folder / "predictions.parquet", table, logits)
+        _write_predictions(run.folder / "predictions.parquet", held, logits)
     return variant
 
 
-def _held_out() -> pd.DataFrame:
-    """Columns id, split, target of the validation and test images, by id."""
+def _write_predictions(path: Path, held: HeldOut, logits: NDArray[np.float32]) -> None:
+    """Columns id, split, target, predicted and the logits of the held-out images, by id."""
     import numpy as np
     import pandas as pd
 
-    from src.data.labelled_rows import read_labelled_rows, read_split
-
-    rows, (split, _) = read_labelled_rows(INGEST), read_split(Path("data/split"))
-    held = np.isin(split, ("val", "test"))
-    return pd.DataFrame({"id": rows.ids[held], "split": split[held], "target": rows.targets[held]})
-
-
-def _logits(base: TorchModel, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(n, K) of the base model on the CPU."""
-    import numpy as np
-
-    from src.training.predict import predict_logits
-
-    return predict_logits(base.network, base.spec, images, np.arange(len(images)), device="cpu")
-
-
-def _write_predictions(path: Path, table: pd.DataFrame, logits: NDArray[np.float32]) -> None:
-    import pandas as pd
-
+    told = pd.DataFrame(
+        {
+            "id": held.ids,
+            "split": np.where(held.validation, "val", "test"),
+            "target": held.targets,
+            "predicted": logits.argmax(1),
+        }
+    )
     columns = pd.DataFrame(logits, columns=[f"logit_{k}" for k in range(logits.shape[1])])
-    table.assign(predicted=logits.argmax(1)).join(columns).to_parquet(path, index=False)
+    told.join(columns).to_parquet(path, index=False)
 
 
 def _publish(run: Execution, variant: Variant) -> None:

@@ -31,6 +31,7 @@ COMPARE, BENCHMARK = Path("reports/compare"), Path("reports/benchmark")
 
 def build(config: "Config", run: Execution) -> None:
     """Choose, write down what is to be registered, let MLflow follow, and write the decision."""
+    from src.adopted_results import adopt_reports
     from src.evaluation.measured import read_measured
     from src.evaluation.policy import choose
     from src.provenance.journal import write_json
@@ -40,6 +41,7 @@ def build(config: "Config", run: Execution) -> None:
     from src.tracking.live import carry_out
     from src.tracking.store import is_embedded
 
+    adopt_reports(run)
     measured, machine = read_measured(COMPARE, BENCHMARK)
     choice = choose([one.candidate() for one in measured], config.register_.policy)
     made = [one for one in measured if one.row.status == "ok"]

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from src.adopted_results import adopt_variant
 from src.data.labelled_rows import read_labelled_rows, read_split
 from src.evaluation.measured import Measured, weakest_class
 from src.evaluation.model_card import Facts, model_card
 from src.evaluation.promotion import Evidence, image_names
 from src.execution import Execution
-from src.provenance.hashes import file_hash, tree_hashes
-from src.provenance.journal import Attempt, read_json
+from src.provenance.hashes import file_hash
+from src.provenance.journal import read_json
 from src.schema import Config
 from src.tracking.decisions import Registration, keep_evidence, keep_record, keeps
 
@@ -31,7 +32,7 @@ def make_registrations(
         lineage = run.lineage.parents[f"compress@{one.name}"]
         sha256 = file_hash(MODELS / one.name / "model.onnx")
         if not keeps(run.root, lineage, sha256):
-            adopt(run, one.name, lineage)
+            adopt_variant(run, one.name)
         found.append(
             Registration(
                 name=config.register_.name,
@@ -85,19 +86,6 @@ def _card(config: Config, run: Execution, one: Measured, machine: str, sha256: s
             dirty=record["git"]["dirty"],
         )
     )
-
-
-def adopt(run: Execution, variant: str, lineage: str) -> None:
-    """Give the journal an attempt for files that it does not know: DVC's cache or a team mate made them."""
-    address, folder, parents = f"compress@{variant}", MODELS / variant, run.lineage.parents
-    own = {"stage": "compress", "address": address, "variant": variant, "lineage": lineage}
-    base = {"parents": {"train": parents["train"]} if "train" in parents else {}}
-    known = {"subject": lineage, "name": f"{address}-{lineage[:8]}", "attached": {}}
-    tags = {"adopted": "made elsewhere: of its execution nothing is known here"}
-    attempt = Attempt.open(run.root, {**run.attempt.record, **own, **base, **known, "tags": tags})
-    attempt.add_model(folder)
-    attempt.update(outputs=tree_hashes(folder))
-    attempt.close("FINISHED")
 
 
 def _written(value: float) -> str:

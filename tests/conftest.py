@@ -1,11 +1,16 @@
 """Clones that the tests start from."""
 
+import os
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
 from tests.workspaces import Workspace, clone_working_tree
+
+# Tests run side by side, and a second thread of torch would only wait for the core of the other process.
+# Read when torch is imported; the commands that tests start have what their users have.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture

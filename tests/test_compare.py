@@ -14,8 +14,9 @@ from sklearn.metrics import accuracy_score
 
 from src.compare import build
 from src.config import check
+from src.data.held_out import read_held_out
 from src.errors import AssayError
-from src.evaluation.contenders import read_held_out, read_variant
+from src.evaluation.contenders import read_variant
 from src.evaluation.rows import FIGURES, TEXTS, Row, read_rows, write_rows
 from tests.models_on_disk import write_base, write_data, write_failed, write_variant
 

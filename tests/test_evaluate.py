@@ -18,6 +18,7 @@ import src  # noqa: F401  (mends torchvision)
 from src.config import check
 from src.errors import AssayError
 from src.evaluate import build
+from src.evaluation.measured import evaluate_figures
 from src.models.factory import create_model
 from src.models.store import Input, ModelSpec, Normalization, save_model
 from src.schema import Lenet
@@ -123,6 +124,7 @@ def test_files_agree_with_each_other_and_are_the_same_in_another_process(workspa
 
     again = build_here(workspace.folder, workspace / "again", monkeypatch)
     assert contents(again.folder) == contents(report)
+    assert evaluate_figures(report / "metrics.json") == again.noted["metrics"]
     assert again.said == done.stdout.split("evaluate", 1)[1].strip()
 
 
@@ -162,6 +164,7 @@ def test_one_class_alone_has_null_with_a_reason(inputs, tmp_path, monkeypatch):
     assert figures["roc_auc"] == {"value": None, "low": None, "high": None}
     assert any(note.startswith("roc_auc: undefined") for note in figures["notes"])
     assert "test/roc_auc" not in built.noted["metrics"]
+    assert evaluate_figures(built.folder / "metrics.json") == built.noted["metrics"]
     assert set(contents(built.folder)) == FILES
 
 

@@ -16,7 +16,11 @@ class Workspace:
         self.folder = folder
         self.summary = ""  # what the pipeline printed
         self.environment = {
-            **{key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "DVC_"))},
+            **{
+                key: value
+                for key, value in os.environ.items()
+                if not key.startswith(("MLFLOW_", "DVC_", "OMP_"))
+            },
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "GIT_AUTHOR_NAME": "Test",
             "GIT_AUTHOR_EMAIL": "test@example.org",

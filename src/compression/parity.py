@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 
-from src.compression.chain import OnnxModel
+from src.compression.chain import OnnxModel, TorchModel
+from src.compression.serving import onnx_session
 from src.training.predict import predict_logits
 
 Logits = NDArray[np.float32]
@@ -64,15 +64,18 @@ def onnx_logits(
     model: Path | bytes, images: NDArray[np.uint8], threads: int, batch_size: int = 256
 ) -> Logits:
     """Logits (n, K) of images (n, C, H, W) by ONNX Runtime on the CPU; of a file or its content."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    session = onnx_session(model, threads)
     name = session.get_inputs()[0].name
     batches = [
         session.run(None, {name: images[start : start + batch_size]})[0]
         for start in range(0, len(images), batch_size)
     ]
     return np.concatenate(batches).astype(np.float32)
+
+
+def torch_logits(model: TorchModel, images: NDArray[np.uint8]) -> Logits:
+    """Logits (n, K) of images (n, C, H, W) by the torch network on the CPU."""
+    return predict_logits(model.network, model.spec, images, np.arange(len(images)), device="cpu")
 
 
 def largest_difference(one: Logits, other: Logits) -> float:
@@ -83,8 +86,7 @@ def largest_difference(one: Logits, other: Logits) -> float:
 def _source_logits(model: OnnxModel, images: NDArray[np.uint8], threads: int) -> Logits:
     if model.float_content is not None:
         return onnx_logits(model.float_content, images, threads)
-    source = model.source
-    return predict_logits(source.network, source.spec, images, np.arange(len(images)), device="cpu")
+    return torch_logits(model.source, images)
 
 
 def _disagreement(equal: float, agreement: float) -> str | None:

@@ -11,8 +11,8 @@ Images = NDArray[np.uint8]  # (B, C, H, W)
 Answer = Callable[[Images], NDArray[np.float32]]  # logits (B, K)
 
 
-def onnx_session(path: Path, threads: int) -> Any:
-    """A session on the CPU with all optimizations of the graph, and this many threads for each operator."""
+def onnx_session(model: Path | bytes, threads: int) -> Any:
+    """A session on the CPU for a file or its content: all optimizations, ``threads`` for each operator."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -22,7 +22,7 @@ def onnx_session(path: Path, threads: int) -> Any:
     options.inter_op_num_threads = 1
     # Its threads wait busily within a call, and not after it: that would slow whatever runs next.
     options.add_session_config_entry("session.force_spinning_stop", "1")
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def onnx_model(path: Path, threads: int) -> Answer:

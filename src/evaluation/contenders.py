@@ -10,17 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from src.data.held_out import HeldOut
 from src.errors import AssayError
-from src.evaluation.metrics import Integers
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """The n images that no model was fitted on, by row."""
-
-    ids: Integers  # (n,) rows of the image array, ascending
-    targets: Integers  # (n,)
-    validation: NDArray[np.bool_]  # (n,); the others are for testing
 
 
 @dataclass(frozen=True)
@@ -55,18 +46,6 @@ class Contender:
     steps: tuple[str, ...]
     model: Model | None
     reason: str | None = None
-
-
-def read_held_out(ingest: Path, split: Path) -> HeldOut:
-    """Validation and test rows. Raises AssayError when one of the two has none."""
-    from src.data.labelled_rows import read_labelled_rows, read_split
-
-    rows, (names, _) = read_labelled_rows(ingest), read_split(split)
-    for name in ("val", "test"):
-        if name not in names:
-            raise AssayError(f"{split / 'splits.parquet'} has no {name} rows. Make it again: dvc repro split")
-    held = np.isin(names, ("val", "test"))
-    return HeldOut(rows.ids[held], rows.targets[held], names[held] == "val")
 
 
 def read_variant(folder: Path, held: HeldOut) -> Contender:

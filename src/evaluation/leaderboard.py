@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from src.data.held_out import HeldOut
 from src.evaluation.calibration import calibration_error
-from src.evaluation.contenders import Contender, HeldOut, Model, size_figures
+from src.evaluation.contenders import Contender, Model, size_figures
 from src.evaluation.metrics import Integers, softmax
 from src.evaluation.paired import Right, accuracy_change, mcnemar
 from src.evaluation.paired_bootstrap import change_interval, mean_interval

@@ -66,6 +66,16 @@ def weakest_class(per_class: Path) -> tuple[str, float] | None:
     return min(found, key=lambda pair: pair[1], default=None)
 
 
+def evaluate_figures(path: Path) -> dict[str, float]:
+    """What evaluate has said of the base in ``metrics.json``, by its names in MLflow."""
+    found: dict[str, float | None] = {}
+    for name, told in json.loads(path.read_text(encoding="utf-8")).items():
+        if isinstance(told, dict) and "value" in told:  # the other entries say how it was found
+            found[f"test/{name}"] = told["value"]
+            found |= {f"test/{name}_{end}": told[end] for end in ("low", "high")}
+    return {name: value for name, value in found.items() if value is not None}
+
+
 def _read_benchmark(path: Path) -> dict[str, Any]:
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

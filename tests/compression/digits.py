@@ -26,7 +26,7 @@ TRAIN = Train(
     patience=0,
     monitor="val/accuracy",
     precision="auto",
-    threads=2,
+    threads=1,
 )
 ROWS = np.random.default_rng(0).permutation(1797)
 TRAIN_ROWS, VAL_ROWS, TEST_ROWS = np.sort(ROWS[:1200]), np.sort(ROWS[1200:1500]), np.sort(ROWS[1500:])
@@ -56,7 +56,7 @@ def make_setting(model, folder, **changes):
         "train": TRAIN,
         "augment": Augment(operations=[]),
         "seed": 3,
-        "threads": 2,
+        "threads": 1,
         "device": "cpu",
         "state": folder / "state",
         "show": False,

@@ -159,19 +159,25 @@ def test_a_model_with_branches_that_depend_on_the_image_is_a_result_with_a_reaso
         export(model, Export(name="export"), setting)
 
 
+def learn(network, batch):
+    """Tell the images of a batch apart, so that a prediction is more than a matter of rounding."""
+    targets = torch.arange(len(batch)) % 10
+    optimizer = torch.optim.AdamW(network.train().parameters(), lr=0.003)
+    for _ in range(30):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(network(batch), targets).backward()
+        optimizer.step()
+    network.eval()
+
+
+@pytest.mark.prove
 @pytest.mark.parametrize(
-    "name",
-    [
-        "test_resnet",
-        pytest.param("mobilenetv3_small_050", marks=pytest.mark.prove),
-        pytest.param("test_efficientnet", marks=pytest.mark.prove),
-        pytest.param("regnetx_002", marks=pytest.mark.prove),
-        pytest.param("test_vit", marks=pytest.mark.prove),
-    ],
+    "name", ["test_resnet", "mobilenetv3_small_050", "test_efficientnet", "regnetx_002", "test_vit"]
 )
 def test_families_of_timm_are_prepared_and_converted(name):
     model, images = make_timm(name, 16)
     batch = normalized(model, images[:16])
+    learn(model.network, batch)
     prepared = prepare(model, batch)
     prepared.train()
     prepared(batch).square().mean().backward()

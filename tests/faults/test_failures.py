@@ -10,8 +10,6 @@ import pytest
 from src.provenance.hashes import tree_hashes
 from src.provenance.journal import attempts
 
-pytestmark = pytest.mark.xdist_group("pipeline")
-
 DIVERGING = ("experiment=tiny", "sweep=none", "train.optimizer.lr=1e30", "train.precision=fp32")
 
 

@@ -11,8 +11,6 @@ from src.provenance.hashes import tree_hashes
 from src.provenance.journal import attempts, write_json
 from tests.workspaces import Workspace
 
-pytestmark = pytest.mark.xdist_group("pipeline")
-
 EPOCHS = 12
 SETTINGS = (
     "experiment=tiny",

@@ -11,8 +11,6 @@ import pytest
 from src.provenance.hashes import tree_hashes
 from tests.workspaces import Workspace
 
-pytestmark = pytest.mark.xdist_group("pipeline")
-
 EPOCHS = 8
 EXPORT = "{name:export}"
 DISTILL = f"{{name:distill,student:null,epochs:{EPOCHS},lr:0.002,temperature:2.0,alpha:0.5}}"

@@ -12,8 +12,6 @@ from src.provenance.hashes import tree_hashes
 from src.provenance.journal import attempts
 from tests.workspaces import Workspace
 
-pytestmark = pytest.mark.xdist_group("pipeline")
-
 EPOCHS, FOLDS = 12, 5
 SETTINGS = (
     "experiment=tiny",

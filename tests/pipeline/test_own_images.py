@@ -8,8 +8,6 @@ from PIL import Image
 
 from src.provenance.hashes import tree_hashes
 
-pytestmark = pytest.mark.xdist_group("pipeline")
-
 
 @pytest.fixture
 def shapes(workspace):

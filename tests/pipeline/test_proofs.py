@@ -12,7 +12,7 @@ import yaml
 
 from tests.workspaces import clone_working_tree
 
-pytestmark = [pytest.mark.prove, pytest.mark.xdist_group("pipeline")]
+pytestmark = pytest.mark.prove
 
 KILLS = 12
 SEEDS = range(5)

@@ -2,10 +2,7 @@
 
 import json
 
-import pytest
 import yaml
-
-pytestmark = pytest.mark.xdist_group("pipeline")
 
 
 def locked(workspace):

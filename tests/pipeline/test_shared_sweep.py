@@ -7,8 +7,6 @@ import pytest
 from src.provenance.journal import attempts
 from tests.postgres import postgres_server
 
-pytestmark = pytest.mark.xdist_group("pipeline")
-
 TRIALS = 5
 
 

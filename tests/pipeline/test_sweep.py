@@ -15,8 +15,6 @@ from src.provenance.hashes import tree_hashes
 from src.provenance.journal import attempts
 from tests.workspaces import Workspace
 
-pytestmark = pytest.mark.xdist_group("pipeline")
-
 TRIALS, EPOCHS = 6, 3
 SETTINGS = (
     "experiment=tiny",

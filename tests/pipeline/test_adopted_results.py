@@ -1,0 +1,50 @@
+"""Reports that came with git, so that no stage ran which MLflow could have heard of them from."""
+
+import json
+import shutil
+
+import mlflow
+import pytest
+
+from src.provenance.journal import attempts
+
+PICTURES = {"confusion.png", "curves.png", "mistakes.png", "pr.png", "reliability.png", "roc.png"}
+
+
+@pytest.fixture
+def brought(copy):
+    """A repository in which nobody has ever evaluated or compared, after register."""
+    for attempt in list(attempts(copy.folder)):
+        if attempt.record["stage"] in ("evaluate", "compare"):
+            shutil.rmtree(attempt.folder)
+    copy.run("python", "-m", "src.track", "--rebuild")
+    copy.run("dvc", "repro", "--force", "--single-item", "register")
+    return copy
+
+
+def test_the_runs_have_the_figures_of_reports_that_git_brought(brought):
+    client = mlflow.MlflowClient(f"sqlite:///{brought / 'mlruns/mlflow.db'}")
+    experiment = client.get_experiment_by_name("digits").experiment_id
+    runs = {
+        run.data.tags.get("variant", run.data.tags["stage"]): run for run in client.search_runs(experiment)
+    }
+    base, variant = runs["train"], runs["structured_50_int8"]
+    told = json.loads((brought / "reports/evaluate/metrics.json").read_text())
+    assert base.data.metrics["test/accuracy"] == told["accuracy"]["value"]
+    assert base.data.metrics["test/accuracy_low"] == told["accuracy"]["low"]
+    assert {"bytes", "macs"} <= base.data.metrics.keys()
+    pictures = {file.path.split("/")[-1] for file in client.list_artifacts(base.info.run_id, "evaluate")}
+    assert pictures == PICTURES
+    assert {"test/accuracy", "val/accuracy_change"} <= variant.data.metrics.keys()
+    assert "made elsewhere" in base.data.tags["evaluate.adopted"]
+
+
+def test_what_the_journal_knows_is_not_adopted_again(brought):
+    def known():
+        return {
+            attempt.folder for attempt in attempts(brought.folder) if attempt.record["stage"] != "register"
+        }
+
+    before = known()
+    brought.run("dvc", "repro", "--force", "--single-item", "register")
+    assert known() == before
