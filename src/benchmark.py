@@ -29,9 +29,9 @@ VARIANTS = Path("reports/compare/variants.csv")
 
 def build(config: Config, run: Execution) -> None:
     """Measure all in one process, write tables and picture, and attach the figures to the models' runs."""
+    from src.cores import resolve_threads
     from src.evaluation.rows import BASE, read_rows
     from src.evaluation.speed import ONNXRUNTIME, join, tracked
-    from src.training.device import resolve_threads
 
     rows, threads = read_rows(VARIANTS), resolve_threads(config.benchmark.threads)
     outcome = _measure(config, run, rows, threads)

@@ -58,12 +58,13 @@ def _base(config: Config, run: Execution, held: HeldOut) -> Model:
     import numpy as np
     import torch
 
+    from src.cores import resolve_threads
     from src.data.store import open_array
     from src.errors import AssayError
     from src.evaluation.contenders import Model, Size
     from src.models.complexity import count_macs, count_nonzero, count_parameters
     from src.models.store import WEIGHTS, load_model
-    from src.training.device import deterministic, resolve_threads
+    from src.training.device import deterministic
     from src.training.predict import predict_logits
 
     network, spec = load_model(MODELS / "base")

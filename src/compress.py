@@ -35,8 +35,9 @@ def build(config: Config, run: Execution) -> None:
     from src.compression.chain import MethodError, TorchModel
     from src.compression.steps import run_chain
     from src.compression.variant import failed
+    from src.cores import resolve_threads
     from src.models.store import load_model
-    from src.training.device import choose_device, deterministic, resolve_numerics, resolve_threads
+    from src.training.device import choose_device, deterministic, resolve_numerics
 
     assert run.variant is not None  # the command line asks for it
     threads = resolve_threads(config.train.threads)

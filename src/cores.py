@@ -2,6 +2,13 @@
 
 import os
 
+THREADS = "ASSAY_THREADS"  # environment: what `threads: auto` is, whatever the machine has; src.audit sets it
+
+
+def resolve_threads(threads: str | int) -> int:
+    """``auto``: all cores that this process may use."""
+    return int(os.environ.get(THREADS) or usable_cores()) if threads == "auto" else int(threads)
+
 
 def usable_cores() -> int:
     """Cores that this process may use."""

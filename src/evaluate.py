@@ -30,10 +30,11 @@ IMAGES = Path("data/ingest/images.npy")
 
 def build(config: Config, run: Execution) -> None:
     """Write the tables and figures into ``run.folder``."""
+    from src.cores import resolve_threads
     from src.evaluation.report import make_report
     from src.models.store import load_model
     from src.progress import progress
-    from src.training.device import deterministic, resolve_threads
+    from src.training.device import deterministic
 
     network, spec = load_model(BASE)
     rows, targets = _test_rows(spec)

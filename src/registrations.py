@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from src.adopted_results import adopt_variant
+from src.attestation import signing
+from src.attestation.statement import write_statement
 from src.data.labelled_rows import read_labelled_rows, read_split
 from src.evaluation.measured import Measured, weakest_class
 from src.evaluation.model_card import Facts, model_card
@@ -12,7 +14,8 @@ from src.execution import Execution
 from src.provenance.hashes import file_hash
 from src.provenance.journal import read_json
 from src.schema import Config
-from src.tracking.decisions import Registration, keep_evidence, keep_record, keeps
+from src.statements import state
+from src.tracking.decisions import Registration, keep_evidence, keep_provenance, keep_record, keeps
 
 MODELS, INGEST, SPLIT, EVALUATE = (
     Path("models"),
@@ -27,7 +30,7 @@ def make_registrations(
 ) -> list[Registration]:
     """One for each variant with a model; the journal keeps what it takes to carry them out later."""
     record, answers = keep_record(run.root, Path()), _answers([one.name for one in measured])
-    found = []
+    key, found = signing.configured(signing.PRIVATE), []
     for one in measured:
         lineage = run.lineage.parents[f"compress@{one.name}"]
         sha256 = file_hash(MODELS / one.name / "model.onnx")
@@ -42,11 +45,18 @@ def make_registrations(
                 experiment=config.data.name,
                 record=record,
                 evidence=keep_evidence(run.root, answers[one.name]),
+                provenance=_provenance(run, one.name, sha256, record, key),
                 tags={key: _written(value) for key, value in one.figures().items()},
                 description=_card(config, run, one, machine, sha256),
             )
         )
     return found
+
+
+def _provenance(run: Execution, variant: str, sha256: str, record: str, key: Path | None) -> str:
+    """Keep the statement on what the model was made of."""
+    statement = state(run.root, run.job.ancestry, f"compress@{variant}", sha256, record)
+    return keep_provenance(run.root, write_statement(statement), MODELS / variant, key)
 
 
 def _answers(variants: Sequence[str]) -> dict[str, Evidence]:

@@ -13,7 +13,9 @@ by. A version is named by its lineage and the SHA-256 of its file, as numbers ar
 import json
 import os
 import shutil
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
@@ -22,11 +24,14 @@ from typing import Any
 
 from filelock import FileLock
 
+from src.attestation import signing
+from src.attestation.statement import FILE
 from src.evaluation import promotion
-from src.provenance.hashes import content_hash, file_hash
+from src.provenance.hashes import content_hash, file_hash, text_hash
 from src.provenance.journal import journal_folder
 
 RECORDED = ("params.yaml", "dvc.yaml", "dvc.lock", "conf", "src", "requirements.lock")
+SIGNED = ("model.onnx", "model.json")
 
 
 def moment() -> str:
@@ -45,6 +50,7 @@ class Registration:
     experiment: str
     record: str  # folder below journal/registry with what the model was made from
     evidence: str = ""  # folder below journal/registry with what it is judged by; "": none was kept
+    provenance: str = ""  # folder below journal/registry with its statement and signature; "": none was kept
     tags: dict[str, str] = field(default_factory=dict)  # figures
     description: str = ""  # the model card
     time: str = field(default_factory=moment)
@@ -142,6 +148,34 @@ def keep_evidence(root: Path, evidence: promotion.Evidence) -> str:
     return _keep(root, lambda folder: promotion.save(evidence, folder))
 
 
+def keep_provenance(root: Path, statement: str, model: Path, key: Path | None) -> str:
+    """Keep a statement on the model in the folder ``model``, signed if there is a key; returns its name.
+
+    What was signed by this key before is kept as it is: no two signatures are equal.
+    """
+    signer = signing.fingerprint(key) if key else None
+
+    def fill(folder: Path) -> None:
+        (folder / FILE).write_text(statement, encoding="utf-8")
+        if key is None:
+            return
+        with signed_files(model, statement) as files:
+            signing.sign(files, folder / signing.FILE, key)
+
+    return _keep(root, fill, text_hash([statement, signer])[:16])
+
+
+@contextmanager
+def signed_files(model: Path, statement: str) -> Iterator[Path]:
+    """A folder with what a signature covers: the model, what is said of its form, and the statement."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        for name in SIGNED:
+            shutil.copy(model / name, folder)
+        (folder / FILE).write_text(statement, encoding="utf-8")
+        yield folder
+
+
 def kept(root: Path, name: str) -> Path | None:
     """The folder that `keep_record` or `keep_evidence` has given this name; None if it is not here."""
     folder = journal_folder(root) / "registry" / name
@@ -154,14 +188,16 @@ def installed() -> str:
     return "".join(f"{name}=={version}\n" for name, version in sorted(found.items()) if name)
 
 
-def _keep(root: Path, fill: Callable[[Path], None]) -> str:
-    """Put a folder on the shelf under the hash of its content."""
+def _keep(root: Path, fill: Callable[[Path], None], name: str = "") -> str:
+    """Put a folder on the shelf, under the hash of its content if it has no name."""
     shelf = journal_folder(root) / "registry"
+    if name and (shelf / name).is_dir():
+        return name
     beside = shelf / f"copy.{os.getpid()}"
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
     fill(beside)
-    digest = content_hash(beside)[:16]
+    digest = name or content_hash(beside)[:16]
     if (shelf / digest).is_dir():
         shutil.rmtree(beside)
     else:

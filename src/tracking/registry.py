@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
+from src.attestation import signing
 from src.evaluation import promotion
 from src.tracking.chains import Journal
 from src.tracking.decisions import (
@@ -170,6 +171,7 @@ def _register(shelf: Shelf, journal: Journal, registration: Registration) -> Non
     if version is None:
         return
     _keep_evidence(shelf, version, registration)
+    _keep_provenance(shelf, version, registration)
     if version.tags.get("registered", "") >= registration.time:
         return
     if (version.description or "") != registration.description:
@@ -191,15 +193,13 @@ def _create(shelf: Shelf, journal: Journal, registration: Registration) -> "Mode
     if run is None:
         return None
     model = run.data.tags["model.id"]
-    record = kept(store.root, registration.record)
-    if record is not None:
-        store.client.log_model_artifacts(model, str(record), "record")
+    _log_record(shelf, model, registration)
     _create_model(shelf)
     version: ModelVersion = store.client.create_model_version(
         shelf.name,
         f"models:/{model}",
         run.info.run_id,
-        tags=_tags(registration),
+        tags={**_tags(registration), "record": registration.record},
         description=registration.description,
         model_id=model,
     )
@@ -225,6 +225,28 @@ def _keep_evidence(shelf: Shelf, version: "ModelVersion", registration: Registra
         return
     shelf.store.client.log_model_artifacts(_model_id(version), str(folder), "evidence")
     shelf.mark(version, {"evidence": registration.evidence})
+
+
+def _keep_provenance(shelf: Shelf, version: "ModelVersion", registration: Registration) -> None:
+    """Put the statement on where it comes from beside the model; a signed one is not replaced by another."""
+    folder = kept(shelf.store.root, registration.provenance)
+    if folder is None or version.tags.get("provenance.signed") == "yes":
+        return
+    signed = "yes" if (folder / signing.FILE).is_file() else "no"
+    if version.tags.get("provenance.signed") == signed:
+        return
+    if version.tags.get("record") != registration.record:  # the statement speaks of this one
+        _log_record(shelf, _model_id(version), registration)
+    shelf.store.client.log_model_artifacts(_model_id(version), str(folder), "provenance")
+    told = {"provenance": folder.name, "provenance.signed": signed, "record": registration.record}
+    shelf.mark(version, told)
+
+
+def _log_record(shelf: Shelf, model: str, registration: Registration) -> None:
+    """Put what the model was made from beside it."""
+    record = kept(shelf.store.root, registration.record)
+    if record is not None:
+        shelf.store.client.log_model_artifacts(model, str(record), f"record/{registration.record}")
 
 
 def _answer(shelf: Shelf, challenge: Challenge, ruled: set[str | None]) -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from src.cores import usable_cores
+from src.cores import resolve_threads
 from src.errors import AssayError
 from src.schema import Train
 
@@ -23,11 +23,6 @@ def choose_device(name: str) -> torch.device:
             "set machine.device=auto, or install torch with CUDA"
         )
     return torch.device("cuda", device.index or 0) if device.type == "cuda" else device
-
-
-def resolve_threads(threads: str | int) -> int:
-    """``auto``: all cores that this process may use."""
-    return usable_cores() if threads == "auto" else int(threads)
 
 
 def resolve_precision(precision: str, device: torch.device, network: nn.Module) -> str:

@@ -12,6 +12,7 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
+from src.cores import resolve_threads
 from src.data.augmentation import Augmentation
 from src.data.datamodule import DataModule
 from src.models.factory import create_model
@@ -20,7 +21,7 @@ from src.provenance.seeds import derive
 from src.schema import Augment, Cnn, Lenet, Timm, Train
 from src.training.checkpoint import NAME, LastCheckpoint, read_checkpoint
 from src.training.classifier import Classifier
-from src.training.device import choose_device, deterministic, resolve_numerics, resolve_threads
+from src.training.device import choose_device, deterministic, resolve_numerics
 from src.training.history import Row, best_epoch, is_over
 from src.training.noise import quiet_lightning
 from src.training.refinement import Refinement

@@ -22,13 +22,14 @@ from pyarrow import parquet
 from safetensors.torch import save
 from torch import nn
 
+from src.cores import resolve_threads
 from src.errors import AssayError
 from src.models.store import Input, ModelSpec, Normalization
 from src.pool import stop_if_alone
 from src.provenance.hashes import file_hash
 from src.provenance.journal import Attempt
 from src.provenance.process import identity
-from src.training.device import deterministic, resolve_threads
+from src.training.device import deterministic
 from src.training.fit import Fitted, Task, fit
 from src.training.fold_task import FoldTask
 from src.training.history import Row

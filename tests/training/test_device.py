@@ -5,10 +5,11 @@ import os
 import pytest
 import torch
 
+from src.cores import resolve_threads
 from src.errors import AssayError
 from src.models.factory import create_model
 from src.schema import Timm
-from src.training.device import choose_device, deterministic, resolve_precision, resolve_threads
+from src.training.device import choose_device, deterministic, resolve_precision
 
 CPU = torch.device("cpu")
 

@@ -1,0 +1,56 @@
+"""Is the registered file the one that the pipeline made?"""
+
+from pathlib import Path
+
+from src.auditing.subject import Subject
+from src.auditing.verdict import Evidence, Verdict
+from src.provenance.hashes import file_hash
+from src.provenance.journal import journal_folder
+
+QUESTION = "Are registered file, run's artifact and pipeline's output the same bytes?"
+WEIGHTS = ("model.onnx", "model.safetensors")
+
+
+def check(subject: Subject, see: Evidence) -> None:
+    """One hash, in as many places as have it."""
+    if subject.run is None:
+        see.skipped = "MLflow knows no run of this, so there is nothing to compare with"
+        return
+    expected = subject.run.tags.get("model.sha256")
+    if subject.version is not None:
+        _registered(subject, expected, see)
+    output = _weights(subject.model_folder)
+    if output is None:
+        see.note(f"models/{subject.model_folder.name} is not here, so it is not compared")
+    else:
+        see.equal(f"models/{output.parent.name}/{output.name}", expected, file_hash(output), Verdict.TAMPERED)
+    _journal(subject, expected, see)
+
+
+def _registered(subject: Subject, expected: str | None, see: Evidence) -> None:
+    if subject.model is None or _weights(subject.model) is None:
+        see.find("the registered file", "a model", "MLflow has no file", Verdict.INCOMPLETE)
+        return
+    registered = _weights(subject.model)
+    assert registered is not None
+    see.equal("the registered file", expected, file_hash(registered), Verdict.TAMPERED)
+    for name in ("model.json",):
+        own = subject.model_folder / name
+        if own.is_file():
+            ours, theirs = file_hash(own), file_hash(subject.model / name)
+            see.equal(f"the registered {name}", ours, theirs, Verdict.TAMPERED)
+
+
+def _journal(subject: Subject, expected: str | None, see: Evidence) -> None:
+    """The copies that the journal of this machine keeps."""
+    lineage = subject.run.lineage if subject.run else ""
+    copies = [p for name in WEIGHTS for p in journal_folder(subject.root).glob(f"{lineage}/*/model/{name}")]
+    hashes = {file_hash(copy) for copy in copies}
+    if hashes and expected not in hashes:
+        see.find("the journal's copy", str(expected)[:16], min(hashes)[:16], Verdict.TAMPERED)
+    elif hashes:
+        see.agree("the journal of this machine has a copy with the same bytes")
+
+
+def _weights(folder: Path) -> Path | None:
+    return next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)

@@ -1,0 +1,188 @@
+"""Are the data the recorded ones, divided as recorded?"""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from src.attestation.dvc_record import file_md5, md5_of
+from src.auditing.subject import Subject
+from src.auditing.verdict import Evidence, Verdict
+from src.data.labelled_rows import LabelledRows, read_labelled_rows, read_split
+from src.data.statistics import channel_statistics, shift_and_scale
+from src.data.store import open_array, pixel_hash
+from src.errors import AssayError
+from src.provenance.hashes import file_hash
+
+QUESTION = "Are the data what was recorded, and divided as recorded?"
+SPLITS = ("train", "val", "test", "dropped")
+SHOWN = 3
+
+
+def check(subject: Subject, see: Evidence) -> None:
+    """Hash everything again, then look at what the files say."""
+    _raw(subject, see)
+    _outputs(subject, see)
+    ingest, split = subject.folder / "data/ingest", subject.folder / "data/split"
+    if not (ingest / "manifest.parquet").is_file():
+        see.note("data/ingest is not here, so its content is not looked at")
+        return
+    _digest(subject, ingest, see)
+    try:
+        rows = read_labelled_rows(ingest)
+        _counts(ingest, rows, see)
+        _pixels(ingest, rows, see)
+        if (split / "splits.parquet").is_file():
+            _division(subject, split, rows, see)
+    except (OSError, ValueError, KeyError, AssayError) as error:  # pyarrow's errors are ValueErrors
+        see.find(
+            "data/ingest and data/split", "readable", f"{type(error).__name__}: {error}", Verdict.TAMPERED
+        )
+
+
+def _raw(subject: Subject, see: Evidence) -> None:
+    """The raw images, which all else is made of."""
+    for path, md5 in subject.raw.items():
+        place = subject.folder / path
+        if not place.exists():
+            mend = "neither here, nor in DVC's cache, nor in git: dvc pull, or bring it back"
+            see.find(path, f"the files that ingest has read (MD5 {md5[:16]})", mend, Verdict.INCOMPLETE)
+            continue
+        found = md5_of(place)
+        if found == md5:
+            see.agree(f"{path} is what ingest has read")
+            continue
+        recorded = subject.cache.files(md5)
+        lost = sorted(recorded.keys() - {p.name for p in place.rglob("*")}) if recorded else []
+        gone = f"; missing: {', '.join(lost[:SHOWN])}" if lost else ""
+        files = f"{sum(p.is_file() for p in place.rglob('*'))} files{gone}"
+        see.find(path, f"the files that ingest has read (MD5 {md5[:16]})", files, Verdict.INCOMPLETE)
+
+
+def _outputs(subject: Subject, see: Evidence) -> None:
+    """Every output of the stages behind the model, byte for byte."""
+    good = 0
+    for name in subject.behind():
+        cached = subject.stages[name].cached
+        for path, md5 in subject.lock[name].outputs.items():
+            if not (subject.folder / path).exists():
+                _absent(path, cached, see)
+            elif _unchanged(subject, path, md5, see):
+                good += 1
+    see.agree(f"{good} outputs of the stages behind it have the recorded hashes")
+
+
+def _absent(path: str, cached: bool, see: Evidence) -> None:
+    if cached:
+        mend = "not in DVC's cache: dvc pull brings it, --rebuild makes it again"
+        see.find(path, "in the cache", mend, Verdict.INCOMPLETE)
+    else:
+        see.note(f"{path} of that time is not kept here; it follows from what is")
+
+
+def _unchanged(subject: Subject, path: str, md5: str, see: Evidence) -> bool:
+    """Whether an output has the recorded bytes; names the files that have not."""
+    folder, recorded = subject.folder / path, subject.cache.files(md5)
+    if recorded is None:  # git keeps it, so there is no listing
+        same = md5_of(folder) == md5
+        if not same:
+            see.find(path, f"MD5 {md5[:16]}, by dvc.lock", "other bytes", Verdict.TAMPERED)
+        return same
+    there = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
+    changed = [
+        name for name in sorted(recorded) if name not in there or file_md5(folder / name) != recorded[name]
+    ]
+    changed += [f"{name} (nobody recorded it)" for name in sorted(there - recorded.keys() - {".gitignore"})]
+    for name in changed[:SHOWN]:
+        at = "the workspace" if subject.is_workspace else "DVC's cache"
+        see.find(
+            f"{path}/{name}",
+            f"MD5 {recorded.get(name, 'none')[:16]}",
+            f"other bytes in {at}",
+            Verdict.TAMPERED,
+        )
+    return not changed
+
+
+def _digest(subject: Subject, ingest: Path, see: Evidence) -> None:
+    """The data's identity, as the runs bear it."""
+    found = file_hash(ingest / "manifest.parquet")
+    for run in (subject.run, subject.base):
+        if run is not None:
+            see.equal(f"data digest of {run.name}", run.tags.get("data.digest"), found, Verdict.TAMPERED)
+
+
+def _counts(ingest: Path, rows: LabelledRows, see: Evidence) -> None:
+    report = json.loads((ingest / "report.json").read_text(encoding="utf-8"))
+    see.equal("images", report["kept"], len(rows), Verdict.TAMPERED)
+    told = {str(name): int(count) for name, count in report["class_counts"].items()}
+    counted = Counter(rows.classes[target] for target in rows.targets.tolist())
+    see.equal("images of each class", told, {name: counted[name] for name in told}, Verdict.TAMPERED)
+
+
+def _pixels(ingest: Path, rows: LabelledRows, see: Evidence) -> None:
+    """The manifest has the hash of each image."""
+    images = open_array(ingest / "images.npy")
+    see.equal("images in images.npy", len(rows), len(images), Verdict.TAMPERED)
+    wrong = [row for row, image in enumerate(images) if pixel_hash(image) != rows.digests[row]]
+    if wrong:
+        shown = ", ".join(f"{row} ({rows.sources[row]})" for row in wrong[:SHOWN])
+        see.find(
+            "pixels",
+            "the hash of each image in the manifest",
+            f"other pixels in row {shown}",
+            Verdict.TAMPERED,
+        )
+    else:
+        see.agree(f"{len(images):,} images have the hashes that the manifest names")
+
+
+def _division(subject: Subject, folder: Path, rows: LabelledRows, see: Evidence) -> None:
+    split, fold = read_split(folder)
+    if not see.equal("rows that were divided", len(rows), len(split), Verdict.TAMPERED):
+        return
+    strange = sorted(set(split.tolist()) - set(SPLITS))
+    if strange:
+        see.find("splits", ", ".join(SPLITS), f"also {', '.join(strange)}", Verdict.TAMPERED)
+    _disjoint(split, rows, see)
+    _folds(subject, split, fold, see)
+    _normalization(subject, split, see)
+
+
+def _disjoint(split: NDArray[np.str_], rows: LabelledRows, see: Evidence) -> None:
+    """No image, by its pixels, is in two splits."""
+    sides = {name: set(rows.digests[split == name].tolist()) for name in SPLITS[:3]}
+    shared = [
+        (a, b) for a, b in (("train", "val"), ("train", "test"), ("val", "test")) if sides[a] & sides[b]
+    ]
+    for a, b in shared:
+        number = len(sides[a] & sides[b])
+        see.find(f"{a} and {b}", "no image in both", f"{number} images in both", Verdict.TAMPERED)
+    if not shared:
+        sizes = ", ".join(f"{name} {int((split == name).sum()):,}" for name in SPLITS[:3])
+        see.agree(f"no image is in two splits: {sizes}")
+
+
+def _folds(subject: Subject, split: NDArray[np.str_], fold: NDArray[np.int64], see: Evidence) -> None:
+    """Each row of train and val is in exactly one fold, and no other row in any."""
+    number, inside = subject.params["split"]["folds"], np.isin(split, ("train", "val"))
+    see.equal("folds", list(range(number)), sorted(set(fold[inside].tolist())), Verdict.TAMPERED)
+    see.equal("rows in folds that belong in none", 0, int((fold[~inside] != -1).sum()), Verdict.TAMPERED)
+
+
+def _normalization(subject: Subject, split: NDArray[np.str_], see: Evidence) -> None:
+    """Computed again from the training rows."""
+    path = subject.folder / "data/normalize/normalization.json"
+    if not path.is_file():
+        return
+    told = json.loads(path.read_text(encoding="utf-8"))
+    images = open_array(subject.folder / "data/ingest/images.npy")
+    shift, scale, _ = shift_and_scale(
+        channel_statistics(images, np.flatnonzero(split == "train")), told["method"]
+    )
+    ours = [told["shift"], told["scale"]]
+    see.equal(
+        "normalization, from the training rows", ours, [shift.tolist(), scale.tolist()], Verdict.TAMPERED
+    )

@@ -1,0 +1,90 @@
+"""Is this machine like the one that made it? What differs explains a rebuild, and is no fault."""
+
+from importlib import metadata
+
+from src.auditing.subject import Subject
+from src.auditing.verdict import Evidence
+from src.cores import resolve_threads
+
+QUESTION = "Would this machine compute the same bytes?"
+SHOWN = 8
+
+
+def check(subject: Subject, see: Evidence) -> None:
+    """Installed packages against the record, then the numerics fingerprint."""
+    _packages(subject, see)
+    _numerics(subject, see)
+
+
+def _packages(subject: Subject, see: Evidence) -> None:
+    wanted = pinned(subject)
+    if not wanted:
+        see.note("the record has no requirements.lock")
+        return
+    here = {name: _installed(name) for name in wanted}
+    other = {name: version for name, version in here.items() if version != wanted[name]}
+    see.agree(f"{len(wanted) - len(other)} of {len(wanted)} packages have the recorded version")
+    shown = [f"{name} {version or 'missing'} (recorded {wanted[name]})" for name, version in other.items()]
+    if shown:
+        more = f" and {len(shown) - SHOWN} more" if len(shown) > SHOWN else ""
+        see.note(f"other packages: {', '.join(shown[:SHOWN])}{more}")
+
+
+def pinned(subject: Subject) -> dict[str, str]:
+    """{package: version} of the recorded requirements.lock."""
+    path = subject.folder / "requirements.lock"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    pairs = [line.split("#")[0].split(";")[0].strip().lower().split("==") for line in lines]
+    return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
+
+
+def recorded_numerics(subject: Subject) -> dict[str, str]:
+    """The fingerprint of the machine that made the model; empty if nobody kept it."""
+    runs = [run for run in (subject.run, subject.base) if run is not None]
+    tags = {key: value for run in reversed(runs) for key, value in run.tags.items()}
+    return {
+        key.removeprefix("numerics."): value for key, value in tags.items() if key.startswith("numerics.")
+    }
+
+
+def numerics_here(threads: int, precision: str) -> dict[str, str]:
+    """The fingerprint of this machine for so many threads."""
+
+    from src.training.device import choose_device, numerics
+
+    return {key: str(value) for key, value in numerics(choose_device("auto"), threads, precision).items()}
+
+
+def threads_here(subject: Subject, wanted: int | None = None) -> int:
+    """The number of threads of a training here; ``wanted``: what ``auto`` stands for, else all cores."""
+    configured = subject.params["train"]["threads"]
+    return wanted if wanted and configured == "auto" else resolve_threads(configured)
+
+
+def different_numerics(recorded: dict[str, str], threads: int) -> list[str]:
+    """In what this machine differs, in words."""
+    here = numerics_here(threads, recorded.get("precision", "fp32"))
+    return [
+        f"{key}: {here.get(key)} here, {value} recorded"
+        for key, value in sorted(recorded.items())
+        if here.get(key) != value
+    ]
+
+
+def _numerics(subject: Subject, see: Evidence) -> None:
+    recorded = recorded_numerics(subject)
+    if not recorded:
+        see.note("nobody kept the numerics fingerprint of the machine that made it")
+        return
+    other = different_numerics(recorded, threads_here(subject))
+    if other:
+        see.note(f"other numerics: {'; '.join(other)}. A rebuild sets the number of threads itself")
+    else:
+        see.agree("numerics: " + ", ".join(f"{key} {value}" for key, value in sorted(recorded.items())))
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return metadata.version(name).split("+")[0]
+    except metadata.PackageNotFoundError:
+        return None

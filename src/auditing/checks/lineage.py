@@ -1,0 +1,140 @@
+"""From the registered version to its run, its base, the stages behind it and the inputs, and back."""
+
+import json
+
+from src.auditing.subject import Subject
+from src.auditing.verdict import Evidence, Verdict
+from src.errors import AssayError
+from src.provenance.hashes import content_hash, tree_hashes
+from src.provenance.journal import attempts
+from src.tracking.decisions import Registration, Ruling, decisions
+from src.tracking.versions import RunFacts, VersionFacts
+
+QUESTION = "Does every link lead on, and back again?"
+
+
+def check(subject: Subject, see: Evidence) -> None:
+    """Follow the chain in both directions, then ask the journal."""
+    for name, reason in subject.lacks.items():
+        see.find(name, "kept with the version", reason, Verdict.INCOMPLETE)
+    if subject.version is not None:
+        _version(subject, subject.version, see)
+        _decisions(subject, subject.version, see)
+    if subject.lacks:
+        return
+    _stages(subject, see)
+    _lineage(subject, see)
+    _journal(subject, see)
+
+
+def _version(subject: Subject, version: VersionFacts, see: Evidence) -> None:
+    """Version -> model -> run -> base run."""
+    if version.model_run is None:
+        see.find("model of the version", version.model_id, "MLflow has no such model", Verdict.INCOMPLETE)
+    else:
+        see.equal("run that made the model", version.model_run, _id(version.run), Verdict.TAMPERED)
+    if subject.record is not None:
+        found = content_hash(subject.record)[: len(version.tags["record"])]
+        see.equal("hash of the record", version.tags["record"], found, Verdict.TAMPERED)
+    run = version.run
+    if run is None:
+        see.find("run of the version", "a run", "MLflow has no such run", Verdict.INCOMPLETE)
+        return
+    see.equal("model of the run", version.model_id, run.tags.get("model.id"), Verdict.TAMPERED)
+    for tag, own in (("lineage.id", "lineage.id"), ("sha256", "model.sha256"), ("variant", "variant")):
+        see.equal(f"{own} of version and run", version.tags.get(tag), run.tags.get(own), Verdict.TAMPERED)
+    wanted = json.loads(run.tags.get("lineage.parents", "{}")).get("train")
+    if version.base is None:
+        see.find("run of the base", f"the run of lineage {str(wanted)[:16]}", "none", Verdict.INCOMPLETE)
+    else:
+        see.equal("lineage of the base", wanted, version.base.lineage, Verdict.TAMPERED)
+        see.equal("status of the base's run", "FINISHED", version.base.status, Verdict.TAMPERED)
+
+
+def _stages(subject: Subject, see: Evidence) -> None:
+    """What a stage has read is what the stage before it has written."""
+    outputs = {path: md5 for stage in subject.lock.values() for path, md5 in stage.outputs.items()}
+    verdict = Verdict.DIFFERENT if subject.is_workspace else Verdict.INCOMPLETE
+    absent = [name for name in subject.stages if name not in subject.lock and not _observes(subject, name)]
+    for name in absent:
+        see.find(f"stage {name}", "an entry in dvc.lock", "none: it was never run", verdict)
+    broken = 0
+    for name in subject.behind():
+        for path, md5 in subject.lock[name].dependencies.items():
+            if path in outputs and outputs[path] != md5:
+                broken += 1
+                see.find(f"{path} as {name} has read it", outputs[path], md5, verdict)
+    if not (broken or absent):
+        see.agree(f"{len(subject.behind())} stages, each read what the stage before it wrote")
+
+
+def _lineage(subject: Subject, see: Evidence) -> None:
+    """The lineage, computed again from the files."""
+    try:
+        found = subject.ancestry.lineage(subject.stage).id
+    except AssayError as error:
+        see.note(f"the lineage cannot be computed again: {error}")
+        return
+    if subject.run is not None and not subject.is_workspace:
+        see.equal("lineage, computed again", subject.run.lineage, found, Verdict.TAMPERED)
+
+
+def _journal(subject: Subject, see: Evidence) -> None:
+    """What the executions of the same lineage have written, by the journal of this machine."""
+    known = 0
+    for name in subject.behind():
+        try:
+            lineage = subject.ancestry.lineage(name).id
+        except AssayError:
+            continue
+        told = [
+            a.record["outputs"] for a in attempts(subject.root, lineage) if a.record["status"] == "FINISHED"
+        ]
+        told = [outputs for outputs in told if outputs]
+        (folder,) = subject.lock[name].outputs
+        if not told or not (subject.folder / folder).exists():
+            continue
+        known += 1
+        ours = tree_hashes((subject.folder / folder).resolve())
+        if ours not in told:
+            changed = sorted(
+                key for key in ours.keys() | told[-1].keys() if ours.get(key) != told[-1].get(key)
+            )
+            where = ", ".join(f"{folder}/{key}" for key in changed[:5])
+            see.find(where, f"as {name} wrote it, by the journal", "other bytes", Verdict.TAMPERED)
+    if known:
+        see.agree(f"the journal of this machine knows {known} of these stages and what they wrote")
+    else:
+        see.note("the journal of this machine knows nothing of it: it was made elsewhere")
+
+
+def _decisions(subject: Subject, version: VersionFacts, see: Evidence) -> None:
+    """Whether MLflow has all that the journal says was decided; it has not if it was set back."""
+    ours = decisions(subject.root, version.name)
+    there = set(version.versions.values())
+    verdict = Verdict.TAMPERED if version.embedded else Verdict.INCOMPLETE
+    lost = {d.identity: d for d in ours if isinstance(d, Registration) and d.identity not in there}
+    for registration in lost.values():
+        what = f"{registration.variant} of lineage {registration.lineage[:8]} in {version.name}"
+        see.find(
+            what,
+            f"registered {registration.time[:19]}, by the journal",
+            "MLflow has no such version",
+            verdict,
+        )
+    rulings = [d for d in ours if isinstance(d, Ruling) and d.champion and d.embedded == version.embedded]
+    held = version.model_tags.get("champion.time", "")
+    later = [ruling for ruling in rulings if ruling.since > held]
+    if later:
+        said = f"{later[-1].lineage[:8]} by a decision of {later[-1].since[:19]}"
+        see.find("champion", said, f"a decision of {held[:19] or 'no time'}", verdict)
+    if ours and not (lost or later):
+        see.agree(f"MLflow has all that the journal says was decided on {version.name}")
+
+
+def _observes(subject: Subject, name: str) -> bool:
+    return subject.stages[name].observation
+
+
+def _id(run: RunFacts | None) -> str | None:
+    return run.id if run else None

@@ -1,0 +1,272 @@
+"""The record, unpacked into an empty folder and made again from the raw data by ``dvc repro``.
+
+Nothing of the working folder takes part: not its code, its cache, its MLflow store or its journal. What was
+interrupted goes on: DVC skips the stages that are done, and a stage goes on from its last epoch or trial.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import psutil
+
+from src.attestation.dvc_record import md5_of, read_lock
+from src.auditing.comparison import Difference, compare_files
+from src.auditing.stopwatch import stopwatch
+from src.auditing.subject import Subject
+from src.cores import THREADS
+from src.errors import AssayError
+from src.provenance.hashes import text_hash
+from src.provenance.journal import attempts
+from src.tracking.decisions import RECORDED
+
+MARK = ".audit.json"  # says which record a folder is for
+LOG = "audit.log"  # what dvc repro has printed
+CONFIG = """\
+[core]
+    analytics = false
+    check_update = false
+    no_scm = true
+[hydra]
+    enabled = True
+"""
+LAST_LINES = 12
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What became of one stage."""
+
+    name: str
+    differences: tuple[Difference, ...]  # files that are not the recorded bytes; empty: identical
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """What came out."""
+
+    folder: Path
+    seconds: float  # that dvc repro took, this time
+    threads: int | None  # None: as many as there are cores
+    stages: tuple[StageResult, ...]
+    failure: str | None  # why it did not get to the end; None: it did
+
+    @property
+    def identical(self) -> bool:
+        return self.failure is None and not any(stage.differences for stage in self.stages)
+
+    @property
+    def within(self) -> bool:
+        """Whether all that differs stays within the stated tolerance."""
+        return self.failure is None and all(d.within for stage in self.stages for d in stage.differences)
+
+
+def rebuild(
+    subject: Subject, folder: Path | None, stages: Sequence[str], threads: int | None, show: bool
+) -> Rebuilt:
+    """Make the subject again and compare stage by stage.
+
+    Args:
+        folder: where; None: one in the temporary folder, named after the record, which is removed again if
+            all is identical.
+        stages: which to make and compare, by DVC's addresses or names; empty: all but the observations.
+        threads: of ``threads: auto``; None: as many as there are cores.
+        show: draw the live view.
+
+    Raises:
+        AssayError: the folder holds something else, or raw data are missing.
+    """
+    wanted = _wanted(subject, stages)
+    place = folder or Path(tempfile.gettempdir()) / f"assay-audit-{_identity(subject)[:12]}"
+    _unpack(subject, place)
+    begin = time.monotonic()
+    failure = _repro(subject, place, _ends(subject, wanted), threads, show)
+    seconds = time.monotonic() - begin
+    results = tuple(_compare(subject, place, name) for name in wanted if not failure)
+    rebuilt = Rebuilt(place, seconds, threads, results, failure)
+    if rebuilt.identical and folder is None:
+        shutil.rmtree(place)
+    return rebuilt
+
+
+def recorded_threads(numerics: Mapping[str, str]) -> int | None:
+    """The number of threads that ``auto`` stood for; None if nobody kept it."""
+    return int(numerics["threads"]) if numerics.get("threads", "").isdigit() else None
+
+
+def _wanted(subject: Subject, stages: Sequence[str]) -> list[str]:
+    """The stages to compare, in the order of the pipeline."""
+    all_of_them = [
+        name for name, stage in subject.stages.items() if not stage.observation and name in subject.lock
+    ]
+    if not stages:
+        return all_of_them
+    unknown = [name for name in stages if not any(name in (s, s.split("@")[0]) for s in all_of_them)]
+    if unknown:
+        raise AssayError(
+            f"no such stage in the record: {', '.join(unknown)}. It has: {', '.join(all_of_them)}"
+        )
+    return [name for name in all_of_them if name in stages or name.split("@")[0] in stages]
+
+
+def _ends(subject: Subject, wanted: Sequence[str]) -> list[str]:
+    """Those of the wanted stages that no other of them is made from: DVC makes what they need."""
+    needed: set[str] = set()
+    for name in wanted:
+        read = subject.lock[name].dependencies
+        needed |= {
+            other
+            for other in wanted
+            for output in subject.lock[other].outputs
+            if any(
+                path == output or path.startswith(f"{output}/") or output.startswith(f"{path}/")
+                for path in read
+            )
+        }
+    return [name for name in wanted if name not in needed]
+
+
+def _identity(subject: Subject) -> str:
+    """The same for the same record, so that an interrupted rebuild is found again."""
+    return text_hash([(subject.folder / "dvc.lock").read_text(encoding="utf-8"), subject.title])
+
+
+def _unpack(subject: Subject, place: Path) -> None:
+    """Code, settings and raw data; nothing that was made of them."""
+    mark, identity = place / MARK, _identity(subject)
+    if subject.root in (place.resolve(), *place.resolve().parents):
+        raise AssayError(f"{place} lies in the working tree: name a folder elsewhere with --in")
+    if mark.is_file() and json.loads(mark.read_text(encoding="utf-8")).get("record") == identity:
+        return  # goes on
+    if place.exists() and any(place.iterdir()):
+        raise AssayError(
+            f"{place} is not empty and holds no rebuild of this record: name an empty folder with --in"
+        )
+    beside = place.with_name(f"{place.name}.unpacking")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    for name in RECORDED:
+        if name != "dvc.lock":
+            _copy(subject.folder / name, beside / name)
+    for path in subject.raw:
+        if not (subject.folder / path).exists():
+            raise AssayError(
+                f"{path} is needed to make it again, and is not here: dvc pull, or bring it back"
+            )
+        _copy(subject.folder / path, beside / path)
+    (beside / ".dvc").mkdir()
+    (beside / ".dvc" / "config").write_text(CONFIG, encoding="utf-8")
+    (beside / ".dvcignore").write_text("__pycache__\n", encoding="utf-8")
+    (beside / MARK).write_text(json.dumps({"record": identity, "of": subject.title}), encoding="utf-8")
+    if place.exists():
+        place.rmdir()
+    beside.replace(place)
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+    elif source.is_file():
+        shutil.copy(source, target)
+
+
+def _repro(subject: Subject, place: Path, ends: Sequence[str], threads: int | None, show: bool) -> str | None:
+    """Run ``dvc repro``; returns why it failed, or None."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dvc", "repro", *ends],
+        cwd=place,
+        env=_environment(threads),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        with (place / LOG).open("a", encoding="utf-8") as log, stopwatch(_durations(subject), show) as watch:
+            for line in process.stdout:
+                log.write(line)
+                watch.read(line)
+        process.wait()
+    except BaseException:
+        _end(process.pid)
+        raise
+    if process.returncode == 0:
+        return None
+    tail = (place / LOG).read_text(encoding="utf-8").strip().splitlines()[-LAST_LINES:]
+    return f"dvc repro ended with {process.returncode}; the whole is in {place / LOG}:\n" + "\n".join(tail)
+
+
+def _end(pid: int) -> None:
+    """DVC leaves its stage running when it is ended alone."""
+    process = psutil.Process(pid)
+    for one in [*process.children(recursive=True), process]:
+        one.terminate()
+    process.wait()
+
+
+def _environment(threads: int | None) -> dict[str, str]:
+    """That of this process, without what names a place of the working folder."""
+    kept = {
+        key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "DVC_", "ASSAY_"))
+    }
+    kept["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}"
+    return {**kept, THREADS: str(threads)} if threads else kept
+
+
+def _durations(subject: Subject) -> dict[str, float]:
+    """Seconds that each stage took, by the journal; 0 where it knows nothing."""
+    found = {}
+    for name in subject.lock:
+        try:
+            records = [a.record for a in attempts(subject.root, subject.ancestry.lineage(name).id)]
+        except AssayError:
+            records = []
+        spent = [
+            _seconds(r["started"], r["ended"]) for r in records if r["status"] == "FINISHED" and "ended" in r
+        ]
+        found[name] = max(spent, default=0.0)
+    return found
+
+
+def _seconds(started: str, ended: str) -> float:
+    return (datetime.fromisoformat(ended) - datetime.fromisoformat(started)).total_seconds()
+
+
+def _compare(subject: Subject, place: Path, name: str) -> StageResult:
+    """The outputs of one stage, by hash, and by content where the hashes differ."""
+    recorded, remade = subject.lock[name].outputs, read_lock(place / "dvc.lock")[name].outputs
+    found: list[Difference] = []
+    for path, md5 in recorded.items():
+        if remade[path] != md5:
+            found += _files(subject.folder / path, place / path, path, md5)
+    return StageResult(name, tuple(found))
+
+
+def _files(ours: Path, theirs: Path, path: str, md5: str) -> list[Difference]:
+    if not ours.exists():
+        return [
+            Difference(
+                path, f"other bytes; the recorded ones (MD5 {md5[:16]}) are not here to compare", False
+            )
+        ]
+    names = {
+        p.relative_to(base).as_posix() for base in (ours, theirs) for p in base.rglob("*") if p.is_file()
+    }
+    found = []
+    for name in sorted(names - {".gitignore"}):
+        one, other = ours / name, theirs / name
+        if not (one.is_file() and other.is_file()):
+            text = "recorded, and not remade" if one.is_file() else "remade, and not recorded"
+            found.append(Difference(f"{path}/{name}", text, False))
+        elif md5_of(one) != md5_of(other):
+            found.append(compare_files(f"{path}/{name}", one, other))
+    return found

@@ -1,0 +1,66 @@
+"""A record put together again: its own code and settings, and the files that ``dvc.lock`` names.
+
+Files are found by their hash: in DVC's cache, in the working folder, in git. So nothing of the working
+folder is taken on trust, and nothing is copied that a link can stand for.
+"""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from src.attestation.dvc_record import Cache, md5_of, read_lock
+from src.auditing.history import commits_of, read_tree
+
+UNPACKED = ".from-git"  # folder for what was taken from commits
+
+
+@dataclass(frozen=True)
+class Located:
+    """Files of a wanted hash."""
+
+    path: Path
+    origin: str  # in words
+
+
+def put_together(record: Path, root: Path, folder: Path) -> tuple[str, ...]:
+    """Fill ``folder``; returns the raw data and outputs that the repository ``root`` does not have."""
+    shutil.copytree(record, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    missing = []
+    for stage in read_lock(record / "dvc.lock").values():
+        raw = {path: md5 for path, md5 in stage.dependencies.items() if path.startswith("data/raw/")}
+        for path, md5 in {**raw, **stage.outputs}.items():
+            found = locate(root, path, md5, folder)
+            if found is None:
+                missing.append(path)
+            elif found.path != folder / path:
+                (folder / path).parent.mkdir(parents=True, exist_ok=True)
+                (folder / path).symlink_to(found.path)
+    return tuple(missing)
+
+
+def locate(root: Path, path: str, md5: str, place: Path) -> Located | None:
+    """Files of this hash, wherever the repository ``root`` has them; None if it has not.
+
+    What comes from the cache or from git is put below ``place``.
+    """
+    if _link(Cache(root), md5, place / path):
+        return Located(place / path, "DVC's cache")
+    if (root / path).exists() and md5_of(root / path) == md5:
+        return Located(root / path, "the working folder")
+    for commit in commits_of(root, path):
+        unpacked = place / UNPACKED / commit
+        if read_tree(root, commit, unpacked, [path]) and md5_of(unpacked / path) == md5:
+            return Located(unpacked / path, f"commit {commit[:10]}")
+    return None
+
+
+def _link(cache: Cache, md5: str, target: Path) -> bool:
+    """Whether the cache has all files of an output; then ``target`` leads to them."""
+    files = cache.files(md5)
+    if files is None or not all(cache.object(one).is_file() for one in files.values()):
+        return False
+    for name, one in files.items():
+        link = target / name if name else target
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(cache.object(one))
+    return bool(files)

@@ -1,0 +1,62 @@
+"""DVC's names for files and folders, against DVC itself."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from src.attestation.dvc_record import Cache, md5_of, read_lock
+from src.errors import AssayError
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A DVC project with a folder and a file that DVC has taken over."""
+    (tmp_path / "folder/below").mkdir(parents=True)
+    for name in ("folder/b.txt", "folder/below/a.txt", "folder/below-b.txt", "file.txt"):
+        (tmp_path / name).write_text(name)
+    for command in (["init", "--no-scm", "--quiet"], ["add", "--quiet", "folder", "file.txt"]):
+        subprocess.run([sys.executable, "-m", "dvc", *command], cwd=tmp_path, check=True, capture_output=True)
+    return tmp_path
+
+
+def test_names_are_those_that_dvc_gives(project):
+    for name in ("folder", "file.txt"):
+        (entry,) = yaml.safe_load((project / f"{name}.dvc").read_text())["outs"]
+        assert md5_of(project / name) == entry["md5"]
+
+
+def test_the_cache_lists_what_a_folder_holds(project):
+    cache, name = Cache(project), md5_of(project / "folder")
+    files = cache.files(name)
+    assert files.keys() == {"b.txt", "below/a.txt", "below-b.txt"}
+    assert all(cache.object(md5).read_text() == f"folder/{path}" for path, md5 in files.items())
+    assert cache.files(md5_of(project / "file.txt")) == {"": md5_of(project / "file.txt")}
+    assert cache.files("0" * 32 + ".dir") is None
+
+
+def test_a_cache_elsewhere_is_found(project):
+    (project / ".dvc/config.local").write_text("[cache]\n    dir = ../../shared cache\n")
+    assert Cache(project).folder == project.parent / "shared cache/files/md5"
+
+
+def test_a_damaged_listing_is_named(project):
+    cache = Cache(project)
+    path = cache.object(md5_of(project / "folder"))
+    path.chmod(0o644)
+    path.write_text(json.dumps([{"md5": "0"}]))
+    with pytest.raises(AssayError, match=r"a listing of DVC's cache, is damaged"):
+        cache.files(md5_of(project / "folder"))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "is missing: nothing was ever made here"), ("stages: [", "is damaged"), ("a: 1", "is damaged")],
+)
+def test_a_lock_that_cannot_be_read(tmp_path, content, message):
+    if content is not None:
+        (tmp_path / "dvc.lock").write_text(content)
+    with pytest.raises(AssayError, match=message):
+        read_lock(tmp_path / "dvc.lock")

@@ -1,0 +1,147 @@
+"""Made again in an empty folder: identical, equivalent or different, and broken off in between."""
+
+import json
+import os
+import signal
+import time
+
+import psutil
+import pytest
+
+from src.auditing.audit import Wish
+from src.auditing.verdict import Verdict
+from tests.audits import CHAMPION, Scene, check_of, findings
+
+ONE_VARIANT = "compress.variants={onnx_fp32:{steps:[{name:export}]}}"
+# Different settings, as little work as possible each.
+HONEST = [
+    ("compress.tolerance=0.01", ONE_VARIANT),
+    ("seed=7", "sweep=none", ONE_VARIANT),
+    ("model=lenet", "sweep=none"),
+    ("train.optimizer.name=sgd", "train.optimizer.lr=0.05", "sweep=none", ONE_VARIANT),
+    ("train.ema_decay=0.0", "sweep=none", ONE_VARIANT),
+    ("train.batch_size=128", ONE_VARIANT),
+    ("augment.operations=[]", "sweep=none", ONE_VARIANT),
+    ("normalize=minmax", "sweep=none", ONE_VARIANT),
+    ("split.folds=3", "sweep=none", ONE_VARIANT),
+    ("split.val=0.2", "split.test=0.3", "sweep=none", ONE_VARIANT),
+    ("model.widths=[8,16,16]", "sweep=none", ONE_VARIANT),
+    ("model.dropout=0.3", "train.epochs=3", "sweep=none", ONE_VARIANT),
+    ("train.precision=fp32", "sweep=none", ONE_VARIANT),
+    ("train.threads=auto", "sweep=none", ONE_VARIANT),
+    ("cross_validate.repeats=2", "sweep=none", ONE_VARIANT),
+    ("sweep=random", "sweep.trials=3", ONE_VARIANT),
+    ("train.label_smoothing=0.0", "train.patience=1", "sweep=none", ONE_VARIANT),
+    ("data.image_size=[12,12]", "sweep=none", ONE_VARIANT),
+    ("train.schedule.name=cosine", "sweep=none"),
+]
+
+
+def scene_of(workspace, scratch):
+    workspace.run("python", "-m", "src.track", "--rebuild")
+    return Scene(workspace, scratch)
+
+
+@pytest.fixture(scope="module")
+def scene(finished, tmp_path_factory):
+    workspace = finished.copy(tmp_path_factory.mktemp("audited") / "clone")
+    return scene_of(workspace, tmp_path_factory.mktemp("scratch"))
+
+
+def command(scene, *arguments, check=True, **environment):
+    return scene.workspace.run("python", "-m", "src.audit", *arguments, check=check, **environment)
+
+
+def test_it_comes_out_identical_also_after_a_kill(scene, tmp_path):
+    place, report = tmp_path / "again", tmp_path / "audit.json"
+    call = ("python", "-m", "src.audit", CHAMPION, "--rebuild", "--in", str(place), "--json", str(report))
+    process = scene.workspace.start(*call)
+    deadline = time.monotonic() + 120
+    while "Running stage 'train'" not in (log.read_text() if (log := place / "audit.log").is_file() else ""):
+        assert process.poll() is None and time.monotonic() < deadline, "it never came to train"
+        time.sleep(0.05)
+    for child in psutil.Process(process.pid).children(recursive=True):
+        child.kill()
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    done = scene.workspace.run(*call)
+    assert done.stdout.splitlines()[-1].startswith("IDENTICAL: ")
+    told = json.loads(report.read_text())
+    assert (told["verdict"], told["exit_code"]) == ("IDENTICAL", 0)
+    assert all(stage["identical"] for stage in told["rebuild"]["stages"])
+    assert {"ingest", "train", "evaluate", "compare", "cross_validate"} <= {
+        s["name"] for s in told["rebuild"]["stages"]
+    }
+    assert "didn't change, skipping" in (place / "audit.log").read_text(), "it went on"
+    tags = dict(scene.ask("select key, value from model_version_tags where key like 'audit.%'"))
+    assert tags["audit.verdict"] == "IDENTICAL"
+
+
+def test_other_instructions_make_it_equivalent(scene, tmp_path):
+    """The same record, made with AVX2 where it was made with AVX-512: other bytes, the same numbers."""
+    import torch
+
+    if torch.backends.cpu.get_cpu_capability() != "AVX512":
+        pytest.skip("this machine has no AVX-512 that could be left out")
+    report = tmp_path / "audit.json"
+    call = (CHAMPION, "--rebuild", "--no-write", "--json", str(report))
+    command(scene, *call, ATEN_CPU_CAPABILITY="avx2")
+    told = json.loads(report.read_text())
+    assert told["verdict"] == "EQUIVALENT"
+    assert not all(stage["identical"] for stage in told["rebuild"]["stages"])
+    (rebuilt,) = [check for check in told["checks"] if check["name"] == "Rebuild"]
+    assert any("cpu: AVX2 here, AVX512 recorded" in note for note in rebuilt["notes"])
+    assert any("layers differ" in note for note in rebuilt["notes"])
+
+
+def test_what_comes_out_different_is_listed_from_the_first_stage_on(scene):
+    """Another seed, although dvc.lock has the splits of the old one."""
+    params = scene / "params.yaml"
+    before = params.read_text()
+    params.write_text(before.replace("\nseed: 0\n", "\nseed: 1\n"))
+    try:
+        found = scene.audit(None, Wish(rebuild=True, stages=("split",)))
+    finally:
+        params.write_text(before)
+    assert found.verdict is Verdict.DIFFERENT
+    (told,) = list(check_of(found, "Rebuild").evidence.findings)
+    assert told.what == "data/split/splits.parquet" and "the columns split, fold differ" in told.found
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(scene, tmp_path):
+    (tmp_path / "letter.txt").write_text("dear")
+    found = scene.audit(CHAMPION, Wish(rebuild=True, folder=tmp_path))
+    assert found.verdict is Verdict.INCOMPLETE
+    assert "is not empty and holds no rebuild of this record" in findings(found)
+    inside = scene.audit(CHAMPION, Wish(rebuild=True, folder=scene / "outputs/again"))
+    assert "lies in the working tree" in findings(inside)
+
+
+def remade(workspace, scratch, settings):
+    """The verdicts on a record of these settings, before and after it is made again."""
+    workspace.run("python", "-m", "src.compose", "experiment=tiny", *settings)
+    workspace.run("dvc", "repro")
+    scene = scene_of(workspace, scratch)
+    found = scene.audit(CHAMPION), scene.audit(CHAMPION, Wish(rebuild=True, folder=scratch / "again"))
+    return [one.verdict for one in found], "\n".join(map(findings, found))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [*HONEST[:2], *(pytest.param(settings, marks=pytest.mark.prove) for settings in HONEST[2:])],
+    ids=lambda settings: " ".join(settings[:2]),
+)
+def test_an_honest_record_is_intact_and_then_identical(copy, tmp_path, settings):
+    """With the first test here, twenty records."""
+    verdicts, said = remade(copy, tmp_path / "scratch", settings)
+    assert verdicts == [Verdict.INTACT, Verdict.IDENTICAL], said
+
+
+@pytest.mark.prove
+def test_one_thread_in_place_of_two_is_equivalent(copy, tmp_path):
+    copy.run("python", "-m", "src.compose", "experiment=tiny", "train.threads=auto", "sweep=none")
+    copy.run("dvc", "repro")
+    scene = scene_of(copy, tmp_path / "scratch")
+    found = scene.audit(CHAMPION, Wish(rebuild=True, threads=1))
+    assert found.verdict is Verdict.EQUIVALENT, findings(found)
+    assert any("threads: 1 here" in note for note in check_of(found, "Rebuild").evidence.notes)

@@ -1,0 +1,313 @@
+"""Made good, one thing changed: the audit names that thing. The table in docs/audit.md is this list."""
+
+import os
+import shutil
+import sqlite3
+from contextlib import closing, contextmanager
+
+import pandas as pd
+import pytest
+
+from src.attestation import signing
+from src.attestation.dvc_record import Cache, md5_of, read_lock
+from src.auditing.checks import environment
+from src.auditing.verdict import Evidence, Verdict
+from tests.audits import CHAMPION, Scene, changed, check_of, findings, flip_byte
+from tests.keys import make_keys
+
+WORKSPACE = None
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("keys")
+    return make_keys(folder, "ours"), make_keys(folder, "theirs")
+
+
+@pytest.fixture(scope="module")
+def scene(finished, tmp_path_factory, keys):
+    """The finished pipeline, registered with a signature."""
+    workspace = finished.copy(tmp_path_factory.mktemp("audited") / "clone")
+    workspace.run("python", "-m", "src.track", "--rebuild")
+    environment = {signing.PRIVATE: str(keys[0][0])}
+    workspace.run("dvc", "repro", "--force", "--single-item", "register", **environment)
+    return Scene(workspace, tmp_path_factory.mktemp("scratch"))
+
+
+def run_of(scene, stage):
+    """The id of the run of a stage of the champion: its own, or that of its base."""
+    facts = scene.audit(CHAMPION).subject
+    return facts.run.id if stage == "compress" else facts.base.id
+
+
+@contextmanager
+def database(scene, statement, undo, *values):
+    scene.execute(statement, *values[:-1])
+    try:
+        yield
+    finally:
+        scene.execute(undo, values[-1], *values[1:-1])
+
+
+# --- what is changed: a context manager that takes the scene ---------------------------------------------
+
+
+def a_byte_of_the_registered_file(scene):
+    version = scene.audit(CHAMPION).subject.version
+    folder = scene / f"mlruns/artifacts/digits/models/{version.model_id}/artifacts/artifacts/model"
+    return changed(folder / "model.onnx", flip_byte)
+
+
+def a_byte_of_an_image(scene):
+    return changed(scene / "data/ingest/images.npy", flip_byte)
+
+
+@contextmanager
+def edited_table(path, edit):
+    before, table = path.read_bytes(), pd.read_parquet(path)
+    edit(table)
+    table.to_parquet(path, index=False)
+    try:
+        yield
+    finally:
+        path.write_bytes(before)
+
+
+def a_label(scene):
+    def edit(table):
+        table.loc[5, "target"] = (table.loc[5, "target"] + 1) % 10
+
+    return edited_table(scene / "data/ingest/manifest.parquet", edit)
+
+
+def a_swapped_pair(scene):
+    def edit(table):
+        train, test = (table.index[table["split"] == name][0] for name in ("train", "test"))
+        table.loc[[train, test], ["split", "fold"]] = table.loc[[test, train], ["split", "fold"]].to_numpy()
+
+    return edited_table(scene / "data/split/splits.parquet", edit)
+
+
+def a_metric_in_mlflow(scene):
+    where, run = "where key = 'test/accuracy' and run_uuid = ?", run_of(scene, "compress")
+    ((before,),) = scene.ask(f"select value from latest_metrics {where}", run)
+    statement = f"update latest_metrics set value = ? {where}"
+    return database(scene, statement, statement, 0.999, run, before)
+
+
+def a_parameter_in_mlflow(scene):
+    where, run = "where key = 'train.optimizer.lr' and run_uuid = ?", run_of(scene, "train")
+    ((before,),) = scene.ask(f"select value from params {where}", run)
+    statement = f"update params set value = ? {where}"
+    return database(scene, statement, statement, "0.5", run, before)
+
+
+def better(content):
+    """A report with another accuracy."""
+    text = content.decode()
+    value = text.split('"value": ')[1].split(",")[0]
+    return text.replace(value, "0.9999", 1).encode()
+
+
+def metrics_json(scene):
+    return changed(scene / "reports/evaluate/metrics.json", better)
+
+
+@contextmanager
+def a_lock_that_matches(scene):
+    """dvc.lock edited by hand so that DVC sees nothing wrong."""
+    recorded = read_lock(scene / "dvc.lock")["evaluate"].outputs["reports/evaluate"]
+    with metrics_json(scene):
+        now = md5_of(scene / "reports/evaluate")
+        with changed(scene / "dvc.lock", lambda content: content.replace(recorded.encode(), now.encode())):
+            yield
+
+
+def a_source_file(scene):
+    return changed(scene / "src/training/losses.py", lambda content: content + b"# changed\n")
+
+
+def a_setting(scene):
+    return changed(
+        scene / "params.yaml",
+        lambda content: content.replace(b"label_smoothing: 0.1", b"label_smoothing: 0.3"),
+    )
+
+
+def the_seed(scene):
+    return changed(scene / "params.yaml", lambda content: content.replace(b"\nseed: 0\n", b"\nseed: 1\n"))
+
+
+def predictions_of_another_model(scene):
+    other = (scene / "models/structured_50_int8/predictions.parquet").read_bytes()
+    return changed(scene / "models/onnx_fp32/predictions.parquet", lambda _: other)
+
+
+def another_run(scene):
+    (own, number), other = (
+        scene.ask(
+            "select run_id, version from model_versions where version = ?",
+            scene.audit(CHAMPION).subject.version.version,
+        )[0],
+        run_of(scene, "train"),
+    )
+    statement = "update model_versions set run_id = ? where version = ?"
+    return database(scene, statement, statement, other, number, own)
+
+
+def an_object_of_the_cache(scene):
+    subject = scene.audit(CHAMPION).subject
+    files = Cache(scene.workspace.folder).files(subject.lock["split"].outputs["data/split"])
+    return changed(Cache(scene.workspace.folder).object(files["splits.parquet"]), flip_byte)
+
+
+@contextmanager
+def an_older_database(scene):
+    """Set back to before somebody decided something."""
+    older = scene.scratch / "older.db"
+    copy_database(scene.database, older)
+    versions = sorted(number for (number,) in scene.ask("select version from model_versions"))
+    other = next(n for n in versions if str(n) != scene.audit(CHAMPION).subject.version.version)
+    scene.workspace.run("python", "-m", "src.register", "--promote", str(other), "--reason", "a test")
+    newer = scene.scratch / "newer.db"
+    copy_database(scene.database, newer)
+    copy_database(older, scene.database)
+    try:
+        yield
+    finally:
+        copy_database(newer, scene.database)
+
+
+def copy_database(source, target):
+    with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(target)) as new:
+        old.backup(new)
+
+
+@contextmanager
+def without_a_raw_file(scene):
+    path = scene / "data/raw/digits/labels-idx1-ubyte.gz"
+    aside = scene.scratch / "aside"
+    shutil.move(path, aside)
+    try:
+        yield
+    finally:
+        shutil.move(aside, path)
+
+
+CASES = [
+    (a_byte_of_the_registered_file, CHAMPION, "Artifacts", Verdict.TAMPERED, "the registered file"),
+    (a_byte_of_an_image, WORKSPACE, "Data", Verdict.TAMPERED, "images.npy"),
+    (a_label, WORKSPACE, "Data", Verdict.TAMPERED, "manifest.parquet"),
+    (a_swapped_pair, WORKSPACE, "Data", Verdict.TAMPERED, "splits.parquet"),
+    (a_metric_in_mlflow, CHAMPION, "Figures", Verdict.TAMPERED, "test/accuracy"),
+    (a_parameter_in_mlflow, CHAMPION, "Parameters", Verdict.TAMPERED, "train.optimizer.lr"),
+    (metrics_json, WORKSPACE, "Data", Verdict.TAMPERED, "reports/evaluate"),
+    (a_lock_that_matches, WORKSPACE, "Lineage", Verdict.TAMPERED, "reports/evaluate/metrics.json"),
+    (a_source_file, WORKSPACE, "Code", Verdict.DIFFERENT, "src/training"),
+    (a_setting, WORKSPACE, "Parameters", Verdict.DIFFERENT, "train.label_smoothing"),
+    (the_seed, WORKSPACE, "Parameters", Verdict.DIFFERENT, "seed"),
+    (
+        predictions_of_another_model,
+        WORKSPACE,
+        "Data",
+        Verdict.TAMPERED,
+        "models/onnx_fp32/predictions.parquet",
+    ),
+    (another_run, CHAMPION, "Lineage", Verdict.TAMPERED, "run that made the model"),
+    (an_object_of_the_cache, CHAMPION, "Data", Verdict.TAMPERED, "splits.parquet"),
+    (an_older_database, CHAMPION, "Lineage", Verdict.TAMPERED, "champion"),
+    (without_a_raw_file, WORKSPACE, "Data", Verdict.INCOMPLETE, "data/raw/digits"),
+]
+
+
+@pytest.mark.parametrize(
+    ("change", "target", "check", "verdict", "what"), CASES, ids=[case[0].__name__ for case in CASES]
+)
+def test_what_was_changed_is_named(scene, change, target, check, verdict, what):
+    with change(scene):
+        found = scene.audit(target)
+    told = check_of(found, check)
+    assert found.verdict is verdict, findings(found)
+    assert any(what in f.what and f.verdict is verdict for f in told.evidence.findings), findings(found)
+
+
+def test_what_nobody_has_changed_is_intact(scene):
+    """After all of the above was put back too."""
+    for target in (WORKSPACE, CHAMPION, "models:/assay-digits/1", "models:/assay-digits/2"):
+        found = scene.audit(target)
+        assert found.verdict is Verdict.INTACT, findings(found)
+        assert {check.status for check in found.checks} <= {"PASS", "SKIPPED"}
+
+
+@pytest.mark.parametrize("change", [a_source_file, a_setting, the_seed, a_byte_of_an_image, metrics_json])
+def test_a_workspace_that_has_moved_on_says_nothing_of_what_was_registered(scene, change):
+    with change(scene):
+        assert scene.audit(CHAMPION).verdict is Verdict.INTACT
+
+
+def test_another_package_is_a_note(scene, tmp_path, monkeypatch):
+    installed = tmp_path / "timm-99.0.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: timm\nVersion: 99.0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    found = scene.audit(CHAMPION)
+    assert found.verdict is Verdict.INTACT
+    assert any("timm 99.0 (recorded" in note for note in check_of(found, "Environment").evidence.notes)
+
+
+def test_another_number_of_threads_is_a_note(scene):
+    subject = scene.audit(CHAMPION).subject
+    subject.params["train"]["threads"] = "auto"  # of this subject alone
+    subject.run.tags["numerics.threads"] = str(len(os.sched_getaffinity(0)) + 1)
+    see = Evidence()
+    environment.check(subject, see)
+    assert not see.findings
+    assert any("threads: " in note and "recorded" in note for note in see.notes)
+
+
+def test_a_statement_signed_by_another_key(scene, keys):
+    (_, ours), (_, theirs) = keys
+    good = scene.audit(CHAMPION, key=ours)
+    assert good.verdict is Verdict.INTACT, findings(good)
+    assert good.trust.startswith("a signature: signed by the key")
+    bad = scene.audit(CHAMPION, key=theirs)
+    assert bad.verdict is Verdict.TAMPERED
+    assert [f.what for f in check_of(bad, "Provenance").evidence.findings] == ["signature"]
+    assert any("not checked" in note for note in check_of(scene.audit(CHAMPION), "Provenance").evidence.notes)
+
+
+def test_a_statement_that_was_edited(scene, keys):
+    version = scene.audit(CHAMPION).subject.version
+    path = scene / f"mlruns/artifacts/digits/models/{version.model_id}/artifacts/provenance/provenance.json"
+    with changed(path, lambda content: content.replace(b"python -m src.compress", b"python -m src.bypass")):
+        found = scene.audit(CHAMPION, key=keys[0][1])
+    assert found.verdict is Verdict.TAMPERED
+    assert "signature" in findings(found)
+
+
+def test_a_record_that_was_edited(scene):
+    subject = scene.audit(CHAMPION).subject
+    version = subject.version
+    folder = (
+        scene / f"mlruns/artifacts/digits/models/{version.model_id}/artifacts/record/{version.tags['record']}"
+    )
+    with changed(folder / "src/training/losses.py", lambda content: content + b"# changed\n"):
+        found = scene.audit(CHAMPION)
+    assert found.verdict is Verdict.TAMPERED
+    assert "hash of the record" in findings(found)
+
+
+def test_code_that_was_never_committed(finished, tmp_path):
+    """It ran, it was registered, and the record has it; but nobody can find it in git."""
+    workspace = finished.copy(tmp_path / "clone")
+    workspace.run("python", "-m", "src.track", "--rebuild")
+    source = workspace / "src/compression/limits.py"
+    source.write_text(source.read_text() + "# a change that nobody has reviewed\n")
+    for stage in ("compress@onnx_fp32", "compress@structured_50_int8", "compare", "benchmark", "register"):
+        workspace.run("dvc", "repro", "--single-item", stage)
+    scene = Scene(workspace, tmp_path / "scratch")
+    newest = max(int(number) for (number,) in scene.ask("select version from model_versions"))
+    found = scene.audit(f"models:/assay-digits/{newest}")
+    assert found.verdict is Verdict.INCOMPLETE, findings(found)
+    assert "never committed" in findings(found) and "src/compression/limits.py" in findings(found)
+    assert scene.audit("models:/assay-digits/1").verdict is Verdict.INTACT
