@@ -88,13 +88,9 @@ def folder_md5s(folder: Path) -> dict[str, str]:
 
 def listing_md5(files: Mapping[str, str]) -> str:
     """The name of a folder with these files."""
-    entries = [{"md5": md5, "relpath": name} for name, md5 in sorted(files.items(), key=lambda f: _key(f[0]))]
+    entries = [{"md5": md5, "relpath": name} for name, md5 in sorted(files.items())]
     text = json.dumps(entries, sort_keys=True)
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest() + ".dir"
-
-
-def _key(name: str) -> tuple[str, ...]:
-    return tuple(name.split("/"))  # DVC sorts by the parts of a path
 
 
 def _files(folder: Path) -> Iterator[Path]:

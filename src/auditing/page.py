@@ -69,6 +69,8 @@ def _number_of_stages(audit: Audit) -> int:
 
 def _commit(audit: Audit) -> str:
     code: Any = next(check for check in audit.checks if check.name == "Code").evidence
+    if code.skipped:
+        return ""
     found = [text.split()[1] for text in code.agreed if text.startswith("commit ")]
     return f"commit {found[0]}" if found else "never committed"
 

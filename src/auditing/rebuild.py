@@ -26,6 +26,7 @@ from src.cores import THREADS
 from src.errors import AssayError
 from src.provenance.hashes import text_hash
 from src.provenance.journal import attempts
+from src.provenance.pipeline import lookup
 from src.tracking.decisions import RECORDED
 
 MARK = ".audit.json"  # says which record a folder is for
@@ -103,10 +104,13 @@ def recorded_threads(numerics: Mapping[str, str]) -> int | None:
 
 
 def _wanted(subject: Subject, stages: Sequence[str]) -> list[str]:
-    """The stages to compare, in the order of the pipeline."""
-    all_of_them = [
-        name for name, stage in subject.stages.items() if not stage.observation and name in subject.lock
-    ]
+    """The stages to compare, in the order of the pipeline.
+
+    Those behind the model, and whatever else was up to date when the record was made.
+    """
+    possible = [name for name in subject.lock if not subject.stages[name].observation]
+    behind = subject.behind()
+    all_of_them = [name for name in possible if name in behind or _is_current(subject, name)]
     if not stages:
         return all_of_them
     unknown = [name for name in stages if not any(name in (s, s.split("@")[0]) for s in all_of_them)]
@@ -115,6 +119,18 @@ def _wanted(subject: Subject, stages: Sequence[str]) -> list[str]:
             f"no such stage in the record: {', '.join(unknown)}. It has: {', '.join(all_of_them)}"
         )
     return [name for name in all_of_them if name in stages or name.split("@")[0] in stages]
+
+
+def _is_current(subject: Subject, name: str) -> bool:
+    """Whether the record's settings, code and data are those that the stage ran with."""
+    stage = subject.lock[name]
+    for path, md5 in stage.dependencies.items():
+        place = subject.folder / path
+        if not place.exists() or md5_of(place) != md5:
+            return False
+    return all(
+        lookup(subject.params, key) == stage.parameters.get(key) for key in subject.stages[name].parameters
+    )
 
 
 def _ends(subject: Subject, wanted: Sequence[str]) -> list[str]:

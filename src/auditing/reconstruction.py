@@ -1,10 +1,12 @@
 """A record put together again: its own code and settings, and the files that ``dvc.lock`` names.
 
-Files are found by their hash: in DVC's cache, in the working folder, in git. So nothing of the working
-folder is taken on trust, and nothing is copied that a link can stand for.
+Files are found by their hash: in DVC's cache, in the working folder, in git, on DVC's remote. So nothing of
+the working folder is taken on trust, and nothing is copied that a link can stand for.
 """
 
 import shutil
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,7 +53,18 @@ def locate(root: Path, path: str, md5: str, place: Path) -> Located | None:
         unpacked = place / UNPACKED / commit
         if read_tree(root, commit, unpacked, [path]) and md5_of(unpacked / path) == md5:
             return Located(unpacked / path, f"commit {commit[:10]}")
+    if _fetch(root, path) and _link(Cache(root), md5, place / path):
+        return Located(place / path, "DVC's remote")
     return None
+
+
+def _fetch(root: Path, path: str) -> bool:
+    """Ask DVC's remote for what any commit has named at this path; False where there is no remote."""
+    config = [file for name in ("config", "config.local") if (file := root / ".dvc" / name).is_file()]
+    if not any("['remote" in file.read_text(encoding="utf-8") for file in config):
+        return False
+    command = [sys.executable, "-m", "dvc", "fetch", "--quiet", "--all-commits", path]
+    return subprocess.run(command, cwd=root, capture_output=True, check=False).returncode == 0
 
 
 def _link(cache: Cache, md5: str, target: Path) -> bool:

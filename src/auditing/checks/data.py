@@ -90,6 +90,9 @@ def _unchanged(subject: Subject, path: str, md5: str, see: Evidence) -> bool:
         if not same:
             see.find(path, f"MD5 {md5[:16]}, by dvc.lock", "other bytes", Verdict.TAMPERED)
         return same
+    if md5.endswith(".dir") and file_md5(subject.cache.object(md5)) != md5.removesuffix(".dir"):
+        see.find(f"listing of {path}", f"MD5 {md5[:16]}", "other bytes in DVC's cache", Verdict.TAMPERED)
+        return False
     there = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
     changed = [
         name for name in sorted(recorded) if name not in there or file_md5(folder / name) != recorded[name]

@@ -55,16 +55,18 @@ def _stages(subject: Subject, see: Evidence) -> None:
     """What a stage has read is what the stage before it has written."""
     outputs = {path: md5 for stage in subject.lock.values() for path, md5 in stage.outputs.items()}
     verdict = Verdict.DIFFERENT if subject.is_workspace else Verdict.INCOMPLETE
-    absent = [name for name in subject.stages if name not in subject.lock and not _observes(subject, name)]
-    for name in absent:
-        see.find(f"stage {name}", "an entry in dvc.lock", "none: it was never run", verdict)
+    absent = [
+        name for name, stage in subject.stages.items() if name not in subject.lock and not stage.observation
+    ]
+    if absent:
+        see.note(f"never run: {', '.join(absent)}")
     broken = 0
     for name in subject.behind():
         for path, md5 in subject.lock[name].dependencies.items():
             if path in outputs and outputs[path] != md5:
                 broken += 1
                 see.find(f"{path} as {name} has read it", outputs[path], md5, verdict)
-    if not (broken or absent):
+    if not broken:
         see.agree(f"{len(subject.behind())} stages, each read what the stage before it wrote")
 
 
@@ -112,28 +114,23 @@ def _decisions(subject: Subject, version: VersionFacts, see: Evidence) -> None:
     """Whether MLflow has all that the journal says was decided; it has not if it was set back."""
     ours = decisions(subject.root, version.name)
     there = set(version.versions.values())
-    verdict = Verdict.TAMPERED if version.embedded else Verdict.INCOMPLETE
+    rulings = [d for d in ours if isinstance(d, Ruling) and d.embedded == version.embedded]
+    answered = max((ruling.time for ruling in rulings), default="")  # when this MLflow knew all before it
     lost = {d.identity: d for d in ours if isinstance(d, Registration) and d.identity not in there}
     for registration in lost.values():
         what = f"{registration.variant} of lineage {registration.lineage[:8]} in {version.name}"
-        see.find(
-            what,
-            f"registered {registration.time[:19]}, by the journal",
-            "MLflow has no such version",
-            verdict,
-        )
-    rulings = [d for d in ours if isinstance(d, Ruling) and d.champion and d.embedded == version.embedded]
+        said = f"registered {registration.time[:19]}, by the journal"
+        if registration.time <= answered:
+            see.find(what, said, "MLflow has it no more", Verdict.TAMPERED)
+        else:
+            see.find(what, said, "not brought yet: python -m src.track", Verdict.INCOMPLETE)
     held = version.model_tags.get("champion.time", "")
-    later = [ruling for ruling in rulings if ruling.since > held]
+    later = [ruling for ruling in rulings if ruling.champion and ruling.since > held]
     if later:
         said = f"{later[-1].lineage[:8]} by a decision of {later[-1].since[:19]}"
-        see.find("champion", said, f"a decision of {held[:19] or 'no time'}", verdict)
+        see.find("champion", said, f"by a decision of {held[:19] or 'no time'}", Verdict.TAMPERED)
     if ours and not (lost or later):
         see.agree(f"MLflow has all that the journal says was decided on {version.name}")
-
-
-def _observes(subject: Subject, name: str) -> bool:
-    return subject.stages[name].observation
 
 
 def _id(run: RunFacts | None) -> str | None:

@@ -1,0 +1,73 @@
+"""Files of a recorded hash, wherever they are: a real DVC project with a remote."""
+
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from src.attestation.dvc_record import md5_of
+from src.auditing.reconstruction import locate
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A git repository with a folder under DVC, which was pushed to a remote and changed since."""
+    place = tmp_path / "project"
+    (place / "data").mkdir(parents=True)
+    (place / "data/a.txt").write_text("first")
+    (place / "kept.txt").write_text("first")
+    run(place, "git", "init", "--quiet")
+    dvc(place, "init", "--quiet")
+    dvc(place, "remote", "add", "--default", "team", str(tmp_path / "remote"))
+    for text in ("first", "second"):
+        (place / "data/a.txt").write_text(text)
+        (place / "kept.txt").write_text(text)
+        dvc(place, "add", "--quiet", "data")
+        run(place, "git", "add", "--all")
+        run(place, "git", "commit", "--quiet", "--message", text)
+        dvc(place, "push", "--quiet")
+    return place
+
+
+def run(place, *command):
+    own = ("-c", "user.name=Test", "-c", "user.email=test@example.org") if command[0] == "git" else ()
+    subprocess.run([command[0], *own, *command[1:]], cwd=place, check=True, capture_output=True)
+
+
+def dvc(place, *command):
+    run(place, sys.executable, "-m", "dvc", *command)
+
+
+def name_of(tmp_path, text):
+    folder = tmp_path / f"named {text}"
+    folder.mkdir()
+    (folder / "a.txt").write_text(text)
+    return md5_of(folder)
+
+
+def test_an_earlier_version_is_in_the_cache(project, tmp_path):
+    found = locate(project, "data", name_of(tmp_path, "first"), tmp_path / "place")
+    assert found.origin == "DVC's cache" and (found.path / "a.txt").read_text() == "first"
+
+
+def test_without_the_cache_it_comes_from_the_remote(project, tmp_path):
+    shutil.rmtree(project / ".dvc/cache")
+    found = locate(project, "data", name_of(tmp_path, "first"), tmp_path / "place")
+    assert found.origin == "DVC's remote" and (found.path / "a.txt").read_text() == "first"
+
+
+def test_the_working_folder_will_do_if_it_has_the_bytes(project, tmp_path):
+    shutil.rmtree(project / ".dvc/cache")
+    found = locate(project, "data", name_of(tmp_path, "second"), tmp_path / "place")
+    assert found.origin == "the working folder"
+
+
+def test_git_has_what_it_tracks(project, tmp_path):
+    (tmp_path / "first.txt").write_text("first")
+    found = locate(project, "kept.txt", md5_of(tmp_path / "first.txt"), tmp_path / "place")
+    assert found.origin.startswith("commit ") and found.path.read_text() == "first"
+
+
+def test_what_nobody_has_is_nowhere(project, tmp_path):
+    assert locate(project, "data", name_of(tmp_path, "third"), tmp_path / "place") is None
