@@ -9,13 +9,14 @@ from src.auditing.reconstruction import put_together
 from src.auditing.subject import BASE, Subject
 from src.errors import AssayError
 from src.tracking.decisions import RECORDED
-from src.tracking.store import Store
+from src.tracking.store import Store, database, is_embedded
 from src.tracking.versions import (
     PROVENANCE,
     RECORD,
     RunFacts,
     VersionFacts,
     download,
+    find_run,
     read_run,
     read_version,
     versions_of_run,
@@ -40,7 +41,7 @@ def find_subject(target: str | None, places: Places, open_store: Callable[[], St
     ``open_store`` is called if MLflow is to be asked. Raises AssayError when there is no such thing.
     """
     if target is None:
-        return _workspace(places)
+        return _workspace(places, open_store)
     if target.startswith(SCHEME):
         return of_version(read_version(open_store(), *parse_name(target)), places, open_store())
     commit = resolve(places.root, target)
@@ -105,8 +106,16 @@ def _record_of(files: dict[str, Path], version: VersionFacts) -> Path | None:
     return named if (named / "dvc.lock").is_file() else None
 
 
-def _workspace(places: Places) -> Subject:
-    return Subject("the workspace", places.root, places.root, stage=BASE, is_workspace=True)
+def _workspace(places: Places, open_store: Callable[[], Store]) -> Subject:
+    """With MLflow's run of the base model, if MLflow answers and has one."""
+    subject = Subject("the workspace", places.root, places.root, stage=BASE, is_workspace=True)
+    if is_embedded() and not database(places.root).is_file():
+        return subject
+    try:
+        lineage = subject.ancestry.lineage(BASE).id
+        return replace(subject, run=find_run(open_store(), subject.params["data"]["name"], lineage))
+    except AssayError:  # the checks say what is missing
+        return subject
 
 
 def _revision(target: str, commit: str, places: Places) -> Subject:

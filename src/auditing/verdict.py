@@ -92,7 +92,9 @@ def conclude(checks: Iterable[Check], good: Verdict) -> Verdict:
 
 
 def _short(value: object) -> str:
-    """Hashes by their first sixteen digits: enough to compare by eye."""
+    """Hashes by their first sixteen digits, and numbers by six: as many as anybody compares by eye."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
     text = str(value)
     hexadecimal = len(text) in (40, 64) and set(text) <= set("0123456789abcdef")
     return text[:16] if hexadecimal else text

@@ -118,6 +118,14 @@ def read_run(store: Store, run_id: str) -> RunFacts | None:
     )
 
 
+def find_run(store: Store, experiment: str, lineage: str) -> RunFacts | None:
+    """The newest run of a lineage that ended well; None if MLflow has none."""
+    found = store.client.get_experiment_by_name(experiment)
+    runs = store.find_runs(found.experiment_id, lineage) if found else []
+    ended = [run for run in runs if run.info.status == "FINISHED"]
+    return read_run(store, ended[-1].info.run_id) if ended else None
+
+
 def versions_of_run(store: Store, run: RunFacts) -> list[tuple[str, str]]:
     """(name, number) of what was registered of a run, or of the runs of its variants; newest last."""
     children = store.client.search_runs([run.experiment], f"tags.`mlflow.parentRunId` = '{run.id}'")

@@ -124,7 +124,7 @@ def a_lock_that_matches(scene):
 
 
 def a_source_file(scene):
-    return changed(scene / "src/training/losses.py", lambda content: content + b"# changed\n")
+    return changed(scene / "src/training/schedules.py", lambda content: content + b"# changed\n")
 
 
 def a_setting(scene):
@@ -291,7 +291,7 @@ def test_a_record_that_was_edited(scene):
     folder = (
         scene / f"mlruns/artifacts/digits/models/{version.model_id}/artifacts/record/{version.tags['record']}"
     )
-    with changed(folder / "src/training/losses.py", lambda content: content + b"# changed\n"):
+    with changed(folder / "src/training/schedules.py", lambda content: content + b"# changed\n"):
         found = scene.audit(CHAMPION)
     assert found.verdict is Verdict.TAMPERED
     assert "hash of the record" in findings(found)

@@ -155,4 +155,5 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
     from pyarrow import parquet
 
     table = parquet.ParquetFile(path).read()
-    return {name: table[name].to_numpy() for name in table.column_names}
+    # copies: torch warns of arrays that cannot be written to
+    return {name: table[name].to_numpy().copy() for name in table.column_names}
