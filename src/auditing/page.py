@@ -10,7 +10,8 @@ from src.auditing.audit import Audit
 from src.auditing.report import MEANING, SCHEMA, to_dict
 
 TEMPLATE = "page.html"
-BOX, GAP, HEIGHT = 148, 34, 64  # of the picture, in pixels
+BOX, GAP, HEIGHT = 124, 22, 64  # of the picture, in pixels
+LONGEST = 18  # letters in a box
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def chain(audit: Audit) -> list[Link]:
         ("Model", subject.stage, "Artifacts"),
     ]
     if subject.run is not None:
-        boxes.append(("Run", subject.run.name, "Figures"))
+        boxes.append(("Run", subject.run.id, "Figures"))
     if subject.version is not None:
         boxes.append(("Version", f"{subject.version.name} {subject.version.version}", "Provenance"))
         boxes += [("Alias", alias, "Lineage") for alias in subject.version.aliases]
@@ -80,4 +81,4 @@ def _first(names: Any) -> str:
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= 22 else f"{text[:21]}…"
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
