@@ -70,6 +70,7 @@ def test_weights_are_int8_in_a_file_of_a_third(file, tmp_path):
     assert len(plain.content) >= 3 * len(file.content)
 
 
+@pytest.mark.prove  # of every other training the same is shown in tests/training/test_resume.py
 def test_a_training_that_was_stopped_goes_on_to_the_same_weights(tmp_path, int8):
     """Ranges are part of a checkpoint as weights are."""
     step = QuantizeAwareTrain(name="quantize_aware_train", epochs=2, lr=0.0005)

@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 import yaml
 
 
@@ -13,6 +14,7 @@ def locked(workspace):
     return {name: stage for name, stage in stages.items() if name.split("@")[0] not in observed}
 
 
+@pytest.mark.prove  # tests/faults/test_rebuild.py shows the same of one folder that an audit fills
 def test_two_clones_in_different_folders_end_with_the_same_lock(finished, tmp_path):
     other = finished.clone(tmp_path / "a" / "second-clone")
     other.run("python", "-m", "src.compose", "experiment=tiny")
