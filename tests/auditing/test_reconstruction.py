@@ -16,13 +16,12 @@ def project(tmp_path):
     place = tmp_path / "project"
     (place / "data").mkdir(parents=True)
     (place / "data/a.txt").write_text("first")
-    (place / "kept.txt").write_text("first")
     run(place, "git", "init", "--quiet")
     dvc(place, "init", "--quiet")
     dvc(place, "remote", "add", "--default", "team", str(tmp_path / "remote"))
     for text in ("first", "second"):
         (place / "data/a.txt").write_text(text)
-        (place / "kept.txt").write_text(text)
+        (place / "kept.txt").write_text(f"{text}, kept")
         dvc(place, "add", "--quiet", "data")
         run(place, "git", "add", "--all")
         run(place, "git", "commit", "--quiet", "--message", text)
@@ -64,9 +63,9 @@ def test_the_working_folder_will_do_if_it_has_the_bytes(project, tmp_path):
 
 
 def test_git_has_what_it_tracks(project, tmp_path):
-    (tmp_path / "first.txt").write_text("first")
+    (tmp_path / "first.txt").write_text("first, kept")
     found = locate(project, "kept.txt", md5_of(tmp_path / "first.txt"), tmp_path / "place")
-    assert found.origin.startswith("commit ") and found.path.read_text() == "first"
+    assert found.origin.startswith("commit ") and found.path.read_text() == "first, kept"
 
 
 def test_what_nobody_has_is_nowhere(project, tmp_path):

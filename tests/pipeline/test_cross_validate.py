@@ -42,6 +42,7 @@ def unbroken(finished, tmp_path_factory):
     return workspace
 
 
+@pytest.mark.prove  # tests/pipeline/test_sweep.py shows the same of trials, which are kept in the same way
 def test_killed_three_times_and_with_two_workers_it_ends_with_the_same_bytes(copy, unbroken):
     copy.run("python", "-m", "src.compose", *SETTINGS, "cross_validate.jobs=2")
     begin, kept = time.time(), {}

@@ -97,8 +97,10 @@ def test_a_version_carries_figures_card_evidence_and_record(here: Workspace) -> 
     client = connect(here.root).client
     version = client.get_model_version_by_alias("shapes", "champion")
     model = version.source.removeprefix("models:/")
-    record = {Path(file.path).name for file in client.list_logged_model_artifacts(model, "record")}
-    assert "packages.txt" in record
+    kept = client.list_logged_model_artifacts(model, f"record/{version.tags['record']}")
+    assert {"packages.txt", "dvc.lock"} <= {Path(file.path).name for file in kept}
+    statement = {Path(file.path).name for file in client.list_logged_model_artifacts(model, "provenance")}
+    assert (statement, version.tags["provenance.signed"]) == ({"provenance.json"}, "no")
     evidence = {Path(file.path).name for file in client.list_logged_model_artifacts(model, "evidence")}
     assert evidence == {"validation.npy", "training.npy"}
 
