@@ -8,7 +8,7 @@ from src.provenance.hashes import file_hash
 from src.provenance.journal import journal_folder
 
 QUESTION = "Are registered file, run's artifact and pipeline's output the same bytes?"
-WEIGHTS = ("model.onnx", "model.safetensors")
+WEIGHTS, SPEC = ("model.onnx", "model.safetensors"), "model.json"
 
 
 def check(subject: Subject, see: Evidence) -> None:
@@ -34,11 +34,9 @@ def _registered(subject: Subject, expected: str | None, see: Evidence) -> None:
     registered = _weights(subject.model)
     assert registered is not None
     see.equal("the registered file", expected, file_hash(registered), Verdict.TAMPERED)
-    for name in ("model.json",):
-        own = subject.model_folder / name
-        if own.is_file():
-            ours, theirs = file_hash(own), file_hash(subject.model / name)
-            see.equal(f"the registered {name}", ours, theirs, Verdict.TAMPERED)
+    own = subject.model_folder / SPEC
+    if own.is_file():
+        see.equal(f"the registered {SPEC}", file_hash(own), file_hash(subject.model / SPEC), Verdict.TAMPERED)
 
 
 def _journal(subject: Subject, expected: str | None, see: Evidence) -> None:
