@@ -1,6 +1,7 @@
 """Made good, one thing changed: the audit names that thing. The table in docs/audit.md is this list."""
 
 import os
+import re
 import shutil
 import sqlite3
 from contextlib import closing, contextmanager
@@ -12,6 +13,7 @@ from src.attestation import signing
 from src.attestation.dvc_record import Cache, md5_of, read_lock
 from src.auditing.checks import environment
 from src.auditing.verdict import Evidence, Verdict
+from src.errors import AssayError
 from tests.audits import CHAMPION, Scene, changed, check_of, findings, flip_byte
 from tests.keys import make_keys
 
@@ -237,6 +239,48 @@ def test_what_nobody_has_changed_is_intact(scene):
         found = scene.audit(target)
         assert found.verdict is Verdict.INTACT, findings(found)
         assert {check.status for check in found.checks} <= {"PASS", "SKIPPED"}
+
+
+def test_the_run_of_the_base_is_audited_by_the_record_of_a_variant(scene):
+    found = scene.audit(run_of(scene, "train"))
+    assert found.verdict is Verdict.INTACT, findings(found)
+    assert found.subject.stage == "train"
+    assert check_of(found, "Artifacts").status == "PASS"
+
+
+def test_a_revision_whose_results_are_not_here_is_incomplete(scene):
+    """What is committed is the default run, whose outputs are in no cache of this clone."""
+    found = scene.audit("HEAD")
+    assert found.verdict is Verdict.INCOMPLETE, findings(found)
+    assert "not in DVC's cache: dvc pull brings it, --rebuild makes it again" in findings(found)
+
+
+def test_every_version_has_a_line(scene):
+    lines = scene.workspace.run("python", "-m", "src.audit", "--all", "--no-write").stdout.splitlines()
+    assert len(lines) == len(scene.ask("select version from model_versions"))
+    assert all(line.startswith("INTACT     assay-digits version ") for line in lines)
+
+
+def test_why_two_versions_differ(scene):
+    versions = ("models:/assay-digits/1", "models:/assay-digits/2")
+    said = scene.workspace.run("python", "-m", "src.audit", "--diff", *versions).stdout
+    sections = {part.split("\n")[0]: part for part in said.split("\n\n")[1:]}
+    assert sections.keys() == {"Code", "Parameters", "Data", "Environment", "Figures"}
+    assert all(
+        sections[name].endswith("  the same") for name in ("Code", "Parameters", "Data", "Environment")
+    )
+    assert "bytes: " in sections["Figures"] and " -> " in sections["Figures"]
+
+
+def test_what_nobody_knows_is_refused(scene):
+    for target, message in (
+        ("nothing", "neither a revision of git nor a run of MLflow"),
+        ("models:/assay-digits/99", "models:/assay-digits/99: "),
+        ("models:/assay-digits@nobody", "models:/assay-digits@nobody: "),
+        ("models:/assay-digits", "names no version"),
+    ):
+        with pytest.raises(AssayError, match=re.escape(message)):
+            scene.audit(target)
 
 
 @pytest.mark.parametrize("change", [a_source_file, a_setting, the_seed, a_byte_of_an_image, metrics_json])
