@@ -6,7 +6,9 @@ import shutil
 import mlflow
 import pytest
 
+from src.auditing.verdict import Verdict
 from src.provenance.journal import attempts
+from tests.audits import Scene, check_of, findings
 
 PICTURES = {"confusion.png", "curves.png", "mistakes.png", "pr.png", "reliability.png", "roc.png"}
 
@@ -37,6 +39,16 @@ def test_the_runs_have_the_figures_of_reports_that_git_brought(brought):
     assert pictures == PICTURES
     assert {"test/accuracy", "val/accuracy_change"} <= variant.data.metrics.keys()
     assert "made elsewhere" in base.data.tags["evaluate.adopted"]
+
+
+def test_models_that_came_with_the_cache_are_registered_and_stand_an_audit(copy, tmp_path):
+    """The journal of a team mate who has pulled the outputs knows of no stage."""
+    shutil.rmtree(copy / "mlruns")
+    copy.run("dvc", "repro", "--force", "--single-item", "register")
+    found = Scene(copy, tmp_path).audit("models:/assay-digits@champion")
+    assert {f.verdict for check in found.checks for f in check.evidence.findings} <= {Verdict.INCOMPLETE}
+    assert "Lineage: run of the base" in findings(found), "nobody here has trained it"
+    assert check_of(found, "Parameters").status == "PASS", findings(found)
 
 
 def test_what_the_journal_knows_is_not_adopted_again(brought):

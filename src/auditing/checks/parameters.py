@@ -52,7 +52,8 @@ def _mlflow(subject: Subject, run: RunFacts, stage: str, see: Evidence) -> None:
         expected, found = values.get(key), run.params.get(key)
         if expected != found:
             differing += 1
-            see.find(f"{key} of {run.name}", expected, f"{found} in MLflow", Verdict.TAMPERED)
+            verdict = Verdict.INCOMPLETE if found is None else Verdict.TAMPERED
+            see.find(f"{key} of {run.name}", expected, f"{found} in MLflow", verdict)
     if not differing:
         see.agree(f"MLflow's {len(run.params)} parameters of {run.name} are those of the record")
     see.equal(f"seed of {run.name}", str(subject.params["seed"]), run.tags.get("seed"), Verdict.TAMPERED)
