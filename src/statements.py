@@ -33,8 +33,7 @@ def state(root: Path, ancestry: Ancestry, stage: str, sha256: str, record: str) 
 
 def raw_data(folder: Path) -> list[Material]:
     """The raw data by the names that DVC has given them."""
-    ingest = read_lock(folder / "dvc.lock")["ingest"].dependencies
-    found = {path: md5 for path, md5 in ingest.items() if path.startswith("data/raw/")}
+    found = read_lock(folder / "dvc.lock")["ingest"].raw
     return [Material(path, {"md5": md5.removesuffix(".dir")}) for path, md5 in sorted(found.items())]
 
 

@@ -27,6 +27,11 @@ class LockedStage:
     parameters: Mapping[str, Any]  # dotted key -> value
     outputs: Mapping[str, str]
 
+    @property
+    def raw(self) -> dict[str, str]:
+        """Those of the dependencies that are raw data."""
+        return {path: md5 for path, md5 in self.dependencies.items() if path.startswith("data/raw/")}
+
 
 def read_lock(path: Path) -> dict[str, LockedStage]:
     """The stages of a ``dvc.lock`` by their addresses.

@@ -1,8 +1,8 @@
 """Two results that are not the same bytes: what is different inside, and by how much.
 
-The tolerance, stated once: a figure with a recorded interval stays within it, one without moves by at most
-``MOVE``, and at most ``CHANGED`` of the predictions are of another class. Weights may differ by any amount:
-training magnifies a rounding, and what counts is what the model says.
+The tolerance, stated once: a figure moves by at most ``MOVE`` or stays within its recorded interval, and at
+most ``CHANGED`` of the predictions are of another class. Weights may differ by any amount: training magnifies
+a rounding, and what counts is what the model says.
 """
 
 import csv
@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from src.auditing.tables import read_table
 
 MOVE = 0.02  # of a share, such as an accuracy
 CHANGED = 0.05  # share of predictions
@@ -69,7 +71,7 @@ def _tensors(ours: Arrays, theirs: Arrays) -> tuple[str, bool]:
 
 
 def _predictions(recorded: Path, remade: Path) -> tuple[str, bool]:
-    ours, theirs = _table(recorded), _table(remade)
+    ours, theirs = read_table(recorded), read_table(remade)
     if ours.keys() != theirs.keys() or not np.array_equal(ours["id"], theirs["id"]):
         return "predictions for other images", False
     changed = int((ours["predicted"] != theirs["predicted"]).sum())
@@ -131,7 +133,7 @@ def _array(recorded: Path, remade: Path) -> tuple[str, bool]:
 
 
 def _parquet(recorded: Path, remade: Path) -> tuple[str, bool]:
-    ours, theirs = _table(recorded), _table(remade)
+    ours, theirs = read_table(recorded), read_table(remade)
     if ours.keys() != theirs.keys() or {len(v) for v in ours.values()} != {len(v) for v in theirs.values()}:
         return "other columns or rows", False
     columns = [name for name in ours if not np.array_equal(ours[name], theirs[name])]
@@ -192,13 +194,6 @@ def _initializers(path: Path) -> Arrays:
     from src.compression.weights import read_weights
 
     return read_weights(path)
-
-
-def _table(path: Path) -> dict[str, NDArray[Any]]:
-    from pyarrow import parquet
-
-    table = parquet.ParquetFile(path).read()
-    return {name: table[name].to_numpy() for name in table.column_names}
 
 
 def _cells(path: Path) -> list[str]:

@@ -21,7 +21,7 @@ import psutil
 from src.attestation.dvc_record import md5_of, read_lock
 from src.auditing.comparison import Difference, compare_files
 from src.auditing.stopwatch import stopwatch
-from src.auditing.subject import Subject
+from src.auditing.subject import Subject, overlap
 from src.cores import THREADS
 from src.errors import AssayError
 from src.provenance.hashes import text_hash
@@ -142,10 +142,7 @@ def _ends(subject: Subject, wanted: Sequence[str]) -> list[str]:
             other
             for other in wanted
             for output in subject.lock[other].outputs
-            if any(
-                path == output or path.startswith(f"{output}/") or output.startswith(f"{path}/")
-                for path in read
-            )
+            if any(overlap(path, output) for path in read)
         }
     return [name for name in wanted if name not in needed]
 

@@ -24,20 +24,15 @@ class Located:
     origin: str  # in words
 
 
-def put_together(record: Path, root: Path, folder: Path) -> tuple[str, ...]:
-    """Fill ``folder``; returns the raw data and outputs that the repository ``root`` does not have."""
+def put_together(record: Path, root: Path, folder: Path) -> None:
+    """Fill ``folder``; raw data and outputs that the repository ``root`` does not have stay absent."""
     shutil.copytree(record, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
-    missing = []
     for stage in read_lock(record / "dvc.lock").values():
-        raw = {path: md5 for path, md5 in stage.dependencies.items() if path.startswith("data/raw/")}
-        for path, md5 in {**raw, **stage.outputs}.items():
+        for path, md5 in {**stage.raw, **stage.outputs}.items():
             found = locate(root, path, md5, folder)
-            if found is None:
-                missing.append(path)
-            elif found.path != folder / path:
+            if found is not None and found.path != folder / path:
                 (folder / path).parent.mkdir(parents=True, exist_ok=True)
                 (folder / path).symlink_to(found.path)
-    return tuple(missing)
 
 
 def locate(root: Path, path: str, md5: str, place: Path) -> Located | None:

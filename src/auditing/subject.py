@@ -30,7 +30,6 @@ class Subject:
     folder: Path
     stage: str  # address of the stage that made the model
     is_workspace: bool = False
-    missing: tuple[str, ...] = ()  # outputs that are neither in the cache nor elsewhere
     commit: str | None = None  # that is said to hold the code
     version: VersionFacts | None = None
     run: RunFacts | None = None
@@ -62,8 +61,7 @@ class Subject:
     @cached_property
     def raw(self) -> dict[str, str]:
         """{path: MD5} of the raw data that ingest has read."""
-        read = self.lock["ingest"].dependencies if "ingest" in self.lock else {}
-        return {path: md5 for path, md5 in read.items() if path.startswith("data/raw/")}
+        return self.lock["ingest"].raw if "ingest" in self.lock else {}
 
     @cached_property
     def stages(self) -> dict[str, StageDefinition]:
@@ -104,13 +102,12 @@ class Subject:
                 continue
             wanted.add(name)
             for path in self.lock[name].dependencies:
-                todo += [
-                    m for out, m in makers.items() if _overlap(path, out) and not _sibling(m, self.stage)
-                ]
+                todo += [m for out, m in makers.items() if overlap(path, out) and not _sibling(m, self.stage)]
         return [name for name in self.lock if name in wanted]
 
 
-def _overlap(path: str, output: str) -> bool:
+def overlap(path: str, output: str) -> bool:
+    """Whether a dependency is an output, lies in it, or is a folder around it."""
     return path == output or path.startswith(f"{output}/") or output.startswith(f"{path}/")
 
 

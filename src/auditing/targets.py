@@ -94,7 +94,8 @@ def of_version(version: VersionFacts, places: Places, store: Store) -> Subject:
         return replace(
             subject, lacks={"record": "the version keeps no copy of its code, settings and dvc.lock"}
         )
-    return replace(subject, missing=put_together(record, places.root, subject.folder))
+    put_together(record, places.root, subject.folder)
+    return subject
 
 
 def _record_of(files: dict[str, Path], version: VersionFacts) -> Path | None:
@@ -125,7 +126,8 @@ def _revision(target: str, commit: str, places: Places) -> Subject:
     subject = Subject(
         f"revision {target} ({commit[:10]})", places.root, places.scratch / "together", BASE, commit=commit
     )
-    return replace(subject, missing=put_together(record, places.root, subject.folder))
+    put_together(record, places.root, subject.folder)
+    return subject
 
 
 def _run(run: RunFacts, places: Places, store: Store) -> Subject:

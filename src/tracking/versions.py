@@ -47,7 +47,6 @@ class VersionFacts:
     aliases: tuple[str, ...]
     tags: Mapping[str, str]
     model_tags: Mapping[str, str]  # of the registered model: times of its aliases
-    champion: str | None  # version that bears the alias
     versions: Mapping[str, tuple[str, str]]  # all of the registered model: (lineage, sha256)
     model_id: str  # of the LoggedModel
     model_run: str | None  # run that made the LoggedModel; None: there is no such model
@@ -83,7 +82,6 @@ def read_version(store: Store, name: str, number: str) -> VersionFacts:
         aliases=aliases,
         tags=dict(version.tags),
         model_tags=dict(model.tags),
-        champion=str(model.aliases["champion"]) if "champion" in model.aliases else None,
         versions={str(v.version): _identity(v) for v in all_versions(store, name)},
         model_id=model_id,
         model_run=_run_of_model(store, model_id),

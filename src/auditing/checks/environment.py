@@ -49,7 +49,6 @@ def recorded_numerics(subject: Subject) -> dict[str, str]:
 
 def numerics_here(threads: int, precision: str) -> dict[str, str]:
     """The fingerprint of this machine for so many threads."""
-
     from src.training.device import choose_device, numerics
 
     return {key: str(value) for key, value in numerics(choose_device("auto"), threads, precision).items()}

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src.auditing.subject import Subject
+from src.auditing.tables import read_table
 from src.auditing.verdict import Evidence, Verdict
 from src.cores import usable_cores
 from src.data.store import open_array
@@ -39,7 +40,7 @@ def check(subject: Subject, see: Evidence) -> None:
 
 
 def _variant(subject: Subject, path: Path, see: Evidence) -> None:
-    table = _read(path)
+    table = read_table(path)
     held = {name: table["split"] == name for name in ("val", "test")}
     right = table["predicted"] == table["target"]
     found = {f"{name}/accuracy": float(right[rows].mean()) for name, rows in held.items() if rows.any()}
@@ -78,7 +79,7 @@ def _base(subject: Subject, see: Evidence) -> None:
         return
     from src.evaluation.metrics import summary
 
-    table = _read(folder / PREDICTIONS)
+    table = read_table(folder / PREDICTIONS)
     columns = sorted((name for name in table if name.startswith("p_")), key=lambda name: int(name[2:]))
     probabilities = np.stack([table[name] for name in columns], axis=1)
     settings = subject.params["evaluate"]
@@ -149,11 +150,3 @@ def _same_answers(stored: NDArray[Any], again: NDArray[Any], predicted: NDArray[
         see.agree(
             f"the model gives its {len(predicted):,} stored answers again (largest difference {largest:.1g})"
         )
-
-
-def _read(path: Path) -> dict[str, NDArray[Any]]:
-    from pyarrow import parquet
-
-    table = parquet.ParquetFile(path).read()
-    # copies: torch warns of arrays that cannot be written to
-    return {name: table[name].to_numpy().copy() for name in table.column_names}
