@@ -72,12 +72,13 @@ def _run(arguments: argparse.Namespace, places: "Places") -> int:
     from src.auditing.report import to_lines
     from src.auditing.targets import find_subject
 
-    found = _audit(find_subject(arguments.target, places, _opener(places.root)), arguments)
+    open_store = _opener(places.root)
+    found = _audit(find_subject(arguments.target, places, open_store), arguments, open_store)
     print("\n".join(to_lines(found)))
     return _exit_code(found)
 
 
-def _audit(subject: "Subject", arguments: argparse.Namespace) -> "Audit":
+def _audit(subject: "Subject", arguments: argparse.Namespace, open_store: "Callable[[], Store]") -> "Audit":
     """Audit one subject, and leave the report where it was asked for."""
     from src.auditing.audit import audit
     from src.auditing.page import write_page
@@ -90,15 +91,14 @@ def _audit(subject: "Subject", arguments: argparse.Namespace) -> "Audit":
     if arguments.html:
         write_page(arguments.html, found)
     if subject.version is not None and not arguments.no_write:
-        _write(found)
+        _write(found, open_store)
     return found
 
 
-def _write(found: "Audit") -> None:
+def _write(found: "Audit", open_store: "Callable[[], Store]") -> None:
     """Tags of the version, and the report beside its files."""
     from src.auditing.page import write_page
     from src.auditing.report import to_json, to_tags
-    from src.tracking.store import connect
     from src.tracking.versions import mark_audited
 
     version = found.subject.version
@@ -109,7 +109,7 @@ def _write(found: "Audit") -> None:
         folder = Path(place)
         (folder / "audit.json").write_text(to_json(found), encoding="utf-8")
         write_page(folder / "audit.html", found)
-        mark_audited(connect(found.subject.root, patient=True), version, to_tags(found), folder)
+        mark_audited(open_store(), version, to_tags(found), folder)
 
 
 def _all(arguments: argparse.Namespace, places: "Places") -> int:
@@ -129,7 +129,8 @@ def _all(arguments: argparse.Namespace, places: "Places") -> int:
     worst = 0
     for version in versions:
         own = replace(places, scratch=places.scratch / str(version.version))
-        found = _audit(find_subject(f"{SCHEME}{name}/{version.version}", own, open_store), arguments)
+        subject = find_subject(f"{SCHEME}{name}/{version.version}", own, open_store)
+        found = _audit(subject, arguments, open_store)
         print(summary_line(found), flush=True)
         worst = max(worst, _exit_code(found))
     return worst

@@ -105,6 +105,7 @@ def _judge(rebuilt: Rebuilt, reasons: Sequence[str], see: Evidence) -> None:
         )
     if rebuilt.identical:
         return
+    see.note(f"what came out lies in {rebuilt.folder}")
     explained = bool(reasons) and rebuilt.within
     see.note(f"other numerics: {'; '.join(reasons)}" if reasons else "the numerics are the recorded ones")
     for stage in rebuilt.stages:

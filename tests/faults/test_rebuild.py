@@ -15,8 +15,8 @@ from tests.audits import CHAMPION, Scene, check_of, findings
 ONE_VARIANT = "compress.variants={onnx_fp32:{steps:[{name:export}]}}"
 # Different settings, as little work as possible each.
 HONEST = [
-    ("compress.tolerance=0.01",),
-    ("compress.agreement=0.7",),
+    ("compress.tolerance=0.01", ONE_VARIANT),
+    ("compress.agreement=0.7", ONE_VARIANT),
     ("seed=7", "sweep=none", ONE_VARIANT),
     ("model=lenet", "sweep=none"),
     ("train.optimizer.name=sgd", "train.optimizer.lr=0.05", "sweep=none", ONE_VARIANT),
@@ -96,18 +96,20 @@ def test_other_instructions_make_it_equivalent(scene, tmp_path):
     assert any("layers differ" in note for note in rebuilt["notes"])
 
 
-def test_what_comes_out_different_is_listed_from_the_first_stage_on(scene):
+def test_what_comes_out_different_is_listed_from_the_first_stage_on(scene, tmp_path):
     """Another seed, although dvc.lock has the splits of the old one."""
     params = scene / "params.yaml"
     before = params.read_text()
     params.write_text(before.replace("\nseed: 0\n", "\nseed: 1\n"))
     try:
-        found = scene.audit(None, Wish(rebuild=True, stages=("split",)))
+        found = scene.audit(None, Wish(rebuild=True, folder=tmp_path / "again", stages=("split",)))
     finally:
         params.write_text(before)
     assert found.verdict is Verdict.DIFFERENT
     (told,) = list(check_of(found, "Rebuild").evidence.findings)
     assert told.what == "data/split/splits.parquet" and "the columns split, fold differ" in told.found
+    assert f"what came out lies in {tmp_path / 'again'}" in check_of(found, "Rebuild").evidence.notes
+    assert (tmp_path / "again/data/split/splits.parquet").is_file()
 
 
 def test_a_folder_that_holds_something_else_is_left_alone(scene, tmp_path):

@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import time
+from datetime import UTC, datetime
 
 import mlflow
 import psutil
@@ -98,33 +99,34 @@ def test_two_workers_find_the_same_bytes_as_one_and_all_trials_are_tracked(track
 
 
 def test_a_search_killed_at_random_moments_loses_nothing(tracked, unbroken):
-    """Three kills of the whole process group, at random shares of the epochs that are still to be trained."""
+    """Kills of the whole process group, at random shares of the epochs that are still to be trained."""
     tracked.run("python", "-m", "src.compose", *SETTINGS, "sweep.jobs=2")
     since, moments = time.time(), random.Random(3)
-    trained = []
-    for kill in range(3):
-        goal = epochs_of(tracked, since) + moments.randint(1, EPOCHS + 1 + kill)
+    trained: list[int] = []
+    kept: set[str] = set()
+    while len(trained) < 3 or not kept:
+        goal = epochs_of(tracked, since) + moments.randint(1, EPOCHS + 1 + len(trained))
         process = tracked.start("python", "-m", "src.sweep")
         while process.poll() is None and epochs_of(tracked, since) < goal:
             time.sleep(0.01)
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         trained.append(epochs_of(tracked, since))
-    files = {
-        path.name: path.read_bytes() for path in (tracked / ".assay/state/sweep").glob("*/trials/*.json")
-    }
+        lineage = sweep_lineage(tracked)
+        kept = {path.stem for path in (tracked / f".assay/state/sweep/{lineage}/trials").glob("*.json")}
     assert 0 < trained[0] < trained[-1] < 2 * TRIALS * EPOCHS
-    again = time.time()
+    again = datetime.now(UTC)
     tracked.run("python", "-m", "src.sweep")
     assert tree_hashes(tracked / "sweep") == unbroken
     assert len(rows(tracked)) == TRIALS, "the total asked for is reached"
-    lineage = sweep_lineage(tracked)
     repeated = {
-        attempt.record["tags"]["trial.number"]
+        f"{int(attempt.record['tags']['trial.number']):05d}"
         for attempt in attempts(tracked.folder)
-        if attempt.record.get("parent") == lineage and attempt.folder.stat().st_mtime > again
+        if attempt.record.get("parent") == lineage
+        and datetime.fromisoformat(attempt.record["started"]) > again
     }
-    assert not {f"{int(number):05d}.json" for number in repeated} & files.keys(), "a finished trial ran again"
+    assert repeated, "the search was not over"
+    assert not repeated & kept, "a finished trial ran again"
     children = trial_runs(tracked, lineage)
     assert sorted(run["name"] for run in children) == [f"trial-{number:03d}" for number in range(TRIALS)]
     assert {run["status"] for run in runs(tracked)} <= {"FINISHED", "FAILED"}, "nothing is left running"
