@@ -17,7 +17,8 @@ test: $(BIN)/.installed-dev
 	@pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not prove" --durations=15
 
 prove: $(BIN)/.installed-dev
-	@pytest -m prove -s --durations=0
+	@pytest -m prove -s --durations=0 --ignore tests/faults/test_rebuild.py
+	@pytest -m prove -n 2 --durations=0 tests/faults/test_rebuild.py
 
 lint: $(BIN)/.installed-dev
 	@ruff format --check .

@@ -4,8 +4,8 @@
 
 One teacher, the default network. For each seed the student of the variant `distilled` is trained twice, for
 as many epochs at the same rate: alone, and on the teacher's soft labels. Prints both validation accuracies,
-of 5,000 images, and the mean of their differences. Takes 12 minutes on 2 cores. Wanted: +0.3 or more;
-measured with the present recipe: -0.03 over three seeds.
+of 5,000 images, and the mean of their differences. Takes 20 minutes on 2 cores. Wanted: +0.3 or more;
+measured: +0.10 over three seeds (0.9158, 0.9154, 0.9162 against 0.9124, 0.9158, 0.9162, one thread each).
 """
 
 import argparse

@@ -14,7 +14,6 @@ from src.evaluation.rows import BASE, read_rows
 from src.execution import Execution
 from src.provenance.hashes import tree_hashes
 from src.provenance.journal import Attempt, attempts
-from src.provenance.parameters import flatten, within
 from src.tracking.live import Tracker
 
 MODELS, EVALUATE, COMPARE = Path("models"), Path("reports/evaluate"), Path("reports/compare")
@@ -69,18 +68,10 @@ def _open(run: Execution, address: str, own: Mapping[str, Any]) -> Attempt:
         "subject": lineage,
         "name": f"{address}-{lineage[:8]}",
         "attached": {},
-        "params": _parameters(run, address),
+        "params": run.job.ancestry.read_by(address, run.job.loaded.values),
         "tags": {"adopted": UNKNOWN},
     }
     return Attempt.open(run.root, {**run.attempt.record, **known, **own})
-
-
-def _parameters(run: Execution, address: str) -> dict[str, Any]:
-    """Those of the stage and of the stages that it reads from, by dotted key."""
-    ancestry = run.job.ancestry
-    stages = [address, *ancestry.lineage(address).parents]
-    read = {key for stage in stages for key in ancestry.stage(stage).parameters}
-    return {key: value for key, value in flatten(run.job.loaded.values) if within(key, read)}
 
 
 def _close(attempt: Attempt, folder: Path) -> None:

@@ -6,7 +6,7 @@ Writes models/VARIANT/: model.onnx (takes uint8 images, gives logits; the normal
 (classes and input), variant.json (figures, judged on validation images) and predictions.parquet (validation
 and test images). Takes about ten seconds, most of them imports, and more where a step trains. A method that
 cannot do a model ends with `status: failed`, its reason, and exit code 0. What was killed goes on from the
-last finished epoch.
+last finished epoch, and so does what another variant has begun to train with the same steps.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ def build(config: Config, run: Execution) -> None:
     assert run.variant is not None  # the command line asks for it
     threads = resolve_threads(config.train.threads)
     steps = config.compress.variants[run.variant].steps
+    _bring_checkpoints(config, run)
     names = [step.name for step in steps]
     with deterministic(threads):
         base = TorchModel(*load_model(BASE))
@@ -56,9 +57,25 @@ def build(config: Config, run: Execution) -> None:
     _publish(run, variant)
 
 
+def _bring_checkpoints(config: Config, run: Execution) -> None:
+    """Do not train what another variant has trained. By hand the settings may be others than its own."""
+    from src.compression.shared_steps import bring_checkpoints
+    from src.job import address
+    from src.provenance.state import State
+
+    def state_of(variant: str) -> Path:
+        name = address("compress", variant)
+        return State(run.root, name, run.job.ancestry.lineage(name).id).path
+
+    if not run.job.loaded.by_hand:
+        chains = {name: variant.steps for name, variant in config.compress.variants.items()}
+        bring_checkpoints(chains, str(run.variant), state_of, run.say)
+
+
 def _settings(config: Config, run: Execution, base: TorchModel, threads: int) -> Callable[[int], Setting]:
     """The setting of each place in the chain."""
     from src.compression.chain import Setting
+    from src.compression.shared_steps import state_of_step
     from src.data.labelled_rows import read_labelled_rows, read_split
     from src.data.store import open_array
     from src.provenance.seeds import derive
@@ -77,7 +94,7 @@ def _settings(config: Config, run: Execution, base: TorchModel, threads: int) ->
             seed=derive(config.seed, "compress", place),
             threads=threads,
             device=config.machine.device,
-            state=run.state / f"step-{place}",
+            state=state_of_step(run.state, place),
             show=run.progress,
             say=run.say,
         )

@@ -64,17 +64,9 @@ class Job:
             "experiment": config.data.name,
             "seed": config.seed,
             "data": _data(config.data.name),
-            "params": self._parameters(),
+            "params": self.ancestry.read_by(self.address, self.loaded.values),
             **{"numerics": {}, "metrics": {}, "tags": {}, "outputs": {}, "figures": [], "model": None},
         }
-
-    def _parameters(self) -> dict[str, Any]:
-        """Those of the stage and of the stages that it reads from, by dotted key."""
-        from src.provenance.parameters import flatten, within
-
-        stages = [self.address, *self.lineage.parents]
-        read = {key for stage in stages for key in self.ancestry.stage(stage).parameters}
-        return {key: value for key, value in flatten(self.loaded.values) if within(key, read)}
 
 
 def address(stage: str, variant: str | None) -> str:
@@ -118,8 +110,9 @@ def prepare(arguments: argparse.Namespace, stage: str) -> Job:
     variant = getattr(arguments, "variant", None)
     loaded, ancestry = load(arguments.overrides), Ancestry(Path.cwd(), read_params())
     name = address(stage, variant)
-    place = _by_hand(name) if loaded.by_hand else Path(ancestry.stage(name).outputs[0])
-    job = Job(stage, variant, loaded, ancestry, ancestry.lineage(name, loaded.values), place, vars(arguments))
+    lineage = ancestry.lineage(name, loaded.values)
+    place = _by_hand(name, lineage.id) if loaded.by_hand else Path(ancestry.stage(name).outputs[0])
+    job = Job(stage, variant, loaded, ancestry, lineage, place, vars(arguments))
     if loaded.by_hand:
         _refuse_foreign_inputs(job)
         job.say(f"by hand, composed from conf/, into {place}/; the pipeline stays as it is")
@@ -170,8 +163,9 @@ def _definition(stage: str, variant: str | None) -> "StageDefinition | None":
         return None  # the failure that is being reported says so already
 
 
-def _by_hand(name: str) -> Path:
-    return Path("outputs") / name / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+def _by_hand(name: str, lineage: str) -> Path:
+    """Of its own even for the runs of a script, many of which begin in the same second."""
+    return Path("outputs") / name / f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{lineage[:8]}"
 
 
 def _refuse_foreign_inputs(job: Job) -> None:

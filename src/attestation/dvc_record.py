@@ -7,7 +7,7 @@ DVC 3 names a file by the MD5 of its bytes, and a folder by the MD5 of a JSON li
 import configparser
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from src.errors import AssayError
-from src.provenance.hashes import IGNORED
+from src.provenance.hashes import files_of
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def file_md5(path: Path) -> str:
 
 def folder_md5s(folder: Path) -> dict[str, str]:
     """{path below the folder, with slashes: MD5} of every file that DVC counts."""
-    return {path.relative_to(folder).as_posix(): file_md5(path) for path in _files(folder)}
+    return {path.relative_to(folder).as_posix(): file_md5(path) for path in files_of(folder)}
 
 
 def listing_md5(files: Mapping[str, str]) -> str:
@@ -96,12 +96,6 @@ def listing_md5(files: Mapping[str, str]) -> str:
     entries = [{"md5": md5, "relpath": name} for name, md5 in sorted(files.items())]
     text = json.dumps(entries, sort_keys=True)
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest() + ".dir"
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    for path in folder.rglob("*"):
-        if path.is_file() and not IGNORED & set(path.relative_to(folder).parts):
-            yield path
 
 
 def _locked(stage: Mapping[str, Any]) -> LockedStage:

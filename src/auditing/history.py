@@ -2,14 +2,13 @@
 
 import hashlib
 import io
-import subprocess
 import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from src.provenance.hashes import IGNORED
-from src.provenance.repository import RECORDED
+from src.provenance.hashes import files_of
+from src.provenance.repository import RECORDED, git
 
 CONSIDERED = 2000  # commits, newest first, in which code is looked for
 LATEST = 20  # and in which a folder of data or reports is
@@ -48,14 +47,14 @@ def find_origin(repository: Path, folder: Path, first: str | None = None) -> Ori
 
 def blobs_of(folder: Path, names: Sequence[str] = RECORDED) -> dict[str, str]:
     """{path: git's name of its content} of the recorded files below ``folder``."""
-    paths = [path for name in names for path in _files(folder / name)]
+    paths = [path for name in names for path in files_of(folder / name)]
     return {path.relative_to(folder).as_posix(): _blob(path.read_bytes()) for path in paths}
 
 
 def read_tree(repository: Path, revision: str, target: Path, names: Sequence[str]) -> bool:
     """Unpack what ``revision`` has of ``names`` into ``target``; False if git does not know it."""
-    known = [name for name in names if _git(repository, "cat-file", "-e", f"{revision}:{name}") is not None]
-    archive = _git(repository, "archive", "--format=tar", revision, "--", *known) if known else None
+    known = [name for name in names if git(repository, "cat-file", "-e", f"{revision}:{name}") is not None]
+    archive = git(repository, "archive", "--format=tar", revision, "--", *known) if known else None
     if archive is None:
         return False
     with tarfile.open(fileobj=io.BytesIO(archive)) as files:
@@ -66,7 +65,7 @@ def read_tree(repository: Path, revision: str, target: Path, names: Sequence[str
 def commits_of(repository: Path, path: str) -> list[str]:
     """The last commits, on any branch, that changed a path, newest first."""
     return (
-        (_git(repository, "log", "--all", f"--max-count={LATEST}", "--format=%H", "--", path) or b"")
+        (git(repository, "log", "--all", f"--max-count={LATEST}", "--format=%H", "--", path) or b"")
         .decode()
         .split()
     )
@@ -74,43 +73,26 @@ def commits_of(repository: Path, path: str) -> list[str]:
 
 def resolve(repository: Path, revision: str) -> str | None:
     """The commit that a revision means."""
-    found = _git(repository, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
+    found = git(repository, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
     return found.decode().strip() if found else None
 
 
 def _candidates(repository: Path, first: str | None) -> Iterator[str]:
     """Commits that changed the recorded files, newest first, without repetition."""
     log = ["log", "--all", f"--max-count={CONSIDERED}", "--format=%H", "--", *RECORDED]
-    found = (_git(repository, *log) or b"").decode().split()
+    found = (git(repository, *log) or b"").decode().split()
     yield from dict.fromkeys([*([first] if first else []), *found])
 
 
 def _blobs_in(repository: Path, commit: str) -> dict[str, str]:
-    listing = _git(repository, "ls-tree", "-r", "-z", commit, "--", *RECORDED) or b""
+    listing = git(repository, "ls-tree", "-r", "-z", commit, "--", *RECORDED) or b""
     entries = [entry.split("\t", 1) for entry in listing.decode().split("\0") if entry]
     return {path: about.split()[2] for about, path in entries}
 
 
 def _subject(repository: Path, commit: str | None) -> str:
-    return (_git(repository, "log", "-1", "--format=%s", commit) or b"").decode().strip() if commit else ""
+    return (git(repository, "log", "-1", "--format=%s", commit) or b"").decode().strip() if commit else ""
 
 
 def _blob(content: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
-
-
-def _files(path: Path) -> Iterator[Path]:
-    if path.is_file():
-        yield path
-    for below in path.rglob("*") if path.is_dir() else ():
-        if below.is_file() and not IGNORED & set(below.parts):
-            yield below
-
-
-def _git(repository: Path, *arguments: str) -> bytes | None:
-    """Git's answer, or None where there is no git, no repository or no such thing."""
-    try:
-        done = subprocess.run(["git", *arguments], cwd=repository, capture_output=True, check=False)
-    except FileNotFoundError:
-        return None
-    return done.stdout if done.returncode == 0 else None

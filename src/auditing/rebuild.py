@@ -21,13 +21,14 @@ import psutil
 from src.attestation.dvc_record import md5_of, read_lock
 from src.auditing.comparison import Difference, compare_files
 from src.auditing.stopwatch import stopwatch
-from src.auditing.subject import Subject, overlap
+from src.auditing.subject import Subject
 from src.cores import THREADS
 from src.errors import AssayError
 from src.provenance.hashes import text_hash
 from src.provenance.journal import attempts
 from src.provenance.pipeline import lookup
 from src.tracking.decisions import RECORDED
+from src.tracking.live import SWITCH
 
 MARK = ".audit.json"  # says which record a folder is for
 LOG = "audit.log"  # what dvc repro has printed
@@ -135,15 +136,7 @@ def _is_current(subject: Subject, name: str) -> bool:
 
 def _ends(subject: Subject, wanted: Sequence[str]) -> list[str]:
     """Those of the wanted stages that no other of them is made from: DVC makes what they need."""
-    needed: set[str] = set()
-    for name in wanted:
-        read = subject.lock[name].dependencies
-        needed |= {
-            other
-            for other in wanted
-            for output in subject.lock[other].outputs
-            if any(overlap(path, output) for path in read)
-        }
+    needed = {maker for name in wanted for maker in subject.makers(name)}
     return [name for name in wanted if name not in needed]
 
 
@@ -204,7 +197,8 @@ def _repro(subject: Subject, place: Path, ends: Sequence[str], threads: int | No
     )
     assert process.stdout is not None
     try:
-        with (place / LOG).open("a", encoding="utf-8") as log, stopwatch(_durations(subject), show) as watch:
+        durations = _durations(subject, ends)
+        with (place / LOG).open("a", encoding="utf-8") as log, stopwatch(durations, show) as watch:
             for line in process.stdout:
                 log.write(line)
                 watch.read(line)
@@ -227,27 +221,35 @@ def _end(pid: int) -> None:
 
 
 def _environment(threads: int | None) -> dict[str, str]:
-    """That of this process, without what names a place of the working folder."""
+    """That of this process, without what names a place of the working folder, and without MLflow: the journal
+    is all the tracking that a rebuild needs."""
     kept = {
         key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "DVC_", "ASSAY_"))
     }
     kept["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}"
+    kept[SWITCH] = "off"
     return {**kept, THREADS: str(threads)} if threads else kept
 
 
-def _durations(subject: Subject) -> dict[str, float]:
-    """Seconds that each stage took, by the journal; 0 where it knows nothing."""
-    found = {}
-    for name in subject.lock:
-        try:
-            records = [a.record for a in attempts(subject.root, subject.ancestry.lineage(name).id)]
-        except AssayError:
-            records = []
-        spent = [
-            _seconds(r["started"], r["ended"]) for r in records if r["status"] == "FINISHED" and "ended" in r
-        ]
-        found[name] = max(spent, default=0.0)
+def _durations(subject: Subject, ends: Sequence[str]) -> dict[str, float]:
+    """Seconds that each stage to be made took, by the journal; 0 where it knows nothing."""
+    found: dict[str, float] = {}
+    todo = list(ends)
+    while todo:
+        name = todo.pop()
+        if name not in found:
+            found[name] = _duration(subject, name)
+            todo += subject.makers(name)
     return found
+
+
+def _duration(subject: Subject, name: str) -> float:
+    try:
+        records = [a.record for a in attempts(subject.root, subject.ancestry.lineage(name).id)]
+    except AssayError:
+        return 0.0
+    begun = [(record["started"], record["ended"]) for record in records if record["status"] == "FINISHED"]
+    return max((_seconds(*moments) for moments in begun), default=0.0)
 
 
 def _seconds(started: str, ended: str) -> float:

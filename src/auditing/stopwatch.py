@@ -50,13 +50,14 @@ def stopwatch(durations: Mapping[str, float], show: bool) -> Iterator[Stopwatch]
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=None),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
     )
     ended = threading.Event()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    off = not console.is_terminal
+    with Progress(*columns, console=console, transient=True, expand=True, disable=off) as bar:
         task = bar.add_task("Rebuilding", total=watch.total)
 
         def tick() -> None:

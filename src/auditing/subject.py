@@ -95,15 +95,22 @@ class Subject:
         if self.version is None and self.variant is None:
             return [name for name in self.lock if not self.stages[name].observation]
         wanted, todo = set(), [self.stage, "evaluate", "compare"]
-        makers = {output: name for name, stage in self.lock.items() for output in stage.outputs}
         while todo:
             name = todo.pop()
             if name in wanted or name not in self.lock:
                 continue
             wanted.add(name)
-            for path in self.lock[name].dependencies:
-                todo += [m for out, m in makers.items() if overlap(path, out) and not _sibling(m, self.stage)]
+            todo += [maker for maker in self.makers(name) if not _sibling(maker, self.stage)]
         return [name for name in self.lock if name in wanted]
+
+    def makers(self, name: str) -> list[str]:
+        """The stages whose outputs a stage has read."""
+        read = self.lock[name].dependencies
+        return [
+            other
+            for other, stage in self.lock.items()
+            if any(overlap(path, output) for path in read for output in stage.outputs)
+        ]
 
 
 def overlap(path: str, output: str) -> bool:

@@ -23,7 +23,7 @@ def text_hash(value: Any) -> str:
 
 def tree_hashes(folder: Path) -> dict[str, str]:
     """{path relative to the folder, with slashes: SHA-256} of every file below it, sorted by path."""
-    return {path.relative_to(folder).as_posix(): file_hash(path) for path in sorted(_files(folder))}
+    return {path.relative_to(folder).as_posix(): file_hash(path) for path in sorted(files_of(folder))}
 
 
 def content_hash(path: Path) -> str:
@@ -31,7 +31,10 @@ def content_hash(path: Path) -> str:
     return text_hash(tree_hashes(path)) if path.is_dir() else file_hash(path)
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    for path in folder.rglob("*"):
-        if path.is_file() and not IGNORED & set(path.relative_to(folder).parts):
-            yield path
+def files_of(path: Path) -> Iterator[Path]:
+    """The file itself, or every file below the folder that belongs to its content."""
+    if path.is_file():
+        yield path
+    for below in path.rglob("*") if path.is_dir() else ():
+        if below.is_file() and not IGNORED & set(below.relative_to(path).parts):
+            yield below

@@ -10,6 +10,7 @@ from typing import Any
 
 from src.errors import AssayError
 from src.provenance.hashes import content_hash, text_hash
+from src.provenance.parameters import flatten, within
 from src.provenance.pipeline import StageDefinition, lookup, read_pipeline
 
 
@@ -54,6 +55,12 @@ class Ancestry:
         if values is None:
             self.known[name] = found
         return found
+
+    def read_by(self, name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields of ``values`` that a stage reads, or one that it is made from, by dotted key."""
+        stages = [name, *self.lineage(name).parents]
+        read = {key for stage in stages for key in self.stage(stage).parameters}
+        return {key: value for key, value in flatten(values) if within(key, read)}
 
     def _inputs(self, stage: StageDefinition) -> list[str]:
         """The dependencies in order. A folder below which stages write stands for what they write: what

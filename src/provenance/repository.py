@@ -9,17 +9,18 @@ RECORDED = ("src", "conf", "dvc.yaml", "requirements.lock")
 
 def git_state(folder: Path) -> dict[str, Any]:
     """{"commit": the hash or None, "dirty": files below ``RECORDED`` that differ from it}."""
-    commit = _git(folder, "rev-parse", "--verify", "HEAD")
+    commit = git(folder, "rev-parse", "--verify", "HEAD")
     if commit is None:
         return {"commit": None, "dirty": []}
-    changed = _git(folder, "status", "--porcelain", "--untracked-files=all", "--", *RECORDED) or ""
-    return {"commit": commit.strip(), "dirty": sorted(line[3:] for line in changed.splitlines())}
+    changed = git(folder, "status", "--porcelain", "--untracked-files=all", "--", *RECORDED) or b""
+    dirty = sorted(line[3:] for line in changed.decode().splitlines())
+    return {"commit": commit.decode().strip(), "dirty": dirty}
 
 
-def _git(folder: Path, *arguments: str) -> str | None:
-    """Git's answer, or None where there is no git, no repository or no commit."""
+def git(folder: Path, *arguments: str) -> bytes | None:
+    """Git's answer, or None where there is no git, no repository or no such thing."""
     try:
-        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False)
+        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, check=False)
     except FileNotFoundError:
         return None
     return done.stdout if done.returncode == 0 else None

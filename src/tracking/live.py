@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from src.tracking.registry import Version
 
 BUDGET = 30.0  # seconds that a slow server may cost one process in all
+SWITCH = "ASSAY_TRACKING"  # environment: "off" leaves all to the journal, until `python -m src.track`
 
 
 def warn(text: str) -> None:
@@ -34,8 +35,8 @@ def first_line(error: Exception) -> str:
 class Circuit:
     """Lets calls through until one fails or all have taken too long; then none for this process."""
 
-    def __init__(self) -> None:
-        self.closed = True
+    def __init__(self, closed: bool = True) -> None:
+        self.closed = closed
         self.spent = 0.0  # seconds that the stage has waited
         self._lock = Lock()  # a stage and its errands may fail at once, and one warning is enough
 
@@ -85,7 +86,8 @@ class Circuit:
         )
 
 
-circuit = Circuit()  # one for the process: what is down for one call is down for the next
+# One for the process: what is down for one call is down for the next.
+circuit = Circuit(closed=os.environ.get(SWITCH) != "off")
 
 
 class Tracker:

@@ -87,7 +87,7 @@ def fit(
         state.mkdir(parents=True, exist_ok=True)
         history, best = _train(task, refinement, network, numerics, place, state, show, on_epoch or _ignore)
     network.load_state_dict(best)
-    return Fitted(network.cpu().eval(), history, best_epoch(history, task.train.monitor), numerics)
+    return Fitted(_at_rest(network), history, best_epoch(history, task.train.monitor), numerics)
 
 
 def _first_network(task: Task, refinement: Refinement | None) -> nn.Module:
@@ -95,6 +95,14 @@ def _first_network(task: Task, refinement: Refinement | None) -> nn.Module:
         return refinement.network.train()
     torch.manual_seed(derive(task.seed, "weights"))
     return create_model(task.model, task.images.shape[1], task.classes, task.images.shape[2:])
+
+
+def _at_rest(network: nn.Module) -> nn.Module:
+    """On the CPU, in evaluation mode, its weights laid out in memory as those of a new network: an export has
+    other bytes for another layout, and a checkpoint does not bring back that of the training."""
+    for tensor in (*network.cpu().parameters(), *network.buffers()):
+        tensor.data = tensor.data.clone(memory_format=torch.contiguous_format)
+    return network.eval()
 
 
 def _train(

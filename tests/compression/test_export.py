@@ -68,6 +68,7 @@ def test_batches_do_not_change_the_answer(exported):
     assert largest_difference(whole, onnx_logits(exported[1], pictures(9), threads=1, batch_size=2)) < 1e-5
 
 
+@pytest.mark.prove
 def test_another_folder_and_process_give_the_same_bytes(tmp_path):
     """torch writes stack traces with absolute paths into the file unless they are taken out."""
     hashes = []

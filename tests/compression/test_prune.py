@@ -179,6 +179,7 @@ print(hashlib.sha256(b"".join(weights(pruned).values())).hexdigest())
 """
 
 
+@pytest.mark.prove
 def test_another_process_removes_the_same():
     found = [
         subprocess.run(

@@ -128,6 +128,7 @@ def test_dynamic_int8_is_a_third_of_the_size_and_about_as_right(plain, setting, 
     assert model.content == quantize_dynamic(plain, step, setting).content
 
 
+@pytest.mark.prove
 def test_another_folder_and_process_give_the_same_bytes(tmp_path, plain):
     """With another order of Python's sets, which the quantizer has several of."""
     hashes = []

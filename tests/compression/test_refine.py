@@ -188,6 +188,7 @@ save_file({name: value.contiguous() for name, value in tuned.network.state_dict(
 """
 
 
+@pytest.mark.prove
 def test_a_distillation_that_is_killed_ends_with_the_same_bytes(tmp_path):
     """In the middle of an epoch, with masks and a teacher."""
 

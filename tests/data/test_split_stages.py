@@ -69,6 +69,13 @@ def test_a_run_by_hand_leaves_the_pipeline_alone(digits: Workspace) -> None:
     assert set(parquet.read_table(made)["fold"].to_pylist()) == {-1, 0, 1, 2}
 
 
+def test_two_runs_by_hand_at_once_leave_two_results(digits: Workspace) -> None:
+    begun = [digits.start(sys.executable, "-m", "src.split", f"split.folds={folds}") for folds in (4, 6)]
+    assert all(process.communicate() and process.returncode == 0 for process in begun)
+    made = [parquet.read_table(path) for path in (digits / "outputs/split").glob("*/splits.parquet")]
+    assert {4, 6} <= {1 + max(table["fold"].to_pylist()) for table in made}
+
+
 def test_the_normalization_is_that_of_the_training_pixels(digits: Workspace) -> None:
     normalization = json.loads((digits / "data/normalize/normalization.json").read_text())
     train = np.array(read_splits(digits.folder)["split"]) == "train"

@@ -1,15 +1,9 @@
 """A tracking server that refuses, hangs or dies costs a few seconds and one warning, and no figure."""
 
-import os
 import signal
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import pytest
 from mlflow import MlflowClient
@@ -21,50 +15,10 @@ from src.tracking.replay import synchronize
 from src.tracking.store import HASTY
 from tests.journals import add_epochs, begin, compressed, finish, lineage_of, make_variant
 from tests.registries import decide_on
+from tests.servers import Server, free_port
 
 CURVE = [(0, 0.0), (1, 0.1), (2, 0.2)]
 A_FEW = 10.0  # seconds; 3 to 4 on an idle machine
-
-
-class Server:
-    """A real MLflow server that can be stopped, killed and started again at the same address."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.port = folder, free_port()
-        self.address = f"http://127.0.0.1:{self.port}"
-        self.start()
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(self.port)]
-        store = ["--backend-store-uri", f"sqlite:///{self.folder}/server.db"]
-        artifacts = ["--artifacts-destination", str(self.folder / "artifacts")]
-        environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-        environment.pop("MLFLOW_TRACKING_URI", None)
-        with (self.folder / "server.log").open("a") as log:
-            self.process = subprocess.Popen(
-                [*command, *store, *artifacts],
-                env=environment,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        wait_until(self.is_healthy, 90)
-
-    def is_healthy(self) -> bool:
-        try:
-            with urlopen(f"{self.address}/health", timeout=2) as answer:
-                return bool(answer.status == 200)
-        except (URLError, OSError):
-            return False
-
-    def signal(self, number: int) -> None:
-        """To the server and its worker."""
-        os.killpg(self.process.pid, number)
-
-    def kill(self) -> None:
-        self.signal(signal.SIGKILL)
-        self.process.wait()
-        wait_until(lambda: not self.is_healthy(), 10)
 
 
 @pytest.fixture(scope="module")
@@ -139,19 +93,6 @@ def test_a_server_that_dies(server: Server, tmp_path: Path, monkeypatch: pytest.
     summary = synchronize(tmp_path, patient=True)
     assert curve(server, "orphaned") == ("FINISHED", CURVE)
     assert [str(version) for version in summary.versions] == ["shapes version 1 (champion)"]
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def wait_until(true: Callable[[], bool], seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "the server did not come up, or did not go down"
-        time.sleep(0.2)
 
 
 def timed(action: Callable[[], None]) -> float:

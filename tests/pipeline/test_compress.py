@@ -53,6 +53,15 @@ def test_a_variant_killed_at_random_moments_ends_with_the_same_bytes(copy, unbro
     assert tree_hashes(copy / f"models/{VARIANT}") == unbroken
 
 
+def test_what_another_variant_has_trained_is_not_trained_again(copy, unbroken):
+    begun = f"+compress.variants.structured_50={{steps:[{PRUNE},{DISTILL},{EXPORT}]}}"
+    copy.run("python", "-m", "src.compose", *SETTINGS, begun)
+    copy.run("python", "-m", "src.compress", "structured_50")
+    told = copy.run(*COMMAND).stdout
+    assert "step 2, distill, goes on from the training of structured_50" in told
+    assert tree_hashes(copy / f"models/{VARIANT}") == unbroken
+
+
 def test_a_method_that_cannot_do_the_model_is_a_result_with_its_reason(copy):
     """The stage ends well, the variant has no model, and the leaderboard says why."""
     student = DISTILL.replace("student:null", "student:{width:[4]}")

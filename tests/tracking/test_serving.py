@@ -19,9 +19,9 @@ import requests
 from src.tracking.replay import synchronize
 from src.tracking.serving import load_model
 from src.tracking.store import connect, database
-from tests.faults.test_outage import free_port
 from tests.journals import CLASSES, SIZE, add_epochs, begin, compressed, finish, png, trained
 from tests.registries import decide_on
+from tests.servers import free_port
 
 ROOT = Path(__file__).parents[2]
 

@@ -7,7 +7,7 @@ import yaml
 from src.auditing.subject import Subject
 from src.auditing.verdict import Evidence, Verdict
 from src.errors import AssayError
-from src.provenance.parameters import assign, flatten, within
+from src.provenance.parameters import assign, flatten
 from src.provenance.pipeline import lookup
 from src.tracking.versions import RunFacts
 
@@ -70,11 +70,9 @@ def _with_found(subject: Subject) -> dict[str, Any]:
 def _read_by(subject: Subject, stage: str) -> set[str]:
     """The keys that the stage and those before it read; empty if their inputs are not here."""
     try:
-        stages = [stage, *subject.ancestry.lineage(stage).parents]
+        return set(subject.ancestry.read_by(stage, subject.params))
     except AssayError:
         return set()
-    read = {key for name in stages for key in subject.stages[name].parameters}
-    return {key for key, _ in flatten(subject.params) if within(key, read)}
 
 
 def _value(values: dict[str, Any], key: str) -> Any:
