@@ -44,6 +44,9 @@ class Made:
     def lineage(self, name: str) -> Lineage:
         return Lineage(self.lineages[name], {})
 
+    def read_by(self, name: str, values: dict[str, Any]) -> dict[str, Any]:
+        return {}
+
     def stage(self, name: str) -> StageDefinition:
         return StageDefinition(name, f"python -m src.{name.replace('@', ' ')}", (), (), (), False, True)
 

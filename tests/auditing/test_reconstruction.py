@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -10,15 +11,14 @@ from src.attestation.dvc_record import md5_of
 from src.auditing.reconstruction import locate
 
 
-@pytest.fixture
-def project(tmp_path):
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
     """A git repository with a folder under DVC, which was pushed to a remote and changed since."""
-    place = tmp_path / "project"
+    place = tmp_path_factory.mktemp("original") / "project"
     (place / "data").mkdir(parents=True)
-    (place / "data/a.txt").write_text("first")
     run(place, "git", "init", "--quiet")
     dvc(place, "init", "--quiet")
-    dvc(place, "remote", "add", "--default", "team", str(tmp_path / "remote"))
+    dvc(place, "remote", "add", "--default", "team", str(place.with_name("remote")))
     for text in ("first", "second"):
         (place / "data/a.txt").write_text(text)
         (place / "kept.txt").write_text(f"{text}, kept")
@@ -27,6 +27,12 @@ def project(tmp_path):
         run(place, "git", "commit", "--quiet", "--message", text)
         dvc(place, "push", "--quiet")
     return place
+
+
+@pytest.fixture
+def project(original, tmp_path):
+    """A copy of it, of which something may be taken away."""
+    return Path(shutil.copytree(original, tmp_path / "project", symlinks=True))
 
 
 def run(place, *command):

@@ -95,7 +95,7 @@ def test_an_experiment_of_dvc_composes_with_its_overrides(copy):
 
 def test_a_run_by_hand_leaves_the_pipeline_alone(copy):
     before = locked(copy)
-    output = copy.run("python", "-m", "src.train", "model=lenet", "train.epochs=5").stdout
+    output = copy.run("python", "-m", "src.train", "model=lenet", "train.epochs=5", "train.threads=1").stdout
     assert "by hand" in output
     (made,) = (copy / "outputs/train").iterdir()
     assert json.loads((made / "model.json").read_text())["model"]["kind"] == "lenet"

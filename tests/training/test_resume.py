@@ -27,12 +27,13 @@ def outcome_of(path: Path) -> tuple[bytes, str]:
 
 
 # A batch reads images once: 600 rows make 9 batches, and 100 validation rows 2 more, so 11 an epoch.
+@pytest.mark.prove
 @pytest.mark.parametrize(
     ("setting", "deaths"),
     [
         ("averaging_plateau_stopping", [("read", "27"), ("save", "2")]),
-        pytest.param("dropout_augmentation_one_cycle", [("read", "15")], marks=pytest.mark.prove),
-        pytest.param("rmsprop_cosine_fp32", [("save", "1"), ("read", "43")], marks=pytest.mark.prove),
+        ("dropout_augmentation_one_cycle", [("read", "15")]),
+        ("rmsprop_cosine_fp32", [("save", "1"), ("read", "43")]),
     ],
 )
 def test_killed_training_ends_with_the_same_bytes(tmp_path, setting, deaths):
