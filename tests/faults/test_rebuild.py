@@ -20,7 +20,7 @@ HONEST = [
     ("compress.tolerance=0.01", ONE_VARIANT),
     ("compress.agreement=0.7", ONE_VARIANT),
     ("seed=7", "sweep=none", ONE_VARIANT),
-    ("model=lenet", "sweep=none"),
+    ("model=lenet", "~model.widths", "sweep=none"),
     ("train.optimizer.name=sgd", "train.optimizer.lr=0.05", "sweep=none", ONE_VARIANT),
     ("train.ema_decay=0.0", "sweep=none", ONE_VARIANT),
     ("train.batch_size=128", ONE_VARIANT),
@@ -34,7 +34,7 @@ HONEST = [
     ("train.threads=auto", "sweep=none", ONE_VARIANT),
     ("cross_validate.repeats=2", "sweep=none", ONE_VARIANT),
     ("sweep=random", "sweep.trials=3", ONE_VARIANT),
-    ("train.label_smoothing=0.0", "train.patience=1", "sweep=none", ONE_VARIANT),
+    ("train.label_smoothing=0.0", "sweep=none", ONE_VARIANT),
     ("data.image_size=[12,12]", "sweep=none", ONE_VARIANT),
     ("train.schedule.name=cosine", "sweep=none"),
 ]
