@@ -29,6 +29,7 @@ QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",  # it would call home from every stage
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",  # a bar for each figure, below our own bars
     "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING": "false",  # a thread and a point each ten seconds
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # two lines for each run of a server, between ours
     "MLFLOW_UV_AUTO_DETECT": "false",  # requirements are given, not guessed
     "GIT_PYTHON_REFRESH": "quiet",  # git is asked by src.provenance, and may be missing
 }
