@@ -28,14 +28,14 @@ def run(clone: Path, *command: str) -> None:
         sys.exit(f"{' '.join(command)} failed:\n{done.stdout}\n{done.stderr}")
 
 
-def few_images(clone: Path) -> list[str]:
-    """Put the first 20,000 training and 1,000 test images of Fashion-MNIST into the clone.
+def few_images(clone: Path, test: int = 1_000) -> list[str]:
+    """Put the first 20,000 training and ``test`` of the test images of Fashion-MNIST into the clone.
 
     Returns the overrides that use them: 15,000 train, 5,000 choose.
     """
     target = clone / "data/raw" / FEW
     target.mkdir()
-    for part, count in (("train", 20_000), ("t10k", 1_000)):
+    for part, count in (("train", 20_000), ("t10k", test)):
         for kind, header, size in (("images-idx3", 16, 784), ("labels-idx1", 8, 1)):
             name = f"{part}-{kind}-ubyte.gz"
             data = gzip.decompress((SOURCE / name).read_bytes())
