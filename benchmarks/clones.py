@@ -42,4 +42,5 @@ def few_images(clone: Path, test: int = 1_000) -> list[str]:
             fewer = data[:4] + count.to_bytes(4, "big") + data[8 : header + count * size]
             (target / name).write_bytes(gzip.compress(fewer, mtime=0))
     run(clone, "dvc", "add", f"data/raw/{FEW}")
-    return ["experiment=fashion_mnist", f"data.name={FEW}", "split.val=0.2381"]
+    share = 5_000 / (20_000 + test)  # of all images
+    return ["experiment=fashion_mnist", f"data.name={FEW}", f"split.val={share:.4f}"]

@@ -2,7 +2,7 @@
 
 import copy
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -14,7 +14,10 @@ from torch.nn.utils import prune
 from src.compression.chain import MethodError, Setting, TorchModel
 from src.schema import PruneStructured, PruneUnstructured
 
-METHODS = {"magnitude": prune.L1Unstructured, "random": prune.RandomUnstructured}
+SCORES: dict[str, Callable[[Tensor], Tensor]] = {  # the lowest go
+    "magnitude": torch.abs,
+    "random": lambda weight: torch.rand_like(weight) * (weight != 0),
+}
 IMPORTANCE = {
     "magnitude": lambda: torch_pruning.importance.GroupMagnitudeImportance(p=2),
     "batch_norm": torch_pruning.importance.BNScaleImportance,  # network slimming (Liu et al., 2017)
@@ -28,14 +31,16 @@ BATCH, BATCHES = 64, 8  # training images whose gradients Taylor's criterion add
 def prune_unstructured(model: TorchModel, step: PruneUnstructured, setting: Setting) -> TorchModel:
     """Set the share ``step.ratio`` of all weights of convolutions and linear layers to zero.
 
-    Weights of all layers compete (Han et al., 2015); the masks of the result hold the zeros.
+    Weights of all layers compete (Han et al., 2015); the masks of the result hold the zeros. Weights that are
+    zero go first, so that a second pruning adds to the first.
     """
     network = copy.deepcopy(model.network)
     network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # torch's pruning takes views
     layers = {name: part for name, part in network.named_modules() if isinstance(part, nn.Conv2d | nn.Linear)}
     weights = [(part, "weight") for part in layers.values()]
     torch.manual_seed(setting.seed)  # for the criterion random
-    prune.global_unstructured(weights, METHODS[step.criterion], amount=step.ratio)
+    scores = {(part, "weight"): SCORES[step.criterion](part.weight.detach()) for part in layers.values()}
+    prune.global_unstructured(weights, prune.L1Unstructured, importance_scores=scores, amount=step.ratio)
     for part, name in weights:
         prune.remove(part, name)  # type: ignore[no-untyped-call]
     masks = {f"{name}.weight": part.weight.detach() != 0 for name, part in layers.items()}

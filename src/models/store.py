@@ -106,7 +106,8 @@ def _untrained(model: Cnn | Lenet | Timm) -> Cnn | Lenet | Timm:
 
 
 def _damaged(path: Path, error: Exception) -> AssayError:
+    reason = f"{type(error).__name__}: {error}".splitlines()[0]  # torch adds a line for each weight
     return AssayError(
-        f"{path} cannot be read ({type(error).__name__}: {error}): bring it back with `dvc checkout`, "
+        f"{path} cannot be read ({reason}): bring it back with `dvc checkout`, "
         "or make it again with `dvc repro train`"
     )

@@ -69,6 +69,15 @@ def test_magnitude_takes_the_smallest_weights_of_all_layers_together(tmp_path):
     assert max(shares) - min(shares) > 0.05, "layers compete: their shares differ"
 
 
+@pytest.mark.parametrize("criterion", ["magnitude", "random"])
+def test_a_second_pruning_adds_to_the_first(tmp_path, criterion):
+    once = prune_unstructured(base(), single(criterion, 0.5), setting(tmp_path))
+    twice = prune_unstructured(once, single(criterion, 0.8), setting(tmp_path))
+    values = torch.cat([weight.flatten() for weight in prunable(twice).values()])
+    assert (values == 0).float().mean() == pytest.approx(0.8, abs=1e-4)
+    assert not any((mask & ~once.masks[name]).any() for name, mask in twice.masks.items())
+
+
 def test_masks_hold_through_training_that_moves_everything_else(tmp_path):
     pruned = prune_unstructured(base(), single(), setting(tmp_path))
     tuned = finetune(pruned, Finetune(name="finetune", epochs=3, lr=0.01), setting(tmp_path))
