@@ -4,10 +4,12 @@
 
 One teacher, the default network. For each seed the variant `distilled` is made twice: as it is, and with
 `alpha: 0`, which is the same student with the same first weights, batches, epochs and rate, but only the true
-labels. Prints the accuracy of both on the 10,000 test images (the 5,000 of validation choose the epoch) and
-the mean of the differences. Takes 25 minutes on 2 cores. Wanted: +0.3 points or more. Measured with one thread
-and a teacher of another seed: +0.41 (+0.82, +0.15, +0.36, +0.36, +0.34); on 40,000 images of Fashion-MNIST that
-neither trained nor chose: +0.28; on those that chose the epoch: +0.15.
+labels. Prints the accuracy of both on the 10,000 test images, which chose no epoch, and the mean of the
+differences. Takes 25 minutes on 2 cores. Wanted: +0.3 points or more.
+
+Measured, by a script of the same functions with one thread and a teacher of another seed: +0.41 (+0.82,
++0.15, +0.36, +0.36, +0.34); on 40,000 training images that neither trained nor chose +0.28, on the 5,000
+that chose the epoch +0.15.
 """
 
 import argparse
