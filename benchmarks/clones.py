@@ -29,18 +29,27 @@ def run(clone: Path, *command: str) -> None:
 
 
 def few_images(clone: Path, test: int = 1_000) -> list[str]:
-    """Put the first 20,000 training and ``test`` of the test images of Fashion-MNIST into the clone.
+    """Put 20,000 training images of Fashion-MNIST and ``test`` others into the clone as `fashion_few`.
+
+    The others are its test images, and where those do not do, the rest of its training images.
 
     Returns the overrides that use them: 15,000 train, 5,000 choose.
     """
     target = clone / "data/raw" / FEW
     target.mkdir()
-    for part, count in (("train", 20_000), ("t10k", test)):
-        for kind, header, size in (("images-idx3", 16, 784), ("labels-idx1", 8, 1)):
-            name = f"{part}-{kind}-ubyte.gz"
-            data = gzip.decompress((SOURCE / name).read_bytes())
-            fewer = data[:4] + count.to_bytes(4, "big") + data[8 : header + count * size]
-            (target / name).write_bytes(gzip.compress(fewer, mtime=0))
+    for kind, header, size in (("images-idx3", 16, 784), ("labels-idx1", 8, 1)):
+        head, train = _idx(f"train-{kind}-ubyte.gz", header)
+        _, others = _idx(f"t10k-{kind}-ubyte.gz", header)
+        border = 20_000 * size
+        for part, items in (("train", train[:border]), ("t10k", (others + train[border:])[: test * size])):
+            counted = head[:4] + (len(items) // size).to_bytes(4, "big") + head[8:]
+            (target / f"{part}-{kind}-ubyte.gz").write_bytes(gzip.compress(counted + items, mtime=0))
     run(clone, "dvc", "add", f"data/raw/{FEW}")
     share = 5_000 / (20_000 + test)  # of all images
     return ["experiment=fashion_mnist", f"data.name={FEW}", f"split.val={share:.4f}"]
+
+
+def _idx(name: str, header: int) -> tuple[bytes, bytes]:
+    """The header of a file of Fashion-MNIST, and what follows."""
+    content = gzip.decompress((SOURCE / name).read_bytes())
+    return content[:header], content[header:]

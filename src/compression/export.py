@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from src.compression.chain import OnnxModel, Setting, TorchModel
+from src.compression.layout import keep_channels_last
 from src.compression.limits import limits_of
-from src.compression.rewriting import round_norms
+from src.compression.rewriting import round_rest
 from src.schema import Export
 
 OPSET = 20
@@ -26,7 +27,8 @@ def export(model: TorchModel, step: Export, setting: Setting) -> OnnxModel:  # n
     example = torch.from_numpy(np.ascontiguousarray(setting.images[setting.train_rows[:2]]))
     with limits_of("torch's ONNX exporter"):
         exported = onnx.load_from_string(onnx_bytes(model.normalized(), example))
-        round_norms(exported)
+        round_rest(exported)
+        keep_channels_last(exported)
         onnx.checker.check_model(exported, full_check=True)
         return OnnxModel(portable_bytes(exported), source=model)
 

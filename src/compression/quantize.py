@@ -21,6 +21,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from src.compression.chain import MethodError, OnnxModel, Setting
 from src.compression.export import INPUT, OUTPUT, portable_bytes
+from src.compression.layout import keep_channels_last
 from src.compression.limits import limits_of
 from src.compression.rewriting import Graph, pixel_nodes, rewrite
 from src.schema import QuantizeDynamic, QuantizeStatic
@@ -156,6 +157,7 @@ def _finished(model: OnnxModel, quantized: onnx.ModelProto) -> OnnxModel:
         raise MethodError(f"{QUANTIZER} finds no weights in this model that it could make int8")
     _keep_logits_float(graph)
     graph.write(quantized)
+    keep_channels_last(quantized)
     onnx.checker.check_model(quantized)
     return OnnxModel(portable_bytes(quantized), model.source, float_content=model.content)
 

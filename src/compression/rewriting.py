@@ -11,7 +11,6 @@ from onnx import NodeProto, helper, numpy_helper
 
 MONOTONE = ("Relu", "Clip")  # of several values the largest stays the largest
 POOLS = ("MaxPool", "AveragePool")
-SHIFT = ".shift"
 FEW = 64  # products in a sum: with fewer, int8 costs more to pack and to round than it saves
 
 
@@ -21,7 +20,6 @@ class Graph:
     def __init__(self, model: onnx.ModelProto) -> None:
         self.nodes = [_copy(node) for node in model.graph.node]
         self.constants = {each.name: numpy_helper.to_array(each) for each in model.graph.initializer}
-        self.inputs = [each.name for each in model.graph.input]
         self.outputs = [each.name for each in model.graph.output]
 
     def write(self, model: onnx.ModelProto) -> None:
@@ -61,51 +59,30 @@ def rewrite(model: onnx.ModelProto) -> None:
         if node.op_type == "ReduceMean":
             _pool_globally(graph, node)
     for node in list(graph.nodes):
-        if node.op_type == "Conv" and sees_pixels(graph, node):
-            _pool_pixels_first(graph, node)
-    for node in list(graph.nodes):
         if node.op_type in MONOTONE:
             _activate_before_pooling(graph, node)
     graph.write(model)
 
 
-def round_norms(model: onnx.ModelProto) -> None:
-    """Norms between rounded values as int8 convolutions of one pixel and one channel, in place.
-
-    Quantization-aware training leaves a norm float where a pooling keeps it from its convolution. With a
-    scale for each channel 127 or -127 stands for its factor exactly.
-    """
+def round_rest(model: onnx.ModelProto) -> None:
+    """Norms and spatial means between rounded values, where training with rounding leaves them; in place."""
     graph = Graph(model)
-    for norm in [node for node in graph.nodes if node.op_type == "BatchNormalization"]:
-        before = graph.maker(norm.input[0])
+    for node in list(graph.nodes):
+        before = graph.maker(node.input[0]) if node.input else None
         if before is None or before.op_type != "DequantizeLinear":
             continue
-        a, b = _scale_and_shift(graph, norm)
-        convolution = _pointwise(graph, norm, a, b)
-        names = [f"{norm.output[0]}.{part}" for part in ("rounded", "scale", "zero")]
-        signs = np.where(a < 0, -127, 127).astype(np.int8).reshape(-1, 1, 1, 1)
-        # A factor of zero has no scale; the smallest one is as good.
-        scales = np.maximum(np.abs(a) / 127, np.finfo(np.float32).tiny).astype(np.float32)
-        graph.constants |= dict(zip(names, (signs, scales, np.zeros(len(a), np.int8)), strict=True))
-        weight = convolution.input[1]
-        del graph.constants[weight]
-        exact = helper.make_node("DequantizeLinear", names, [weight], f"{weight}.exact", axis=0)
-        graph.replace(norm, [exact, convolution])
+        if node.op_type == "BatchNormalization":
+            _round_norm(graph, node)
+        if node.op_type == "ReduceMean":
+            _pool_globally(graph, node)
     graph.write(model)
 
 
 def pixel_nodes(model: onnx.ModelProto) -> list[str]:
-    """Names of the nodes to be left float: convolutions with few products, and what is done to their sums."""
-    graph, names = Graph(model), []
-    for node in graph.nodes:
-        if node.op_type != "Conv" or not sees_pixels(graph, node):
-            continue
-        names.append(node.name)
-        after = graph.readers(node.output[0])
-        while len(after) == 1 and (after[0].op_type == "MaxPool" or after[0].name.endswith(SHIFT)):
-            names.append(after[0].name)
-            after = graph.readers(after[0].output[0])
-    return names
+    """Names of the nodes to be left float: convolutions with few products, and the pooling of their sums."""
+    graph = Graph(model)
+    seers = [node for node in graph.nodes if node.op_type == "Conv" and sees_pixels(graph, node)]
+    return [node.name for seer in seers for node in (seer, *_until_pool(graph, seer))]
 
 
 def sees_pixels(graph: Graph, convolution: NodeProto) -> bool:
@@ -138,6 +115,25 @@ def _fold_norm(graph: Graph, norm: NodeProto) -> None:
     graph.replace(norm, [])
 
 
+def _round_norm(graph: Graph, norm: NodeProto) -> None:
+    """As an int8 convolution of one pixel and one channel.
+
+    It stays where a pooling keeps it from its convolution. With a scale for each channel 127 or -127 stands
+    for its factor exactly.
+    """
+    a, b = _scale_and_shift(graph, norm)
+    convolution = _pointwise(graph, norm, a, b)
+    names = [f"{norm.output[0]}.{part}" for part in ("rounded", "scale", "zero")]
+    signs = np.where(a < 0, -127, 127).astype(np.int8).reshape(-1, 1, 1, 1)
+    # A factor of zero has no scale; the smallest one is as good.
+    scales = np.maximum(np.abs(a) / 127, np.finfo(np.float32).tiny).astype(np.float32)
+    graph.constants |= dict(zip(names, (signs, scales, np.zeros(len(a), np.int8)), strict=True))
+    weight = convolution.input[1]
+    del graph.constants[weight]
+    exact = helper.make_node("DequantizeLinear", names, [weight], f"{weight}.exact", axis=0)
+    graph.replace(norm, [exact, convolution])
+
+
 def _scale_and_shift(graph: Graph, norm: NodeProto) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """What the norm does to each channel, (C,) each."""
     gamma, beta, mean, variance = (graph.constants[name].astype(np.float64) for name in norm.input[1:5])
@@ -167,34 +163,6 @@ def _scale_convolution(
     names = [f"{convolution.output[0]}.{part}" for part in ("weight", "bias")]
     graph.constants |= dict(zip(names, (weight * a.reshape(-1, 1, 1, 1), bias * a + b), strict=True))
     convolution.input[:] = [convolution.input[0], *names]
-
-
-def _pool_pixels_first(graph: Graph, convolution: NodeProto) -> None:
-    """max(act(x + b)) = act(max(x) + b): what is float is done on fewer values.
-
-    The shift also keeps ONNX Runtime from rounding before the pooling, which is slow on uint8 in this layout.
-    """
-    chain = _until_pool(graph, convolution)
-    if not chain or len(convolution.input) < 3 or convolution.input[2] not in graph.constants:
-        return
-    *activations, pool = chain
-    pooled, shifted, end = (
-        f"{convolution.output[0]}.pooled",
-        f"{convolution.output[0]}{SHIFT}",
-        pool.output[0],
-    )
-    bias = graph.constants[convolution.input[2]].reshape(1, -1, 1, 1)
-    graph.constants[f"{shifted}.bias"] = bias
-    del convolution.input[2]
-    moved = [_copy(pool), helper.make_node("Add", [pooled, f"{shifted}.bias"], [shifted], shifted)]
-    moved[0].input[0], moved[0].output[0] = convolution.output[0], pooled
-    for activation in activations:
-        moved.append(_copy(activation))
-        moved[-1].input[0] = shifted
-    moved[-1].output[0] = end
-    for activation in activations:
-        graph.replace(activation, [])
-    graph.replace(pool, moved)
 
 
 def _until_pool(graph: Graph, convolution: NodeProto) -> list[NodeProto]:
