@@ -1,5 +1,7 @@
 """Images are turned once, and say the same as before."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -11,7 +13,7 @@ from src.compression.layout import keep_channels_last
 from src.compression.parity import onnx_logits
 from src.compression.quantize import quantize_static
 from src.schema import Export, QuantizeStatic
-from tests.compression.digits import digits, make_setting, trained
+from tests.compression.digits import digits, make_setting, make_timm, trained
 
 STEP = QuantizeStatic(name="quantize_static", images=200, calibration="minmax", per_channel=True)
 
@@ -58,6 +60,14 @@ def test_logits_stay_to_the_last_bit(as_it_was):
 
 def test_a_model_without_rounding_stays(plain):
     assert keep(plain.content) == plain.content
+
+
+def test_what_is_not_pooled_is_left_alone(tmp_path):
+    """Narrow convolutions of a timm network stay float; turning behind each costs more than it saves."""
+    model, images = make_timm("test_resnet", 16)
+    setting = replace(make_setting(trained(), tmp_path), images=images, train_rows=np.arange(len(images)))
+    int8 = quantize_static(export(model, Export(name="export"), setting), STEP, setting)
+    assert "Gather" not in {node.op_type for node in onnx.load_from_string(int8.content).graph.node}
 
 
 def test_a_height_that_is_free_is_left_alone(as_it_was):
