@@ -33,7 +33,7 @@ def few_images(clone: Path, test: int = 1_000) -> list[str]:
 
     The others are its test images, and where those do not do, the rest of its training images.
 
-    Returns the overrides that use them: 15,000 train, 5,000 choose.
+    Returns the overrides that use them: 15,000 train and 5,000 choose, give or take two by the rounded share.
     """
     target = clone / "data/raw" / FEW
     target.mkdir()
