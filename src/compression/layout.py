@@ -4,9 +4,9 @@ import numpy as np
 import onnx
 from onnx import NodeProto, helper
 
-from src.compression.rewriting import Graph
+from src.compression.rewriting import MONOTONE, Graph
 
-POINTWISE = {"Relu", "Clip", "BatchNormalization"}
+POINTWISE = {*MONOTONE, "BatchNormalization"}
 CHANNELS_LAST, CHANNELS_FIRST = [0, 2, 3, 1], [0, 3, 1, 2]
 
 
@@ -18,8 +18,12 @@ def keep_channels_last(model: onnx.ModelProto) -> None:
     one thread. Here it needs no pass of its own. (Elsewhere it would: behind the float convolutions within
     timm's networks, which are not pooled, turning cost up to a third of the speed.)
     """
-    graph, shapes = Graph(model), _shapes(model)
-    for rounding in [node for node in graph.nodes if node.op_type == "QuantizeLinear"]:
+    graph = Graph(model)
+    roundings = [node for node in graph.nodes if node.op_type == "QuantizeLinear"]
+    if not roundings:
+        return
+    shapes = _shapes(model)
+    for rounding in roundings:
         shape = shapes.get(rounding.input[0], [])
         if len(shape) == 4 and shape[2] and _is_pooled_float(graph, rounding):
             _turn(graph, rounding, shape[2])

@@ -37,11 +37,10 @@ def prune_unstructured(model: TorchModel, step: PruneUnstructured, setting: Sett
     network = copy.deepcopy(model.network)
     network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # torch's pruning takes views
     layers = {name: part for name, part in network.named_modules() if isinstance(part, nn.Conv2d | nn.Linear)}
-    weights = [(part, "weight") for part in layers.values()]
     torch.manual_seed(setting.seed)  # for the criterion random
     scores = {(part, "weight"): SCORES[step.criterion](part.weight.detach()) for part in layers.values()}
-    prune.global_unstructured(weights, prune.L1Unstructured, importance_scores=scores, amount=step.ratio)
-    for part, name in weights:
+    prune.global_unstructured(list(scores), prune.L1Unstructured, importance_scores=scores, amount=step.ratio)
+    for part, name in scores:
         prune.remove(part, name)  # type: ignore[no-untyped-call]
     masks = {f"{name}.weight": part.weight.detach() != 0 for name, part in layers.items()}
     return TorchModel(network, model.spec, masks)
