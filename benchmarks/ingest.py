@@ -103,9 +103,9 @@ def _once(kind: str, folder: Path) -> dict[str, float]:
 
 
 def _ingest(folder: Path) -> None:
-    from src.data.decoding import Form
-    from src.data.ingestion import Policies, ingest
-    from src.data.sources import list_source
+    from src.data.ingestion.ingest import Policies, ingest
+    from src.data.ingestion.sources import list_source
+    from src.serving.decoding import Form
 
     form = Form(FORM_SIDE, FORM_SIDE, 3, "pad", 10**8)
     with tempfile.TemporaryDirectory() as out:

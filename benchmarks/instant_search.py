@@ -9,12 +9,12 @@ import math
 from functools import partial
 
 from src import sweep
-from src.execution import execute
+from src.core.processes import identity
+from src.pipeline.execution import execute
 from src.provenance.journal import Attempt
-from src.provenance.process import identity
-from src.search.closing import close_attempt
-from src.search.records import Outcome
-from src.search.task import TrialTask
+from src.search.engine.records import Outcome
+from src.search.engine.trial import close_attempt
+from src.search.engine.trial_task import TrialTask
 
 EPOCHS = 6
 

@@ -29,11 +29,13 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
-from src.cores import resolve_threads
-from src.data.augmentation import Augmentation
-from src.models.factory import create_model
-from src.schema import Augment, Cnn, Train
-from src.training.device import resolve_precision
+from src.config.schema.augment import Augment
+from src.config.schema.model import Cnn
+from src.config.schema.train import Train
+from src.core.cpus import resolve_threads
+from src.data.loading.augmentation import Augmentation
+from src.models.build import create_model
+from src.models.numerics import resolve_precision
 from src.training.fit import Task, fit
 from src.training.optimizers import create_optimizer
 

@@ -1,5 +1,5 @@
 """Assay: image-classification experiments that a team can audit."""
 
-from src import torchvision_mend
+from src.core import torchvision_compat
 
-torchvision_mend.install()
+torchvision_compat.install()

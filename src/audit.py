@@ -22,13 +22,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from src.errors import AssayError
+from src.core.errors import AssayError
 
 if TYPE_CHECKING:
     from src.auditing.audit import Audit, Wish
-    from src.auditing.subject import Subject
-    from src.auditing.targets import Places
-    from src.tracking.store import Store
+    from src.auditing.resolve import Places
+    from src.auditing.target import Subject
+    from src.tracking.mlflow_store import Store
 
 USAGE = 4  # exit code of a call that could not be carried out
 
@@ -70,7 +70,7 @@ def _run(arguments: argparse.Namespace, places: "Places") -> int:
     if arguments.all:
         return _all(arguments, places)
     from src.auditing.report import to_lines
-    from src.auditing.targets import find_subject
+    from src.auditing.resolve import find_subject
 
     open_store = _opener(places.root)
     found = _audit(find_subject(arguments.target, places, open_store), arguments, open_store)
@@ -81,7 +81,7 @@ def _run(arguments: argparse.Namespace, places: "Places") -> int:
 def _audit(subject: "Subject", arguments: argparse.Namespace, open_store: "Callable[[], Store]") -> "Audit":
     """Audit one subject, and leave the report where it was asked for."""
     from src.auditing.audit import audit
-    from src.auditing.page import write_page
+    from src.auditing.html_report import write_page
     from src.auditing.report import to_json
 
     with _status(sys.stderr.isatty()) as say:
@@ -97,9 +97,9 @@ def _audit(subject: "Subject", arguments: argparse.Namespace, open_store: "Calla
 
 def _write(found: "Audit", open_store: "Callable[[], Store]") -> None:
     """Tags of the version, and the report beside its files."""
-    from src.auditing.page import write_page
+    from src.auditing.html_report import write_page
     from src.auditing.report import to_json, to_tags
-    from src.tracking.versions import mark_audited
+    from src.registry.versions import mark_audited
 
     version = found.subject.version
     assert version is not None
@@ -117,9 +117,9 @@ def _all(arguments: argparse.Namespace, places: "Places") -> int:
     from dataclasses import replace
 
     from src.auditing.report import summary_line
-    from src.auditing.targets import SCHEME, find_subject
-    from src.config import load
-    from src.tracking.versions import all_versions
+    from src.auditing.resolve import SCHEME, find_subject
+    from src.config.loading import load
+    from src.registry.versions import all_versions
 
     open_store = _opener(places.root)
     name = arguments.target.removeprefix(SCHEME) if arguments.target else load().config.register_.name
@@ -139,8 +139,8 @@ def _all(arguments: argparse.Namespace, places: "Places") -> int:
 def _diff(targets: list[str], places: "Places") -> int:
     from dataclasses import replace
 
-    from src.auditing.difference import differences
-    from src.auditing.targets import find_subject
+    from src.auditing.resolve import find_subject
+    from src.auditing.version_diff import differences
 
     one, other = (
         find_subject(target, replace(places, scratch=places.scratch / side), _opener(places.root))
@@ -168,7 +168,7 @@ def _wish(arguments: argparse.Namespace) -> "Wish":
 
 def _places(arguments: argparse.Namespace, scratch: Path) -> "Places":
     from src.attestation.signing import PUBLIC, configured
-    from src.auditing.targets import Places
+    from src.auditing.resolve import Places
 
     root = Path(os.environ.get("DVC_ROOT") or Path.cwd()).resolve()
     key = arguments.public_key or configured(PUBLIC)
@@ -181,8 +181,7 @@ def _opener(root: Path) -> "Callable[[], Store]":
     """MLflow, when it is asked for the first time."""
     from functools import cache
 
-    from src.tracking.live import no_answer
-    from src.tracking.store import connect
+    from src.tracking.mlflow_store import connect, no_answer
 
     @cache
     def open_store() -> "Store":

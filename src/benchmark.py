@@ -13,15 +13,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from src.execution import Execution, execute
+from src.pipeline.execution import Execution, execute
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from src.compression.contest import Outcome
-    from src.evaluation.rows import Row
-    from src.schema import Config
+    from src.config.schema import Config
+    from src.leaderboard.speed.benchmark import Outcome
+    from src.leaderboard.table.rows import Row
 
 MODELS, INGEST, SPLIT = Path("models"), Path("data/ingest"), Path("data/split")
 VARIANTS = Path("reports/compare/variants.csv")
@@ -29,9 +29,9 @@ VARIANTS = Path("reports/compare/variants.csv")
 
 def build(config: Config, run: Execution) -> None:
     """Measure all in one process, write tables and picture, and attach the figures to the models' runs."""
-    from src.cores import resolve_threads
-    from src.evaluation.rows import BASE, read_rows
-    from src.evaluation.speed import ONNXRUNTIME, join, tracked
+    from src.core.cpus import resolve_threads
+    from src.leaderboard.speed.table import ONNXRUNTIME, join, tracked
+    from src.leaderboard.table.rows import BASE, read_rows
 
     rows, threads = read_rows(VARIANTS), resolve_threads(config.benchmark.threads)
     outcome = _measure(config, run, rows, threads)
@@ -46,10 +46,10 @@ def build(config: Config, run: Execution) -> None:
 
 
 def _measure(config: Config, run: Execution, rows: list[Row], threads: int) -> Outcome:
-    from src.compression.contest import REFERENCES, hold
-    from src.compression.timing import Plan
-    from src.evaluation.rows import BASE
-    from src.progress import progress
+    from src.core.progress import progress
+    from src.leaderboard.speed.benchmark import REFERENCES, hold
+    from src.leaderboard.speed.timing import Plan
+    from src.leaderboard.table.rows import BASE
 
     how, images = config.benchmark, _images(config)
     plan = Plan(how.rounds, how.warmup, how.calls, how.batches, tuple(how.batch_sizes))
@@ -64,8 +64,8 @@ def _images(config: Config) -> NDArray[np.uint8]:
     """Real ones, (n, C, H, W): of the validation rows as many as four of the largest batches take."""
     import numpy as np
 
-    from src.data.labelled_rows import read_split
-    from src.data.store import open_array
+    from src.data.dataset.arrays import open_array
+    from src.data.dataset.index import read_split
 
     largest = max(config.benchmark.batch_sizes)
     rows = np.flatnonzero(read_split(SPLIT)[0] == "val")[: 4 * largest]
@@ -77,9 +77,9 @@ def _write(config: Config, folder: Path, rows: list[Row], outcome: Outcome, thre
     """The files; returns those that go to the run of the base."""
     import json
 
-    from src.compression.machine import describe_machine
-    from src.evaluation.pareto_figure import draw_pareto
-    from src.evaluation.speed import conditions, write_leaderboard, write_leaderboard_csv
+    from src.leaderboard.speed.machine import describe_machine
+    from src.leaderboard.speed.pareto_plot import draw_pareto
+    from src.leaderboard.speed.table import conditions, write_leaderboard, write_leaderboard_csv
 
     how, sure = config.benchmark, config.evaluate.confidence
     machine = {**describe_machine(), "busy_percent": outcome.busy_percent}
@@ -95,7 +95,7 @@ def _write(config: Config, folder: Path, rows: list[Row], outcome: Outcome, thre
 
 
 def _tell(run: Execution, rows: list[Row], outcome: Outcome) -> None:
-    from src.evaluation.speed import unrest
+    from src.leaderboard.speed.table import unrest
 
     for row in rows:
         if row.reason is None:

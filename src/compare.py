@@ -14,25 +14,25 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from src.execution import Execution, execute
+from src.pipeline.execution import Execution, execute
 
 if TYPE_CHECKING:
-    from src.data.held_out import HeldOut
-    from src.evaluation.contenders import Model
-    from src.evaluation.rows import Row
-    from src.schema import Config
+    from src.config.schema import Config
+    from src.data.dataset.index import HeldOut
+    from src.leaderboard.comparison.variants import Model
+    from src.leaderboard.table.rows import Row
 
 MODELS, INGEST, SPLIT = Path("models"), Path("data/ingest"), Path("data/split")
 
 
 def build(config: Config, run: Execution) -> None:
     """Write the table, and attach each row's figures to the run of its model."""
-    from src.data.held_out import read_held_out
-    from src.evaluation.contenders import read_variant, remove_lingering
-    from src.evaluation.leaderboard import compare
-    from src.evaluation.leaderboard_text import write_variants
-    from src.evaluation.rows import BASE, write_rows
-    from src.progress import progress
+    from src.core.progress import progress
+    from src.data.dataset.index import read_held_out
+    from src.leaderboard.comparison.compare import compare
+    from src.leaderboard.comparison.variants import read_variant, remove_lingering
+    from src.leaderboard.table.markdown import write_variants
+    from src.leaderboard.table.rows import BASE, write_rows
 
     names = list(config.compress.variants)
     if not run.job.loaded.by_hand:  # a run by hand may name others than the pipeline's
@@ -58,14 +58,14 @@ def _base(config: Config, run: Execution, held: HeldOut) -> Model:
     import numpy as np
     import torch
 
-    from src.cores import resolve_threads
-    from src.data.store import open_array
-    from src.errors import AssayError
-    from src.evaluation.contenders import Model, Size
-    from src.models.complexity import count_macs, count_nonzero, count_parameters
-    from src.models.store import WEIGHTS, load_model
-    from src.training.device import deterministic
-    from src.training.predict import predict_logits
+    from src.core.cpus import resolve_threads
+    from src.core.errors import AssayError
+    from src.data.dataset.arrays import open_array
+    from src.leaderboard.comparison.variants import Model, Size
+    from src.models.inference import predict_logits
+    from src.models.numerics import deterministic
+    from src.models.saving import WEIGHTS, load_model
+    from src.models.size import count_macs, count_nonzero, count_parameters
 
     network, spec = load_model(MODELS / "base")
     images, size = open_array(INGEST / "images.npy"), config.evaluate.batch_size

@@ -12,7 +12,7 @@ import os
 import sys
 from pathlib import Path
 
-from src.errors import AssayError
+from src.core.errors import AssayError
 
 
 def main() -> int:
@@ -30,8 +30,8 @@ def main() -> int:
 
 
 def _check(overrides: list[str]) -> int:
-    from src.config import compose, read_params
-    from src.provenance.parameters import differing_keys
+    from src.config.dotted_keys import differing_keys
+    from src.config.loading import compose, read_params
 
     keys = differing_keys(read_params(), compose(overrides))
     print("\n".join(keys) if keys else "params.yaml is what conf/ composes to")
@@ -39,7 +39,8 @@ def _check(overrides: list[str]) -> int:
 
 
 def _write(overrides: list[str]) -> int:
-    from src.config import PARAMS, check, compose, compose_text
+    from src.config.loading import PARAMS, compose, compose_text
+    from src.config.validation import check
 
     text = compose_text(overrides)
     check(compose(overrides), f"conf/ with {' '.join(overrides) or 'no overrides'}")

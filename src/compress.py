@@ -14,7 +14,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from src.execution import Execution, execute
+from src.pipeline.execution import Execution, execute
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,22 +22,23 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from src.compression.chain import OnnxModel, Setting, TorchModel
-    from src.compression.variant import Variant
-    from src.data.held_out import HeldOut
-    from src.schema import Config
+    from src.compression.artifacts import OnnxModel, Setting, TorchModel
+    from src.compression.result import Variant
+    from src.config.schema import Config
+    from src.data.dataset.index import HeldOut
 
 BASE, INGEST, SPLIT = Path("models/base"), Path("data/ingest"), Path("data/split")
 
 
 def build(config: Config, run: Execution) -> None:
     """Make the variant, compare it with the base on validation images, and write what was found."""
-    from src.compression.chain import MethodError, TorchModel
+    from src.compression.artifacts import TorchModel
+    from src.compression.onnx.library_errors import MethodError
+    from src.compression.result import failed
     from src.compression.steps import run_chain
-    from src.compression.variant import failed
-    from src.cores import resolve_threads
-    from src.models.store import load_model
-    from src.training.device import choose_device, deterministic, resolve_numerics
+    from src.core.cpus import resolve_threads
+    from src.models.numerics import choose_device, deterministic, resolve_numerics
+    from src.models.saving import load_model
 
     assert run.variant is not None  # the command line asks for it
     threads = resolve_threads(config.train.threads)
@@ -59,9 +60,9 @@ def build(config: Config, run: Execution) -> None:
 
 def _bring_checkpoints(config: Config, run: Execution) -> None:
     """Do not train what another variant has trained. By hand the settings may be others than its own."""
-    from src.compression.shared_steps import bring_checkpoints
-    from src.job import address
-    from src.provenance.state import State
+    from src.compression.checkpoint_reuse import bring_checkpoints
+    from src.pipeline.job import address
+    from src.provenance.work_dir import State
 
     def state_of(variant: str) -> Path:
         name = address("compress", variant)
@@ -74,11 +75,11 @@ def _bring_checkpoints(config: Config, run: Execution) -> None:
 
 def _settings(config: Config, run: Execution, base: TorchModel, threads: int) -> Callable[[int], Setting]:
     """The setting of each place in the chain."""
-    from src.compression.chain import Setting
-    from src.compression.shared_steps import state_of_step
-    from src.data.labelled_rows import read_labelled_rows, read_split
-    from src.data.store import open_array
-    from src.provenance.seeds import derive
+    from src.compression.artifacts import Setting
+    from src.compression.checkpoint_reuse import state_of_step
+    from src.core.seeds import derive
+    from src.data.dataset.arrays import open_array
+    from src.data.dataset.index import read_labelled_rows, read_split
 
     rows, (split, _) = read_labelled_rows(INGEST), read_split(SPLIT)
 
@@ -107,9 +108,9 @@ def _measure(
 ) -> Variant:
     """Write the model and its predictions, unless it does not say what it was made from says."""
     from src.compression.parity import check_parity, onnx_logits, torch_logits
-    from src.compression.variant import measure
-    from src.data.held_out import read_held_out
-    from src.data.store import open_array
+    from src.compression.result import measure
+    from src.data.dataset.arrays import open_array
+    from src.data.dataset.index import read_held_out
 
     held = read_held_out(INGEST, SPLIT)
     val, images = held.validation, open_array(INGEST / "images.npy")[held.ids]

@@ -17,13 +17,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from src.execution import Execution, execute
+from src.pipeline.execution import Execution, execute
 
 if TYPE_CHECKING:
-    from src.evaluation.cross_validation import CrossValidation
-    from src.schema import Config
-    from src.training.fold import FoldResult
-    from src.training.fold_task import FoldTask
+    from src.config.schema import Config
+    from src.cross_validation.fold import FoldResult
+    from src.cross_validation.fold_task import FoldTask
+    from src.cross_validation.report import CrossValidation
 
 
 Work = tuple[Callable[[Any], None], Any]  # a function for a worker, and its argument
@@ -33,13 +33,13 @@ RETRIES = 2  # of a fold that the machine stopped
 
 def build(config: Config, run: Execution) -> None:
     """Write the report into ``run.folder``."""
-    from src.folds import make_tasks
+    from src.cross_validation.fold_tasks import make_tasks
 
     tasks = make_tasks(config, run.state, run.root, run.attempt.record)
     _train(config, run, tasks)
 
-    from src.evaluation.fold_publication import publish_folds  # torch, when the workers need it no more
-    from src.training.fold import read_folds
+    from src.cross_validation.fold import read_folds
+    from src.cross_validation.publish import publish_folds  # torch, when the workers need it no more
 
     results = read_folds([task.outcome for task in tasks])
     report = _summarize(config, results)
@@ -51,8 +51,8 @@ def build(config: Config, run: Execution) -> None:
 
 def _train(config: Config, run: Execution, tasks: list[FoldTask]) -> None:
     """Finish all folds; those that are finished already are kept."""
-    from src.cores import resolve_jobs
-    from src.progress import progress
+    from src.core.cpus import resolve_jobs
+    from src.core.progress import progress
 
     waiting = {task.name: task for task in tasks if not task.outcome.is_file()}
     jobs = resolve_jobs(config.cross_validate.jobs, config.cross_validate.threads)
@@ -76,12 +76,12 @@ def _train(config: Config, run: Execution, tasks: list[FoldTask]) -> None:
 def _works(config: Config, run: Execution, tasks: dict[str, FoldTask]) -> dict[str, Work]:
     """What a worker does for each fold."""
     if _selection(config) != "nested":
-        from src.training.fold_task import carry_out
+        from src.cross_validation.worker import carry_out
 
         return {name: (carry_out, task) for name, task in tasks.items()}
 
-    from src.data.labelled_rows import read_labelled_rows
-    from src.nested import nested_fold, search_and_train
+    from src.cross_validation.nested import nested_fold, search_and_train
+    from src.data.dataset.index import read_labelled_rows
 
     rows, loaded = read_labelled_rows(INGEST), run.job.loaded
     return {name: (search_and_train, nested_fold(loaded, task, rows)) for name, task in tasks.items()}
@@ -91,8 +91,8 @@ def _train_in_processes(
     works: dict[str, Work], waiting: dict[str, FoldTask], jobs: int, on_end: Callable[[FoldTask], None]
 ) -> None:
     """Take each fold out of ``waiting`` once it is finished."""
-    from src.errors import AssayError
-    from src.pool import Lost, Pool
+    from src.core.errors import AssayError
+    from src.core.worker_pool import Lost, Pool
 
     if not waiting:
         return
@@ -113,10 +113,10 @@ def _train_in_processes(
 def _summarize(config: Config, results: list[FoldResult]) -> CrossValidation:
     import json
 
-    from src.data.labelled_rows import read_labelled_rows
-    from src.evaluation.cross_validation import Fold, cross_validation
-    from src.evaluation.metrics import softmax
-    from src.training.device import deterministic
+    from src.cross_validation.report import Fold, cross_validation
+    from src.data.dataset.index import read_labelled_rows
+    from src.evaluation.metrics.classification import softmax
+    from src.models.numerics import deterministic
 
     folds = [
         Fold(

@@ -14,15 +14,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from src.execution import Execution, execute
+from src.pipeline.execution import Execution, execute
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from src.evaluation.metrics import Floats, Integers
-    from src.evaluation.report import Report
-    from src.models.store import ModelSpec
-    from src.schema import Config
+    from src.config.schema import Config
+    from src.evaluation.metrics.classification import Floats, Integers
+    from src.evaluation.report.report import Report
+    from src.models.saving import ModelSpec
 
 BASE = Path("models/base")
 IMAGES = Path("data/ingest/images.npy")
@@ -30,11 +30,11 @@ IMAGES = Path("data/ingest/images.npy")
 
 def build(config: Config, run: Execution) -> None:
     """Write the tables and figures into ``run.folder``."""
-    from src.cores import resolve_threads
-    from src.evaluation.report import make_report
-    from src.models.store import load_model
-    from src.progress import progress
-    from src.training.device import deterministic
+    from src.core.cpus import resolve_threads
+    from src.core.progress import progress
+    from src.evaluation.report.report import make_report
+    from src.models.numerics import deterministic
+    from src.models.saving import load_model
 
     network, spec = load_model(BASE)
     rows, targets = _test_rows(spec)
@@ -53,7 +53,7 @@ def _test_rows(spec: ModelSpec) -> tuple[Integers, Integers]:
     import numpy as np
     from pyarrow import parquet
 
-    from src.errors import AssayError
+    from src.core.errors import AssayError
 
     split = parquet.read_table("data/split/splits.parquet", columns=["id", "split"])
     test = split["split"].to_numpy() == "test"
@@ -73,10 +73,10 @@ def _predict(config: Config, run: Execution, network: nn.Module, spec: ModelSpec
     """Probabilities of the test images, (n, K)."""
     import numpy as np
 
-    from src.data.store import open_array
-    from src.errors import AssayError
-    from src.evaluation.metrics import softmax
-    from src.training.predict import predict_logits
+    from src.core.errors import AssayError
+    from src.data.dataset.arrays import open_array
+    from src.evaluation.metrics.classification import softmax
+    from src.models.inference import predict_logits
 
     size, device = config.evaluate.batch_size, config.machine.device
     logits = predict_logits(network, spec, open_array(IMAGES), rows, size, device, run.progress)
@@ -90,8 +90,8 @@ def _predict(config: Config, run: Execution, network: nn.Module, spec: ModelSpec
 
 
 def _write(config: Config, folder: Path, report: Report, rows: Integers) -> list[Path]:
-    from src.data.store import open_array
-    from src.evaluation.publication import draw_figures, read_history, write_tables
+    from src.data.dataset.arrays import open_array
+    from src.evaluation.report.publish import draw_figures, read_history, write_tables
 
     write_tables(folder, report, rows, config.evaluate)
     history = read_history(BASE / "history.csv")

@@ -16,8 +16,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from src.data.catalogue import DIGITS, KNOWN, KnownDataset
-from src.errors import AssayError
+from src.core.errors import AssayError
+from src.data.ingestion.known_datasets import DIGITS, KNOWN, KnownDataset
 
 RAW = Path("data/raw")
 
@@ -77,7 +77,7 @@ def _make_digits(folder: Path) -> None:
     from sklearn.datasets import load_digits
 
     from src.data.download import parts_folder
-    from src.data.idx import to_bytes
+    from src.data.ingestion.idx_format import to_bytes
 
     digits = load_digits()
     images = np.round(digits.images * (255 / 16)).astype(np.uint8)  # (1797, 8, 8)
@@ -103,7 +103,7 @@ def _dvc_add(folder: Path) -> None:
 
 
 def _bar(name: str, size: int | None) -> AbstractContextManager[Callable[[int], None]]:
-    from src.progress import progress
+    from src.core.progress import progress
 
     return progress(name, size)
 

@@ -12,21 +12,21 @@ number of images. The bytes of the result do not depend on the number of process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from src.cores import resolve_jobs
-from src.execution import Execution, execute
+from src.core.cpus import resolve_jobs
+from src.pipeline.execution import Execution, execute
 
 if TYPE_CHECKING:
-    from src.data.decoding import Form
-    from src.schema import Config
+    from src.config.schema import Config
+    from src.serving.decoding import Form
 
 ASIDES = {"dropped": "dropped", "ignored": "file(s) ignored"}
 
 
 def build(config: "Config", run: Execution) -> None:
     """Make the folder of the stage."""
-    from src.data.ingestion import Policies, ingest, write_report
-    from src.data.sources import list_source
-    from src.progress import progress
+    from src.core.progress import progress
+    from src.data.ingestion.ingest import Policies, ingest, write_report
+    from src.data.ingestion.sources import list_source
 
     data = config.data
     run.say(f"Data set {data.name} ({data.source}), model {_model_name(config)}")
@@ -48,7 +48,7 @@ def build(config: "Config", run: Execution) -> None:
 
 
 def _form(config: "Config") -> "Form":
-    from src.data.decoding import Form
+    from src.serving.decoding import Form
 
     height, width = config.data.image_size
     return Form(height, width, config.data.channels, config.data.fit, config.data.max_pixels)

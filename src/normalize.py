@@ -11,10 +11,10 @@ Writes normalization.json (per channel, pixels in 0…1). Fashion-MNIST: mean 0.
 
 from typing import TYPE_CHECKING
 
-from src.execution import Execution, execute
+from src.pipeline.execution import Execution, execute
 
 if TYPE_CHECKING:
-    from src.schema import Config
+    from src.config.schema import Config
 
 
 def build(config: "Config", run: Execution) -> None:
@@ -24,8 +24,8 @@ def build(config: "Config", run: Execution) -> None:
     import numpy as np
     from pyarrow import parquet
 
-    from src.data.statistics import channel_statistics, shift_and_scale
-    from src.data.store import open_array
+    from src.data.dataset.arrays import open_array
+    from src.data.dataset.statistics import channel_statistics, shift_and_scale
 
     images = open_array(Path("data/ingest/images.npy"))
     # ParquetFile, not read_table: that would import pandas, for half a second

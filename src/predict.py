@@ -17,8 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from src.errors import AssayError
-from src.progress import progress
+from src.core.errors import AssayError
+from src.core.progress import progress
 
 if TYPE_CHECKING:
     pass
@@ -86,13 +86,13 @@ def _images(folder: Path) -> list[Path]:
 
 
 def _default_model() -> str:
-    from src.config import load
+    from src.config.loading import load
 
     return f"models:/{load().config.register_.name}@champion"
 
 
 def _load(root: Path, model: str) -> Any:
-    from src.tracking.serving import load_model
+    from src.registry.loading import load_model
 
     return load_model(root, model)
 

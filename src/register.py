@@ -17,29 +17,29 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from src.errors import AssayError
-from src.execution import Execution, execute
-from src.job import parse_arguments, repository_root
+from src.core.errors import AssayError
+from src.pipeline.execution import Execution, execute
+from src.pipeline.job import parse_arguments, repository_root
 
 if TYPE_CHECKING:
-    from src.evaluation.policy import Choice
-    from src.schema import Config
-    from src.tracking.decisions import Challenge, Registration
+    from src.config.schema import Config
+    from src.registry.decisions import Challenge, Registration
+    from src.registry.policy import Choice
 
 COMPARE, BENCHMARK = Path("reports/compare"), Path("reports/benchmark")
 
 
 def build(config: "Config", run: Execution) -> None:
     """Choose, write down what is to be registered, let MLflow follow, and write the decision."""
-    from src.adopted_results import adopt_reports
-    from src.evaluation.measured import read_measured
-    from src.evaluation.policy import choose
-    from src.provenance.journal import write_json
-    from src.registrations import make_registrations
-    from src.registry_decision import decide, summary
-    from src.tracking.decisions import propose, ruling_on
-    from src.tracking.live import carry_out
-    from src.tracking.store import is_embedded
+    from src.core.files import write_json
+    from src.registry.decisions import propose, ruling_on
+    from src.registry.imported_results import adopt_reports
+    from src.registry.mlflow_registry import try_apply_decisions
+    from src.registry.policy import choose
+    from src.registry.registrations import make_registrations
+    from src.registry.report import decide, summary
+    from src.registry.variant_metrics import read_measured
+    from src.tracking.mlflow_store import is_embedded
 
     adopt_reports(run)
     measured, machine = read_measured(COMPARE, BENCHMARK)
@@ -48,7 +48,7 @@ def build(config: "Config", run: Execution) -> None:
     registrations = make_registrations(config, run, made, machine)
     challenge = _challenge(config, choice, registrations)
     propose(run.root, *registrations, challenge)
-    versions = carry_out(run.root, config.register_.name)
+    versions = try_apply_decisions(run.root, config.register_.name)
     ruling = ruling_on(run.root, challenge, is_embedded())
     decision = decide(config, choice, measured, registrations, ruling)
     write_json(run.folder / "decision.json", decision)
@@ -57,7 +57,7 @@ def build(config: "Config", run: Execution) -> None:
 
 
 def _challenge(config: "Config", choice: "Choice", registrations: "list[Registration]") -> "Challenge":
-    from src.tracking.decisions import Challenge
+    from src.registry.decisions import Challenge
 
     chosen = next((r for r in registrations if r.variant == choice.name), None)
     return Challenge(
@@ -83,9 +83,9 @@ def by_hand(arguments: Namespace) -> None:
 
 
 def _by_hand(arguments: Namespace) -> str:
-    from src.config import load
-    from src.tracking.by_hand import promote, rollback
-    from src.tracking.live import no_answer
+    from src.config.loading import load
+    from src.registry.manual import promote, rollback
+    from src.tracking.mlflow_store import no_answer
 
     if arguments.promote is not None and arguments.rollback:
         raise AssayError("--promote and --rollback exclude each other: give one of them")

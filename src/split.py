@@ -14,20 +14,20 @@ Result for the digits: 1,168 train, 270 val, 359 test; 5 folds.
 
 from typing import TYPE_CHECKING, Any
 
-from src.execution import Execution, execute
+from src.pipeline.execution import Execution, execute
 
 if TYPE_CHECKING:
-    from src.schema import Config
+    from src.config.schema import Config
 
 
 def build(config: "Config", run: Execution) -> None:
     from pathlib import Path
 
-    from src.data.labelled_rows import read_labelled_rows
-    from src.data.leakage import near_duplicates
-    from src.data.split_report import SplitReport
-    from src.data.splits import fold_rows, split_rows
-    from src.data.store import open_array
+    from src.data.dataset.arrays import open_array
+    from src.data.dataset.index import read_labelled_rows
+    from src.data.splitting.leakage import near_duplicates
+    from src.data.splitting.report import SplitReport
+    from src.data.splitting.splits import fold_rows, split_rows
 
     wanted = config.split
     rows = read_labelled_rows(Path("data/ingest"))

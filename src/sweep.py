@@ -16,25 +16,24 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from src.execution import Execution, execute
-from src.job import parse_arguments
+from src.pipeline.execution import Execution, execute
+from src.pipeline.job import parse_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from src.candidates import Candidates
-    from src.schema import Config
-    from src.search.plan import Plan
-    from src.search.publication import Publication
-    from src.search.records import Outcome, Trial
-    from src.search.task import TrialTask
+    from src.config.schema import Config
+    from src.search.engine.plan import Plan
+    from src.search.engine.records import Outcome, Trial
+    from src.search.engine.trial_configs import Candidates
+    from src.search.engine.trial_task import TrialTask
+    from src.search.report.publish import Publication
 
 
 def build(config: Config, run: Execution, train: Callable[[TrialTask], Outcome] | None = None) -> None:
     """Search, and write what was found into ``run.folder``; ``train`` is what a worker does with a trial."""
-    from src.candidates import Candidates
-    from src.plans import make_plan
-    from src.search.publication import publish, publish_nothing
+    from src.search.engine.trial_configs import Candidates, make_plan
+    from src.search.report.publish import publish, publish_nothing
 
     if config.sweep.method == "none":
         publish_nothing(run.folder)
@@ -50,7 +49,7 @@ def build(config: Config, run: Execution, train: Callable[[TrialTask], Outcome] 
 
 def _refuse_timing(config: Config, run: Execution) -> None:
     """The pipeline's results depend on the inputs alone."""
-    from src.errors import AssayError
+    from src.core.errors import AssayError
 
     free = {
         "sweep.asynchronous": config.sweep.asynchronous,
@@ -71,13 +70,13 @@ def _search(
     plan: Plan,
     train: Callable[[TrialTask], Outcome] | None,
 ) -> list[Trial]:
-    from src.cores import resolve_jobs
-    from src.pool import Pool
-    from src.search.executor import Executor
-    from src.search.live import live_view
-    from src.search.study import Standing, search, search_asynchronously
-    from src.shared_search import search_together
-    from src.trials import Diary, TrialTasks, read_sample
+    from src.core.cpus import resolve_jobs
+    from src.core.worker_pool import Pool
+    from src.search.distributed.worker import search_together
+    from src.search.engine.executor import Executor
+    from src.search.engine.study import Standing, search, search_asynchronously
+    from src.search.engine.trial_tasks import Diary, TrialTasks, read_sample
+    from src.search.report.live_view import live_view
 
     jobs = resolve_jobs(config.sweep.jobs, config.sweep.threads)
     tasks = TrialTasks(candidates, *read_sample(config), run.state, run.root, run.attempt.record)
@@ -102,8 +101,8 @@ def _tell(config: Config, run: Execution, plan: Plan, trials: list[Trial], found
     """Journal and MLflow, the tables at the terminal, and the experiment of one's own."""
     from rich.console import Console
 
-    from src.search.tables import best_table, importance_table
-    from src.trials import trial_lineage
+    from src.search.engine.trial_tasks import trial_lineage
+    from src.search.report.tables import best_table, importance_table
 
     states = [trial.outcome.state for trial in trials]
     counts = {f"trials/{state}": states.count(state) for state in ("complete", "pruned", "failed")}
@@ -123,7 +122,7 @@ def _tell(config: Config, run: Execution, plan: Plan, trials: list[Trial], found
 
 
 def _adopt(config: Config, run: Execution, best: Trial) -> None:
-    from src.adoption import adopt
+    from src.search.report.experiment_file import adopt
 
     name = study_name(config)
     path = adopt(name, run.job.loaded.overrides, best.settings)
@@ -140,8 +139,8 @@ def main() -> None:
     arguments = parse_arguments("sweep", __doc__)
     if arguments.worker is None:
         execute("sweep", build, __doc__)
-    from src.errors import AssayError
-    from src.shared_search import join
+    from src.core.errors import AssayError
+    from src.search.distributed.worker import join
 
     try:
         join(arguments.worker, arguments)

@@ -14,10 +14,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from src.errors import AssayError
+from src.core.errors import AssayError
 
 if TYPE_CHECKING:
-    from src.tracking.replay import Summary
+    from src.tracking.sync import Summary
 
 CHILDREN = ("trial-", "fold-")  # there may be thousands, so they are only counted
 
@@ -44,9 +44,9 @@ def track(root: Path, rebuild: bool) -> None:
     Raises:
         AssayError: MLflow does not answer, or the repository was moved.
     """
-    from src.tracking.live import no_answer
+    from src.tracking.mlflow_store import no_answer
     from src.tracking.rebuild import rebuild as make_anew
-    from src.tracking.replay import synchronize
+    from src.tracking.sync import synchronize
 
     try:
         summary = make_anew(root) if rebuild else synchronize(root, patient=True)
@@ -77,7 +77,7 @@ def show(summary: "Summary") -> None:
 
 def clean(root: Path, free: bool) -> None:
     """List, or free, what lies in .assay/state and nobody works on."""
-    from src.tracking.leftovers import leftovers, remove
+    from src.pipeline.leftovers import leftovers, remove
 
     found = leftovers(root)
     for left in found:

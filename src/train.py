@@ -13,12 +13,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from src.execution import Execution, execute
+from src.pipeline.execution import Execution, execute
 
 if TYPE_CHECKING:
-    from src.data.labelled_rows import LabelledRows
-    from src.models.store import ModelSpec
-    from src.schema import Config
+    from src.config.schema import Config
+    from src.data.dataset.index import LabelledRows
+    from src.models.saving import ModelSpec
     from src.training.fit import Fitted, Task
 
 
@@ -27,9 +27,9 @@ INGEST = Path("data/ingest")
 
 def build(config: Config, run: Execution) -> None:
     """Write the trained model into ``run.folder``."""
-    from src.data.labelled_rows import read_labelled_rows
-    from src.models.store import save_model
-    from src.provenance.journal import read_json
+    from src.core.files import read_json
+    from src.data.dataset.index import read_labelled_rows
+    from src.models.saving import save_model
     from src.training.fit import fit
 
     rows = read_labelled_rows(INGEST)
@@ -55,8 +55,8 @@ def build(config: Config, run: Execution) -> None:
 
 
 def _task(config: Config, rows: LabelledRows, normalization: dict[str, Any]) -> Task:
-    from src.data.labelled_rows import read_split
-    from src.data.store import open_array
+    from src.data.dataset.arrays import open_array
+    from src.data.dataset.index import read_split
     from src.training.fit import Task
 
     split, _ = read_split(Path("data/split"))
@@ -78,7 +78,7 @@ def _task(config: Config, rows: LabelledRows, normalization: dict[str, Any]) -> 
 def _spec(
     config: Config, shape: tuple[int, ...], classes: list[str], normalization: dict[str, Any]
 ) -> ModelSpec:
-    from src.models.store import Input, ModelSpec, Normalization
+    from src.models.saving import Input, ModelSpec, Normalization
 
     _, channels, height, width = shape
     return ModelSpec(

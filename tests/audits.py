@@ -6,9 +6,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from src.auditing.audit import Audit, Wish, audit
-from src.auditing.targets import Places, find_subject
+from src.auditing.resolve import Places, find_subject
 from src.auditing.verdict import Check
-from src.tracking.store import Store, connect
+from src.tracking.mlflow_store import Store, connect
 from tests.workspaces import Workspace
 
 CHAMPION = "models:/assay-digits@champion"

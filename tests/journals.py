@@ -6,16 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from src.provenance.hashes import text_hash
+from src.core.hashing import text_hash
+from src.core.processes import identity
 from src.provenance.journal import Attempt
-from src.provenance.process import identity
 
 CLASSES = ["circle", "cross", "dot"]
 SIZE = 8  # pixels, both sides
 
 
 def record(stage: str, lineage: str, **changes: Any) -> dict[str, Any]:
-    """What `src.execution` writes at the start of a stage."""
+    """What `src.pipeline.execution` writes at the start of a stage."""
     return {
         "stage": stage,
         "address": stage,

@@ -9,13 +9,13 @@ import pandas as pd
 import torch
 
 import src  # noqa: F401  (mends torchvision)
-from src.compression.export import export_onnx
+from src.compression.onnx.export import export_onnx
 from src.compression.parity import onnx_logits
-from src.models.complexity import count_macs, count_nonzero, count_parameters
-from src.models.factory import create_model
-from src.models.normalized import NormalizedModel
-from src.models.store import Input, ModelSpec, Normalization, save_model
-from src.schema import Lenet
+from src.config.schema.model import Lenet
+from src.models.build import create_model
+from src.models.normalization import NormalizedModel
+from src.models.saving import Input, ModelSpec, Normalization, save_model
+from src.models.size import count_macs, count_nonzero, count_parameters
 
 CLASSES = [str(digit) for digit in range(10)]
 LENET = Lenet(kind="lenet", activation="relu", dropout=0.0)

@@ -12,18 +12,19 @@ import pandas as pd
 import pytest
 import yaml
 
-from src.config import Loaded, check, read_params
-from src.evaluation.rows import Row, write_rows
-from src.execution import Execution
-from src.job import Job
-from src.provenance.hashes import file_hash, text_hash
+from src.config.loading import Loaded, read_params
+from src.config.validation import check
+from src.core.hashing import file_hash, text_hash
+from src.leaderboard.table.rows import Row, write_rows
+from src.pipeline.execution import Execution
+from src.pipeline.job import Job
+from src.provenance.dvc_yaml import StageDefinition
 from src.provenance.lineage import Lineage
-from src.provenance.pipeline import StageDefinition
 from src.register import build
-from src.tracking.decisions import Registration, Ruling, propose
+from src.registry.decisions import Registration, Ruling, propose
+from src.registry.mlflow_registry import HISTORY, Shelf
 from src.tracking.live import Tracker
-from src.tracking.registry import HISTORY, Shelf
-from src.tracking.store import connect
+from src.tracking.mlflow_store import connect
 from tests.journals import CLASSES, begin, compressed, lineage_of
 
 ROOT = Path(__file__).parents[1]

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from src.adoption import adopt
-from src.config import compose, load
-from src.errors import AssayError
-from src.provenance.parameters import assign, differing_keys
+from src.config.dotted_keys import assign, differing_keys
+from src.config.loading import compose, load
+from src.core.errors import AssayError
+from src.search.report.experiment_file import adopt
 
 ROOT = Path(__file__).parents[1]
 

@@ -12,10 +12,10 @@ from PIL import Image
 
 import src.benchmark
 from src.benchmark import build
-from src.config import check
-from src.errors import AssayError
-from src.evaluation.rows import Row, write_rows
-from src.evaluation.speed import unrest
+from src.config.validation import check
+from src.core.errors import AssayError
+from src.leaderboard.speed.table import unrest
+from src.leaderboard.table.rows import Row, write_rows
 from tests.models_on_disk import write_base, write_data, write_variant
 
 ROOT = Path(__file__).parents[1]

@@ -2,9 +2,10 @@
 
 import pytest
 
-from src.candidates import Candidates
-from src.config import Loaded, check, compose, load
-from src.errors import AssayError
+from src.config.loading import Loaded, compose, load
+from src.config.validation import check
+from src.core.errors import AssayError
+from src.search.engine.trial_configs import Candidates
 from tests.workspaces import ROOT
 
 

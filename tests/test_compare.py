@@ -13,11 +13,11 @@ import yaml
 from sklearn.metrics import accuracy_score
 
 from src.compare import build
-from src.config import check
-from src.data.held_out import read_held_out
-from src.errors import AssayError
-from src.evaluation.contenders import read_variant
-from src.evaluation.rows import FIGURES, TEXTS, Row, read_rows, write_rows
+from src.config.validation import check
+from src.core.errors import AssayError
+from src.data.dataset.index import read_held_out
+from src.leaderboard.comparison.variants import read_variant
+from src.leaderboard.table.rows import FIGURES, TEXTS, Row, read_rows, write_rows
 from tests.models_on_disk import write_base, write_data, write_failed, write_variant
 
 ROOT = Path(__file__).parents[1]

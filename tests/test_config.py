@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from src import schema
-from src.config import check, compose, compose_text, load, read_params
-from src.errors import AssayError
-from src.provenance.parameters import differing_keys, flatten
+from src.config import schema
+from src.config.dotted_keys import differing_keys, flatten
+from src.config.loading import compose, compose_text, load, read_params
+from src.config.validation import check
+from src.core.errors import AssayError
 
 ROOT = Path(__file__).parents[1]
 BY_FIELD = ("space.", "proxy.", "objectives.")  # mappings of fields, explained as a whole
@@ -242,7 +243,7 @@ def test_a_refused_composition_leaves_params_as_it_was(tmp_path, monkeypatch):
 def test_every_leaf_of_conf_is_read_by_code():
     """Each field of the schema is the name of an attribute that some code outside the schema reads, or
     an argument of the augmentation of that name."""
-    from src.data.augmentation import CHANGES
+    from src.data.loading.augmentation import CHANGES
 
     read = {name for change in CHANGES.values() for name in inspect.signature(change).parameters}
     for path in (ROOT / "src").rglob("*.py"):

@@ -8,11 +8,11 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from src.config import load
-from src.data.labelled_rows import read_labelled_rows
-from src.data.splits import fold_rows, split_rows
-from src.errors import AssayError
-from src.folds import make_tasks
+from src.config.loading import load
+from src.core.errors import AssayError
+from src.cross_validation.fold_tasks import make_tasks
+from src.data.dataset.index import read_labelled_rows
+from src.data.splitting.splits import fold_rows, split_rows
 
 ROOT = Path(__file__).parents[1]
 RECORD = {

@@ -15,13 +15,13 @@ import yaml
 from sklearn.datasets import load_digits
 
 import src  # noqa: F401  (mends torchvision)
-from src.config import check
-from src.errors import AssayError
+from src.config.schema.model import Lenet
+from src.config.validation import check
+from src.core.errors import AssayError
 from src.evaluate import build
-from src.evaluation.measured import evaluate_figures
-from src.models.factory import create_model
-from src.models.store import Input, ModelSpec, Normalization, save_model
-from src.schema import Lenet
+from src.models.build import create_model
+from src.models.saving import Input, ModelSpec, Normalization, save_model
+from src.registry.variant_metrics import evaluate_figures
 
 ROOT = Path(__file__).parents[1]
 FILES = {

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from src.data.catalogue import FASHION_MNIST
-from src.provenance.hashes import tree_hashes
+from src.core.hashing import tree_hashes
+from src.data.ingestion.known_datasets import FASHION_MNIST
 from tests.data.test_download import serving
 from tests.workspaces import Workspace
 

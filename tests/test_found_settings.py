@@ -3,10 +3,10 @@
 import pytest
 import yaml
 
-from src.config import compose, load
-from src.errors import AssayError
-from src.found_settings import read_best, replacements, with_found
-from src.provenance.parameters import assign
+from src.config.best_settings import read_best, replacements, with_found
+from src.config.dotted_keys import assign
+from src.config.loading import compose, load
+from src.core.errors import AssayError
 from tests.workspaces import ROOT
 
 FOUND = {"train.optimizer.lr": 0.0023, "model.dropout": 0.15, "train.batch_size": 32}

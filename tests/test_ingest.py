@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 from pyarrow import parquet
 
-from src.data.store import open_array
-from src.provenance.hashes import tree_hashes
+from src.core.hashing import tree_hashes
+from src.data.dataset.arrays import open_array
 from tests.data.pictures import encoded, halves, write_folder
 from tests.workspaces import Workspace
 

@@ -8,18 +8,18 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from src.candidates import Candidates
-from src.config import Loaded, check, compose
-from src.data.labelled_rows import read_labelled_rows, read_split
-from src.errors import AssayError
-from src.folds import FoldTasks, fold_configuration
-from src.nested import nested_fold, search_and_train
-from src.plans import make_plan
-from src.search.executor import InPlace
-from src.search.ranking import best
-from src.search.study import search
-from src.training.fold import read_fold, run_fold
-from src.trials import TrialTasks, read_sample
+from src.config.loading import Loaded, compose
+from src.config.validation import check
+from src.core.errors import AssayError
+from src.cross_validation.fold import read_fold, run_fold
+from src.cross_validation.fold_tasks import FoldTasks, fold_configuration
+from src.cross_validation.nested import nested_fold, search_and_train
+from src.data.dataset.index import read_labelled_rows, read_split
+from src.search.engine.executor import InPlace
+from src.search.engine.ranking import best
+from src.search.engine.study import search
+from src.search.engine.trial_configs import Candidates, make_plan
+from src.search.engine.trial_tasks import TrialTasks, read_sample
 from tests.training.tasks import digits
 
 ROOT = Path(__file__).parents[1]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from src.pool import Lost, Pool
+from src.core.worker_pool import Lost, Pool
 
 
 def square(x):

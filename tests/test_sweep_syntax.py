@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from src.errors import AssayError
-from src.search.domains import Choice, Interval
-from src.sweep_syntax import MOST_VALUES, parse_space
+from src.core.errors import AssayError
+from src.search.engine.distributions import Choice, Interval
+from src.search.engine.space_syntax import MOST_VALUES, parse_space
 
 GOOD = {
     "choice(64, 128, 256)": Choice((64, 128, 256)),

@@ -10,7 +10,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from src.errors import AssayError
+from src.core.errors import AssayError
 
 FILE = "model.sig"  # a Sigstore bundle
 PRIVATE, PUBLIC = "ASSAY_SIGNING_KEY", "ASSAY_PUBLIC_KEY"  # environment: PEM files

@@ -13,7 +13,7 @@ from in_toto_attestation.v1 import statement_pb2
 from in_toto_attestation.v1.resource_descriptor import ResourceDescriptor
 from in_toto_attestation.v1.statement import Statement
 
-from src.errors import AssayError
+from src.core.errors import AssayError
 
 PREDICATE = "https://slsa.dev/provenance/v1"
 BUILD_TYPE = "urn:assay:dvc-stage:1"  # how to repeat it: put the record into a folder, dvc repro STAGE

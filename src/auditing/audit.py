@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from src.auditing.checks import artifacts, code, data, environment, figures, lineage, parameters, signature
+from src.auditing.checks import artifacts, code, data, environment, lineage, metrics, parameters, signature
 from src.auditing.rebuild import Rebuilt, rebuild, recorded_threads
-from src.auditing.subject import Subject
+from src.auditing.target import Subject
 from src.auditing.verdict import Check, Evidence, Verdict, conclude
-from src.errors import AssayError
+from src.core.errors import AssayError
 
 CHECKS = {
     "Lineage": lineage,
@@ -17,7 +17,7 @@ CHECKS = {
     "Parameters": parameters,
     "Data": data,
     "Artifacts": artifacts,
-    "Figures": figures,
+    "Figures": metrics,
     "Environment": environment,
     "Provenance": signature,
 }

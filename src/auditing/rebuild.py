@@ -18,17 +18,17 @@ from pathlib import Path
 
 import psutil
 
-from src.attestation.dvc_record import md5_of, read_lock
-from src.auditing.comparison import Difference, compare_files
-from src.auditing.stopwatch import stopwatch
-from src.auditing.subject import Subject
-from src.cores import THREADS
-from src.errors import AssayError
-from src.provenance.hashes import text_hash
+from src.auditing.file_comparison import Difference, compare_files
+from src.auditing.rebuild_progress import stopwatch
+from src.auditing.target import Subject
+from src.core.cpus import THREADS
+from src.core.errors import AssayError
+from src.core.hashing import text_hash
+from src.provenance.dvc_lock import md5_of, read_lock
+from src.provenance.dvc_yaml import lookup
 from src.provenance.journal import attempts
-from src.provenance.pipeline import lookup
-from src.tracking.decisions import RECORDED
-from src.tracking.live import SWITCH
+from src.registry.archive import RECORDED
+from src.tracking.circuit_breaker import SWITCH
 
 MARK = ".audit.json"  # says which record a folder is for
 LOG = "audit.log"  # what dvc repro has printed

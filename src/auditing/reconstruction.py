@@ -10,8 +10,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from src.attestation.dvc_record import Cache, md5_of, read_lock
-from src.auditing.history import commits_of, read_tree
+from src.auditing.git_search import commits_of, read_tree
+from src.provenance.dvc_lock import Cache, md5_of, read_lock
 
 UNPACKED = ".from-git"  # folder for what was taken from commits
 

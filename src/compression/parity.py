@@ -7,9 +7,9 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from src.compression.chain import OnnxModel, TorchModel
-from src.compression.serving import onnx_session
-from src.training.predict import predict_logits
+from src.compression.artifacts import OnnxModel, TorchModel
+from src.compression.onnx.runtime import onnx_session
+from src.models.inference import predict_logits
 
 Logits = NDArray[np.float32]
 ROUNDING = "QuantizeLinear", "DynamicQuantizeLinear"

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import prune
 
-from src.compression.chain import MethodError, Setting, TorchModel
-from src.schema import PruneStructured, PruneUnstructured
+from src.compression.artifacts import Setting, TorchModel
+from src.compression.onnx.library_errors import MethodError
+from src.config.schema.compress import PruneStructured, PruneUnstructured
 
 SCORES: dict[str, Callable[[Tensor], Tensor]] = {  # the lowest go
     "magnitude": torch.abs,

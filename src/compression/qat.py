@@ -18,15 +18,15 @@ from torchao.quantization.pt2e.quantizer.x86_inductor_quantizer import (
     get_default_x86_inductor_quantization_config,
 )
 
-from src.compression.chain import MethodError, Setting, TorchModel
-from src.compression.limits import limits_of
-from src.compression.refine import make_task, refined
-from src.compression.rewriting import FEW
-from src.compression.variant import measure_size
-from src.models.normalized import channel_tensor
-from src.schema import QuantizeAwareTrain
+from src.compression.artifacts import Setting, TorchModel
+from src.compression.fine_tune import make_task, refined
+from src.compression.onnx.graph_rewrite import FEW
+from src.compression.onnx.library_errors import MethodError, limits_of
+from src.compression.result import measure_size
+from src.config.schema.compress import QuantizeAwareTrain
+from src.models.normalization import channel_tensor
+from src.training.fine_tuning import Refinement
 from src.training.fit import Task, fit
-from src.training.refinement import Refinement
 
 LIBRARY = "torchao's quantization-aware training"
 EPSILON = 1e-5  # of a batch norm: torchao knows no other

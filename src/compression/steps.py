@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
-from src.compression.chain import OnnxModel, Setting, TorchModel
-from src.schema import Step
+from src.compression.artifacts import OnnxModel, Setting, TorchModel
+from src.config.schema.compress import Step
 
 FILES = {
     "prune_unstructured": "prune",  # torch_pruning

@@ -10,8 +10,8 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import IO
 
-from src.errors import AssayError
-from src.provenance.hashes import file_hash
+from src.core.errors import AssayError
+from src.core.hashing import file_hash
 
 Say = Callable[[str], None]
 Bar = Callable[[str, int | None], AbstractContextManager[Callable[[int], None]]]

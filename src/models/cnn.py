@@ -2,8 +2,8 @@
 
 from torch import Tensor, nn
 
-from src.errors import AssayError
-from src.schema import Cnn
+from src.config.schema.model import Cnn
+from src.core.errors import AssayError
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,

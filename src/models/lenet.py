@@ -2,8 +2,8 @@
 
 from torch import nn
 
-from src.errors import AssayError
-from src.schema import Lenet
+from src.config.schema.model import Lenet
+from src.core.errors import AssayError
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU}
 

@@ -8,12 +8,13 @@ stage that speaks of several keeps them in ``attached``: {lineage: {"metrics", "
 """
 
 import json
-import os
 import shutil
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from src.core.files import write_json
 
 INHERITED = ("by_hand", "command", "git", "experiment", "seed", "data", "address", "variant")  # by children
 
@@ -26,19 +27,6 @@ def journal_folder(root: Path) -> Path:
 def now() -> str:
     """The present moment, ISO 8601 in UTC."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write so that a kill leaves the old file or the new one, never half of one."""
-    beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    beside.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(beside, path)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object."""
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content
 
 
 class Attempt:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from src.errors import AssayError
-from src.provenance.hashes import content_hash, text_hash
-from src.provenance.parameters import flatten, within
-from src.provenance.pipeline import StageDefinition, lookup, read_pipeline
+from src.config.dotted_keys import flatten, within
+from src.core.errors import AssayError
+from src.core.hashing import content_hash, text_hash
+from src.provenance.dvc_yaml import StageDefinition, lookup, read_pipeline
 
 
 @dataclass(frozen=True)

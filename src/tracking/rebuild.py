@@ -6,10 +6,10 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from src.errors import AssayError
-from src.tracking.chains import Journal
-from src.tracking.replay import Summary, replay
-from src.tracking.store import building, connect, connect_beside, database, is_embedded
+from src.core.errors import AssayError
+from src.tracking.mlflow_store import building, connect, connect_beside, database, is_embedded
+from src.tracking.run_groups import Journal
+from src.tracking.sync import Summary, replay
 
 
 def rebuild(root: Path) -> Summary:

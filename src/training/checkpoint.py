@@ -11,9 +11,9 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Checkpoint
 
-from src.errors import AssayError
+from src.core.errors import AssayError
 from src.training.classifier import KEY, Classifier
-from src.training.history import Row
+from src.training.early_stopping import Row
 
 NAME = "last.ckpt"
 Origin = dict[str, Any]  # what the training was asked to do: plain values only

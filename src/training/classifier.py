@@ -10,16 +10,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Optimizer
 
-from src.data.augmentation import Augmentation
-from src.errors import AssayError
-from src.models.normalized import channel_tensor
-from src.provenance.seeds import derive
-from src.schema import Train
-from src.training.averaging import averaged_copy, update_average
-from src.training.history import Row, best_epoch, goodness, is_over
+from src.config.schema.train import Train
+from src.core.errors import AssayError
+from src.core.seeds import derive
+from src.data.loading.augmentation import Augmentation
+from src.models.normalization import channel_tensor
+from src.training.early_stopping import Row, best_epoch, goodness, is_over
+from src.training.ema import averaged_copy, update_average
+from src.training.fine_tuning import Refinement, hold, soft_loss
+from src.training.lr_schedules import factor, plateau_drops
 from src.training.optimizers import create_optimizer
-from src.training.refinement import Refinement, hold, soft_loss
-from src.training.schedules import factor, plateau_drops
 
 Batch = tuple[Tensor, Tensor]  # uint8 (B, C, H, W), int64 (B,)
 KEY = "assay"  # of our part of a checkpoint

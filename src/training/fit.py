@@ -12,19 +12,21 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from src.cores import resolve_threads
-from src.data.augmentation import Augmentation
-from src.data.datamodule import DataModule
-from src.models.factory import create_model
-from src.progress import progress
-from src.provenance.seeds import derive
-from src.schema import Augment, Cnn, Lenet, Timm, Train
+from src.config.schema.augment import Augment
+from src.config.schema.model import Cnn, Lenet, Timm
+from src.config.schema.train import Train
+from src.core.cpus import resolve_threads
+from src.core.progress import progress
+from src.core.seeds import derive
+from src.data.loading.augmentation import Augmentation
+from src.data.loading.datamodule import DataModule
+from src.models.build import create_model
+from src.models.numerics import choose_device, deterministic, resolve_numerics
 from src.training.checkpoint import NAME, LastCheckpoint, read_checkpoint
 from src.training.classifier import Classifier
-from src.training.device import choose_device, deterministic, resolve_numerics
-from src.training.history import Row, best_epoch, is_over
-from src.training.noise import quiet_lightning
-from src.training.refinement import Refinement
+from src.training.early_stopping import Row, best_epoch, is_over
+from src.training.fine_tuning import Refinement
+from src.training.log_filters import quiet_lightning
 
 Rows = npt.NDArray[np.int64]
 Numerics = dict[str, str | int]

@@ -6,13 +6,13 @@ from timm.optim import create_optimizer_v2  # type: ignore[attr-defined]  # timm
 from torch import nn
 from torch.optim import Optimizer
 
-from src import schema
+from src.config.schema.train import Optimizer as OptimizerConfig
 
 # These have a kernel that updates all weights in one pass, which is faster and as deterministic.
 FUSED = {"sgd", "adam", "adamw"}
 
 
-def create_optimizer(network: nn.Module, optimizer: schema.Optimizer) -> Optimizer:
+def create_optimizer(network: nn.Module, optimizer: OptimizerConfig) -> Optimizer:
     """SGD (Nesterov), Adam, AdamW or RMSprop; norms and biases get no weight decay."""
     options: dict[str, Any] = {"fused": True} if optimizer.name in FUSED else {}
     return create_optimizer_v2(

@@ -7,8 +7,8 @@ import sys
 import pytest
 import yaml
 
-from src.attestation.dvc_record import Cache, md5_of, read_lock
-from src.errors import AssayError
+from src.core.errors import AssayError
+from src.provenance.dvc_lock import Cache, md5_of, read_lock
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 
 from src.attestation import signing
 from src.attestation.statement import Material, Provenance, read_statement, write_statement
-from src.errors import AssayError
+from src.core.errors import AssayError
 from tests.keys import make_keys
 
 SAID = Provenance(

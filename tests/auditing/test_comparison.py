@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from safetensors.numpy import save_file
 
-from src.auditing.comparison import compare_files
+from src.auditing.file_comparison import compare_files
 
 
 @pytest.fixture

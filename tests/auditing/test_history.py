@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from src.auditing.history import commits_of, find_origin, read_tree, resolve
+from src.auditing.git_search import commits_of, find_origin, read_tree, resolve
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from src.attestation.dvc_record import md5_of
 from src.auditing.reconstruction import locate
+from src.provenance.dvc_lock import md5_of
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,11 @@ import jsonschema
 import pytest
 
 from src.auditing.audit import Audit
-from src.auditing.comparison import Difference
-from src.auditing.page import write_page
+from src.auditing.file_comparison import Difference
+from src.auditing.html_report import write_page
 from src.auditing.rebuild import Rebuilt, StageResult
 from src.auditing.report import summary_line, to_dict, to_lines, to_tags
-from src.auditing.subject import Subject
+from src.auditing.target import Subject
 from src.auditing.verdict import EXIT_CODE, Check, Evidence, Verdict, conclude
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs/audit.schema.json").read_text())

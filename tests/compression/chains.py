@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from src.compression.chain import Setting, TorchModel
-from src.models.store import Input, ModelSpec, Normalization
+from src.compression.artifacts import Setting, TorchModel
+from src.models.saving import Input, ModelSpec, Normalization
 from src.training.fit import Task, fit
 from tests.training.tasks import digits_task
 

@@ -7,10 +7,12 @@ import torch
 from sklearn.datasets import load_digits
 from torch.nn import functional
 
-from src.compression.chain import Setting, TorchModel
-from src.models.factory import create_model
-from src.models.store import Input, ModelSpec, Normalization
-from src.schema import Augment, Cnn, Optimizer, Schedule, Timm, Train
+from src.compression.artifacts import Setting, TorchModel
+from src.config.schema.augment import Augment
+from src.config.schema.model import Cnn, Timm
+from src.config.schema.train import Optimizer, Schedule, Train
+from src.models.build import create_model
+from src.models.saving import Input, ModelSpec, Normalization
 
 CNN = Cnn(
     kind="cnn", widths=[32, 64], kernel_size=3, activation="relu", pooling="max", batch_norm=True, dropout=0.0

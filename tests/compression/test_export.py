@@ -9,13 +9,13 @@ import onnx
 import pytest
 import torch
 
-from src.compression.export import export_onnx
+from src.compression.onnx.export import export_onnx
 from src.compression.parity import largest_difference, onnx_logits
-from src.models.complexity import count_macs, count_nonzero, count_parameters
-from src.models.factory import create_model
-from src.models.normalized import NormalizedModel
-from src.provenance.hashes import file_hash
-from src.schema import Cnn, Lenet
+from src.config.schema.model import Cnn, Lenet
+from src.core.hashing import file_hash
+from src.models.build import create_model
+from src.models.normalization import NormalizedModel
+from src.models.size import count_macs, count_nonzero, count_parameters
 
 ROOT = Path(__file__).parents[2]
 CNN = Cnn(

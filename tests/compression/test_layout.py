@@ -7,12 +7,12 @@ import onnx
 import onnxruntime
 import pytest
 
-from src.compression import quantize
-from src.compression.export import export
-from src.compression.layout import keep_channels_last
+from src.compression import post_training
+from src.compression.export_step import export
+from src.compression.onnx.channels_last import keep_channels_last
 from src.compression.parity import onnx_logits
-from src.compression.quantize import quantize_static
-from src.schema import Export, QuantizeStatic
+from src.compression.post_training import quantize_static
+from src.config.schema.compress import Export, QuantizeStatic
 from tests.compression.digits import digits, make_setting, make_timm, trained
 
 STEP = QuantizeStatic(name="quantize_static", images=200, calibration="minmax", per_channel=True)
@@ -31,7 +31,7 @@ def plain(setting):
 @pytest.fixture
 def as_it_was(plain, setting, monkeypatch):
     """Content of the int8 model without what is tested here."""
-    monkeypatch.setattr(quantize, "keep_channels_last", lambda model: None)
+    monkeypatch.setattr(post_training, "keep_channels_last", lambda model: None)
     return quantize_static(plain, STEP, setting).content
 
 

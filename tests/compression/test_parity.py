@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from src.compression.export import export
+from src.compression.export_step import export
 from src.compression.parity import Parity, check_parity, onnx_logits
-from src.compression.quantize import quantize_static
-from src.schema import Export, QuantizeStatic
+from src.compression.post_training import quantize_static
+from src.config.schema.compress import Export, QuantizeStatic
 from tests.compression.digits import VAL_ROWS, digits, make_setting, trained
 
 

@@ -10,13 +10,15 @@ import pytest
 import torch
 from torch import nn
 
-from src.compression.chain import MethodError, TorchModel
+from src.compression.artifacts import TorchModel
+from src.compression.fine_tune import finetune
+from src.compression.onnx.library_errors import MethodError
 from src.compression.prune import prune_structured, prune_unstructured
-from src.compression.refine import finetune
+from src.config.schema.compress import Finetune, PruneStructured, PruneUnstructured
+from src.config.schema.model import Cnn, Lenet, Timm
+from src.models.build import create_model
 from src.models.cnn import Residual
-from src.models.complexity import count_macs, count_nonzero, count_parameters
-from src.models.factory import create_model
-from src.schema import Cnn, Finetune, Lenet, PruneStructured, PruneUnstructured, Timm
+from src.models.size import count_macs, count_nonzero, count_parameters
 from tests.compression.chains import accuracy, base, setting, weights
 from tests.compression.digits import make_spec
 

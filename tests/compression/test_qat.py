@@ -11,12 +11,13 @@ import torch
 from onnx import TensorProto
 from torch import nn
 
-from src.compression.chain import MethodError, TorchModel
-from src.compression.export import export
+from src.compression.artifacts import TorchModel
+from src.compression.export_step import export
+from src.compression.onnx.library_errors import MethodError
 from src.compression.parity import check_parity, onnx_logits
 from src.compression.qat import convert, make_training, prepare, quantize_aware_train
-from src.compression.variant import measure_size
-from src.schema import Export, QuantizeAwareTrain
+from src.compression.result import measure_size
+from src.config.schema.compress import Export, QuantizeAwareTrain
 from src.training.fit import fit
 from tests.compression.digits import TRAIN_ROWS, VAL_ROWS, accuracy, digits, make_setting, make_timm, trained
 
@@ -192,7 +193,7 @@ def test_families_of_timm_are_prepared_and_converted(name):
 
 def test_other_variants_never_import_torchao(tmp_path):
     script = (
-        "import sys, src.compression.steps, src.compression.export, src.compression.quantize, json; "
+        "import sys, src.compression.steps, src.compression.onnx.export, src.compression.post_training, json; "
         "print(json.dumps('torchao' in sys.modules))"
     )
     answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -11,13 +11,15 @@ import pytest
 import torch
 from onnx import TensorProto, helper
 
-from src.compression.chain import MethodError, OnnxModel
-from src.compression.export import export, export_onnx
+from src.compression.artifacts import OnnxModel
+from src.compression.export_step import export
+from src.compression.onnx.export import export_onnx
+from src.compression.onnx.graph_rewrite import rewrite
+from src.compression.onnx.library_errors import MethodError
 from src.compression.parity import check_parity, largest_difference, onnx_logits
-from src.compression.quantize import quantize_dynamic, quantize_static
-from src.compression.rewriting import rewrite
-from src.provenance.hashes import file_hash
-from src.schema import Export, QuantizeDynamic, QuantizeStatic
+from src.compression.post_training import quantize_dynamic, quantize_static
+from src.config.schema.compress import Export, QuantizeDynamic, QuantizeStatic
+from src.core.hashing import file_hash
 from tests.compression.digits import (
     TEST_ROWS,
     TRAIN_ROWS,

@@ -10,13 +10,14 @@ import pytest
 import torch
 from torch import nn
 
-from src.compression.chain import MethodError, TorchModel
+from src.compression.artifacts import TorchModel
+from src.compression.fine_tune import distill, finetune, make_task, refined
+from src.compression.onnx.library_errors import MethodError
 from src.compression.prune import prune_unstructured
-from src.compression.refine import distill, finetune, make_task, refined
-from src.models.complexity import count_parameters
-from src.schema import Distill, Finetune, PruneUnstructured
+from src.config.schema.compress import Distill, Finetune, PruneUnstructured
+from src.models.size import count_parameters
+from src.training.fine_tuning import Refinement, hold, soft_loss
 from src.training.fit import fit
-from src.training.refinement import Refinement, hold, soft_loss
 from tests.compression.chains import accuracy, base, base_task, setting, weights
 
 ROOT = Path(__file__).parents[2]

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from src.compression.export import export_onnx
-from src.compression.machine import describe_machine
-from src.compression.peak_memory import peak_memory
-from src.compression.serving import onnx_model, onnx_session, torch_model
-from src.compression.timing import Plan, Timing, measure, ratio, rotated
-from src.errors import AssayError
+from src.compression.onnx.export import export_onnx
+from src.compression.onnx.runtime import onnx_model, onnx_session, torch_model
+from src.core.errors import AssayError
+from src.leaderboard.speed.machine import describe_machine
+from src.leaderboard.speed.peak_memory import peak_memory
+from src.leaderboard.speed.timing import Plan, Timing, measure, ratio, rotated
 from tests.models_on_disk import noise, normalized, write_base
 
 IMAGES = np.arange(70, dtype=np.uint8).reshape(70, 1, 1, 1)

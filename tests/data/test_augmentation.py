@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 from torch import Tensor
 
-from src.data.augmentation import Augmentation
-from src.schema import Augment, Operation
+from src.config.schema.augment import Augment, Operation
+from src.data.loading.augmentation import Augmentation
 
 GREY = [
     {"name": "crop", "padding": 2},

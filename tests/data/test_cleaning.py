@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src.data.cleaning import count_duplicates, find_conflicts, find_unusable, refuse_lost_classes
-from src.data.decoding_pool import Outcome
-from src.data.listing import Item
-from src.errors import AssayError
+from src.core.errors import AssayError
+from src.data.ingestion.cleaning import count_duplicates, find_conflicts, find_unusable, refuse_lost_classes
+from src.data.ingestion.decoding_pool import Outcome
+from src.data.ingestion.listing import Item
 
 GOOD = [Outcome("aa", 1, 1), Outcome("bb", 1, 1), Outcome("aa", 1, 1), Outcome("aa", 1, 1)]
 ITEMS = [

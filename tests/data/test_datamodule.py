@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from src.data.datamodule import DataModule, ShuffledBatches
+from src.data.loading.datamodule import DataModule, ShuffledBatches
 
 
 def order(batches: ShuffledBatches, epoch: int) -> list[list[int]]:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from src.data.decoding import Decoded, Form, UnreadableImageError, decode, fit_image, fitted_size
+from src.serving.decoding import Decoded, Form, UnreadableImageError, decode, fit_image, fitted_size
 from tests.data.pictures import HALVES, encoded, halves, noise
 
 COLOUR = Form(height=HALVES[1], width=HALVES[0], channels=3, fit="stretch", max_pixels=10**6)

@@ -10,9 +10,9 @@ import numpy as np
 import psutil
 import pytest
 
-from src.data.decoding import Form, decode_file
-from src.data.decoding_pool import Outcome, decode_files
-from src.data.store import create_array, open_array, pixel_hash
+from src.data.dataset.arrays import create_array, open_array, pixel_hash
+from src.data.ingestion.decoding_pool import Outcome, decode_files
+from src.serving.decoding import Form, decode_file
 from tests.data.pictures import write_folder
 
 FORM = Form(10, 12, 3, "pad", 10**6)

@@ -11,8 +11,8 @@ from threading import Thread
 
 import pytest
 
+from src.core.errors import AssayError
 from src.data.download import GZIP_HEADER, bring, missing_files
-from src.errors import AssayError
 
 CONTENT = os.urandom(700_000)
 PACKED = GZIP_HEADER + gzip.compress(CONTENT, mtime=0)[10:]

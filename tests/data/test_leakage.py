@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
-from src.data.leakage import LISTED, SIDE, copies_across_splits, near_duplicates, standardized_thumbnails
+from src.data.splitting.leakage import (
+    LISTED,
+    SIDE,
+    copies_across_splits,
+    near_duplicates,
+    standardized_thumbnails,
+)
 
 Images = NDArray[np.uint8]
 

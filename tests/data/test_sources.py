@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.data import idx
-from src.data.listing import Item
-from src.data.sources import list_source
-from src.errors import AssayError
+from src.core.errors import AssayError
+from src.data.ingestion import idx_format
+from src.data.ingestion.listing import Item
+from src.data.ingestion.sources import list_source
 from tests.data.pictures import write_folder
 
 
@@ -179,8 +179,8 @@ def _idx(folder: Path, prefix: str, count: int, labels: list[int] | None = None)
     folder.mkdir(exist_ok=True)
     images = np.random.default_rng(count).integers(0, 256, (count, 4, 3), dtype=np.uint8)
     targets = np.array([row % 2 for row in range(count)] if labels is None else labels, np.uint8)
-    (folder / f"{prefix}images-idx3-ubyte.gz").write_bytes(idx.to_bytes(images))
-    (folder / f"{prefix}labels-idx1-ubyte.gz").write_bytes(idx.to_bytes(targets))
+    (folder / f"{prefix}images-idx3-ubyte.gz").write_bytes(idx_format.to_bytes(images))
+    (folder / f"{prefix}labels-idx1-ubyte.gz").write_bytes(idx_format.to_bytes(targets))
 
 
 def test_idx_with_and_without_official_test(tmp_path: Path) -> None:
@@ -210,13 +210,13 @@ def test_classes_are_numbers_in_their_order_or_named_by_file(tmp_path: Path) -> 
 def test_idx_reads_back_what_was_written(tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (100, 40, 30), dtype=np.uint8)  # 2 stored blocks
     path = tmp_path / "images-idx3-ubyte.gz"
-    path.write_bytes(idx.to_bytes(images))
-    np.testing.assert_array_equal(np.concatenate(list(idx.read_images(path, 10**6))), images)
-    path.write_bytes(gzip.compress(gzip.decompress(idx.to_bytes(images))))
-    np.testing.assert_array_equal(np.concatenate(list(idx.read_images(path, 10**6))), images)
+    path.write_bytes(idx_format.to_bytes(images))
+    np.testing.assert_array_equal(np.concatenate(list(idx_format.read_images(path, 10**6))), images)
+    path.write_bytes(gzip.compress(gzip.decompress(idx_format.to_bytes(images))))
+    np.testing.assert_array_equal(np.concatenate(list(idx_format.read_images(path, 10**6))), images)
 
 
-IMAGES = gzip.decompress(idx.to_bytes(np.zeros((5, 4, 3), np.uint8)))
+IMAGES = gzip.decompress(idx_format.to_bytes(np.zeros((5, 4, 3), np.uint8)))
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ IMAGES = gzip.decompress(idx.to_bytes(np.zeros((5, 4, 3), np.uint8)))
 def test_damaged_idx_files_are_refused_by_name(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "images-idx3-ubyte.gz").write_bytes(content)
     with pytest.raises(AssayError, match=rf"images-idx3-ubyte\.gz.*({message})"):
-        list(idx.read_images(tmp_path / "images-idx3-ubyte.gz", 10**6))
+        list(idx_format.read_images(tmp_path / "images-idx3-ubyte.gz", 10**6))
 
 
 def test_idx_files_that_do_not_belong_together(tmp_path: Path) -> None:

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from src.data.allocation import round_columns
-from src.data.labelled_rows import LabelledRows
-from src.data.splits import fold_rows, hold_out, split_rows
-from src.errors import AssayError
+from src.core.errors import AssayError
+from src.data.dataset.index import LabelledRows
+from src.data.splitting.allocation import round_columns
+from src.data.splitting.splits import fold_rows, hold_out, split_rows
 
 SEEDS = st.integers(0, 2**32 - 1)
 CLASS_SIZES = st.lists(st.integers(10, 90), min_size=2, max_size=6)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from src.data.statistics import channel_statistics, shift_and_scale
-from src.errors import AssayError
+from src.core.errors import AssayError
+from src.data.dataset.statistics import channel_statistics, shift_and_scale
 
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz")
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from src.data import store
-from src.errors import AssayError
+from src.core.errors import AssayError
+from src.data.dataset import arrays
 
 
 def _saved(array: np.ndarray) -> bytes:
@@ -24,9 +24,9 @@ def _random(count: int) -> np.ndarray:
 
 def test_rows_written_out_of_order_give_the_bytes_of_numpy_save(tmp_path: Path) -> None:
     rows, path = _random(10), tmp_path / "a.npy"
-    store.create_array(path, rows.shape)
+    arrays.create_array(path, rows.shape)
     for first, last in ((7, 10), (0, 3), (3, 7)):
-        store.write_rows(path, first, rows[first:last])
+        arrays.write_rows(path, first, rows[first:last])
     assert path.read_bytes() == _saved(rows)
 
 
@@ -38,23 +38,23 @@ def test_keeping_rows_gives_the_bytes_of_numpy_save(
     rows, path = _random(len(keep)), tmp_path_factory.mktemp("store") / "a.npy"
     path.write_bytes(_saved(rows))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(store, "BLOCK_BYTES", block)
-        store.keep_rows(path, np.array(keep))
+        patch.setattr(arrays, "BLOCK_BYTES", block)
+        arrays.keep_rows(path, np.array(keep))
     assert path.read_bytes() == _saved(rows[np.array(keep)])
 
 
 def test_the_header_has_room_for_any_number_of_rows(tmp_path: Path) -> None:
     path = tmp_path / "a.npy"
-    store.create_array(path, (10**7, 1, 1, 1))  # sparse: takes no room
+    arrays.create_array(path, (10**7, 1, 1, 1))  # sparse: takes no room
     keep = np.zeros(10**7, bool)
     keep[:2] = True
-    store.keep_rows(path, keep)
-    assert store.open_array(path).shape == (2, 1, 1, 1)
+    arrays.keep_rows(path, keep)
+    assert arrays.open_array(path).shape == (2, 1, 1, 1)
 
 
 def test_the_map_is_read_only(tmp_path: Path) -> None:
     (tmp_path / "a.npy").write_bytes(_saved(_random(3)))
-    array = store.open_array(tmp_path / "a.npy")
+    array = arrays.open_array(tmp_path / "a.npy")
     assert isinstance(array, np.memmap)
     with pytest.raises(ValueError, match="read-only"):
         array[0] = 1
@@ -68,17 +68,17 @@ def test_the_map_is_read_only(tmp_path: Path) -> None:
 def test_a_damaged_array_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.npy").write_bytes(content)
     with pytest.raises(AssayError, match=r"a\.npy .*dvc repro ingest"):
-        store.open_array(tmp_path / "a.npy")
+        arrays.open_array(tmp_path / "a.npy")
 
 
 def test_pickled_objects_are_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.array([{}], object), allow_pickle=True)
     with pytest.raises(AssayError, match="Python objects"):
-        store.open_array(tmp_path / "a.npy")
+        arrays.open_array(tmp_path / "a.npy")
 
 
 @pytest.mark.parametrize("first", [3, 4])
 def test_rows_beyond_the_end_are_refused(tmp_path: Path, first: int) -> None:
-    store.create_array(tmp_path / "a.npy", (4, 3, 4, 5))
+    arrays.create_array(tmp_path / "a.npy", (4, 3, 4, 5))
     with pytest.raises(ValueError, match="do not fit"):
-        store.write_rows(tmp_path / "a.npy", first, _random(2))
+        arrays.write_rows(tmp_path / "a.npy", first, _random(2))

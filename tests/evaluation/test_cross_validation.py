@@ -12,12 +12,13 @@ from PIL import Image
 from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 
 import src  # noqa: F401  (mends torchvision)
-from src.evaluation import figures, metrics
-from src.evaluation.cross_validation import Fold, cross_validation, share_of_tested
-from src.evaluation.fold_publication import publish_folds
-from src.evaluation.intervals import Interval
-from src.evaluation.resampling import corrected_resampled, student_t
-from src.schema import Evaluate
+from src.config.schema.evaluate import Evaluate
+from src.cross_validation.intervals import corrected_resampled, student_t
+from src.cross_validation.publish import publish_folds
+from src.cross_validation.report import Fold, cross_validation, share_of_tested
+from src.evaluation.metrics import classification
+from src.evaluation.metrics.bootstrap import Interval
+from src.evaluation.report import figures
 from tests.evaluation.scores import scores
 
 SETTINGS = Evaluate(bootstrap=100, confidence=0.95, top_k=2, calibration_bins=10, mistakes=1, batch_size=64)
@@ -45,7 +46,7 @@ def folds_of(repeats=1, count=4, images=120, seed=0):
 def test_each_figure_is_summarized_over_the_folds():
     folds = folds_of()
     result = cross_validation(folds, NAMES, "none", SETTINGS)
-    rows = [metrics.summary(fold.probabilities, fold.targets, 2, 10) for fold in folds]
+    rows = [classification.summary(fold.probabilities, fold.targets, 2, 10) for fold in folds]
     assert result.spreads.keys() == rows[0].keys()
     for name, spread in result.spreads.items():
         values = np.array([row[name] for row in rows])

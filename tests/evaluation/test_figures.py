@@ -8,11 +8,12 @@ import pytest
 from PIL import Image
 
 import src  # noqa: F401  (mends torchvision)
-from src.evaluation import figures, metrics
-from src.evaluation.calibration import reliability
-from src.evaluation.curves import Curve, macro_pr, macro_roc, pr_curves, roc_curves
-from src.evaluation.mistakes import Mistake
-from src.style import LONGEST, legible
+from src.evaluation.metrics import classification
+from src.evaluation.metrics.calibration import reliability
+from src.evaluation.metrics.curves import Curve, macro_pr, macro_roc, pr_curves, roc_curves
+from src.evaluation.report import figures
+from src.evaluation.report.misclassified import Mistake
+from src.plotting.style import LONGEST, legible
 from tests.evaluation.scores import case, scores
 
 
@@ -29,12 +30,12 @@ HISTORY = {"epoch": [1, 2], "train/loss": [2, 1], "val/loss": [2, 1], "val/accur
 
 def draw_all(folder, probabilities, targets, names, mistakes=()):
     folder.mkdir(exist_ok=True)
-    predicted = metrics.predict(probabilities)
+    predicted = classification.predict(probabilities)
     missing = [name for index, name in enumerate(names) if index not in targets]
     roc, pr = roc_curves(probabilities, targets, names), pr_curves(probabilities, targets, names)
     return [
         figures.draw_confusion(
-            folder / "confusion.png", metrics.confusion(targets, predicted, len(names)), names
+            folder / "confusion.png", classification.confusion(targets, predicted, len(names)), names
         ),
         figures.draw_roc(folder / "roc.png", roc, macro_roc(roc) if len(roc) > 1 else None, missing),
         figures.draw_pr(folder / "pr.png", pr, macro_pr(pr) if len(pr) > 1 else None, missing),

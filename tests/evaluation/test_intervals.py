@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import src  # noqa: F401  (mends torchvision)
-from src.evaluation import intervals, metrics
-from src.evaluation.intervals import Interval, bootstrap, draw, wilson
+from src.evaluation.metrics import bootstrap as bootstrap_module
+from src.evaluation.metrics import classification
+from src.evaluation.metrics.bootstrap import Interval, bootstrap, draw, wilson
 from tests.evaluation.scores import case, scores
 
 RESAMPLES = 120
@@ -25,7 +26,7 @@ def naive(probabilities, targets, seed=7):
     for weights in draw(seed, len(targets), RESAMPLES):
         for column in weights.T:
             rows = np.repeat(np.arange(len(targets)), column)
-            for name, value in metrics.summary(probabilities[rows], targets[rows], 2, 10).items():
+            for name, value in classification.summary(probabilities[rows], targets[rows], 2, 10).items():
                 found.setdefault(name, []).append(value)
     return found
 
@@ -64,7 +65,7 @@ def test_a_figure_that_is_never_defined_has_no_interval():
 def test_blocks_do_not_change_the_result(monkeypatch):
     predictions = case("ten classes")
     whole = quick(*predictions)
-    monkeypatch.setattr(intervals, "BLOCK", 300 * 7)  # seven resamples at a time
+    monkeypatch.setattr(bootstrap_module, "BLOCK", 300 * 7)  # seven resamples at a time
     parts = quick(*predictions)
     assert parts.keys() == whole.keys()
     for name, limits in whole.items():
@@ -86,7 +87,7 @@ def test_each_resample_has_as_many_rows_as_the_sample():
 
 
 def test_too_many_images_and_classes_leave_areas_without_interval(monkeypatch):
-    monkeypatch.setattr(intervals, "AREA_BUDGET", 10)
+    monkeypatch.setattr(bootstrap_module, "AREA_BUDGET", 10)
     found = quick(*case("three classes"))
     assert "roc_auc" not in found
     assert "accuracy" in found

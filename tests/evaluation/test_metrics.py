@@ -9,8 +9,8 @@ import sklearn.metrics as reference
 import torch
 
 import src  # noqa: F401  (mends torchvision)
-from src.evaluation import metrics
-from src.evaluation.calibration import calibration_error, reliability
+from src.evaluation.metrics import classification
+from src.evaluation.metrics.calibration import calibration_error, reliability
 from tests.evaluation.scores import CASES, case, scores
 
 EXACT = {"rel": 1e-12, "abs": 1e-12}
@@ -36,7 +36,7 @@ def predictions(request):
 def test_counted_figures(predictions):
     probabilities, targets = predictions
     predicted = probabilities.argmax(axis=1)
-    figures = metrics.summary(probabilities, targets, top_k=3, bins=15)
+    figures = classification.summary(probabilities, targets, top_k=3, bins=15)
     expected = {
         "accuracy": reference.accuracy_score(targets, predicted),
         "cohen_kappa": reference.cohen_kappa_score(targets, predicted),
@@ -56,7 +56,7 @@ def test_counted_figures(predictions):
 
 def test_ranked_figures(predictions):
     probabilities, targets = predictions
-    figures = metrics.summary(probabilities, targets, top_k=3, bins=15)
+    figures = classification.summary(probabilities, targets, top_k=3, bins=15)
     assert figures["roc_auc"] == pytest.approx(
         one_against_rest(reference.roc_auc_score, probabilities, targets), **RANKED
     )
@@ -68,7 +68,7 @@ def test_ranked_figures(predictions):
 def test_scored_figures(predictions):
     probabilities, targets = predictions
     labels = np.arange(probabilities.shape[1])
-    figures = metrics.summary(probabilities, targets, top_k=3, bins=15)
+    figures = classification.summary(probabilities, targets, top_k=3, bins=15)
     assert figures["log_loss"] == pytest.approx(
         reference.log_loss(targets, probabilities, labels=labels), **EXACT
     )
@@ -84,7 +84,7 @@ def test_each_class(predictions):
     values = reference.precision_recall_fscore_support(
         targets, predicted, labels=np.arange(classes), zero_division=np.nan
     )
-    single = metrics.per_class(metrics.count(targets, predicted, classes))
+    single = classification.per_class(classification.count(targets, predicted, classes))
     missing = np.setdiff1d(np.arange(classes), targets)
     assert single["precision"] == pytest.approx(values[0], nan_ok=True, **EXACT)
     assert single["recall"] == pytest.approx(values[1], nan_ok=True, **EXACT)
@@ -96,9 +96,9 @@ def test_each_class(predictions):
 def test_confusion(predictions):
     probabilities, targets = predictions
     labels = np.arange(probabilities.shape[1])
-    predicted = metrics.predict(probabilities)
+    predicted = classification.predict(probabilities)
     assert np.array_equal(
-        metrics.confusion(targets, predicted, len(labels)),
+        classification.confusion(targets, predicted, len(labels)),
         reference.confusion_matrix(targets, predicted, labels=labels),
     )
 
@@ -108,18 +108,18 @@ def test_confusion(predictions):
 def test_top_k(name, k):
     probabilities, targets = case(name)
     expected = reference.top_k_accuracy_score(targets, probabilities, k=k, labels=np.arange(10))
-    assert metrics.summary(probabilities, targets, k, 15)[f"top{k}_accuracy"] == expected
+    assert classification.summary(probabilities, targets, k, 15)[f"top{k}_accuracy"] == expected
 
 
 def test_top_k_of_equal_probabilities_takes_the_first():
     probabilities = np.full((4, 4), 0.25)
-    assert metrics.top_hits(probabilities, np.arange(4), 2).tolist() == [True, True, False, False]
+    assert classification.top_hits(probabilities, np.arange(4), 2).tolist() == [True, True, False, False]
 
 
 def test_top_k_that_would_always_be_right_is_left_out():
     probabilities, targets = case("three classes")
-    assert "top3_accuracy" not in metrics.summary(probabilities, targets, 3, 15)
-    notes = metrics.reasons({}, targets, ["a", "b", "c"], 3)
+    assert "top3_accuracy" not in classification.summary(probabilities, targets, 3, 15)
+    notes = classification.reasons({}, targets, ["a", "b", "c"], 3)
     assert notes["top3_accuracy"] == "left out: there are 3 classes, so it would be 1"
 
 
@@ -157,44 +157,46 @@ def test_full_confidence_falls_into_the_last_bin():
 
 def test_missing_class_is_a_stated_gap():
     probabilities, targets = case("three, one missing")
-    area = metrics.areas(probabilities, targets)
+    area = classification.areas(probabilities, targets)
     assert np.isnan(area["roc_auc"]).tolist() == [False, True, False]
     assert np.isnan(area["average_precision"]).tolist() == [False, True, False]
-    notes = metrics.reasons(metrics.summary(probabilities, targets, 2, 15), targets, ["a", "b", "c"], 2)
+    notes = classification.reasons(
+        classification.summary(probabilities, targets, 2, 15), targets, ["a", "b", "c"], 2
+    )
     assert notes == {"macro": "macro averages cover 2 of 3 classes; no test images of: b"}
 
 
 @pytest.mark.parametrize("only", [0, 1])
 def test_one_class_alone(only):
     probabilities, targets = scores(2, [20 * (only == 0), 20 * (only == 1)], 9.0, 0)
-    figures = metrics.summary(probabilities, targets, 2, 15)
+    figures = classification.summary(probabilities, targets, 2, 15)
     undefined = {name for name, value in figures.items() if math.isnan(value)}
     # of two classes the second one is positive; it has its precision-recall curve if it is there
     assert undefined == {"roc_auc", "cohen_kappa", "matthews"} | (
         {"average_precision"} if only == 0 else set()
     )
-    notes = metrics.reasons(figures, targets, ["cat", "dog"], 2)
+    notes = classification.reasons(figures, targets, ["cat", "dog"], 2)
     assert undefined < notes.keys()
     assert all(notes[name].startswith("undefined: ") for name in undefined)
 
 
 def test_class_that_is_never_predicted():
     probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3]])
-    counts = metrics.count(np.array([0, 0, 1]), metrics.predict(probabilities), 2)
-    single = metrics.per_class(counts)
+    counts = classification.count(np.array([0, 0, 1]), classification.predict(probabilities), 2)
+    single = classification.per_class(counts)
     assert single["precision"][0] == pytest.approx(2 / 3)
     assert np.isnan(single["precision"][1])
     assert single["f1"].tolist() == pytest.approx([0.8, 0.0])
-    assert metrics.from_counts(counts)["precision_macro"] == pytest.approx(1 / 3)
+    assert classification.from_counts(counts)["precision_macro"] == pytest.approx(1 / 3)
 
 
 def test_probabilities_of_extreme_logits_are_finite():
     logits = np.array([[1e4, -1e4, 0], [-3e38, 3e38, 0]], dtype=np.float32)
-    probabilities = metrics.softmax(logits)
+    probabilities = classification.softmax(logits)
     assert probabilities.tolist() == [[1, 0, 0], [0, 1, 0]]
-    assert np.isfinite(metrics.log_losses(probabilities, np.array([1, 0]))).all()
+    assert np.isfinite(classification.log_losses(probabilities, np.array([1, 0]))).all()
 
 
 def test_default_type_is_restored():
-    metrics.areas(*case("three classes"))
+    classification.areas(*case("three classes"))
     assert torch.get_default_dtype() == torch.float32

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from src.evaluation.measured import weakest_class
-from src.evaluation.model_card import LONGEST, Facts, model_card
+from src.registry.model_card import LONGEST, Facts, model_card
+from src.registry.variant_metrics import weakest_class
 
 FACTS = Facts(
     name="assay-shapes",

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 from statsmodels.stats.contingency_tables import mcnemar as reference
 
-from src.evaluation.intervals import bootstrap
-from src.evaluation.paired import (
+from src.evaluation.metrics.bootstrap import bootstrap
+from src.leaderboard.comparison.change_interval import change_interval, mean_interval
+from src.leaderboard.table.significance import (
     FEW,
     Discordance,
     accuracy_change,
@@ -17,7 +18,6 @@ from src.evaluation.paired import (
     significantly_worse,
     worsening,
 )
-from src.evaluation.paired_bootstrap import change_interval, mean_interval
 
 LIMITS = {"resamples": 400, "confidence": 0.95, "seed": 3}
 relaxed = settings(deadline=None)  # the first example imports scipy

@@ -6,10 +6,10 @@ import warnings
 import numpy as np
 import pytest
 
-from src.evaluation.labels import Box, Point, place
-from src.evaluation.pareto_figure import draw_pareto, find_bubbles
-from src.evaluation.rows import Row
-from src.pareto import on_front
+from src.core.pareto import on_front
+from src.leaderboard.speed.pareto_plot import draw_pareto, find_bubbles
+from src.leaderboard.table.rows import Row
+from src.plotting.labels import Box, Point, place
 
 
 @pytest.fixture(autouse=True)

@@ -5,8 +5,8 @@ from itertools import permutations
 
 import pytest
 
-from src.evaluation.policy import Candidate, choose
-from src.schema import Policy
+from src.config.schema.register import Policy
+from src.registry.policy import Candidate, choose
 
 ANY = Policy(optimize="latency", max_accuracy_drop=None, max_latency_ms=None, max_bytes=None)
 FLOAT = Candidate("float", accuracy_change=0.0, latency_ms=2.0, bytes=4000)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from src.evaluation.promotion import Evidence, image_names, judge, load, save
+from src.registry.promotion import Evidence, image_names, judge, load, save
 
 IMAGES = np.arange(200)
 TRAINED = np.arange(1000, 1500)

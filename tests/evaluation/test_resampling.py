@@ -10,7 +10,7 @@ from sklearn.model_selection import RepeatedStratifiedKFold, cross_val_score
 from sklearn.svm import SVC
 
 import src  # noqa: F401  (mends torchvision)
-from src.evaluation.resampling import corrected_resampled, student_t
+from src.cross_validation.intervals import corrected_resampled, student_t
 
 
 def values_with(mean, std, count):

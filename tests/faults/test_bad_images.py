@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from src.data.idx import to_bytes
-from src.data.store import open_array
+from src.data.dataset.arrays import open_array
+from src.data.ingestion.idx_format import to_bytes
 from tests.data.pictures import encoded, noise, write_folder
 from tests.workspaces import Workspace
 

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from mlflow import MlflowClient
 
-from src.provenance.hashes import tree_hashes
+from src.core.hashing import tree_hashes
 from src.provenance.journal import attempts
 
 DIVERGING = ("experiment=tiny", "sweep=none", "train.optimizer.lr=1e30", "train.precision=fp32")

@@ -7,8 +7,9 @@ import time
 import pytest
 import yaml
 
-from src.provenance.hashes import tree_hashes
-from src.provenance.journal import attempts, write_json
+from src.core.files import write_json
+from src.core.hashing import tree_hashes
+from src.provenance.journal import attempts
 from tests.workspaces import Workspace
 
 EPOCHS = 12

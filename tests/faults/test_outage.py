@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from src.tracking import live
-from src.tracking.decisions import decisions
-from src.tracking.live import Circuit, Tracker
-from src.tracking.replay import synchronize
-from src.tracking.store import HASTY
+from src.registry import mlflow_registry
+from src.registry.decisions import decisions
+from src.tracking import circuit_breaker
+from src.tracking.circuit_breaker import Circuit
+from src.tracking.live import Tracker
+from src.tracking.mlflow_store import HASTY
+from src.tracking.sync import synchronize
 from tests.journals import add_epochs, begin, compressed, finish, lineage_of, make_variant
 from tests.registries import decide_on
 from tests.servers import Server, free_port
@@ -31,7 +33,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(autouse=True)
 def fresh_circuit(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a new process."""
-    monkeypatch.setattr(live, "circuit", Circuit())
+    monkeypatch.setattr(circuit_breaker, "circuit", Circuit())
     for name in HASTY:
         monkeypatch.setenv(name, "undone at the end of the test")
         monkeypatch.delenv(name)
@@ -87,7 +89,9 @@ def test_a_server_that_dies(server: Server, tmp_path: Path, monkeypatch: pytest.
     variant = compressed(tmp_path, tmp_path / "onnx", "orphaned").record
     decide_on(tmp_path, tmp_path / "onnx", variant["lineage"])
     decided = decisions(tmp_path)
-    assert live.carry_out(tmp_path, "shapes", said.append) is None  # decided, and kept for later
+    assert (
+        mlflow_registry.try_apply_decisions(tmp_path, "shapes", said.append) is None
+    )  # decided, and kept for later
     assert decisions(tmp_path) == decided
     server.start()
     summary = synchronize(tmp_path, patient=True)

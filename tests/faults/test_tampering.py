@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 
 from src.attestation import signing
-from src.attestation.dvc_record import Cache, md5_of, read_lock
 from src.auditing.checks import environment
 from src.auditing.verdict import Evidence, Verdict
-from src.errors import AssayError
+from src.core.errors import AssayError
+from src.provenance.dvc_lock import Cache, md5_of, read_lock
 from tests.audits import CHAMPION, Scene, changed, check_of, findings, flip_byte
 from tests.keys import make_keys
 

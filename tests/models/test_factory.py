@@ -5,9 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from src.errors import AssayError
-from src.models.factory import create_model
-from src.schema import Cnn, Lenet, Timm
+from src.config.schema.model import Cnn, Lenet, Timm
+from src.core.errors import AssayError
+from src.models.build import create_model
 
 
 def cnn(**changes) -> Cnn:

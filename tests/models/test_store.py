@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from src.errors import AssayError
-from src.models.factory import create_model
-from src.models.normalized import NormalizedModel
-from src.models.store import SPEC, WEIGHTS, Input, ModelSpec, Normalization, load_model, save_model
-from src.schema import Cnn, Lenet, Timm
-from src.training.predict import predict_logits
+from src.config.schema.model import Cnn, Lenet, Timm
+from src.core.errors import AssayError
+from src.models.build import create_model
+from src.models.inference import predict_logits
+from src.models.normalization import NormalizedModel
+from src.models.saving import SPEC, WEIGHTS, Input, ModelSpec, Normalization, load_model, save_model
 
 CNN = Cnn(
     kind="cnn", widths=[4, 8], kernel_size=3, activation="relu", pooling="max", batch_norm=True, dropout=0.5

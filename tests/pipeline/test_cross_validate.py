@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from src.provenance.hashes import tree_hashes
+from src.core.hashing import tree_hashes
 from src.provenance.journal import attempts
 from tests.workspaces import Workspace
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import grimp
 import pytest
 
-from src.config import read_params
-from src.provenance.parameters import within
-from src.provenance.pipeline import read_pipeline
+from src.config.dotted_keys import within
+from src.config.loading import read_params
+from src.provenance.dvc_yaml import read_pipeline
 
 ROOT = Path(__file__).parents[2]
 STAGES = [

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from src.provenance.hashes import tree_hashes
+from src.core.hashing import tree_hashes
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import psutil
 import pytest
 import yaml
 
-from src.provenance.hashes import tree_hashes
+from src.core.hashing import tree_hashes
 from src.provenance.journal import attempts
 from tests.workspaces import Workspace
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from src.errors import AssayError
+from src.core.errors import AssayError
 from src.provenance.lineage import Ancestry
 
 PIPELINE = """

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src.provenance.seeds import derive
+from src.core.seeds import derive
 
 
 @given(st.integers(0, 2**32 - 1), st.lists(st.one_of(st.integers(0), st.text("abc", min_size=1)), max_size=3))

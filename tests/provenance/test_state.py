@@ -8,9 +8,10 @@ import textwrap
 import time
 from pathlib import Path
 
-from src.provenance.hashes import tree_hashes
-from src.provenance.process import identity, is_alive
-from src.provenance.state import State, held_lock, replace_folder
+from src.core.files import replace_folder
+from src.core.hashing import tree_hashes
+from src.core.processes import identity, is_alive
+from src.provenance.work_dir import State, held_lock
 
 ROOT = Path(__file__).parents[2]
 

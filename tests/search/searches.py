@@ -4,11 +4,11 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from src.search.domains import Interval
-from src.search.plan import Plan
-from src.search.pruning import PruningRule
-from src.search.records import Outcome, Proposal, Settings
-from src.search.space import Space
+from src.search.engine.distributions import Interval
+from src.search.engine.plan import Plan
+from src.search.engine.pruning import PruningRule
+from src.search.engine.records import Outcome, Proposal, Settings
+from src.search.engine.space import Space
 
 SQUARE = Space({"x": Interval(0.0, 1.0), "y": Interval(0.0, 1.0)})
 Function = Callable[[Settings, PruningRule], Outcome]

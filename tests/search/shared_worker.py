@@ -9,10 +9,10 @@ import sys
 import time
 from pathlib import Path
 
-from src.search.distributed import work
-from src.search.pruning import Pruning
-from src.search.records import Outcome, Proposal
-from src.search.shared_storage import Timing
+from src.search.distributed.storage import Timing
+from src.search.distributed.study import work
+from src.search.engine.pruning import Pruning
+from src.search.engine.records import Outcome, Proposal
 
 FAST = Timing(heartbeat=1, grace=3, poll=0.2)
 

@@ -13,13 +13,13 @@ from pathlib import Path
 import optuna
 import pytest
 
-from src.errors import AssayError
-from src.search.distributed import attributes_of, create_study, ended_trials, plan_of, work
-from src.search.domains import Choice, Interval
-from src.search.plan_json import plan_from_json, plan_to_json
-from src.search.records import Outcome
-from src.search.shared_storage import Timing, opened, shown
-from src.search.space import Space
+from src.core.errors import AssayError
+from src.search.distributed.plan_json import plan_from_json, plan_to_json
+from src.search.distributed.storage import Timing, opened, shown
+from src.search.distributed.study import attributes_of, create_study, ended_trials, plan_of, work
+from src.search.engine.distributions import Choice, Interval
+from src.search.engine.records import Outcome
+from src.search.engine.space import Space
 from tests.postgres import postgres_server
 from tests.search.searches import SQUARE, complete, make_plan, nobody
 

@@ -8,12 +8,12 @@ import matplotlib
 import pytest
 from PIL import Image
 
-from src.search import figures
-from src.search.domains import Choice, Interval
-from src.search.plan import Plan
-from src.search.records import Outcome, Trial
-from src.search.scales import number_scale, scale_of
-from src.search.space import Space
+from src.search.engine.distributions import Choice, Interval
+from src.search.engine.plan import Plan
+from src.search.engine.records import Outcome, Trial
+from src.search.engine.space import Space
+from src.search.report import figures
+from src.search.report.axis_scales import number_scale, scale_of
 
 ONE = {"train.optimizer.lr": Interval(1e-3, 1e-2, log=True)}
 SOME = {

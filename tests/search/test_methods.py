@@ -6,14 +6,14 @@ import warnings
 
 import pytest
 
-from src.errors import AssayError
-from src.search.domains import Choice, Interval
-from src.search.methods import grid_order, startup_trials
-from src.search.proposer import Proposer
-from src.search.ranking import best, pareto_front
-from src.search.records import Outcome
-from src.search.space import Space
-from src.search.study import search
+from src.core.errors import AssayError
+from src.search.engine.ask_tell import Proposer
+from src.search.engine.distributions import Choice, Interval
+from src.search.engine.ranking import best, pareto_front
+from src.search.engine.records import Outcome
+from src.search.engine.samplers import grid_order, startup_trials
+from src.search.engine.space import Space
+from src.search.engine.study import search
 from tests.search.searches import SQUARE, InProcess, complete, hill, make_plan, nobody
 
 # method: trials, and how far the best may be from the top of the hill

@@ -5,13 +5,13 @@ import pickle
 import optuna
 import pytest
 
-from src.search.domains import Choice
-from src.search.methods import make_pruner, quiet
-from src.search.pruning import make_rule, past_of
-from src.search.ranking import best
-from src.search.records import Outcome, Trial
-from src.search.space import Space
-from src.search.study import search
+from src.search.engine.distributions import Choice
+from src.search.engine.pruning import make_rule, past_of
+from src.search.engine.ranking import best
+from src.search.engine.records import Outcome, Trial
+from src.search.engine.samplers import make_pruner, quiet
+from src.search.engine.space import Space
+from src.search.engine.study import search
 from tests.search.searches import InProcess, learning, make_plan, nobody
 
 EPOCHS = 6

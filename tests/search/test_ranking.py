@@ -4,11 +4,12 @@ import random
 
 import pytest
 
-from src.errors import AssayError
-from src.search.domains import Choice, Interval
-from src.search.ranking import best, excesses, importance, pareto_front, ranked
-from src.search.records import Outcome, Trial
-from src.search.space import Space
+from src.core.errors import AssayError
+from src.search.engine.constraints import excesses
+from src.search.engine.distributions import Choice, Interval
+from src.search.engine.ranking import best, importance, pareto_front, ranked
+from src.search.engine.records import Outcome, Trial
+from src.search.engine.space import Space
 from tests.search.searches import SQUARE, make_plan
 
 HIGHEST = {"val/accuracy": "maximize"}

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from src.errors import AssayError
-from src.search.domains import Choice, Interval
-from src.search.space import Space
+from src.core.errors import AssayError
+from src.search.engine.distributions import Choice, Interval
+from src.search.engine.space import Space
 
 MODELS = Space(
     {

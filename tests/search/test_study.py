@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from src.errors import AssayError
-from src.search.domains import Choice, Interval
-from src.search.records import Outcome, read_trial, write_trial
-from src.search.space import Space
-from src.search.study import Standing, search, search_asynchronously
+from src.core.errors import AssayError
+from src.search.engine.distributions import Choice, Interval
+from src.search.engine.records import Outcome, read_trial, write_trial
+from src.search.engine.space import Space
+from src.search.engine.study import Standing, search, search_asynchronously
 from tests.search.searches import SQUARE, InProcess, StoppedError, complete, hill, learning, make_plan, nobody
 
 ROOT = Path(__file__).parents[2]

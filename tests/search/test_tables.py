@@ -7,13 +7,13 @@ import re
 import pytest
 from rich.console import Console
 
-from src.search.domains import Choice, Interval
-from src.search.live import live_view
-from src.search.plan import Plan
-from src.search.records import Outcome, Trial
-from src.search.space import Space
-from src.search.study import Standing
-from src.search.tables import (
+from src.search.engine.distributions import Choice, Interval
+from src.search.engine.plan import Plan
+from src.search.engine.records import Outcome, Trial
+from src.search.engine.space import Space
+from src.search.engine.study import Standing
+from src.search.report.live_view import live_view
+from src.search.report.tables import (
     best_table,
     importance_table,
     short_names,

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from src.tracking import live
-from src.tracking.live import Circuit
-from src.tracking.store import create_database, database
+from src.tracking import circuit_breaker
+from src.tracking.circuit_breaker import Circuit
+from src.tracking.mlflow_store import create_database, database
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +24,7 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def root(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A repository with an empty view."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setattr(live, "circuit", Circuit())
+    monkeypatch.setattr(circuit_breaker, "circuit", Circuit())
     # MLflow puts the code of a loaded model first, where the workers of later tests would look for src.
     monkeypatch.setattr(sys, "path", [*sys.path])
     folder = tmp_path / "repository"

@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 from mlflow.entities import Run
 
-from src.errors import AssayError
-from src.execution import Execution
-from src.job import Job
+from src.core.errors import AssayError
+from src.pipeline.execution import Execution
+from src.pipeline.job import Job
 from src.provenance.journal import Attempt
 from src.provenance.lineage import Lineage
 from src.tracking.live import Tracker
+from src.tracking.mlflow_store import connect
 from src.tracking.rebuild import rebuild
-from src.tracking.replay import synchronize
-from src.tracking.store import connect
+from src.tracking.sync import synchronize
 from tests.journals import begin, compressed, evaluated, finish, lineage_of, trained
 from tests.tracking.test_replay import runs
 

@@ -14,15 +14,15 @@ import psutil
 import pytest
 from mlflow.entities import Run
 
-from src.provenance.process import identity
-from src.tracking import live, store
-from src.tracking.chains import Journal
-from src.tracking.children import Children
-from src.tracking.leftovers import leftovers
+from src.core.processes import identity
+from src.pipeline.leftovers import leftovers
+from src.tracking import circuit_breaker, mlflow_store
+from src.tracking.child_runs import Children
 from src.tracking.live import Tracker
+from src.tracking.mlflow_store import HASTY, connect, database
 from src.tracking.rebuild import rebuild
-from src.tracking.replay import synchronize
-from src.tracking.store import HASTY, connect, database
+from src.tracking.run_groups import Journal
+from src.tracking.sync import synchronize
 from tests.faults.test_outage import A_FEW, Server
 from tests.journals import (
     add_epochs,
@@ -337,7 +337,7 @@ def test_trials_of_a_sweep_on_another_machine(
 def test_two_processes_that_bring_the_same_children_bring_each_once(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "PAGE", 2)  # so that what there is takes several answers
+    monkeypatch.setattr(mlflow_store, "PAGE", 2)  # so that what there is takes several answers
     begin_search(root)
     lineages = [tried(root, number) for number in range(6)]
     first, second = Children(connect(root)), Children(connect(root))  # each with a memory of its own
@@ -414,7 +414,7 @@ def server(
         monkeypatch.setenv(name, "undone at the end of the test")
         monkeypatch.delenv(name)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
-    monkeypatch.setattr(live, "BUDGET", A_FEW)
+    monkeypatch.setattr(circuit_breaker, "BUDGET", A_FEW)
     yield server
     server.signal(signal.SIGCONT)
     server.kill()

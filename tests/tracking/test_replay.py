@@ -11,12 +11,12 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from src.errors import AssayError
-from src.provenance.hashes import text_hash
+from src.core.errors import AssayError
+from src.core.hashing import text_hash
 from src.tracking.live import Tracker
+from src.tracking.mlflow_store import connect, database
 from src.tracking.rebuild import rebuild
-from src.tracking.replay import synchronize
-from src.tracking.store import connect, database
+from src.tracking.sync import synchronize
 from tests.journals import add_epochs, begin, compressed, evaluated, finish, lineage_of, trained
 
 ROOT = Path(__file__).parents[2]
@@ -300,7 +300,7 @@ def test_a_wiped_database_is_brought_back_by_a_replay(root: Path, empty_database
     for suffix in ("-wal", "-shm"):
         Path(f"{database(root)}{suffix}").unlink(missing_ok=True)
     code = (
-        "import sys; from pathlib import Path; from src.tracking.replay import synchronize;"
+        "import sys; from pathlib import Path; from src.tracking.sync import synchronize;"
         "synchronize(Path(sys.argv[1]))"
     )
     subprocess.run([sys.executable, "-c", code, str(root)], cwd=ROOT, check=True)

@@ -16,9 +16,9 @@ import pandas as pd
 import pytest
 import requests
 
-from src.tracking.replay import synchronize
-from src.tracking.serving import load_model
-from src.tracking.store import connect, database
+from src.registry.loading import load_model
+from src.tracking.mlflow_store import connect, database
+from src.tracking.sync import synchronize
 from tests.journals import CLASSES, SIZE, add_epochs, begin, compressed, finish, png, trained
 from tests.registries import decide_on
 from tests.servers import free_port
@@ -209,10 +209,10 @@ def test_the_stored_model_says_what_it_needs(registered: Path) -> None:
 def test_the_base_model_serves_through_torch(root: Path, tmp_path: Path) -> None:
     import torch
 
-    from src.models.factory import create_model
-    from src.models.normalized import NormalizedModel
-    from src.models.store import Input, ModelSpec, Normalization, save_model
-    from src.schema import Lenet
+    from src.config.schema.model import Lenet
+    from src.models.build import create_model
+    from src.models.normalization import NormalizedModel
+    from src.models.saving import Input, ModelSpec, Normalization, save_model
 
     lenet = Lenet(kind="lenet", activation="tanh", dropout=0.0)
     torch.manual_seed(0)
@@ -261,7 +261,7 @@ def test_predict_names_what_it_cannot_read(registered: Path, tmp_path: Path) -> 
 
 
 def test_a_model_that_is_not_there_is_named(root: Path) -> None:
-    from src.errors import AssayError
+    from src.core.errors import AssayError
 
     with pytest.raises(AssayError, match="models:/nothing@champion cannot be loaded"):
         load_model(root, "models:/nothing@champion")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from src.pool import Pool
-from src.training.fold_task import carry_out
+from src.core.worker_pool import Pool
+from src.cross_validation.worker import carry_out
 from tests.training.test_fold import fold_task
 
 if __name__ == "__main__":

@@ -11,7 +11,9 @@ from safetensors.torch import save_file
 from sklearn.datasets import load_digits
 
 import src  # noqa: F401  (mends torchvision)
-from src.schema import Augment, Model, Train
+from src.config.schema.augment import Augment
+from src.config.schema.model import Model
+from src.config.schema.train import Train
 from src.training.fit import Fitted, Task
 
 CONF = Path(__file__).parents[2] / "conf"

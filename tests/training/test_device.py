@@ -5,11 +5,11 @@ import os
 import pytest
 import torch
 
-from src.cores import resolve_threads
-from src.errors import AssayError
-from src.models.factory import create_model
-from src.schema import Timm
-from src.training.device import choose_device, deterministic, resolve_precision
+from src.config.schema.model import Timm
+from src.core.cpus import resolve_threads
+from src.core.errors import AssayError
+from src.models.build import create_model
+from src.models.numerics import choose_device, deterministic, resolve_precision
 
 CPU = torch.device("cpu")
 

@@ -5,7 +5,7 @@ import warnings
 import pytest
 import torch
 
-from src.errors import AssayError
+from src.core.errors import AssayError
 from src.training.checkpoint import NAME
 from src.training.fit import fit
 from tests.training.tasks import CROP, digits_task

@@ -13,12 +13,12 @@ import numpy as np
 import psutil
 import pytest
 
-from src.data.statistics import channel_statistics
-from src.errors import AssayError
+from src.core.errors import AssayError
+from src.cross_validation.fold import read_fold, read_folds, run_fold
+from src.cross_validation.fold_task import FoldTask
+from src.data.dataset.statistics import channel_statistics
 from src.provenance.journal import attempts
-from src.training.fold import read_fold, read_folds, run_fold
-from src.training.fold_task import FoldTask
-from src.training.sample import Sample, make_task
+from src.training.subset_task import Sample, make_task
 from tests.training.tasks import digits, digits_task
 
 VICTIM = Path(__file__).with_name("abandoned.py")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from src.schema import Train
-from src.training.history import best_epoch, is_over
+from src.config.schema.train import Train
+from src.training.early_stopping import best_epoch, is_over
 from tests.training.tasks import section
 
 

@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from src.models.factory import create_model
-from src.schema import Cnn, Optimizer
-from src.training.averaging import averaged_copy, update_average
+from src.config.schema.model import Cnn
+from src.config.schema.train import Optimizer
+from src.models.build import create_model
+from src.training.ema import averaged_copy, update_average
 from src.training.optimizers import create_optimizer
 
 CNN = Cnn(

@@ -9,7 +9,7 @@ from zipfile import ZipFile
 import pytest
 import torch
 
-from src.errors import AssayError
+from src.core.errors import AssayError
 from src.training.checkpoint import NAME
 from src.training.fit import fit
 from tests.training.tasks import SETTINGS, digits_task, write_outcome

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src.schema import Schedule
-from src.training.schedules import factor, plateau_drops
+from src.config.schema.train import Schedule
+from src.training.lr_schedules import factor, plateau_drops
 
 NAMES = ["constant", "cosine", "step", "plateau", "one_cycle"]
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from src.auditing.subject import Subject
+from src.auditing.target import Subject
 from src.auditing.verdict import Evidence, Verdict
-from src.provenance.hashes import file_hash
+from src.core.hashing import file_hash
 from src.provenance.journal import journal_folder
 
 QUESTION = "Are registered file, run's artifact and pipeline's output the same bytes?"

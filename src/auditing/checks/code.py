@@ -1,9 +1,9 @@
 """Which commit holds exactly the code that made it?"""
 
-from src.attestation.dvc_record import md5_of
-from src.auditing.history import find_origin
-from src.auditing.subject import Subject
+from src.auditing.git_search import find_origin
+from src.auditing.target import Subject
 from src.auditing.verdict import Evidence, Verdict
+from src.provenance.dvc_lock import md5_of
 
 QUESTION = "Is the code that made it in git?"
 SHOWN = 5  # files named in one line

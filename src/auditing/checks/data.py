@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from src.attestation.dvc_record import file_md5, md5_of
-from src.auditing.subject import Subject
+from src.auditing.target import Subject
 from src.auditing.verdict import Evidence, Verdict
-from src.data.labelled_rows import LabelledRows, read_labelled_rows, read_split
-from src.data.statistics import channel_statistics, shift_and_scale
-from src.data.store import open_array, pixel_hash
-from src.errors import AssayError
-from src.provenance.hashes import file_hash
+from src.core.errors import AssayError
+from src.core.hashing import file_hash
+from src.data.dataset.arrays import open_array, pixel_hash
+from src.data.dataset.index import LabelledRows, read_labelled_rows, read_split
+from src.data.dataset.statistics import channel_statistics, shift_and_scale
+from src.provenance.dvc_lock import file_md5, md5_of
 
 QUESTION = "Are the data what was recorded, and divided as recorded?"
 SPLITS = ("train", "val", "test", "dropped")

@@ -2,9 +2,9 @@
 
 from importlib import metadata
 
-from src.auditing.subject import Subject
+from src.auditing.target import Subject
 from src.auditing.verdict import Evidence
-from src.cores import resolve_threads
+from src.core.cpus import resolve_threads
 
 QUESTION = "Would this machine compute the same bytes?"
 SHOWN = 8
@@ -49,7 +49,7 @@ def recorded_numerics(subject: Subject) -> dict[str, str]:
 
 def numerics_here(threads: int, precision: str) -> dict[str, str]:
     """The fingerprint of this machine for so many threads."""
-    from src.training.device import choose_device, numerics
+    from src.models.numerics import choose_device, numerics
 
     return {key: str(value) for key, value in numerics(choose_device("auto"), threads, precision).items()}
 

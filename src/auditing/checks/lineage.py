@@ -2,13 +2,13 @@
 
 import json
 
-from src.auditing.subject import Subject
+from src.auditing.target import Subject
 from src.auditing.verdict import Evidence, Verdict
-from src.errors import AssayError
-from src.provenance.hashes import content_hash, tree_hashes
+from src.core.errors import AssayError
+from src.core.hashing import content_hash, tree_hashes
 from src.provenance.journal import attempts
-from src.tracking.decisions import Registration, Ruling, decisions
-from src.tracking.versions import RunFacts, VersionFacts
+from src.registry.decisions import Registration, Ruling, decisions
+from src.registry.versions import RunFacts, VersionFacts
 
 QUESTION = "Does every link lead on, and back again?"
 

@@ -4,12 +4,12 @@ from typing import Any
 
 import yaml
 
-from src.auditing.subject import Subject
+from src.auditing.target import Subject
 from src.auditing.verdict import Evidence, Verdict
-from src.errors import AssayError
-from src.provenance.parameters import assign, flatten
-from src.provenance.pipeline import lookup
-from src.tracking.versions import RunFacts
+from src.config.dotted_keys import assign, flatten
+from src.core.errors import AssayError
+from src.provenance.dvc_yaml import lookup
+from src.registry.versions import RunFacts
 
 QUESTION = "Do MLflow, params.yaml and dvc.lock name the same settings?"
 BEST = "sweep/best.yaml"

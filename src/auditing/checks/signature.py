@@ -4,11 +4,11 @@ from pathlib import Path
 
 from src.attestation import signing
 from src.attestation.statement import FILE, Material, Provenance, read_statement
-from src.auditing.subject import Subject
+from src.auditing.target import Subject
 from src.auditing.verdict import Evidence, Verdict
-from src.errors import AssayError
-from src.provenance.hashes import content_hash, file_hash
-from src.tracking.decisions import signed_files
+from src.core.errors import AssayError
+from src.core.hashing import content_hash, file_hash
+from src.registry.archive import signed_files
 
 QUESTION = "Does a statement name what it was made of, and who vouches for that?"
 

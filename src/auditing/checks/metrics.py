@@ -1,0 +1,152 @@
+"""Do the figures follow from the predictions, and the predictions from the model?"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from src.auditing.file_comparison import read_table
+from src.auditing.target import Subject
+from src.auditing.verdict import Evidence, Verdict
+from src.core.cpus import usable_cores
+from src.data.dataset.arrays import open_array
+from src.leaderboard.speed.table import TRACKED
+from src.registry.variant_metrics import evaluate_figures
+
+QUESTION = "Do the figures follow from the predictions, and these from the model?"
+PREDICTIONS = "predictions.parquet"
+TOLERANCE = 1e-3  # of a logit, for the same file on another machine
+DIGITS = 6  # that a tag keeps of a figure
+OBSERVED = (*TRACKED, "speed_vs_")  # figures of a machine: benchmark may replace them at any time
+
+
+def check(subject: Subject, see: Evidence) -> None:
+    """Recompute from the stored predictions, run the model again, and compare with what is claimed."""
+    if subject.variant is None:
+        _base(subject, see)
+        return
+    path = subject.model_folder / PREDICTIONS
+    if not path.is_file():
+        see.skipped = f"models/{subject.variant}/{PREDICTIONS} is not here"
+    else:
+        _variant(subject, path, see)
+    if subject.version is not None and subject.run is not None:
+        _tags(subject.version.tags, subject.run.metrics, see)
+    if subject.base is not None:
+        _evaluated(subject, subject.base.metrics, see)
+
+
+def _variant(subject: Subject, path: Path, see: Evidence) -> None:
+    table = read_table(path)
+    held = {name: table["split"] == name for name in ("val", "test")}
+    right = table["predicted"] == table["target"]
+    found = {f"{name}/accuracy": float(right[rows].mean()) for name, rows in held.items() if rows.any()}
+    about = json.loads((subject.model_folder / "variant.json").read_text(encoding="utf-8"))
+    told = about["validation_accuracy"]
+    see.equal(
+        "validation accuracy of variant.json, from its predictions",
+        told,
+        found["val/accuracy"],
+        Verdict.TAMPERED,
+    )
+    if subject.run is not None:
+        _claimed(found, subject.run.metrics, f"of {subject.run.name} in MLflow", see)
+    _answers(subject, table, see)
+
+
+def _answers(subject: Subject, table: Mapping[str, NDArray[Any]], see: Evidence) -> None:
+    """The model itself, asked again for every held-out image."""
+    from src.compression.parity import onnx_logits
+
+    file = (subject.model or subject.model_folder) / "model.onnx"
+    images = subject.folder / "data/ingest/images.npy"
+    if not (file.is_file() and images.is_file()):
+        see.note("the model was not asked again: it or the images are not here")
+        return
+    logits = onnx_logits(file, open_array(images)[table["id"]], usable_cores())
+    stored = np.stack([table[f"logit_{k}"] for k in range(logits.shape[1])], axis=1)
+    _same_answers(stored, logits, table["predicted"], see)
+
+
+def _base(subject: Subject, see: Evidence) -> None:
+    """The base model, by what evaluate has written of it."""
+    folder = subject.folder / "reports/evaluate"
+    if not (folder / PREDICTIONS).is_file():
+        see.skipped = f"reports/evaluate/{PREDICTIONS} is not here"
+        return
+    from src.evaluation.metrics.classification import summary
+
+    table = read_table(folder / PREDICTIONS)
+    columns = sorted((name for name in table if name.startswith("p_")), key=lambda name: int(name[2:]))
+    probabilities = np.stack([table[name] for name in columns], axis=1)
+    settings = subject.params["evaluate"]
+    found = summary(probabilities, table["target"], settings["top_k"], settings["calibration_bins"])
+    told = evaluate_figures(folder / "metrics.json")
+    _claimed({f"test/{name}": value for name, value in found.items()}, told, "of metrics.json", see)
+    if subject.run is not None:
+        _evaluated(subject, subject.run.metrics, see)
+    _base_answers(subject, probabilities, table, see)
+
+
+def _base_answers(
+    subject: Subject, probabilities: NDArray[np.float64], table: Mapping[str, NDArray[Any]], see: Evidence
+) -> None:
+    from src.evaluation.metrics.classification import softmax
+    from src.models.inference import predict_logits
+    from src.models.saving import load_model
+
+    model, images = subject.folder / "models/base", subject.folder / "data/ingest/images.npy"
+    if not (model.is_dir() and images.is_file()):
+        see.note("the model was not asked again: it or the images are not here")
+        return
+    logits = predict_logits(*load_model(model), open_array(images), table["id"], device="cpu")
+    _same_answers(probabilities, softmax(logits), table["predicted"], see)
+
+
+def _evaluated(subject: Subject, claimed: Mapping[str, float], see: Evidence) -> None:
+    """What MLflow says of the base's test images, against evaluate's report."""
+    path = subject.folder / "reports/evaluate/metrics.json"
+    if path.is_file():
+        _claimed(evaluate_figures(path), claimed, "of the base in MLflow", see)
+
+
+def _claimed(found: Mapping[str, float], claimed: Mapping[str, float], whose: str, see: Evidence) -> None:
+    """Compare figures that were found with those that are claimed; a missing claim is no lie."""
+    compared = 0
+    for name, value in found.items():
+        if name not in claimed or not np.isfinite(value):
+            continue
+        compared += 1
+        if abs(claimed[name] - value) > 1e-9:
+            see.find(f"{name} {whose}", f"{value:.9g}, recomputed", f"{claimed[name]:.9g}", Verdict.TAMPERED)
+    see.agree(f"{compared} figures {whose} compared with what was recomputed")
+
+
+def _tags(tags: Mapping[str, str], metrics: Mapping[str, float], see: Evidence) -> None:
+    """The figures on the version are those on its run."""
+    compared = 0
+    for name, text in tags.items():
+        if name not in metrics or name.startswith(OBSERVED):
+            continue
+        compared += 1
+        if float(text) != float(f"{metrics[name]:.{DIGITS}g}") and float(text) != metrics[name]:
+            see.find(
+                f"{name} of the version", f"{metrics[name]:.{DIGITS}g} on its run", text, Verdict.TAMPERED
+            )
+    see.agree(f"{compared} figures of the version compared with those of its run")
+
+
+def _same_answers(stored: NDArray[Any], again: NDArray[Any], predicted: NDArray[Any], see: Evidence) -> None:
+    """Whether a model says today what it said then."""
+    changed = int((again.argmax(axis=1) != predicted).sum())
+    largest = float(np.abs(stored - again).max())
+    if changed or largest > TOLERANCE:
+        found = f"{changed} other predictions, largest difference of an output {largest:.2g}"
+        see.find("the model, asked again", f"its {len(predicted):,} stored answers", found, Verdict.TAMPERED)
+    else:
+        see.agree(
+            f"the model gives its {len(predicted):,} stored answers again (largest difference {largest:.1g})"
+        )

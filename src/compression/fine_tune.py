@@ -1,0 +1,94 @@
+"""Steps that train: fine-tuning, and distillation of a student.
+
+Both go on from where a killed process was, with the same bytes in the end, as every training does.
+"""
+
+import copy
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from src.compression.artifacts import Setting, TorchModel
+from src.compression.onnx.library_errors import MethodError
+from src.config.schema.compress import Distill, Finetune
+from src.config.schema.model import Cnn, Lenet, Model, Timm
+from src.config.schema.train import Train
+from src.models.saving import ModelSpec
+from src.models.size import count_parameters
+from src.training.fine_tuning import Refinement
+from src.training.fit import Task, fit
+
+
+def finetune(model: TorchModel, step: Finetune, setting: Setting) -> TorchModel:
+    """Train the network on; zeros that its masks name stay zeros."""
+    refinement = Refinement(network=copy.deepcopy(model.network), masks=model.masks)
+    return _train(model.spec, refinement, refined(setting.train, step.epochs, step.lr), setting)
+
+
+def distill(model: TorchModel, step: Distill, setting: Setting) -> TorchModel:
+    """Train a new student, or the network as it is, on the base's soft labels and the true ones.
+
+    Raises:
+        MethodError: the base's kind of model has no such student.
+    """
+    new = step.student is not None
+    spec = _student(model.spec, step.student or {})
+    refinement = Refinement(
+        network=None if new else copy.deepcopy(model.network),
+        masks={} if new else model.masks,
+        teacher=copy.deepcopy(setting.base.network),
+        temperature=step.temperature,
+        alpha=step.alpha,
+    )
+    student = _train(spec, refinement, refined(setting.train, step.epochs, step.lr), setting)
+    sizes = [count_parameters(each.network) for each in (student, setting.base)]
+    if new and sizes[0] >= sizes[1]:
+        setting.say(
+            f"the student has {sizes[0]:,} parameters, and its teacher {sizes[1]:,}: nothing is saved"
+        )
+    return student
+
+
+def refined(train: Train, epochs: int, lr: float) -> Train:
+    """The settings of the base's training for so many epochs, with a warm-up of the same share of them."""
+    warmup = train.schedule.warmup_epochs * epochs / train.epochs
+    schedule = train.schedule.model_copy(update={"warmup_epochs": warmup})
+    optimizer = train.optimizer.model_copy(update={"lr": lr})
+    return train.model_copy(update={"epochs": epochs, "schedule": schedule, "optimizer": optimizer})
+
+
+def make_task(spec: ModelSpec, train: Train, setting: Setting) -> Task:
+    """A training on the rows, images and normalization of the base's."""
+    return Task(
+        model=spec.model,
+        augment=setting.augment,
+        train=train,
+        images=setting.images,
+        targets=setting.targets,
+        train_rows=setting.train_rows,
+        val_rows=setting.val_rows,
+        shift=spec.normalization.shift,
+        scale=spec.normalization.scale,
+        classes=len(spec.classes),
+        seed=setting.seed,
+    )
+
+
+def _train(spec: ModelSpec, refinement: Refinement, train: Train, setting: Setting) -> TorchModel:
+    task = make_task(spec, train, setting)
+    fitted = fit(task, setting.state, setting.device, show=setting.show, refinement=refinement)
+    return TorchModel(fitted.network, spec, refinement.masks)
+
+
+def _student(spec: ModelSpec, fields: dict[str, Any]) -> ModelSpec:
+    """The base's spec with these fields of its model changed."""
+    values = {**spec.model.model_dump(mode="json"), **fields}
+    try:
+        model: Cnn | Lenet | Timm = TypeAdapter(Model).validate_python(values)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        key = ".".join(str(part) for part in fault["loc"][1:])
+        raise MethodError(
+            f"no student of model.kind={spec.model.kind} can be made: {key}: {fault['msg']} (distill.student)"
+        ) from error
+    return ModelSpec(model, spec.classes, spec.input, spec.normalization)

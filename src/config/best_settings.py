@@ -1,0 +1,71 @@
+"""What the stage ``sweep`` found, put in the place of what ``params.yaml`` says."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from src.config.dotted_keys import assign, differing_keys, flatten, within
+from src.core.errors import AssayError
+
+if TYPE_CHECKING:  # heavy, and not needed for --help
+    from src.config.loading import Loaded
+
+BEST = Path("sweep/best.yaml")
+
+
+def read_best() -> dict[str, Any]:
+    """{field: value}; empty where nothing was searched.
+
+    Raises:
+        AssayError: the file is missing or unreadable.
+    """
+    import yaml
+
+    try:
+        best = yaml.safe_load(BEST.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise AssayError(f"{BEST} cannot be read ({error}). Make it again: dvc repro sweep") from error
+    if not isinstance(best, dict):
+        raise AssayError(f"{BEST} is no mapping of fields to values. Make it again: dvc repro sweep")
+    return best
+
+
+def with_found(loaded: "Loaded", params: Mapping[str, Any]) -> "Loaded":
+    """``loaded`` with the settings that the sweep found.
+
+    By hand, what the command line says stays: fields and groups that it names, and whatever else differs
+    from ``params``; with sweep=none nothing is taken over.
+    """
+    from src.config.loading import Loaded
+    from src.config.validation import check
+
+    best = read_best()
+    if loaded.by_hand:
+        best = {} if loaded.config.sweep.method == "none" else _untouched(best, loaded, params)
+    values = assign(loaded.values, best)
+    return Loaded(check(values, f"params.yaml with {BEST}"), values, loaded.overrides)
+
+
+def replacements(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+    """One text for each field that has another value now."""
+    old, new = dict(flatten(before)), dict(flatten(after))
+    for key in differing_keys(before, after):
+        yield f"{key}={_short(new[key])} ({_short(old[key])} in params.yaml)"
+
+
+def _untouched(best: Mapping[str, Any], loaded: "Loaded", params: Mapping[str, Any]) -> dict[str, Any]:
+    named = _named(loaded.overrides) | set(differing_keys(loaded.values, params))
+    return {
+        key: value
+        for key, value in best.items()
+        if not within(key, named) and not any(within(other, [key]) for other in named)
+    }
+
+
+def _named(overrides: Sequence[str]) -> set[str]:
+    """Fields and groups on the command line; an experiment shows in what differs."""
+    return {override.partition("=")[0].lstrip("+~") for override in overrides}
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,61 @@
+"""Section ``train``."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from src.config.schema.base import Count, NotNegative, Positive, Section
+
+
+class Optimizer(Section):
+    name: Literal["sgd", "adam", "adamw", "rmsprop"]
+    lr: Positive
+    weight_decay: NotNegative
+    momentum: Annotated[float, Field(ge=0, lt=1)]  # of sgd (Nesterov) and rmsprop
+
+
+class Schedule(Section):
+    """How the learning rate moves. Epochs may be fractions."""
+
+    name: Literal["constant", "cosine", "step", "plateau", "one_cycle"]
+    warmup_epochs: NotNegative
+    step_epochs: Count  # of step: epochs between drops
+    gamma: Annotated[float, Field(gt=0, lt=1)]  # of step and plateau: factor of a drop
+    patience: Annotated[int, Field(ge=0)]  # of plateau: epochs without progress before a drop
+
+
+class Train(Section):
+    """One training."""
+
+    epochs: Count
+    batch_size: Count
+    optimizer: Optimizer
+    schedule: Schedule
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    clip_norm: NotNegative  # of the gradient; 0: no clipping
+    ema_decay: Annotated[float, Field(ge=0, lt=1)]  # per step; 0: no weight averaging
+    patience: Annotated[int, Field(ge=0)]  # epochs without progress before stopping; 0: never
+    monitor: Literal["val/loss", "val/accuracy"]
+    precision: Literal["auto", "fp32", "bf16"]
+    threads: Literal["auto"] | Count
+
+    @field_validator("schedule")
+    @classmethod
+    def _warm_up_ends(cls, schedule: Schedule, before: ValidationInfo) -> Schedule:
+        epochs = before.data.get("epochs")
+        if epochs is not None and schedule.warmup_epochs >= epochs:
+            raise ValueError(
+                f"warmup_epochs must be below train.epochs={epochs}, but got {schedule.warmup_epochs}"
+            )
+        return schedule
+
+    @field_validator("patience")
+    @classmethod
+    def _one_cycle_runs_to_its_end(cls, patience: int, before: ValidationInfo) -> int:
+        schedule = before.data.get("schedule")
+        if patience and schedule is not None and schedule.name == "one_cycle":
+            raise ValueError(
+                "must be 0 with train.schedule.name=one_cycle, which has to run to its end, "
+                f"but got {patience}"
+            )
+        return patience

@@ -1,0 +1,205 @@
+"""One fold of a cross-validation: a training that is tested, once, on images that it has not seen.
+
+The fold's images neither train, nor normalize, nor choose the epoch: for that a part of the training
+images is set aside. What comes of a fold is one parquet file that is there whole or not at all.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from filelock import FileLock
+from numpy.typing import NDArray
+from pyarrow import parquet
+from safetensors.torch import save
+from torch import nn
+
+from src.core.cpus import resolve_threads
+from src.core.errors import AssayError
+from src.core.hashing import file_hash
+from src.core.processes import identity
+from src.core.worker_pool import stop_if_alone
+from src.cross_validation.fold_task import FoldTask
+from src.models.inference import predict_logits
+from src.models.numerics import deterministic
+from src.models.saving import Input, ModelSpec, Normalization
+from src.provenance.journal import Attempt
+from src.training.early_stopping import Row
+from src.training.fit import Fitted, Task, fit
+from src.training.subset_task import make_task
+
+ABOUT = b"assay"  # key of the file's metadata that holds what is not one value an image
+
+
+@dataclass(frozen=True)
+class FoldResult:
+    """What came of a fold: a function of the inputs and of ``numerics``, with no time and no machine."""
+
+    repeat: int
+    fold: int
+    train_images: int
+    val_images: int  # that chose the epoch
+    epoch: int  # that was chosen; 1 is the first
+    epochs: int  # trained in all
+    shift: list[float]  # the fold's own normalization
+    scale: list[float]
+    weights: str  # SHA-256
+    numerics: dict[str, Any]
+    settings: dict[str, Any]
+    ids: NDArray[np.int64]  # (n,) rows of the fold, ascending
+    targets: NDArray[np.int64]  # (n,)
+    logits: NDArray[np.float32]  # (n, K)
+
+
+def run_fold(task: FoldTask) -> FoldResult:
+    """Train and test, go on from where a killed process was, or read what is finished already.
+
+    Made for a worker process: it ends when the process that started it is gone.
+
+    Raises:
+        AssayError: the training cannot be done, for a reason that lies in the inputs.
+    """
+    task.running.mkdir(parents=True, exist_ok=True)
+    # A worker whose parent was killed trains on until its epoch ends, then sees that it is alone.
+    with FileLock(f"{task.running}.lock"):
+        if not task.outcome.is_file():
+            _make(task)
+        shutil.rmtree(task.running, ignore_errors=True)
+        return read_fold(task.outcome)
+
+
+def read_fold(path: Path) -> FoldResult:
+    """What a finished fold left.
+
+    Raises:
+        AssayError: the file is damaged.
+    """
+    try:
+        table = parquet.ParquetFile(path).read()  # read_table would import pandas, for half a second
+        about: dict[str, Any] = json.loads(table.schema.metadata[ABOUT])
+        columns = [table[name].to_numpy().copy() for name in table.column_names]  # can be written to
+        return FoldResult(**about, ids=columns[0], targets=columns[1], logits=np.stack(columns[2:], axis=1))
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise AssayError(
+            f"{path} cannot be read ({type(error).__name__}: {error}): delete it, and the fold is made again"
+        ) from error
+
+
+def read_folds(paths: Sequence[Path]) -> list[FoldResult]:
+    """What finished folds left.
+
+    Raises:
+        AssayError: a file is damaged, or they were not computed alike, so that they cannot be compared.
+    """
+    results = [read_fold(path) for path in paths]
+    for path, result in zip(paths, results, strict=True):
+        if result.numerics != results[0].numerics:
+            raise AssayError(
+                f"{path} was computed with {result.numerics}, but {paths[0].name} with "
+                f"{results[0].numerics}: delete one of them, and its fold is made again"
+            )
+    return results
+
+
+def _make(task: FoldTask) -> None:
+    """Write the outcome; the journal says FINISHED before the file is there, never after."""
+    task.outcome.parent.mkdir(parents=True, exist_ok=True)
+    beside = task.outcome.with_suffix(".new")
+    with _recorded(task) as attempt:
+        training = make_task(
+            task.sample, task.model, task.augment, task.train, task.train_rows, task.val_rows, task.seed
+        )
+        fitted = _fit(task, training, attempt)
+        logits = _predict(task, training, fitted.network)
+        _write(beside, task, training, fitted, logits)
+        attempt.update(metrics=_figures(task, fitted, logits), outputs={"outcome.parquet": file_hash(beside)})
+    os.replace(beside, task.outcome)
+
+
+@contextmanager
+def _recorded(task: FoldTask) -> Iterator[Attempt]:
+    attempt = Attempt.open(task.root, {**task.record, "process": identity()})
+    try:
+        yield attempt
+    except Exception as error:
+        with suppress(OSError):  # a full disk must not hide what went wrong
+            attempt.close("FAILED", str(error) or type(error).__name__)
+        if isinstance(error, AssayError):
+            raise AssayError(f"fold {task.fold} of repeat {task.repeat}: {error}") from error
+        raise
+    attempt.close("FINISHED")
+
+
+def _fit(task: FoldTask, training: Task, attempt: Attempt) -> Fitted:
+    def on_epoch(row: Row) -> None:
+        attempt.add_epoch(row)
+        stop_if_alone()
+
+    return fit(
+        training,
+        task.running,
+        task.device,
+        on_start=lambda numerics: attempt.update(numerics=numerics),
+        on_epoch=on_epoch,
+    )
+
+
+def _predict(task: FoldTask, training: Task, network: nn.Module) -> NDArray[np.float32]:
+    """Logits (n, K) of the fold.
+
+    Raises:
+        AssayError: some are no numbers.
+    """
+    names = [str(target) for target in range(training.classes)]
+    _, channels, height, width = training.images.shape
+    normalization = Normalization(list(training.shift), list(training.scale))
+    spec = ModelSpec(task.model, names, Input(channels, height, width, "pad"), normalization)
+    with deterministic(resolve_threads(task.train.threads)):
+        logits = predict_logits(network, spec, training.images, task.test_rows, task.batch_size, task.device)
+    if not np.isfinite(logits).all():
+        raise AssayError("the model gives no finite output for some images; lower train.optimizer.lr")
+    return logits
+
+
+def _figures(task: FoldTask, fitted: Fitted, logits: NDArray[np.float32]) -> dict[str, float]:
+    """For the journal."""
+    hits = logits.argmax(axis=1) == task.sample.targets[task.test_rows]
+    chosen = {name: fitted.best[name] for name in ("val/accuracy", "val/loss")}
+    return {"cv/accuracy": float(hits.mean()), **chosen, "epoch": fitted.best_epoch}
+
+
+def _write(path: Path, task: FoldTask, training: Task, fitted: Fitted, logits: NDArray[np.float32]) -> None:
+    about = {
+        "repeat": task.repeat,
+        "fold": task.fold,
+        "train_images": len(task.train_rows),
+        "val_images": len(task.val_rows),
+        "epoch": fitted.best_epoch,
+        "epochs": len(fitted.history),
+        "shift": list(training.shift),
+        "scale": list(training.scale),
+        "weights": _weights_hash(fitted.network),
+        "numerics": fitted.numerics,
+        "settings": task.settings,
+    }
+    columns = {"id": task.test_rows, "target": task.sample.targets[task.test_rows]}
+    columns |= {f"logit_{target}": np.ascontiguousarray(column) for target, column in enumerate(logits.T)}
+    table = pa.table(columns).replace_schema_metadata({ABOUT: json.dumps(about)})
+    with path.open("wb") as file:
+        parquet.write_table(table, file)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _weights_hash(network: nn.Module) -> str:
+    """SHA-256 of the weights as safetensors."""
+    state = {name: value.contiguous().clone() for name, value in sorted(network.state_dict().items())}
+    return sha256(save(state)).hexdigest()

@@ -1,0 +1,105 @@
+"""A search inside the training part of a fold, so that its images have no part in choosing its settings."""
+
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from filelock import FileLock
+
+from src.core.errors import AssayError
+from src.core.seeds import derive
+from src.cross_validation.fold_task import FoldTask
+from src.cross_validation.fold_tasks import fold_configuration
+from src.cross_validation.worker import carry_out
+from src.data.dataset.index import LabelledRows
+from src.search.engine.records import Settings
+from src.search.engine.trial_configs import Candidates, make_plan
+from src.search.engine.trial_tasks import Parts, TrialTasks, fold_parts
+
+if TYPE_CHECKING:
+    from src.config.loading import Loaded
+    from src.search.engine.study import Standing
+
+
+@dataclass(frozen=True)
+class NestedFold:
+    """A fold whose settings are still to be found."""
+
+    loaded: "Loaded"  # the configuration that the search starts from
+    task: FoldTask  # with the settings of that configuration
+    parts: Parts  # of the training part: rows that train a trial, and rows that choose
+
+    @property
+    def folder(self) -> Path:
+        """Where the search keeps its trials."""
+        return self.task.outcome.with_name(f"{self.task.name}-search")
+
+
+def nested_fold(loaded: "Loaded", task: FoldTask, rows: LabelledRows) -> NestedFold:
+    """Its trials are measured on what chooses the fold's epoch, or with ``sweep.folds`` on inner folds.
+
+    Raises:
+        AssayError: the search would choose whole groups, or there are too few images for its folds.
+    """
+    if Candidates(loaded).space.groups:
+        raise AssayError(
+            "cross_validate.nested=true searches fields, and cannot choose whole groups: take "
+            f"{', '.join(Candidates(loaded).space.groups)} out of sweep.space"
+        )
+    folds = loaded.config.sweep.folds
+    if not folds:
+        return NestedFold(loaded, task, ((task.train_rows, task.val_rows),))
+    splits = np.full(len(rows), "dropped", dtype="<U7")
+    splits[np.concatenate([task.train_rows, task.val_rows])] = "train"
+    return NestedFold(loaded, task, fold_parts(rows, splits, folds, derive(task.seed, "search")))
+
+
+def search_and_train(nested: NestedFold) -> None:
+    """Search in this process, then train and test with what was found; finished trials survive a kill.
+
+    Raises:
+        AssayError: no trial succeeds, or the training cannot be done.
+    """
+    task = nested.task
+    nested.folder.mkdir(parents=True, exist_ok=True)
+    # An orphan of a killed parent may still be at work here until its epoch ends.
+    with FileLock(f"{nested.folder}.lock"):
+        if not task.outcome.is_file():
+            task = _with_settings(nested, _search(nested))
+            shutil.rmtree(nested.folder / "running", ignore_errors=True)
+    carry_out(task)
+
+
+def _search(nested: NestedFold) -> Settings:
+    from src.search.engine.executor import InPlace
+    from src.search.engine.ranking import best
+    from src.search.engine.study import search
+
+    task, candidates = nested.task, Candidates(nested.loaded)
+    plan = make_plan(candidates, derive(task.seed, "search"))
+    tasks = TrialTasks(candidates, task.sample, nested.parts, nested.folder, task.root, task.record)
+    try:
+        trials = search(plan, InPlace(tasks), nested.folder / "trials", _ignore)
+        return best(trials, plan.objectives, plan.constraints).settings
+    except AssayError as error:
+        raise AssayError(f"fold {task.fold} of repeat {task.repeat}: {error}") from error
+
+
+def _with_settings(nested: NestedFold, settings: Settings) -> FoldTask:
+    """The fold's task with what its own search found."""
+    task, config = nested.task, fold_configuration(nested.loaded.config, settings)
+    params: dict[str, Any] = {**task.record["params"], **settings, **config.cross_validate.proxy}
+    return replace(
+        task,
+        model=config.model,
+        augment=config.augment,
+        train=config.train,
+        settings=settings,
+        record={**task.record, "params": params},
+    )
+
+
+def _ignore(standing: "Standing") -> None:
+    """Nobody looks on."""

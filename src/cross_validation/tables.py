@@ -1,0 +1,44 @@
+"""Tables of a cross-validation."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import parquet
+
+from src.core.csv_files import write_csv
+from src.cross_validation.report import CrossValidation, Fold
+from src.evaluation.metrics import classification
+
+
+def write_folds(path: Path, result: CrossValidation) -> None:
+    """One line a fold: its images, its training, its figures, and what else is told of it."""
+    training = ["train_images", "val_images", "epoch", "epochs"]
+    about = list(result.folds[0].about)
+    header = ["repeat", "fold", "images", *training, *result.figures, *about]
+    rows = (
+        [fold.repeat, fold.fold, len(fold.ids)]
+        + [getattr(fold, name) for name in training]
+        + [float(values[place]) for values in result.figures.values()]
+        + [fold.about[name] for name in about]
+        for place, fold in enumerate(result.folds)
+    )
+    write_csv(path, header, rows)
+
+
+def write_fold_predictions(path: Path, folds: Sequence[Fold]) -> None:
+    """repeat, fold, id, target, predicted and one probability a class, one line for each held-out image."""
+    sizes = [len(fold.ids) for fold in folds]
+    probabilities = np.concatenate([fold.probabilities for fold in folds])
+    columns = {
+        "repeat": np.repeat([fold.repeat for fold in folds], sizes),
+        "fold": np.repeat([fold.fold for fold in folds], sizes),
+        "id": np.concatenate([fold.ids for fold in folds]),
+        "target": np.concatenate([fold.targets for fold in folds]),
+        "predicted": classification.predict(probabilities),
+    }
+    table = {name: pa.array(values, pa.int64()) for name, values in columns.items()}
+    for index, column in enumerate(probabilities.T):
+        table[f"p_{index}"] = pa.array(np.ascontiguousarray(column), pa.float64())
+    parquet.write_table(pa.table(table), path, compression="zstd")

@@ -1,0 +1,97 @@
+"""Which images are left out, and why: unreadable ones, and ones that contradict each other."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Literal
+
+from src.core.errors import AssayError
+from src.data.ingestion.decoding_pool import Outcome
+from src.data.ingestion.listing import Item
+
+Policy = Literal["drop", "fail"]
+SHOWN = 10  # lines of one kind in a message; the report lists all
+
+
+def find_conflicts(digests: Sequence[str | None], labels: Sequence[str]) -> list[list[int]]:
+    """Groups of rows (ascending) that have the same pixels, but not the same label.
+
+    In the order of their first row; rows whose digest is None belong to no group.
+    """
+    first: dict[str, str] = {}
+    contradicted = {
+        digest: list[int]()
+        for digest, label in zip(digests, labels, strict=True)
+        if digest is not None and first.setdefault(digest, label) != label
+    }
+    for row, digest in enumerate(digests):
+        if digest in contradicted:
+            contradicted[digest].append(row)
+    return sorted(contradicted.values())
+
+
+def count_duplicates(digests: Sequence[str]) -> int:
+    """How many images have the pixels of an earlier one."""
+    return len(digests) - len(set(digests))
+
+
+def find_unusable(
+    items: Sequence[Item], outcomes: Sequence[Outcome], on_corrupt: Policy, on_conflict: Policy
+) -> list[str | None]:
+    """For each row the reason to drop it, or None.
+
+    Raises ``AssayError`` that lists the images, if the policy for their fault is ``fail``.
+    """
+    reasons = [outcome.reason for outcome in outcomes]
+    if on_corrupt == "fail":
+        _refuse_unreadable(items, reasons)
+    groups = find_conflicts([outcome.digest for outcome in outcomes], [item.label for item in items])
+    texts = [" = ".join(f"{items[row].source} ({items[row].label})" for row in group) for group in groups]
+    if on_conflict == "fail":
+        _refuse_conflicts(texts)
+    for group, text in zip(groups, texts, strict=True):
+        for row in group:
+            reasons[row] = f"the same pixels under more than one label: {text}"
+    return reasons
+
+
+def refuse_lost_classes(items: Sequence[Item], reasons: Sequence[str | None]) -> None:
+    """Raise ``AssayError`` if nothing is left of a class."""
+    found = Counter(item.label for item in items)
+    dropped = Counter(item.label for item, reason in zip(items, reasons, strict=True) if reason)
+    lost = sorted(label for label in found if found[label] == dropped[label])
+    if not lost:
+        return
+    first = {label: _first_drop(label, items, reasons) for label in lost}
+    lines = [f"{label} ({found[label]} dropped; {first[label]})" for label in lost]
+    raise AssayError(
+        f"no image is left of {len(lost)} class(es):\n{shortened(lines)}\n"
+        "Mend these images, or take the class out of the data."
+    )
+
+
+def shortened(lines: Sequence[str]) -> str:
+    """The first lines, indented, and how many more there are."""
+    shown = [f"  {line}" for line in lines[:SHOWN]]
+    return "\n".join(shown + [f"  and {len(lines) - SHOWN} more"] * (len(lines) > SHOWN))
+
+
+def _refuse_unreadable(items: Sequence[Item], reasons: Sequence[str | None]) -> None:
+    bad = [f"{item.source}: {reason}" for item, reason in zip(items, reasons, strict=True) if reason]
+    if bad:
+        raise AssayError(
+            f"{len(bad)} of {len(items)} images cannot be used:\n{shortened(bad)}\n"
+            "Mend or remove them, or leave them out with data.on_corrupt=drop."
+        )
+
+
+def _refuse_conflicts(texts: Sequence[str]) -> None:
+    if texts:
+        raise AssayError(
+            f"the same pixels stand under more than one label, {len(texts)} time(s):\n{shortened(texts)}\n"
+            "Keep the right one of each, or leave all of them out with data.on_conflict=drop."
+        )
+
+
+def _first_drop(label: str, items: Sequence[Item], reasons: Sequence[str | None]) -> str:
+    drops = zip(items, reasons, strict=True)
+    return next(f"{item.source}: {reason}" for item, reason in drops if reason and item.label == label)

@@ -1,0 +1,110 @@
+"""A ``labels.csv`` with the columns path,label[,split,group]; paths are relative to its folder."""
+
+import csv
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from src.core.errors import AssayError
+from src.core.hashing import IGNORED
+from src.data.ingestion.listing import SPLITS, Item, Listing
+
+REQUIRED = ("path", "label")
+OPTIONAL = ("split", "group")
+SHOWN = 10  # faults in a message
+
+
+def list_csv(folder: Path) -> Listing:
+    table = folder / "labels.csv"
+    rows = _read_csv(table)
+    header = [name.strip() for name in next(rows, (0, []))[1]]
+    _check_header(table, header)
+    items: list[Item] = []
+    faults: list[str] = []
+    seen: dict[tuple[str, str], int] = {}
+    for line, row in rows:
+        item = _csv_item(folder, line, row, header, faults)
+        if item is not None and seen.setdefault((item.source, item.label), line) == line:
+            items.append(item)
+        elif item is not None:
+            earlier = seen[item.source, item.label]
+            faults.append(f"line {line}, column path: {item.source} is in line {earlier} already")
+    _refuse_faults(table, faults)
+    if not items:
+        raise AssayError(f"{table} lists no images. Add a line for each: path,label")
+    extra = [f"labels.csv: column {name}" for name in header if name not in REQUIRED + OPTIONAL]
+    return Listing(sorted({item.label for item in items}), items, extra + _unlisted(folder, items))
+
+
+def _read_csv(table: Path) -> Iterator[tuple[int, list[str]]]:
+    """(line number, cells) of each line that is not empty, the header first."""
+    if not table.is_file():
+        raise AssayError(f"{table} is missing. It has a header path,label[,split,group], and a line an image")
+    try:
+        text = table.read_text(encoding="utf-8-sig")
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+        yield from ((reader.line_num, row) for row in reader if any(cell.strip() for cell in row))
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise AssayError(f"{table}, line {line}: it is not UTF-8. Save it as UTF-8") from error
+    except csv.Error as error:
+        raise AssayError(
+            f"{table}, line {reader.line_num}: {error}. Save it as CSV with commas and double quotes"
+        ) from error
+
+
+def _check_header(table: Path, header: list[str]) -> None:
+    missing = [name for name in REQUIRED if name not in header]
+    if missing:
+        raise AssayError(
+            f"{table}, line 1: column {', '.join(missing)} is missing; it has {', '.join(header) or 'none'}. "
+            f"The header is path,label[,split,group]"
+        )
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice:
+        raise AssayError(f"{table}, line 1: column {', '.join(twice)} is there twice. Keep one")
+
+
+def _csv_item(folder: Path, line: int, row: list[str], header: list[str], faults: list[str]) -> Item | None:
+    """The item of a line, or None and a fault for each cell that is wrong."""
+    if len(row) != len(header):
+        faults.append(f"line {line}: {len(row)} cells, but the header has {len(header)} columns")
+        return None
+    cells = {name: cell.strip() for name, cell in zip(header, row, strict=True)}
+    wrong = [(column, reason) for column, reason in _cell_faults(folder, cells) if reason]
+    faults += [f"line {line}, column {column}: {reason}" for column, reason in wrong]
+    if wrong:
+        return None
+    path = os.path.normpath(cells["path"]).replace(os.sep, "/")
+    return Item(path, cells["label"], cells.get("split") or None, cells.get("group") or None)
+
+
+def _cell_faults(folder: Path, cells: dict[str, str]) -> Iterator[tuple[str, str]]:
+    yield "path", _path_fault(folder, cells["path"])
+    yield "label", "" if cells["label"] else "it is empty"
+    split = cells.get("split", "")
+    yield "split", "" if split in (*SPLITS, "") else f"{split} is none of {', '.join(SPLITS)} or empty"
+
+
+def _path_fault(folder: Path, path: str) -> str:
+    if not path:
+        return "it is empty"
+    if Path(path).is_absolute() or os.path.normpath(path).startswith(".."):
+        return f"{path} leads out of {folder}, which DVC tracks as a whole"
+    return "" if (folder / path).is_file() else f"{path} is not in {folder}"
+
+
+def _refuse_faults(table: Path, faults: list[str]) -> None:
+    if not faults:
+        return
+    shown = [f"  {fault}" for fault in faults[:SHOWN]]
+    if len(faults) > SHOWN:
+        shown.append(f"  and {len(faults) - SHOWN} more")
+    raise AssayError(f"{table} has {len(faults)} fault(s). Mend these lines:\n" + "\n".join(shown))
+
+
+def _unlisted(folder: Path, items: list[Item]) -> list[str]:
+    listed = {item.source for item in items} | {"labels.csv"}
+    files = (path for path in folder.rglob("*") if path.is_file() and not IGNORED & set(path.parts))
+    return sorted(name for path in files if (name := path.relative_to(folder).as_posix()) not in listed)

@@ -1,0 +1,97 @@
+"""Idx files: ``[train-|val-|t10k-|test-]images-idx3-ubyte[.gz]`` beside ``…labels-idx1-ubyte[.gz]``."""
+
+from pathlib import Path
+
+from src.core.errors import AssayError
+from src.data.ingestion import idx_format
+from src.data.ingestion.known_datasets import KNOWN
+from src.data.ingestion.listing import Item, Listing, entries
+
+IMAGES, LABELS = "images-idx3-ubyte", "labels-idx1-ubyte"
+PREFIXES = {"": None, "train-": "train", "val-": "val", "t10k-": "test", "test-": "test"}
+
+
+def list_idx(folder: Path) -> Listing:
+    """List a data set of this layout. Raises ``AssayError`` for files that are missing or damaged."""
+    names = {entry.name for entry in entries(folder)}
+    pairs = _pairs(folder, names)
+    parts = [(split, images, _labels_of(images, labels)) for split, images, labels in pairs]
+    names -= {path.name for _, images, labels in pairs for path in (images, labels)} | {"classes.txt"}
+    classes = _classes(folder, sorted({label for _, _, labels in parts for label in labels}))
+    items = [
+        Item(f"{images.name}#{row}", classes[label], split)
+        for split, images, labels in parts
+        for row, label in enumerate(labels)
+    ]
+    return Listing(list(classes.values()), items, sorted(names), [images for _, images, _ in parts])
+
+
+def _pairs(folder: Path, names: set[str]) -> list[tuple[str | None, Path, Path]]:
+    """(official split, images, labels)."""
+    pairs = [(split, _pair(folder, prefix, names)) for prefix, split in PREFIXES.items()]
+    found = [(split, *pair) for split, pair in pairs if pair]
+    if not found:
+        raise AssayError(f"{folder} has neither {IMAGES}.gz nor train-{IMAGES}.gz. {_mend(folder)}")
+    if len(found) > 1 and found[0][0] is None:
+        first, second = found[0][1].name, found[1][1].name
+        raise AssayError(f"{folder} has both {first} and {second}: which of them counts? Remove one pair")
+    return found
+
+
+def _pair(folder: Path, prefix: str, names: set[str]) -> tuple[Path, Path] | None:
+    """The images and labels with this prefix, or None where there is neither."""
+    images, labels = _variant(prefix + IMAGES, names), _variant(prefix + LABELS, names)
+    if images and labels:
+        return folder / images, folder / labels
+    if images or labels:
+        lacking = f"{prefix}{LABELS if images else IMAGES}.gz"
+        raise AssayError(f"{folder}/{lacking} is missing beside {images or labels}. {_mend(folder)}")
+    return None
+
+
+def _variant(name: str, names: set[str]) -> str | None:
+    """The file's name, gzipped or not, whichever is there."""
+    return next((candidate for candidate in (f"{name}.gz", name) if candidate in names), None)
+
+
+def _labels_of(images: Path, labels: Path) -> list[int]:
+    count, values = idx_format.read_shape(images, 3)[0], idx_format.read_labels(labels)
+    if count != len(values):
+        raise AssayError(
+            f"{images} holds {count} images, but {labels.name} {len(values)} labels. {_mend(images.parent)}"
+        )
+    return [int(value) for value in values]
+
+
+def _classes(folder: Path, labels: list[int]) -> dict[int, str]:
+    """{label: name}; the names are the lines of classes.txt, or the numbers themselves."""
+    path = folder / "classes.txt"
+    if not path.is_file():
+        return {label: str(label) for label in labels}
+    names = path.read_text(encoding="utf-8").split("\n")
+    names = [name.strip() for name in (names[:-1] if names[-1] == "" else names)]
+    if "" in names or len(set(names)) < len(names):
+        raise AssayError(f"{path} must hold one name a line, none empty and none twice")
+    if labels != list(range(len(names))):
+        raise AssayError(
+            f"{path} names {len(names)} classes, labels 0 to {len(names) - 1}, but the labels that occur are "
+            f"{_ranges(labels)}. Name each, or remove the file to use the numbers"
+        )
+    return dict(enumerate(names))
+
+
+def _ranges(labels: list[int]) -> str:
+    """``0-4, 6, 8-9``."""
+    parts: list[list[int]] = []
+    for label in labels:
+        if parts and label == parts[-1][-1] + 1:
+            parts[-1].append(label)
+        else:
+            parts.append([label])
+    return ", ".join(str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in parts)
+
+
+def _mend(folder: Path) -> str:
+    if folder.name in KNOWN:
+        return f"Bring the files: python -m src.fetch {folder.name}"
+    return "For images as files, choose data=image_folder or data=csv"

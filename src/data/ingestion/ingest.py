@@ -1,0 +1,98 @@
+"""From a listing of images to the clean array, the manifest and the report."""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from src.data.dataset.arrays import create_array, keep_rows, pixel_hash, write_rows
+from src.data.ingestion import idx_format
+from src.data.ingestion.cleaning import Policy, count_duplicates, find_unusable, refuse_lost_classes
+from src.data.ingestion.decoding_pool import Outcome, decode_files
+from src.data.ingestion.listing import Listing
+from src.data.ingestion.manifest import write_manifest
+from src.serving.decoding import Form, fit_image
+
+Advance = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Policies:
+    """What becomes of an image that cannot be read, and of equal pixels under two labels."""
+
+    on_corrupt: Policy
+    on_conflict: Policy
+
+
+def ingest(
+    folder: Path,
+    listing: Listing,
+    form: Form,
+    policies: Policies,
+    out: Path,
+    *,
+    workers: int,
+    advance: Advance,
+) -> dict[str, Any]:
+    """Write ``images.npy`` and ``manifest.parquet`` into ``out``; returns the facts for the report.
+
+    Raises ``AssayError`` if a policy says so, or if a class is left without images.
+    """
+    array = out / "images.npy"
+    create_array(array, (len(listing.items), form.channels, form.height, form.width))
+    if listing.arrays:
+        outcomes = _copy_arrays(listing, form, array, advance)
+    else:
+        names = [item.source for item in listing.items]
+        outcomes = decode_files(folder, names, form, array, workers, advance)
+    reasons = find_unusable(listing.items, outcomes, policies.on_corrupt, policies.on_conflict)
+    refuse_lost_classes(listing.items, reasons)
+    keep_rows(array, np.array([reason is None for reason in reasons]))
+    kept = [row for row, reason in enumerate(reasons) if reason is None]
+    items, outcomes = [listing.items[row] for row in kept], [outcomes[row] for row in kept]
+    write_manifest(out / "manifest.parquet", items, outcomes, listing.classes)
+    counts = Counter(item.label for item in items)
+    return {
+        "classes": listing.classes,
+        "images": len(listing.items),
+        "kept": len(items),
+        "class_counts": {name: counts[name] for name in listing.classes},
+        "exact_duplicates": count_duplicates([outcome.digest or "" for outcome in outcomes]),
+        "dropped": [
+            {"source": item.source, "reason": reason}
+            for item, reason in zip(listing.items, reasons, strict=True)
+            if reason
+        ],
+        "ignored": listing.ignored,
+    }
+
+
+def write_report(path: Path, report: dict[str, Any]) -> None:
+    """Write ``report.json``, keys in their order."""
+    path.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _copy_arrays(listing: Listing, form: Form, array: Path, advance: Advance) -> list[Outcome]:
+    """The images of the idx files, one after the other."""
+    outcomes: list[Outcome] = []
+    for source in listing.arrays:
+        for block in idx_format.read_images(source, form.max_pixels):
+            fitted = _fit_block(block, form)
+            write_rows(array, len(outcomes), fitted)
+            _, height, width = block.shape
+            outcomes += [Outcome(pixel_hash(image), width, height) for image in fitted]
+            advance(len(block))
+    return outcomes
+
+
+def _fit_block(block: npt.NDArray[np.uint8], form: Form) -> npt.NDArray[np.uint8]:
+    """Grey images (n, H, W) to (n, C, height, width)."""
+    if block.shape[1:] == (form.height, form.width):
+        return np.repeat(block[:, None], form.channels, axis=1)
+    return np.stack([fit_image(Image.fromarray(image), form) for image in block])

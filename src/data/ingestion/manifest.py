@@ -1,0 +1,36 @@
+"""``manifest.parquet``: one line for each row of ``images.npy``."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from src.data.ingestion.decoding_pool import Outcome
+from src.data.ingestion.listing import Item
+
+COMPRESSION = "zstd"
+
+
+def write_manifest(
+    path: Path, items: Sequence[Item], outcomes: Sequence[Outcome], classes: Sequence[str]
+) -> None:
+    """Write what is known of each image; the n-th item and outcome belong to row n of the array.
+
+    Columns: id int64 (0 … n-1), source, label, target int64 (place in ``classes``), sha256 of the pixels,
+    width and height int32 (pixels, of the upright original), official (train, val, test or null), group
+    (or null).
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    target = {name: place for place, name in enumerate(classes)}
+    columns = {
+        "id": pa.array(range(len(items)), pa.int64()),
+        "source": pa.array([item.source for item in items], pa.string()),
+        "label": pa.array([item.label for item in items], pa.string()),
+        "target": pa.array([target[item.label] for item in items], pa.int64()),
+        "sha256": pa.array([outcome.digest for outcome in outcomes], pa.string()),
+        "width": pa.array([outcome.width for outcome in outcomes], pa.int32()),
+        "height": pa.array([outcome.height for outcome in outcomes], pa.int32()),
+        "official": pa.array([item.official for item in items], pa.string()),
+        "group": pa.array([item.group for item in items], pa.string()),
+    }
+    parquet.write_table(pa.table(columns), path, compression=COMPRESSION)

@@ -1,0 +1,103 @@
+"""Batches as slices of a memory-mapped array: no per-image Python, nothing copied but the batch."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from src.core.seeds import derive
+
+Batch = tuple[Tensor, Tensor]
+Rows = npt.NDArray[np.int64]
+
+
+class Slices(Dataset[Batch]):
+    """Indexed by an array of rows; gives uint8 images (B, C, H, W) and int64 targets (B,)."""
+
+    def __init__(self, images: npt.NDArray[np.uint8], targets: Rows) -> None:
+        self.images = images
+        self.targets = targets
+
+    def __getitem__(self, rows: Rows) -> Batch:
+        return torch.from_numpy(self.images[rows]), torch.from_numpy(self.targets[rows])
+
+
+class ShuffledBatches(Sampler[Rows]):
+    """Rows of each batch; their order depends on the seed and the epoch only.
+
+    The last incomplete batch is left out, unless it is the only one: its few images would weigh more
+    than the others', and a single one breaks batch norm. The next epoch's shuffle takes others.
+    """
+
+    def __init__(self, rows: Rows, batch_size: int, seed: int) -> None:
+        self.rows = np.asarray(rows, dtype=np.int64)
+        self.batch_size = min(batch_size, len(rows))
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.rows) // self.batch_size
+
+    def __iter__(self) -> Iterator[Rows]:
+        generator = np.random.default_rng(derive(self.seed, "shuffle", self.epoch))
+        order = generator.permutation(self.rows)
+        for start in range(0, len(self) * self.batch_size, self.batch_size):
+            # Ascending rows read the file forwards; the order within a batch means nothing.
+            yield np.sort(order[start : start + self.batch_size])
+
+
+class OrderedBatches(Sampler[Rows]):
+    """Rows of each batch in their own order, the last incomplete one too."""
+
+    def __init__(self, rows: Rows, batch_size: int) -> None:
+        self.rows = np.asarray(rows, dtype=np.int64)
+        self.batch_size = batch_size
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.rows) / self.batch_size)
+
+    def __iter__(self) -> Iterator[Rows]:
+        for start in range(0, len(self.rows), self.batch_size):
+            yield self.rows[start : start + self.batch_size]
+
+
+class DataModule(pl.LightningDataModule):
+    """Training batches in random order and validation batches in file order."""
+
+    def __init__(
+        self,
+        images: npt.NDArray[np.uint8],  # (N, C, H, W)
+        targets: npt.NDArray[np.int64],  # (N,)
+        train_rows: Rows,
+        val_rows: Rows,
+        batch_size: int,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.slices = Slices(images, np.asarray(targets, dtype=np.int64))
+        self.shuffled = ShuffledBatches(train_rows, batch_size, seed)
+        self.ordered = OrderedBatches(np.sort(val_rows), batch_size)
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        return self._loader(self.shuffled)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        return self._loader(self.ordered)
+
+    def _loader(self, sampler: Sampler[Rows]) -> DataLoader[Batch]:
+        # batch_size=None: the sampler's elements are whole batches, and are passed on as they are.
+        return DataLoader(self.slices, sampler=sampler, batch_size=None, collate_fn=_unchanged)
+
+
+def _unchanged(batch: Any) -> Any:
+    return batch

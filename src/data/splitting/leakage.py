@@ -1,0 +1,161 @@
+"""Leakage: equal or nearly equal images on both sides of a border between splits."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from src.core.progress import progress
+
+HELD_OUT = ("test", "val", "train")  # the most held-out first
+SIDE = 12  # pixels of a thumbnail
+LISTED = 50  # pairs
+MARGIN = 1e-5  # float32 products err by less
+DIGITS = 6  # of a correlation: what is printed is what is compared
+CHUNK_BYTES = 2**22  # of images in memory at once
+BLOCK = 1024  # thumbnails on each side of one product: 4 MiB of correlations, which a cache holds
+Rows = NDArray[np.int64]
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A row that had to go, because an equal image is more held-out."""
+
+    dropped: int
+    kept: int
+    split: str  # from which it was dropped
+
+
+@dataclass(frozen=True)
+class Near:
+    """Two rows in different splits whose thumbnails are nearly equal."""
+
+    held_out: int
+    other: int
+    correlation: float
+
+
+def copies_across_splits(digests: NDArray[np.str_], splits: NDArray[np.str_]) -> list[Copy]:
+    """Rows with an equal image in a more held-out split, in the order of rows.
+
+    Args:
+        digests: (N,) SHA-256 of the pixels.
+        splits: (N,) train, val, test or dropped; dropped rows do not count.
+    """
+    names = digests.tolist()
+    found: list[Copy] = []
+    owner: dict[str, int] = {}
+    for split in HELD_OUT:
+        own: dict[str, int] = {}
+        for row in np.flatnonzero(splits == split).tolist():
+            if names[row] in owner:
+                found.append(Copy(row, owner[names[row]], split))
+            else:
+                own.setdefault(names[row], row)
+        owner |= own
+    return sorted(found, key=lambda copy: copy.dropped)
+
+
+def near_duplicates(
+    images: NDArray[np.uint8], splits: NDArray[np.str_], threshold: float, show: bool = False
+) -> tuple[int, list[Near]]:
+    """Number of nearly equal pairs across splits, and the nearest of them (at most 50).
+
+    Compares test with val and train, and val with train, by the correlation of grey thumbnails of
+    at most 12×12 pixels. An image of one single grey has no correlation and is near to none.
+    Products are float32; what lies within their error of the threshold is computed in float64, so
+    neither the number of threads nor the instruction set decides.
+
+    Args:
+        images: (N, C, H, W) uint8, may be memory-mapped.
+        splits: (N,) train, val, test or dropped.
+        threshold: a pair at or above it is near; 0 to 1.
+    """
+    thumbnails = standardized_thumbnails(images, show)
+    borders = [("test", ("val", "train")), ("val", ("train",))]
+    sides = [(np.flatnonzero(splits == a), np.flatnonzero(np.isin(splits, b))) for a, b in borders]
+    total = sum(len(rows) for rows, _ in sides)
+    count, nearest = 0, np.zeros((0, 3))
+    # Blocks this small gain little from a second thread, and lose much where another process has the core.
+    with threadpool_limits(1, "blas"), progress("Comparing across splits", total, show) as advance:
+        for rows, others in sides:
+            for pairs, done in _pairs_above(thumbnails, rows, others, threshold):
+                count += len(pairs)
+                nearest = _nearest(np.concatenate([nearest, pairs]), 4 * LISTED)
+                advance(done)
+    exact = _correlations(thumbnails, nearest[:, 0].astype(np.int64), nearest[:, 1].astype(np.int64))
+    nearest = _nearest(np.column_stack([nearest[:, :2], exact]), LISTED)
+    return count, [Near(int(row), int(other), float(value)) for row, other, value in nearest]
+
+
+def standardized_thumbnails(images: NDArray[np.uint8], show: bool = False) -> Floats:
+    """Grey thumbnails with mean 0 and length 1, shape (N, at most 144); zeros for a constant one."""
+    count, channels, height, width = images.shape
+    tall, wide = min(height, SIDE), min(width, SIDE)
+    tops, lefts = np.arange(tall) * height // tall, np.arange(wide) * width // wide
+    areas = np.outer(np.diff([*tops, height]), np.diff([*lefts, width])) * channels  # (tall, wide)
+    result = np.empty((count, tall * wide), dtype=np.float32)
+    chunk = max(1, CHUNK_BYTES // (channels * height * width))
+    with progress("Making thumbnails", count, show) as advance:
+        for start in range(0, count, chunk):
+            grey = images[start : start + chunk].sum(axis=1, dtype=np.uint32)  # (n, H, W)
+            sums = np.add.reduceat(np.add.reduceat(grey, tops, axis=1), lefts, axis=2)
+            result[start : start + chunk] = _standardized((sums / areas).reshape(len(grey), -1))
+            advance(len(grey))
+    return result
+
+
+def _standardized(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rows of (n, d) with mean 0 and length 1; zeros where all values are equal."""
+    constant = values.min(axis=1) == values.max(axis=1)
+    centred = values - values.mean(axis=1, keepdims=True)
+    lengths = np.linalg.norm(centred, axis=1)
+    lengths[constant] = np.inf
+    result: NDArray[np.float64] = centred / lengths[:, None]
+    return result
+
+
+def _pairs_above(
+    thumbnails: Floats, rows: Rows, others: Rows, threshold: float
+) -> Iterator[tuple[NDArray[np.float64], int]]:
+    """Per block: pairs (n, 3) of row, other row, correlation; and the rows that are through."""
+    for start in range(0, len(rows), BLOCK):
+        block = rows[start : start + BLOCK]
+        held_out = thumbnails[block]
+        for first in range(0, len(others), BLOCK):
+            other = others[first : first + BLOCK]
+            values = held_out @ thumbnails[other].T  # (BLOCK, BLOCK)
+            if values.max() >= threshold - MARGIN:  # far faster than nonzero, and rarely true
+                i, j = np.nonzero(values >= threshold - MARGIN)
+                yield _settled(thumbnails, block[i], other[j], values[i, j], threshold), 0
+        yield np.zeros((0, 3)), len(block)
+
+
+def _settled(
+    thumbnails: Floats, rows: Rows, others: Rows, values: Floats, threshold: float
+) -> NDArray[np.float64]:
+    """The pairs (n, 3) that are at or above the threshold also in float64."""
+    exact = np.round(values.astype(np.float64), DIGITS)
+    border = np.flatnonzero(np.abs(values - threshold) <= 2 * MARGIN)
+    exact[border] = _correlations(thumbnails, rows[border], others[border])
+    near = exact >= round(threshold, DIGITS)
+    return np.column_stack([rows[near], others[near], exact[near]])
+
+
+def _correlations(thumbnails: Floats, rows: Rows, others: Rows) -> NDArray[np.float64]:
+    """Correlation of each pair in float64, rounded; shape (n,)."""
+    result = np.empty(len(rows))
+    for start in range(0, len(rows), 2**15):  # bounds the memory
+        part = slice(start, start + 2**15)
+        a, b = thumbnails[rows[part]].astype(np.float64), thumbnails[others[part]].astype(np.float64)
+        lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+        result[part] = np.round((a * b).sum(axis=1) / lengths, DIGITS)
+    return result
+
+
+def _nearest(pairs: NDArray[np.float64], limit: int) -> NDArray[np.float64]:
+    """The pairs of the highest correlation; equal ones in the order of rows."""
+    return pairs[np.lexsort((pairs[:, 1], pairs[:, 0], -pairs[:, 2]))[:limit]]

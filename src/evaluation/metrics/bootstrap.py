@@ -1,0 +1,221 @@
+"""How far a figure can be trusted: percentile bootstrap over the test images (Efron, 1979).
+
+Each resample draws as many rows as there are, with replacement, and all figures are computed on the same
+resamples. A resample is a vector of weights (how often each row was drawn), so nothing is sorted again:
+what depends on ranks is summed in the order of the full sample.
+
+A resample in which a figure is undefined (no row of the positive class, one class only) is left out of
+that figure's interval and counted in ``undefined``; macro averages take the classes present in the
+resample, just as the figure itself takes the classes present in the sample.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from src.core.seeds import derive
+from src.evaluation.metrics import classification
+from src.evaluation.metrics.calibration import bin_of
+from src.evaluation.metrics.classification import Counts, Floats, Integers
+
+Weights = NDArray[np.int32]  # (n, resamples of a block): how often each row was drawn
+
+BLOCK = 1_000_000  # weights held at once
+AREA_BUDGET = 10**10  # rows x classes x resamples above which areas under curves get no interval
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Lower and upper limit, NaN when every resample was undefined."""
+
+    low: float
+    high: float
+    undefined: int = 0  # resamples that were left out
+
+
+@dataclass(frozen=True)
+class _Ranking:
+    """One class against the rest, rows in descending order of its probability."""
+
+    order: Integers  # (n,) row of each rank
+    ranks: Integers  # (p,) rank of each row of the class
+    first: Integers  # (p,) first rank of the rows with an equal probability
+    last: Integers  # (p,) last rank of them
+
+
+def bootstrap(
+    probabilities: Floats,
+    targets: Integers,
+    *,
+    top_k: int,
+    bins: int,
+    resamples: int,
+    confidence: float,
+    seed: int,
+    advance: Callable[[int], None],
+) -> dict[str, Interval]:
+    """Intervals of the figures of ``metrics.summary``, by name.
+
+    ``probabilities``: (n, K), ``targets``: (n,). ``advance`` is told of each batch of resamples done.
+    """
+    statistics = _statistics(probabilities, targets, top_k, bins, resamples)
+    found: dict[str, list[Floats]] = {}
+    for weights in draw(seed, len(targets), resamples):
+        for statistic in statistics:
+            for name, values in statistic(weights).items():
+                found.setdefault(name, []).append(values)
+        advance(weights.shape[1])
+    return {name: percentiles(np.concatenate(values), confidence) for name, values in found.items()}
+
+
+def draw(seed: int, rows: int, resamples: int) -> Iterator[Weights]:
+    """Blocks of resamples as weights (rows, block); each column sums to ``rows``."""
+    random = np.random.default_rng(derive(seed, "bootstrap"))
+    block = max(1, BLOCK // rows)
+    for start in range(0, resamples, block):
+        size = min(block, resamples - start)
+        columns = [np.bincount(random.integers(0, rows, rows), minlength=rows) for _ in range(size)]
+        yield np.stack(columns, axis=1).astype(np.int32)
+
+
+def wilson(hits: int, rows: int, confidence: float) -> Interval:
+    """Score interval of a share (Wilson, 1927); unlike the bootstrap it has a width at 0 and 1."""
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    share = hits / rows
+    centre = (share + z**2 / (2 * rows)) / (1 + z**2 / rows)
+    half = z / (1 + z**2 / rows) * np.sqrt(share * (1 - share) / rows + z**2 / (4 * rows**2))
+    return Interval(max(0.0, float(centre - half)), min(1.0, float(centre + half)))
+
+
+def percentiles(values: Floats, confidence: float) -> Interval:
+    """The interval that leaves out the outer resamples, as many at either end; ``values``: (r,)."""
+    known = values[~np.isnan(values)]
+    undefined = len(values) - len(known)
+    if not len(known):
+        return Interval(np.nan, np.nan, undefined)
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(known, [tail, 1 - tail])
+    return Interval(float(low), float(high), undefined)
+
+
+def _statistics(
+    probabilities: Floats, targets: Integers, top_k: int, bins: int, resamples: int
+) -> list[Callable[[Weights], dict[str, Floats]]]:
+    """Functions from weights (n, r) to named figures (r,)."""
+    rows = {
+        "log_loss": classification.log_losses(probabilities, targets),
+        "brier": classification.brier_scores(probabilities, targets),
+    }
+    if top_k < probabilities.shape[1]:
+        hits = classification.top_hits(probabilities, targets, top_k)
+        rows[f"top{top_k}_accuracy"] = hits.astype(np.float64)
+    statistics = [
+        _count_statistic(probabilities, targets),
+        _mean_statistic(rows),
+        _calibration_statistic(probabilities, targets, bins),
+    ]
+    if probabilities.size * resamples <= AREA_BUDGET:
+        statistics.append(_area_statistic(probabilities, targets))
+    return statistics
+
+
+def _count_statistic(probabilities: Floats, targets: Integers) -> Callable[[Weights], dict[str, Floats]]:
+    classes = probabilities.shape[1]
+    predicted = classification.predict(probabilities)
+    right = np.flatnonzero(predicted == targets)
+
+    def statistic(weights: Weights) -> dict[str, Floats]:
+        hits = _sum_groups(weights[right], targets[right], classes)
+        actual = _sum_groups(weights, targets, classes)
+        return classification.from_counts(Counts(hits, actual, _sum_groups(weights, predicted, classes)))
+
+    return statistic
+
+
+def _mean_statistic(rows: dict[str, Floats]) -> Callable[[Weights], dict[str, Floats]]:
+    def statistic(weights: Weights) -> dict[str, Floats]:
+        # einsum, because the sums of a matrix product depend on the number of threads
+        return {name: np.einsum("i,ij->j", values, weights) / len(values) for name, values in rows.items()}
+
+    return statistic
+
+
+def _calibration_statistic(
+    probabilities: Floats, targets: Integers, bins: int
+) -> Callable[[Weights], dict[str, Floats]]:
+    confidence = probabilities.max(axis=1)
+    gap = (classification.predict(probabilities) == targets) - confidence
+    place = bin_of(confidence, bins)
+
+    def statistic(weights: Weights) -> dict[str, Floats]:
+        # |accuracy - confidence| x share of the images = |sum of the gaps| / n, for each bin
+        gaps = _sum_groups(weights * gap[:, None], place, bins)
+        return {"calibration_error": np.abs(gaps).sum(axis=1) / len(gap)}
+
+    return statistic
+
+
+def _area_statistic(probabilities: Floats, targets: Integers) -> Callable[[Weights], dict[str, Floats]]:
+    classes = probabilities.shape[1]
+    # for two classes the figure is that of the second, so the first needs no ranking
+    needed = [index for index in np.unique(targets) if classes > 2 or index == 1]
+    rankings = {index: _rank(probabilities[:, index], targets == index) for index in needed}
+
+    def statistic(weights: Weights) -> dict[str, Floats]:
+        shape = (weights.shape[1], classes)
+        roc_auc, precision = np.full(shape, np.nan), np.full(shape, np.nan)
+        for index, ranking in rankings.items():
+            roc_auc[:, index], precision[:, index] = _areas(weights, ranking)
+        return {
+            "roc_auc": classification.average_area(roc_auc),
+            "average_precision": classification.average_area(precision),
+        }
+
+    return statistic
+
+
+def _rank(scores: Floats, positive: NDArray[np.bool_]) -> _Ranking:
+    order = np.argsort(-scores, kind="stable")
+    descending = -scores[order]
+    ranks = np.flatnonzero(positive[order])
+    first = np.searchsorted(descending, descending[ranks], side="left")
+    last = np.searchsorted(descending, descending[ranks], side="right") - 1
+    return _Ranking(order, ranks, first, last)
+
+
+def _areas(weights: Weights, ranking: _Ranking) -> tuple[Floats, Floats]:
+    """Areas under the ROC and the precision-recall curve of one class, each (r,)."""
+    ordered = weights[ranking.order]  # (n, r)
+    seen = np.cumsum(ordered, axis=0, dtype=np.int32)  # rows down to each rank
+    positive = ordered[ranking.ranks]  # (p, r)
+    positives_seen = np.cumsum(positive, axis=0, dtype=np.int32)
+    # places of the tied rows of the class within its own ranks: one past the last, and the first
+    past = np.searchsorted(ranking.ranks, ranking.last, side="right")
+    before = np.searchsorted(ranking.ranks, ranking.first, side="left")
+    hits = positives_seen[past - 1]
+    drawn = seen[ranking.last]
+    above = _down_to(seen, ranking.first) - _down_to(positives_seen, before)
+    # a row of the class beats the others below it, and half of those that tie with it
+    total = positives_seen[-1].astype(np.float64)
+    others = seen[-1] - total
+    won = (positive * (others - 0.5 * ((drawn - hits) + above))).sum(axis=0)
+    precise = (positive * (hits / np.maximum(drawn, 1))).sum(axis=0)
+    return classification.ratio(won, total * others), classification.ratio(precise, total)
+
+
+def _down_to(cumulated: Weights, places: Integers) -> Weights:
+    """Cumulated weights strictly before each place, (len(places), r)."""
+    return np.where(places[:, None] > 0, cumulated[np.maximum(places, 1) - 1], 0)
+
+
+def _sum_groups(values: NDArray[np.generic], groups: Integers, size: int) -> Floats:
+    """Sum the rows of ``values`` (n, r) by group: (r, ``size``)."""
+    sums = np.zeros((size, values.shape[1]))
+    if len(groups):
+        order = np.argsort(groups, kind="stable")
+        present, starts = np.unique(groups[order], return_index=True)
+        sums[present] = np.add.reduceat(values[order], starts, axis=0)
+    return sums.T

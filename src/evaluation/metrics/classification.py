@@ -1,0 +1,232 @@
+"""How good a classification is: pure functions of probabilities and targets.
+
+Counts and areas under curves come from torchmetrics. The ratios are taken here, because torchmetrics
+divides counts in float32 and 59/60 would be reported as 0.9833333492, and because the same functions
+then serve the point figures and the bootstrap (``intervals``).
+
+An undefined figure is NaN here, with a sentence in ``reasons``; it is never a silent zero. Averages over
+classes ("macro") are taken over the classes that are present among the targets.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torchmetrics.functional import classification
+
+from src.evaluation.metrics.calibration import calibration_error
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+# Probabilities are kept off zero by float64's epsilon in the log loss, as scikit-learn does.
+SMALLEST = float(np.finfo(np.float64).eps)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Per class, over the last axis (…, K): what every metric of hard predictions is made of."""
+
+    hits: Floats  # rows of the class that were predicted as it
+    actual: Floats  # rows of the class
+    predicted: Floats  # rows predicted as the class
+
+
+def softmax(logits: NDArray[np.float32]) -> Floats:
+    """Probabilities in float64. ``logits``: (n, K); result: (n, K), each row sums to 1."""
+    wide = logits.astype(np.float64)
+    wide = np.exp(wide - wide.max(axis=1, keepdims=True))
+    return np.asarray(wide / wide.sum(axis=1, keepdims=True))
+
+
+def predict(probabilities: Floats) -> Integers:
+    """The most probable class of each row; of equal ones the first. (n, K) -> (n,)."""
+    return np.asarray(probabilities.argmax(axis=1), dtype=np.int64)
+
+
+def confusion(targets: Integers, predicted: Integers, classes: int) -> Integers:
+    """Rows of class i predicted as j: (K, K)."""
+    matrix = classification.multiclass_confusion_matrix(
+        torch.from_numpy(predicted), torch.from_numpy(targets), num_classes=classes
+    )
+    return np.asarray(matrix.numpy(), dtype=np.int64)
+
+
+def count(targets: Integers, predicted: Integers, classes: int) -> Counts:
+    """The counts of one set of predictions, each (K,)."""
+    scores = classification.multiclass_stat_scores(
+        torch.from_numpy(predicted), torch.from_numpy(targets), num_classes=classes, average=None
+    )
+    hits, false_hits, _, _, actual = scores.numpy().astype(np.float64).T
+    return Counts(hits, actual, hits + false_hits)
+
+
+def from_counts(counts: Counts) -> dict[str, Floats]:
+    """All metrics of hard predictions; the class axis goes, leading axes stay.
+
+    Macro averages take the classes with ``actual`` > 0. A class that is present but never predicted
+    counts with precision 0 (scikit-learn's ``zero_division=0``).
+    """
+    total = counts.actual.sum(axis=-1)
+    share = counts.actual / total[..., None]
+    accuracy = counts.hits.sum(axis=-1) / total
+    single = per_class(counts)
+    precision = np.nan_to_num(single["precision"])  # NaN -> 0
+    f1 = np.nan_to_num(single["f1"])
+    return {
+        "accuracy": accuracy,
+        "balanced_accuracy": _macro(single["recall"], counts.actual),
+        "precision_macro": _macro(precision, counts.actual),
+        "recall_macro": _macro(single["recall"], counts.actual),
+        "f1_macro": _macro(f1, counts.actual),
+        "precision_weighted": (precision * share).sum(axis=-1),
+        "recall_weighted": accuracy,  # the same by definition
+        "f1_weighted": (f1 * share).sum(axis=-1),
+        "cohen_kappa": _cohen_kappa(counts, total),
+        "matthews": _matthews(counts, total),
+    }
+
+
+def per_class(counts: Counts) -> dict[str, Floats]:
+    """Precision, recall and F1 of each class, (…, K).
+
+    NaN where undefined: recall and F1 of a class without rows, precision of one never predicted.
+    """
+    present = counts.actual > 0
+    return {
+        "precision": ratio(counts.hits, counts.predicted),
+        "recall": ratio(counts.hits, counts.actual),
+        "f1": np.where(present, ratio(2 * counts.hits, counts.actual + counts.predicted), np.nan),
+    }
+
+
+def top_hits(probabilities: Floats, targets: Integers, k: int) -> NDArray[np.bool_]:
+    """Whether the true class is among the ``k`` most probable ones; equal ones rank by index. (n,)."""
+    own = probabilities[np.arange(len(targets)), targets][:, None]
+    index = np.arange(probabilities.shape[1])[None, :]
+    ahead = (probabilities > own) | ((probabilities == own) & (index < targets[:, None]))
+    return np.asarray(ahead.sum(axis=1) < k)
+
+
+def log_losses(probabilities: Floats, targets: Integers) -> Floats:
+    """Negative logarithm of the true class's probability, in nats. (n,)."""
+    own = probabilities[np.arange(len(targets)), targets]
+    return np.asarray(-np.log(np.clip(own, SMALLEST, 1.0)))
+
+
+def brier_scores(probabilities: Floats, targets: Integers) -> Floats:
+    """Squared distance from the truth, summed over all classes: 0 to 2, two classes too. (n,)."""
+    truth = np.eye(probabilities.shape[1])[targets]
+    return np.asarray(((probabilities - truth) ** 2).sum(axis=1))
+
+
+def areas(probabilities: Floats, targets: Integers) -> dict[str, Floats]:
+    """Areas under the one-vs-rest ROC curve and the precision-recall curve (as a sum of steps).
+
+    Each (K,), in class order; NaN for a class without rows, and for the ROC of one that has all rows.
+    """
+    classes = probabilities.shape[1]
+    area = {name: np.full(classes, np.nan) for name in ("roc_auc", "average_precision")}
+    with double():
+        for index in np.unique(targets):
+            scores = torch.from_numpy(np.ascontiguousarray(probabilities[:, index]))
+            truth = torch.from_numpy((targets == index).astype(np.int64))
+            precision = classification.binary_average_precision(scores, truth, validate_args=False)
+            area["average_precision"][index] = precision.item()
+            if not truth.all():
+                auc = classification.binary_auroc(scores, truth, validate_args=False)
+                area["roc_auc"][index] = auc.item()
+    return area
+
+
+def average_area(per_class: Floats) -> Floats:
+    """One figure from the areas of the classes (…, K): for two classes that of the second one, which is
+    the plain binary figure; else the mean over the classes that have one, NaN when none has."""
+    if per_class.shape[-1] == 2:
+        return np.asarray(per_class[..., 1])
+    known = ~np.isnan(per_class)
+    return ratio(np.where(known, per_class, 0.0).sum(axis=-1), known.sum(axis=-1).astype(np.float64))
+
+
+def summary(probabilities: Floats, targets: Integers, top_k: int, bins: int) -> dict[str, float]:
+    """Every headline figure by its name; NaN where undefined. Top-k is left out when k >= classes."""
+    classes = probabilities.shape[1]
+    predicted = predict(probabilities)
+    figures = {name: float(value) for name, value in from_counts(count(targets, predicted, classes)).items()}
+    area = {name: float(average_area(value)) for name, value in areas(probabilities, targets).items()}
+    top = {}
+    if top_k < classes:
+        top = {f"top{top_k}_accuracy": float(top_hits(probabilities, targets, top_k).mean())}
+    agreement = {name: figures.pop(name) for name in ("cohen_kappa", "matthews")}
+    return {
+        "accuracy": figures.pop("accuracy"),
+        **top,
+        **figures,
+        **area,
+        "log_loss": float(log_losses(probabilities, targets).mean()),
+        "brier": float(brier_scores(probabilities, targets).mean()),
+        "calibration_error": calibration_error(probabilities, targets, bins),
+        **agreement,
+    }
+
+
+def reasons(figures: dict[str, float], targets: Integers, classes: list[str], top_k: int) -> dict[str, str]:
+    """Why a figure is missing or covers fewer classes than there are: {figure: sentence}."""
+    present = np.unique(targets)
+    absent = [name for index, name in enumerate(classes) if index not in present]
+    notes = {}
+    if top_k >= len(classes):
+        notes[f"top{top_k}_accuracy"] = f"left out: there are {len(classes)} classes, so it would be 1"
+    if absent:
+        notes["macro"] = (
+            f"macro averages cover {len(present)} of {len(classes)} classes; "
+            f"no test images of: {', '.join(absent)}"
+        )
+    if len(classes) == 2:
+        notes["roc_auc, average_precision"] = f"of two classes, {classes[1]} is the positive one"
+    return notes | {name: _undefined(name, absent) for name, value in figures.items() if np.isnan(value)}
+
+
+def ratio(above: Floats, below: Floats) -> Floats:
+    """``above / below``, NaN where ``below`` is 0."""
+    return np.asarray(np.divide(above, below, out=np.full(np.shape(below), np.nan), where=below != 0))
+
+
+@contextmanager
+def double() -> Iterator[None]:
+    """Let torchmetrics divide counts in float64: it takes torch's default type for that."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def _undefined(name: str, absent: list[str]) -> str:
+    if name == "roc_auc":
+        return "undefined: needs test images of the class and of others"
+    if name == "average_precision":
+        return f"undefined: no test images of {absent[-1] if absent else 'any class'}"
+    return "undefined: needs two classes among the test images, and among the predictions"
+
+
+def _macro(values: Floats, actual: Floats) -> Floats:
+    present = actual > 0
+    return np.asarray(np.where(present, values, 0.0).sum(axis=-1) / present.sum(axis=-1))
+
+
+def _cohen_kappa(counts: Counts, total: Floats) -> Floats:
+    """(observed - expected) / (1 - expected) agreement; NaN when one class is all there is."""
+    expected = (counts.actual * counts.predicted).sum(axis=-1)
+    return ratio(counts.hits.sum(axis=-1) * total - expected, total**2 - expected)
+
+
+def _matthews(counts: Counts, total: Floats) -> Floats:
+    """Correlation of truth and prediction (Gorodkin, 2004); NaN when either has one class only."""
+    both = counts.hits.sum(axis=-1) * total - (counts.actual * counts.predicted).sum(axis=-1)
+    spread = (total**2 - (counts.actual**2).sum(axis=-1)) * (total**2 - (counts.predicted**2).sum(axis=-1))
+    return ratio(both, np.sqrt(spread))

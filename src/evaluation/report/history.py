@@ -1,0 +1,45 @@
+"""The figure of a training: loss and accuracy by epoch."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from src.plotting.style import BLUE, ORANGE, new_figure, save, styled, subtitle
+
+
+def draw_history(path: Path, history: Mapping[str, Sequence[float]]) -> Path:
+    """Loss and accuracy by epoch, as far as ``history`` (columns of history.csv) has them."""
+    panels = [("Loss", "train/loss", "val/loss"), ("Accuracy", "train/accuracy", "val/accuracy")]
+    with styled():
+        figure = new_figure(9.0, 3.6)
+        for axes, (title, train, validation) in zip(figure.subplots(1, 2), panels, strict=True):
+            _draw_course(axes, history, train, "training", ORANGE)
+            _draw_course(axes, history, validation, "validation", BLUE)
+            _mark_best(axes, history, validation, lowest=title == "Loss")
+            axes.set_title(title)
+            axes.set_xlabel("Epoch")
+            axes.xaxis.get_major_locator().set_params(integer=True)
+            if axes.get_lines():
+                axes.legend(loc="best")
+        return save(figure, path)
+
+
+def _draw_course(
+    axes: Axes, history: Mapping[str, Sequence[float]], column: str, label: str, colour: str
+) -> None:
+    if column not in history:
+        return
+    marker = "o" if len(history[column]) <= 5 else None  # a line through one point is not seen
+    axes.plot(history["epoch"], history[column], color=colour, label=label, marker=marker, markersize=4)
+
+
+def _mark_best(axes: Axes, history: Mapping[str, Sequence[float]], column: str, lowest: bool) -> None:
+    values = np.asarray(history.get(column, ()), dtype=np.float64)
+    if not np.isfinite(values).any():
+        return
+    best = int(np.nanargmin(values) if lowest else np.nanargmax(values))
+    word = "lowest" if lowest else "highest"
+    axes.plot(history["epoch"][best], values[best], "o", color=BLUE, markersize=5, markeredgecolor="white")
+    subtitle(axes, f"{word} on validation {values[best]:.4f}, epoch {history['epoch'][best]:.0f}")

@@ -1,0 +1,73 @@
+"""A report as a folder of tables and figures."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from src.config.schema.evaluate import Evaluate
+from src.evaluation.metrics import classification
+from src.evaluation.metrics.calibration import reliability
+from src.evaluation.metrics.curves import macro_pr, macro_roc, pr_curves, roc_curves
+from src.evaluation.report import tables
+from src.evaluation.report.confusion import draw_confusion
+from src.evaluation.report.curves import draw_pr, draw_roc
+from src.evaluation.report.gallery import draw_mistakes
+from src.evaluation.report.history import draw_history
+from src.evaluation.report.misclassified import find_mistakes, show_mistakes
+from src.evaluation.report.reliability import draw_reliability
+from src.evaluation.report.report import Report
+from src.plotting.style import legible
+
+History = dict[str, list[float]]
+
+
+def write_tables(folder: Path, report: Report, ids: NDArray[np.int64], settings: Evaluate) -> None:
+    """metrics.json, predictions.parquet and the CSV files. ``ids``: (n,) images of the report's rows."""
+    (folder / "metrics.json").write_text(report.to_json(), encoding="utf-8")
+    table = reliability(report.probabilities, report.targets, settings.calibration_bins)
+    tables.write_predictions(folder / "predictions.parquet", report, ids)
+    tables.write_confusion(folder / "confusion.csv", report)
+    tables.write_per_class(folder / "per_class.csv", report)
+    tables.write_calibration(folder / "calibration.csv", table)
+    roc = roc_curves(report.probabilities, report.targets, report.classes)
+    tables.write_curves(folder / "roc.csv", "fpr", "tpr", roc)
+    precision = pr_curves(report.probabilities, report.targets, report.classes)
+    tables.write_curves(folder / "pr.csv", "recall", "precision", precision)
+
+
+def draw_figures(
+    folder: Path,
+    report: Report,
+    ids: NDArray[np.int64],
+    images: NDArray[np.uint8],
+    history: History,
+    settings: Evaluate,
+) -> list[Path]:
+    """All PNG files. ``images``: (N, C, H, W), of which row ``ids[i]`` is the report's row i."""
+    names = legible(report.classes)
+    matrix = classification.confusion(report.targets, report.predicted, len(names))
+    table = reliability(report.probabilities, report.targets, settings.calibration_bins)
+    wrong = find_mistakes(report)
+    worst = wrong[: settings.mistakes]
+    mistakes = show_mistakes(report, names, worst, images[ids[worst]])
+    roc = roc_curves(report.probabilities, report.targets, names)
+    precision = pr_curves(report.probabilities, report.targets, names)
+    missing = [name for name, images in zip(names, report.counts.actual, strict=True) if not images]
+    return [
+        draw_confusion(folder / "confusion.png", matrix, names),
+        draw_roc(folder / "roc.png", roc, macro_roc(roc) if len(roc) > 1 else None, missing),
+        draw_pr(folder / "pr.png", precision, macro_pr(precision) if len(precision) > 1 else None, missing),
+        draw_reliability(folder / "reliability.png", table, report.figures["calibration_error"]),
+        draw_mistakes(folder / "mistakes.png", mistakes, len(wrong), len(report.targets)),
+        draw_history(folder / "curves.png", history),
+    ]
+
+
+def read_history(path: Path) -> History:
+    """The columns of a training's history.csv; a blank is NaN."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    names = rows[0] if rows else {}
+    return {name: [float(row[name] or "nan") for row in rows] for name in names}

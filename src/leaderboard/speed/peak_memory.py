@@ -1,0 +1,73 @@
+"""How much memory it takes to serve a model: a fresh process loads what serving needs, and answers a batch.
+
+    python -m src.leaderboard.speed.peak_memory torch|onnx MODEL IMAGES.npy THREADS
+
+MODEL is a folder of models/ for torch, a file for onnx. Prints MiB. Takes a second for ONNX Runtime, four
+for torch.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from src.core.errors import AssayError
+
+ROOT = Path(__file__).parents[3]  # where ``src`` is
+
+
+def peak_memory(kind: str, model: Path, images: NDArray[np.uint8], threads: int) -> float:
+    """MiB that a process of its own needs at most to load ``model`` and answer ``images`` (B, C, H, W).
+
+    ``kind``: torch or onnx. Raises AssayError when the process ends badly.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        batch = Path(folder) / "images.npy"
+        np.save(batch, images)
+        command = [sys.executable, "-m", __name__, kind, str(model.resolve()), str(batch), str(threads)]
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)}
+        )
+    if done.returncode:
+        last = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
+        raise AssayError(f"the memory of {model} could not be measured: {last}")
+    return float(done.stdout)
+
+
+def main(kind: str, model: str, images: str, threads: str) -> None:
+    """What the process does."""
+    batch = np.load(images, allow_pickle=False)
+    if kind == "torch":
+        import torch
+
+        from src.compression.onnx.runtime import torch_model
+
+        torch.set_num_threads(int(threads))
+        torch_model(Path(model))(batch)
+    else:
+        from src.compression.onnx.runtime import onnx_model
+
+        onnx_model(Path(model), int(threads))(batch)
+    print(_peak_mib())
+
+
+def _peak_mib() -> float:
+    """The most that was resident.
+
+    Linux's ``ru_maxrss`` would not do: it begins with what the parent had, if that was more.
+    """
+    status = Path("/proc/self/status")
+    if status.is_file():
+        lines = status.read_text(encoding="utf-8").splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # bytes on macOS
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,54 @@
+"""From a model section of the configuration to a network."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from src.config.schema.model import Cnn, Lenet, Timm
+from src.core.errors import AssayError
+from src.models.cnn import create_cnn
+from src.models.lenet import create_lenet
+
+
+def create_model(
+    model: Cnn | Lenet | Timm, channels: int, classes: int, image_size: Sequence[int]
+) -> nn.Module:
+    """A network that takes normalized images (B, channels, H, W), float, and gives logits (B, classes).
+
+    Weights are drawn from torch's global generator: seed it first. Raises AssayError when the model
+    does not exist or cannot take such images.
+    """
+    height, width = image_size
+    network = _create(model, channels, classes, (height, width))
+    _refuse_unfit(model, network, channels, classes, (height, width))
+    return network
+
+
+def _create(model: Cnn | Lenet | Timm, channels: int, classes: int, image_size: tuple[int, int]) -> nn.Module:
+    if isinstance(model, Cnn):
+        return create_cnn(model, channels, classes, image_size)
+    if isinstance(model, Lenet):
+        return create_lenet(model, channels, classes, image_size)
+    from src.models.timm_models import create_timm  # timm takes a second to import, and few runs need it
+
+    return create_timm(model, channels, classes, image_size)
+
+
+def _refuse_unfit(
+    model: Cnn | Lenet | Timm, network: nn.Module, channels: int, classes: int, image_size: tuple[int, int]
+) -> None:
+    """Push one black image through, so that a mismatch is found here and not in the first batch."""
+    name = model.name if isinstance(model, Timm) else model.kind
+    network.eval()
+    try:
+        with torch.inference_mode():
+            shape = tuple(network(torch.zeros(1, channels, *image_size)).shape)
+    except (RuntimeError, AssertionError, ValueError, ZeroDivisionError) as error:
+        raise AssayError(
+            f"model {name} cannot take images of data.image_size={list(image_size)} ({error}): "
+            "take larger images or another model"
+        ) from error
+    network.train()
+    if shape != (1, classes):
+        raise AssayError(f"model {name} gives {shape} for one image instead of {(1, classes)}: take another")

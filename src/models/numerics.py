@@ -1,0 +1,86 @@
+"""Where and how a network computes: device, threads, precision. These decide the bytes of a result."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from src.config.schema.train import Train
+from src.core.cpus import resolve_threads
+from src.core.errors import AssayError
+
+
+def choose_device(name: str) -> torch.device:
+    """``auto`` takes the first GPU, else the CPU. Raises AssayError for a GPU that is not there."""
+    if name == "auto":
+        return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise AssayError(
+            f"machine.device={name}, but torch {torch.__version__} sees {torch.cuda.device_count()} GPUs: "
+            "set machine.device=auto, or install torch with CUDA"
+        )
+    return torch.device("cuda", device.index or 0) if device.type == "cuda" else device
+
+
+def resolve_precision(precision: str, device: torch.device, network: nn.Module) -> str:
+    """``fp32`` or ``bf16``; ``auto`` takes bf16 where it is faster.
+
+    That is on a GPU with bf16, and on a CPU with instructions for it unless the network has depthwise
+    convolutions, which are slower in bf16 there.
+    """
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    return "bf16" if _cpu_has_bf16() and not _has_depthwise(network) else "fp32"
+
+
+def resolve_numerics(train: Train, device: torch.device, network: nn.Module) -> dict[str, str | int]:
+    """All that decides the bytes of a training beside its inputs."""
+    precision = resolve_precision(train.precision, device, network)
+    return numerics(device, resolve_threads(train.threads), precision)
+
+
+def numerics(device: torch.device, threads: int, precision: str) -> dict[str, str | int]:
+    """What decides the bytes of a computation with torch beside its inputs."""
+    return {
+        "torch": str(torch.__version__),  # a subclass of str otherwise, which a checkpoint cannot hold
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+        "threads": threads,
+        "precision": precision,
+    }
+
+
+@contextmanager
+def deterministic(threads: int) -> Iterator[None]:
+    """Within: only deterministic algorithms and this many threads. What was set before comes back."""
+    # cuBLAS reads it when it starts, and is deterministic only with a workspace of fixed size.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    before = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
+    fill = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    benchmark = torch.backends.cudnn.benchmark
+    torch.use_deterministic_algorithms(True)
+    torch.set_num_threads(threads)
+    # Filling every fresh tensor guards against reading memory that nobody wrote; it costs a pass.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        torch.set_num_threads(before[1])
+        torch.utils.deterministic.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
+        torch.backends.cudnn.benchmark = benchmark
+
+
+def _cpu_has_bf16() -> bool:
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def _has_depthwise(network: nn.Module) -> bool:
+    convolutions = [part for part in network.modules() if isinstance(part, nn.Conv2d)]
+    return any(part.groups > 1 and part.groups == part.in_channels for part in convolutions)

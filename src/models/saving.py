@@ -1,0 +1,113 @@
+"""A trained model as two files: ``model.safetensors`` (weights) and ``model.json`` (how to rebuild it)."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import nn
+
+from src.config.schema.model import Cnn, Lenet, Model, Timm
+from src.core.errors import AssayError
+from src.models.build import create_model
+
+WEIGHTS = "model.safetensors"
+SPEC = "model.json"
+
+
+@dataclass(frozen=True)
+class Input:
+    """The images that the model takes."""
+
+    channels: int  # 1: grey, 3: RGB
+    height: int  # pixels
+    width: int
+    fit: str  # how an image of another shape gets there: pad, crop or stretch
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """x' = (x - shift) / scale, one value a channel, for pixels x in 0…1."""
+
+    shift: list[float]
+    scale: list[float]
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What is needed, beside the weights, to use a model."""
+
+    model: Cnn | Lenet | Timm
+    classes: list[str]  # in the order of the logits
+    input: Input
+    normalization: Normalization
+
+    def to_json(self) -> str:
+        content = {
+            "model": self.model.model_dump(mode="json"),
+            "classes": self.classes,
+            "input": vars(self.input),
+            "normalization": vars(self.normalization),
+        }
+        return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "ModelSpec":
+        content: dict[str, Any] = json.loads(text)
+        return cls(
+            model=TypeAdapter(Model).validate_python(content["model"]),
+            classes=list(content["classes"]),
+            input=Input(**content["input"]),
+            normalization=Normalization(**content["normalization"]),
+        )
+
+
+def save_model(folder: Path, network: nn.Module, spec: ModelSpec) -> None:
+    """Write both files into ``folder``; the same weights and spec always give the same bytes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    # Copies: the format knows neither views nor two names for one tensor.
+    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in _sorted_state(network)}
+    (folder / WEIGHTS).write_bytes(save(tensors))
+    (folder / SPEC).write_text(spec.to_json(), encoding="utf-8")
+
+
+def load_model(folder: Path) -> tuple[nn.Module, ModelSpec]:
+    """The network in evaluation mode, on the CPU, and its spec.
+
+    Raises AssayError when a file is missing, damaged, or of another model.
+    """
+    spec = _read_spec(folder)
+    size = (spec.input.height, spec.input.width)
+    network = create_model(_untrained(spec.model), spec.input.channels, len(spec.classes), size)
+    try:
+        network.load_state_dict(load_file(folder / WEIGHTS))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise _damaged(folder / WEIGHTS, error) from error
+    return network.eval(), spec
+
+
+def _sorted_state(network: nn.Module) -> list[tuple[str, Any]]:
+    return sorted(network.state_dict().items())
+
+
+def _read_spec(folder: Path) -> ModelSpec:
+    try:
+        return ModelSpec.from_json((folder / SPEC).read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
+        raise _damaged(folder / SPEC, error) from error
+
+
+def _untrained(model: Cnn | Lenet | Timm) -> Cnn | Lenet | Timm:
+    """The weights come from the file, so none are fetched."""
+    return model.model_copy(update={"pretrained": False}) if isinstance(model, Timm) else model
+
+
+def _damaged(path: Path, error: Exception) -> AssayError:
+    reason = f"{type(error).__name__}: {error}".splitlines()[0]  # torch adds a line for each weight
+    return AssayError(
+        f"{path} cannot be read ({reason}): bring it back with `dvc checkout`, "
+        "or make it again with `dvc repro train`"
+    )

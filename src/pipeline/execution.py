@@ -1,0 +1,204 @@
+"""One execution of a stage: its configuration, state, publication, journal and messages.
+
+Every ``src/<stage>.py`` hands its ``build`` to :func:`execute`, which does what all stages have in common:
+
+1. read the configuration and compute the lineage (``src.pipeline.job``);
+2. take the locks, so that no two processes work on the same thing;
+3. let ``build`` write into a folder of the state, which survives a kill;
+4. move the finished folder to its tracked place in one step;
+5. keep the journal, of which MLflow is a view.
+"""
+
+import errno
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from src.core.errors import AssayError
+from src.pipeline.job import Job, address, last_good, parse_arguments, prepare, repository_root
+
+if TYPE_CHECKING:  # heavy, and not needed for --help
+    from src.config.schema import Config
+    from src.provenance.journal import Attempt
+    from src.provenance.lineage import Lineage
+    from src.provenance.work_dir import State
+    from src.tracking.live import Tracker
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What ``build`` may know and tell."""
+
+    job: Job
+    root: Path  # of the repository, also from DVC's temporary workspaces
+    folder: Path  # empty; becomes the stage's output
+    state: Path  # survives a kill; for checkpoints
+    progress: bool  # whether to draw bars
+    attempt: "Attempt"
+    tracker: "Tracker"
+
+    @property
+    def variant(self) -> str | None:
+        """Which variant compress is to make."""
+        return self.job.variant
+
+    @property
+    def lineage(self) -> "Lineage":
+        """What the result is made of."""
+        return self.job.lineage
+
+    def say(self, text: str) -> None:
+        """One line for the person at the terminal."""
+        self.job.say(text)
+
+    def note(
+        self,
+        *,
+        subject: str | None = None,
+        metrics: dict[str, float] | None = None,
+        figures: Sequence[Path] = (),
+        model: Path | None = None,
+        numerics: dict[str, Any] | None = None,
+        **tags: str,
+    ) -> None:
+        """Tell the journal; ``subject`` is the stage whose run in MLflow the figures belong to."""
+        if subject is not None:
+            self.attempt.update(subject=self.lineage.parents[subject])
+        if figures:
+            self.attempt.add_figures(figures)
+        if model is not None:
+            self.attempt.add_model(model)
+        self.attempt.update(metrics=metrics or {}, numerics=numerics or {}, tags=tags)
+
+    def attach(
+        self, subject: str, metrics: dict[str, float], figures: Sequence[Path] = (), **tags: str
+    ) -> None:
+        """Tell the journal of one of several models that this stage speaks of.
+
+        ``subject`` is the stage that made it, such as ``train`` or ``compress@int8_static``; the run of that
+        in MLflow gets the figures. To say the same again changes nothing, to say something else replaces it.
+
+        Raises:
+            AssayError: nothing of that stage is read here.
+        """
+        if subject not in self.lineage.parents:
+            raise AssayError(
+                f"{self.job.address} cannot speak of {subject}: it reads nothing of it. It reads from "
+                f"{', '.join(self.lineage.parents)}; dvc.yaml says so"
+            )
+        self.attempt.attach(self.lineage.parents[subject], metrics, figures, tags)
+
+    def epoch(self, row: dict[str, float]) -> None:
+        """Keep an epoch's figures, and show them in MLflow at once if it answers."""
+        self.tracker.epoch(self.attempt.add_epoch(row))
+
+
+Build = Callable[["Config", Execution], None]
+
+
+def execute(stage: str, build: Build, doc: str | None) -> NoReturn:
+    """Run a stage as a command; never returns. What a person can mend ends with a message and code 1."""
+    arguments = parse_arguments(stage, doc)
+    variant = getattr(arguments, "variant", None)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        _run(prepare(arguments, stage), build)
+    except (AssayError, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        reason = _disk_full(error) if isinstance(error, OSError) else error
+        print(f"\n{address(stage, variant)} failed: {reason}{last_good(stage, variant)}", file=sys.stderr)
+        sys.exit(1)
+    sys.exit(0)
+
+
+def _run(job: Job, build: Build) -> None:
+    from src.core.hashing import text_hash
+    from src.provenance.work_dir import State, held_lock
+
+    state = State(repository_root(), job.address, job.lineage.id)
+    workspace = state.path.parent / f"workspace-{text_hash(str(job.place.resolve()))[:16]}"
+    with held_lock(workspace, job.on_wait) as for_place, held_lock(state.path, job.on_wait) as for_lineage:
+        if (for_place or for_lineage) and _take_over(state, job.place):
+            job.say(f"the other process has finished; its result is in {job.place}/")
+            return
+        if _was_committed(state):
+            state.restart()
+        state.path.mkdir(parents=True, exist_ok=True)
+        _build_and_publish(job, build, state)
+        state.remove_predecessors()
+
+
+def _take_over(state: "State", place: Path) -> bool:
+    """Whether the process that was waited for has left its result here, or in a place to copy it from."""
+    from src.core.hashing import tree_hashes
+
+    mark = state.published()
+    if mark is None or not mark.place.is_dir() or tree_hashes(mark.place) != mark.outputs:
+        return False
+    if mark.place != place.resolve():
+        shutil.copytree(mark.place, place, dirs_exist_ok=True)
+    return True
+
+
+def _was_committed(state: "State") -> bool:
+    """Whether DVC took over an earlier result of the same lineage: then this is a new execution
+    (``dvc repro --force``), and not the rest of one that was killed."""
+    mark, lock = state.published(), Path("dvc.lock")
+    return mark is not None and lock.is_file() and lock.stat().st_mtime > mark.time
+
+
+def _build_and_publish(job: Job, build: Build, state: "State") -> None:
+    from src.provenance.journal import Attempt
+    from src.tracking.live import Tracker
+
+    root = repository_root()
+    attempt = Attempt.open(root, job.record())
+    tracker = Tracker(root, job.lineage.id)
+    tracker.start()
+    with _closing(attempt, tracker):
+        outputs = state.finished()
+        if outputs is None:
+            config, folder = job.loaded.config, state.fresh_build()
+            show = config.machine.progress
+            build(config, Execution(job, root, folder, state.path, show, attempt, tracker))
+            outputs = state.finish()
+        state.publish(job.place)
+        attempt.update(outputs=outputs)
+
+
+@contextmanager
+def _closing(attempt: "Attempt", tracker: "Tracker") -> Iterator[None]:
+    """End the attempt with its true status whatever happens, and let MLflow follow."""
+    status, reason = "FAILED", None
+    try:
+        yield
+        status = "FINISHED"
+    except (KeyboardInterrupt, SystemExit):
+        status, reason = "KILLED", "interrupted"
+        raise
+    except BaseException as error:
+        reason = str(error) or type(error).__name__
+        raise
+    finally:
+        _close(attempt, status, reason)
+        tracker.finish()
+
+
+def _close(attempt: "Attempt", status: str, reason: str | None) -> None:
+    try:
+        attempt.close(status, reason)
+    except OSError as error:  # a full disk must not hide what went wrong; a dead process reads as KILLED
+        print(f"The journal could not note {status}: {error}", file=sys.stderr)
+
+
+def _disk_full(error: OSError) -> str:
+    return (
+        f"the disk is full ({error.filename or 'while writing'}). What was finished is kept: make room "
+        "(python -m src.track --clean shows what Assay can free; dvc gc -w frees old results), and repeat"
+    )

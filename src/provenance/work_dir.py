@@ -1,0 +1,112 @@
+"""What survives a kill: the folder a stage builds in, and who may write there.
+
+``.assay/state/<stage>/<lineage id>/`` holds checkpoints, ``build/`` (the outputs to be) and two marks:
+``finished.json`` (the outputs are complete: path -> SHA-256) and ``published.json`` (they were moved to
+their place). The lock lies beside the folder and is the kernel's: it ends with its holder.
+"""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from src.core.files import replace_folder, write_json
+from src.core.hashing import tree_hashes
+from src.core.processes import identity
+
+
+@dataclass(frozen=True)
+class Publication:
+    """When and where the outputs of a state were published."""
+
+    outputs: dict[str, str]  # path -> SHA-256
+    place: Path
+    time: float  # seconds since the epoch
+
+
+class State:
+    """The state of one stage with one lineage. Use it under ``held_lock(self.path)``."""
+
+    def __init__(self, root: Path, stage: str, lineage: str) -> None:
+        self.path = root / ".assay" / "state" / stage / lineage
+        self.build = self.path / "build"
+
+    def restart(self) -> None:
+        """Forget everything, checkpoints too."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        self.path.mkdir(parents=True)
+
+    def fresh_build(self) -> Path:
+        """An empty folder for the outputs; checkpoints beside it stay."""
+        shutil.rmtree(self.build, ignore_errors=True)
+        self.build.mkdir(parents=True)
+        (self.path / "finished.json").unlink(missing_ok=True)
+        return self.build
+
+    def finish(self) -> dict[str, str]:
+        """Mark what lies in ``build/`` as complete; returns {path: SHA-256}."""
+        outputs = tree_hashes(self.build)
+        write_json(self.path / "finished.json", outputs)
+        return outputs
+
+    def finished(self) -> dict[str, str] | None:
+        """The hashes of complete outputs that wait to be published, if they are still what they were."""
+        outputs: dict[str, str] | None = self._read("finished.json")
+        return outputs if outputs and self.build.is_dir() and tree_hashes(self.build) == outputs else None
+
+    def published(self) -> Publication | None:
+        """The last publication, if there was one."""
+        mark = self._read("published.json")
+        if mark is None:
+            return None
+        time = (self.path / "published.json").stat().st_mtime
+        return Publication(mark["outputs"], Path(mark["place"]), time)
+
+    def publish(self, place: Path) -> None:
+        """Move the outputs to their place in one step; what was there is removed."""
+        outputs = self._read("finished.json")
+        replace_folder(self.build, place)
+        write_json(self.path / "published.json", {"outputs": outputs, "place": str(place.resolve())})
+        (self.path / "finished.json").unlink()
+
+    def remove_predecessors(self) -> None:
+        """Free the published states of other lineages of this stage that nobody holds."""
+        for mark in self.path.parent.glob("*/published.json"):
+            if mark.parent == self.path:
+                continue
+            try:
+                with FileLock(f"{mark.parent}.lock", timeout=0):
+                    shutil.rmtree(mark.parent)
+            except Timeout:
+                continue  # somebody works there again
+
+    def _read(self, name: str) -> Any:
+        path = self.path / name
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+@contextmanager
+def held_lock(path: Path, on_wait: Callable[[dict[str, Any]], None]) -> Iterator[bool]:
+    """Hold ``<path>.lock``; yields whether another process had to be waited for.
+
+    ``on_wait`` gets the holder's identity once, before the wait. If the holder dies, the lock is free.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock, holder = FileLock(f"{path}.lock"), Path(f"{path}.holder.json")
+    waited = False
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        waited = True
+        on_wait(json.loads(holder.read_text(encoding="utf-8")) if holder.is_file() else {})
+        lock.acquire()
+    try:
+        write_json(holder, identity())
+        yield waited
+    finally:
+        lock.release()

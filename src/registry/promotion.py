@@ -1,0 +1,105 @@
+"""May a challenger take the champion's place? Judged on validation images that neither was trained on.
+
+Images are known by their pixels, not by a row of some table, so that two models can be compared although
+the data set has grown since, if their validation images are the same.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from src.leaderboard.table.significance import discordance, significantly_worse, worsening
+
+Names = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a model can be judged by. No test image is in it."""
+
+    images: Names  # (n,) validation images, see image_names
+    targets: NDArray[np.int64]  # (n,) their classes
+    predicted: NDArray[np.int64]  # (n,) what the model says
+    trained_on: Names  # (m,) training images
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """(n,) whether the model is right on each image, in the order of the images' names."""
+        right: NDArray[np.bool_] = (self.targets == self.predicted)[self._order]
+        return right
+
+    @property
+    def judged_on(self) -> NDArray[np.int64]:
+        """(2, n) name and class of each image, in order."""
+        return np.stack([self.images, self.targets])[:, self._order]
+
+    @property
+    def _order(self) -> NDArray[np.int64]:
+        return np.lexsort((self.predicted, self.targets, self.images))
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Whether the challenger becomes champion, and why or why not."""
+
+    promoted: bool
+    reason: str
+
+
+def image_names(digests: Iterable[str]) -> Names:
+    """(n,) the first eight bytes of each SHA-256 in hexadecimal: enough to tell images apart."""
+    return np.array([int.from_bytes(bytes.fromhex(d[:16]), "big", signed=True) for d in digests], np.int64)
+
+
+def judge(champion: Evidence, challenger: Evidence, level: float) -> Judgement:
+    """Promote unless the challenger is significantly worse, or the two cannot be compared.
+
+    The test is one-sided, on the images on which exactly one of the two is right: see
+    :func:`src.evaluation.paired.worsening`. ``level`` is in (0, 1).
+    """
+    incomparable = _incomparable(champion, challenger)
+    if incomparable:
+        return Judgement(False, f"not comparable with the champion: {incomparable}")
+    found = discordance(champion.right, challenger.right)
+    p = worsening(champion.right, challenger.right)
+    counts = (
+        f"of {len(challenger.right)} validation images {found.lost} lost and {found.won} won, "
+        f"one-sided p={p:.3g}, register.level={level}"
+    )
+    if significantly_worse(champion.right, challenger.right, level):
+        return Judgement(False, f"significantly worse than the champion ({counts})")
+    return Judgement(True, f"not significantly worse than the champion ({counts})")
+
+
+def save(evidence: Evidence, folder: Path) -> None:
+    """Write ``validation.npy`` int64 (3, n) (image, class, answer) and ``training.npy`` int64 (m,)."""
+    order = np.argsort(evidence.images, kind="stable")
+    rows = np.stack([evidence.images, evidence.targets, evidence.predicted])[:, order]
+    np.save(folder / "validation.npy", rows, allow_pickle=False)
+    np.save(folder / "training.npy", np.sort(evidence.trained_on), allow_pickle=False)
+
+
+def load(folder: Path) -> Evidence:
+    """Read what :func:`save` wrote. Raises OSError or ValueError if it is not there, or not that."""
+    images, targets, predicted = np.load(folder / "validation.npy", allow_pickle=False)
+    trained_on = np.load(folder / "training.npy", allow_pickle=False)
+    return Evidence(images, targets, predicted, trained_on)
+
+
+def _incomparable(champion: Evidence, challenger: Evidence) -> str | None:
+    """Why their figures cannot be set side by side; None if they can."""
+    seen = {
+        name: int(np.isin(challenger.images, model.trained_on).sum())
+        for name, model in (("the champion", champion), ("the challenger", challenger))
+    }
+    trained = [f"{name} was trained on {count}" for name, count in seen.items() if count]
+    if trained:
+        return f"{' and '.join(trained)} of today's {len(challenger.images)} validation images"
+    if not np.array_equal(np.unique(champion.images), np.unique(challenger.images)):
+        return "it was judged on other validation images"
+    if not np.array_equal(champion.judged_on, challenger.judged_on):
+        return "its validation images had other labels, or other numbers of copies"
+    return None

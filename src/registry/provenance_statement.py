@@ -1,0 +1,61 @@
+"""The statement on one variant: of what this repository has made it."""
+
+from pathlib import Path
+from typing import Any
+
+from src.attestation.statement import Material, Provenance
+from src.config.dotted_keys import flatten
+from src.core.hashing import content_hash, file_hash
+from src.provenance.dvc_lock import read_lock
+from src.provenance.git import git_state
+from src.provenance.journal import attempts
+from src.provenance.lineage import Ancestry
+from src.registry.archive import kept
+
+FILES = ("params.yaml", "dvc.yaml", "dvc.lock", "requirements.lock")
+
+
+def state(root: Path, ancestry: Ancestry, stage: str, sha256: str, record: str) -> Provenance:
+    """What is to be said of the file with this SHA-256, made by ``stage``; ``record`` names its record."""
+    lineage = ancestry.lineage(stage).id
+    made = _execution(root, lineage)
+    return Provenance(
+        sha256=sha256,
+        stage=stage,
+        command=ancestry.stage(stage).command,
+        lineage=lineage,
+        parameters={key: value for key, value in flatten(ancestry.values) if not key.startswith("machine.")},
+        materials=[*raw_data(ancestry.folder), *_data(ancestry.folder), *_code(root, record)],
+        started=made.get("started", ""),
+        finished=made.get("ended", ""),
+    )
+
+
+def raw_data(folder: Path) -> list[Material]:
+    """The raw data by the names that DVC has given them."""
+    found = read_lock(folder / "dvc.lock")["ingest"].raw
+    return [Material(path, {"md5": md5.removesuffix(".dir")}) for path, md5 in sorted(found.items())]
+
+
+def _data(folder: Path) -> list[Material]:
+    """The manifest, which has the hash and the label of every image."""
+    path = "data/ingest/manifest.parquet"
+    return [Material(path, {"sha256": file_hash(folder / path)})]
+
+
+def _code(root: Path, record: str) -> list[Material]:
+    folder, commit = kept(root, record), git_state(root)["commit"]
+    known = [Material("git", {"gitCommit": commit})] if commit else []
+    if folder is None:
+        return known
+    files = [
+        Material(name, {"sha256": file_hash(folder / name)}) for name in FILES if (folder / name).is_file()
+    ]
+    return [*known, *files, Material("record", {"sha256": content_hash(folder)})]
+
+
+def _execution(root: Path, lineage: str) -> dict[str, Any]:
+    """The journal's first record of an execution that ended well; empty if it was made elsewhere."""
+    records = (attempt.record for attempt in attempts(root, lineage))
+    done = (r for r in records if r["status"] == "FINISHED" and "adopted" not in (r.get("tags") or {}))
+    return next(done, {})

@@ -1,0 +1,185 @@
+"""What MLflow says of a registered version and of the runs behind it; and the mark of an audit."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from src.core.errors import AssayError
+from src.tracking.mlflow_store import Store
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+
+PROVENANCE, RECORD, AUDIT = "provenance", "record", "audit"  # folders beside a model's files
+WANTED = (RECORD, PROVENANCE, "artifacts/model")
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """A run as MLflow has it now."""
+
+    id: str
+    name: str
+    experiment: str
+    status: str
+    tags: Mapping[str, str]
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+
+    @property
+    def lineage(self) -> str:
+        return self.tags.get("lineage.id", "")
+
+    @property
+    def address(self) -> str:
+        """DVC's name of the stage that made its model."""
+        variant = self.tags.get("variant")
+        return f"{self.tags.get('stage', '')}@{variant}" if variant else self.tags.get("stage", "")
+
+
+@dataclass(frozen=True)
+class VersionFacts:
+    """A registered version as MLflow has it now, with the runs behind it."""
+
+    name: str
+    version: str
+    aliases: tuple[str, ...]
+    tags: Mapping[str, str]
+    model_tags: Mapping[str, str]  # of the registered model: times of its aliases
+    versions: Mapping[str, tuple[str, str]]  # all of the registered model: (lineage, sha256)
+    model_id: str  # of the LoggedModel
+    model_run: str | None  # run that made the LoggedModel; None: there is no such model
+    run: RunFacts | None
+    base: RunFacts | None
+    embedded: bool  # in the repository's own store, not on a team's server
+
+    @property
+    def title(self) -> str:
+        aliases = f" ({', '.join(self.aliases)})" if self.aliases else ""
+        return f"{self.name} version {self.version}{aliases}"
+
+
+def read_version(store: Store, name: str, number: str) -> VersionFacts:
+    """A version by its number or by an alias (``@champion``).
+
+    Raises:
+        AssayError: there is no such model, version or alias.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        version = _find(store, name, number)
+        model = store.client.get_registered_model(name)
+    except MlflowException as error:
+        raise AssayError(f"models:/{name}{_suffix(number)}: {error.message}. {_known(store)}") from error
+    run = read_run(store, str(version.run_id)) if version.run_id else None
+    aliases = tuple(sorted(a for a, v in model.aliases.items() if str(v) == str(version.version)))
+    model_id = str(version.source).removeprefix("models:/")
+    return VersionFacts(
+        name=name,
+        version=str(version.version),
+        aliases=aliases,
+        tags=dict(version.tags),
+        model_tags=dict(model.tags),
+        versions={str(v.version): _identity(v) for v in all_versions(store, name)},
+        model_id=model_id,
+        model_run=_run_of_model(store, model_id),
+        run=run,
+        base=_base(store, run),
+        embedded=store.embedded,
+    )
+
+
+def all_versions(store: Store, name: str) -> list["ModelVersion"]:
+    """The versions of a registered model, oldest first."""
+    found = store.client.search_model_versions(f"name = '{name}'")
+    return sorted(found, key=lambda version: int(version.version))
+
+
+def read_run(store: Store, run_id: str) -> RunFacts | None:
+    """A run; None if MLflow has no such one."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        run = store.client.get_run(run_id)
+    except MlflowException:
+        return None
+    return RunFacts(
+        id=run.info.run_id,
+        name=run.info.run_name,
+        experiment=run.info.experiment_id,
+        status=run.info.status,
+        tags=dict(run.data.tags),
+        params=dict(run.data.params),
+        metrics=dict(run.data.metrics),
+    )
+
+
+def find_run(store: Store, experiment: str, lineage: str) -> RunFacts | None:
+    """The newest run of a lineage that ended well; None if MLflow has none."""
+    found = store.client.get_experiment_by_name(experiment)
+    runs = store.find_runs(found.experiment_id, lineage) if found else []
+    ended = [run for run in runs if run.info.status == "FINISHED"]
+    return read_run(store, ended[-1].info.run_id) if ended else None
+
+
+def versions_of_run(store: Store, run: RunFacts) -> list[tuple[str, str]]:
+    """(name, number) of what was registered of a run, or of the runs of its variants; newest last."""
+    children = store.client.search_runs([run.experiment], f"tags.`mlflow.parentRunId` = '{run.id}'")
+    runs = [run.id, *(child.info.run_id for child in children)]
+    found = [v for each in runs for v in store.client.search_model_versions(f"run_id = '{each}'")]
+    return [(v.name, str(v.version)) for v in sorted(found, key=lambda v: int(v.creation_timestamp))]
+
+
+def download(store: Store, version: VersionFacts, place: Path) -> dict[str, Path]:
+    """Copies of the version's record, provenance and model below ``place``, as far as it has them."""
+    from mlflow.artifacts import download_artifacts
+
+    location = store.client.get_logged_model(version.model_id).artifact_location
+    kept = {artifact.path for artifact in store.client.list_logged_model_artifacts(version.model_id)}
+    wanted = [name for name in WANTED if name.split("/")[0] in kept]
+    place.mkdir(parents=True, exist_ok=True)
+    return {name: Path(download_artifacts(f"{location}/{name}", dst_path=str(place))) for name in wanted}
+
+
+def mark_audited(store: Store, version: VersionFacts, tags: Mapping[str, str], report: Path) -> None:
+    """Write an audit's outcome: tags of the version, and the folder ``report`` beside the model's files."""
+    store.client.log_model_artifacts(version.model_id, str(report), AUDIT)
+    for key, value in tags.items():
+        store.client.set_model_version_tag(version.name, version.version, key, value)
+
+
+def _find(store: Store, name: str, number: str) -> "ModelVersion":
+    if number.startswith("@"):
+        return store.client.get_model_version_by_alias(name, number[1:])
+    return store.client.get_model_version(name, number)
+
+
+def _identity(version: "ModelVersion") -> tuple[str, str]:
+    return version.tags.get("lineage.id", ""), version.tags.get("sha256", "")
+
+
+def _run_of_model(store: Store, model_id: str) -> str | None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        found: Any = store.client.get_logged_model(model_id).source_run_id
+    except MlflowException:
+        return None
+    return str(found)
+
+
+def _base(store: Store, run: RunFacts | None) -> RunFacts | None:
+    """The run of the base model."""
+    parent = run.tags.get("mlflow.parentRunId") if run else None
+    return read_run(store, parent) if parent else None
+
+
+def _suffix(number: str) -> str:
+    return number if number.startswith("@") else f"/{number}"
+
+
+def _known(store: Store) -> str:
+    names = sorted(model.name for model in store.client.search_registered_models())
+    return f"MLflow has the registered models {', '.join(names)}" if names else "Nothing is registered yet"

@@ -1,0 +1,39 @@
+"""Ended trials in the form that Optuna keeps them in."""
+
+from collections.abc import Sequence
+
+from optuna.trial import FixedTrial, FrozenTrial, TrialState, create_trial
+
+from src.search.engine.constraints import excesses
+from src.search.engine.plan import Plan
+from src.search.engine.records import Trial
+
+STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+
+
+def frozen_trial(plan: Plan, trial: Trial, objectives: Sequence[str]) -> FrozenTrial:
+    """The trial for a study with these objectives."""
+    outcome = trial.outcome
+    fixed = FixedTrial(plan.space.encode(trial.settings))
+    plan.space.suggest(fixed)  # tells which distribution each value is from
+    return create_trial(
+        state=STATES[outcome.state],
+        values=objective_values(trial, objectives),
+        params=fixed.params,
+        distributions=fixed.distributions,
+        intermediate_values=outcome.steps if len(objectives) == 1 else None,
+        constraints=constraint_values(plan, trial),
+    )
+
+
+def objective_values(trial: Trial, objectives: Sequence[str]) -> list[float] | None:
+    """In this order; None for a trial that is not complete."""
+    outcome = trial.outcome
+    return [outcome.figures[name] for name in objectives] if outcome.state == "complete" else None
+
+
+def constraint_values(plan: Plan, trial: Trial) -> dict[str, float]:
+    """By how much a complete trial breaks each constraint; nothing for CMA-ES, which cannot use them."""
+    if trial.outcome.state != "complete" or plan.method == "cmaes":
+        return {}
+    return excesses(trial.outcome.figures, plan.constraints)

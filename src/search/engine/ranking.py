@@ -1,0 +1,138 @@
+"""Which trials are best, and which fields made them so."""
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from src.core.errors import AssayError
+from src.core.pareto import on_front
+from src.search.engine.constraints import keeps
+from src.search.engine.records import Trial
+
+if TYPE_CHECKING:
+    from src.search.engine.plan import Plan
+
+
+FEWEST = 4  # complete trials that say anything of importance
+GOOD = 0.5  # share of the trials that counts as good; of a tenth (Optuna's default) too few would be left
+
+
+def best(trials: Sequence[Trial], objectives: Mapping[str, str], constraints: Sequence[str]) -> Trial:
+    """The best complete trial that keeps the constraints: by the first objective, then by the others, then
+    by the lower val/loss, then the first.
+
+    Raises:
+        AssayError: there is none, with the reason.
+    """
+    admitted = _admitted(trials, objectives, constraints)
+    if not admitted:
+        raise AssayError(_why_none(trials, constraints))
+    return min(admitted, key=lambda trial: _order(trial, objectives))
+
+
+def ranked(trials: Sequence[Trial], plan: "Plan") -> list[Trial]:
+    """The complete trials that keep the constraints, best first, without reused outcomes.
+
+    With several objectives those of the front come first.
+    """
+    admitted = _admitted(trials, plan.objectives, plan.constraints)
+    front = {trial.number for trial in _undominated(admitted, plan.objectives)}
+    by_value = sorted(admitted, key=lambda trial: _order(trial, plan.objectives))
+    return sorted(by_value, key=lambda trial: trial.number not in front)
+
+
+def pareto_front(trials: Sequence[Trial], plan: "Plan") -> list[Trial]:
+    """The trials that no other equals in all objectives and beats in one, by the first objective."""
+    admitted = _admitted(trials, plan.objectives, plan.constraints)
+    return sorted(_undominated(admitted, plan.objectives), key=lambda trial: _losses(trial, plan.objectives))
+
+
+def importance(trials: Sequence[Trial], plan: "Plan") -> dict[str, float]:
+    """The share of each field in being of the better half by the first objective, largest first; in all 1.
+
+    By PED-ANOVA (Watanabe et al., 2023). Empty where nothing can be said: too few trials, or all equal.
+    """
+    name, way = next(iter(plan.objectives.items()))
+    complete = [trial for trial in _finite(trials, [name]) if trial.reused is None]
+    values = {trial.outcome.figures[name] for trial in complete}
+    fields = [field for field in plan.space.domains if _varies(field, complete)]
+    if len(complete) < FEWEST or len(values) == 1 or not fields:
+        return {}
+    shares = _ped_anova(complete, plan, name, way, fields)
+    total = math.fsum(shares.values())
+    if not (math.isfinite(total) and total > 0):
+        return {}
+    return {
+        field: shares[field] / total for field in sorted(fields, key=lambda field: (-shares[field], field))
+    }
+
+
+def _finite(trials: Sequence[Trial], objectives: "Sequence[str] | Mapping[str, str]") -> list[Trial]:
+    """The complete trials that have a number for each objective."""
+    return [
+        trial
+        for trial in trials
+        if trial.outcome.state == "complete"
+        and all(math.isfinite(trial.outcome.figures.get(name, math.nan)) for name in objectives)
+    ]
+
+
+def _admitted(
+    trials: Sequence[Trial], objectives: Mapping[str, str], constraints: Sequence[str]
+) -> list[Trial]:
+    return [
+        trial
+        for trial in _finite(trials, objectives)
+        if trial.reused is None and keeps(trial.outcome.figures, constraints)
+    ]
+
+
+def _why_none(trials: Sequence[Trial], constraints: Sequence[str]) -> str:
+    complete = [trial for trial in trials if trial.outcome.state == "complete"]
+    if complete:
+        return (
+            f"the search has {len(complete)} complete trials, but none keeps {', '.join(constraints)}: "
+            "loosen sweep.constraints, or give sweep.space smaller choices"
+        )
+    ends = [trial.outcome for trial in trials if trial.outcome.state == "failed"]
+    reason = f"; the last failed with: {ends[-1].reason}" if ends else ""
+    count = f"{len(ends)} of {len(trials)} failed, and the others were pruned"
+    return f"the search has no complete trial: {count}{reason}"
+
+
+def _order(trial: Trial, objectives: Mapping[str, str]) -> tuple[tuple[float, ...], float, int]:
+    return _losses(trial, objectives), trial.outcome.figures.get("val/loss", math.inf), trial.number
+
+
+def _losses(trial: Trial, objectives: Mapping[str, str]) -> tuple[float, ...]:
+    """The objectives in their order, turned so that less is better."""
+    figures = trial.outcome.figures
+    return tuple(figures[name] if way == "minimize" else -figures[name] for name, way in objectives.items())
+
+
+def _undominated(trials: Sequence[Trial], objectives: Mapping[str, str]) -> list[Trial]:
+    front = on_front([_losses(trial, objectives) for trial in trials])
+    return [trial for trial, unbeaten in zip(trials, front, strict=True) if unbeaten]
+
+
+def _varies(field: str, trials: Sequence[Trial]) -> bool:
+    values = [trial.settings[field] for trial in trials if field in trial.settings]
+    return any(value != values[0] for value in values)
+
+
+def _ped_anova(
+    trials: Sequence[Trial], plan: "Plan", name: str, way: str, fields: list[str]
+) -> dict[str, float]:
+    import optuna
+    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+
+    from src.search.engine.frozen_trials import frozen_trial
+    from src.search.engine.samplers import quiet
+
+    with quiet(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Some regimes|Target and region")  # of small searches
+        study = optuna.create_study(direction=optuna.study.StudyDirection[way.upper()])
+        study.add_trials(frozen_trial(plan, trial, [name]) for trial in trials)
+        evaluator = PedAnovaImportanceEvaluator(target_quantile=GOOD)
+        return get_param_importances(study, evaluator=evaluator, params=fields, normalize=False)

@@ -1,0 +1,169 @@
+"""One trial: a training with proposed settings, or one for each of several folds, in a worker process."""
+
+from dataclasses import asdict
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import FileLock
+from pydantic import TypeAdapter
+from safetensors.torch import save
+
+from src.config.schema.model import Cnn, Lenet, Model, Timm
+from src.core.errors import AssayError
+from src.core.hashing import text_hash
+from src.core.processes import identity
+from src.core.seeds import derive
+from src.core.worker_pool import is_out_of_memory, stop_if_alone
+from src.data.dataset.arrays import open_array
+from src.models.build import create_model
+from src.models.size import count_macs, count_parameters
+from src.provenance.journal import Attempt
+from src.search.engine.pruning import Pruning
+from src.search.engine.records import Outcome
+from src.search.engine.trial_task import TrialTask
+from src.training.early_stopping import Row
+from src.training.fit import fit
+from src.training.subset_task import make_task
+
+MEASURED = ("val/accuracy", "val/loss")
+
+
+class _PruningError(Exception):
+    """Ends a training from within its epoch's callback, as Optuna's integrations do."""
+
+
+def run_trial(task: TrialTask) -> Outcome:
+    """Train in a worker process, with a lock on the checkpoints and a record in the journal.
+
+    Raises what only the machine is to blame for: MemoryError, OSError, torch's errors of memory.
+    """
+    task.state.mkdir(parents=True, exist_ok=True)
+    # A worker whose parent was killed trains on until its epoch ends, then sees that it is alone.
+    with FileLock(f"{task.state}.lock"):
+        attempt = Attempt.open(task.root, {**task.record, "process": identity()})
+        try:
+            outcome = train_trial(task, attempt)
+        except BaseException as error:
+            attempt.close("KILLED", f"{type(error).__name__}: {error}")
+            raise
+        close_attempt(attempt, outcome)
+        return outcome
+
+
+def train_trial(task: TrialTask, attempt: Attempt | None = None) -> Outcome:
+    """The outcome of the training; what the settings are to blame for makes it a failed one."""
+    trial = _Trial(task, attempt)
+    try:
+        trial.measure()
+        trial.train()
+    except _PruningError:
+        return trial.outcome("pruned", f"pruned after {trial.progress()}")
+    except (AssayError, RuntimeError, ValueError) as error:
+        if is_out_of_memory(error):
+            raise
+        kind = "" if isinstance(error, AssayError) else f"{type(error).__name__}: "
+        return trial.outcome("failed", f"{kind}{str(error).strip().splitlines()[0]}")
+    return trial.outcome("complete", None)
+
+
+class _Trial:
+    """A trial at work: what it has reported so far."""
+
+    def __init__(self, task: TrialTask, attempt: Attempt | None) -> None:
+        self.task = task
+        self.attempt = attempt
+        self.pruning: Pruning = task.rule.begin()
+        self.figures: dict[str, float] = {}
+        self.steps: dict[int, float] = {}
+        self.folds: list[dict[str, float]] = []  # figures of finished folds
+        self.epochs = 0
+
+    def measure(self) -> None:
+        """Parameters, multiply-accumulates and bytes of the network."""
+        shape = open_array(self.task.sample.images).shape
+        self.figures |= _measure(self.task.model.model_dump_json(), shape[1:], self.task.sample.classes)
+
+    def train(self) -> None:
+        """Train on every part; the figures are the means over the parts."""
+        for part in range(len(self.task.parts)):
+            self._train_part(part)
+
+    def outcome(self, state: Any, reason: str | None) -> Outcome:
+        return Outcome(state, self.figures, self.steps, self.epochs, dict(self.pruning.marks), reason)
+
+    def progress(self) -> str:
+        """How far it came."""
+        if len(self.task.parts) > 1:
+            return f"fold {len(self.folds)} of {len(self.task.parts)}"
+        return f"epoch {self.epochs} of {self.task.train.epochs}"
+
+    def _train_part(self, part: int) -> None:
+        task = self.task
+        train_rows, val_rows = task.parts[part]
+        seed = derive(task.seed, "part", part)
+        training = make_task(task.sample, task.model, task.augment, task.train, train_rows, val_rows, seed)
+        state = task.state / str(part)
+        fitted = fit(training, state, task.device, on_start=self._on_start, on_epoch=self._on_epoch)
+        self.folds.append({name: fitted.best[name] for name in MEASURED})
+        self.figures |= {name: float(np.mean([fold[name] for fold in self.folds])) for name in MEASURED}
+        if len(task.parts) > 1:
+            self._on_fold()
+
+    def _on_start(self, numerics: dict[str, Any]) -> None:
+        if self.attempt is not None:
+            self.attempt.update(numerics=numerics)
+
+    def _on_epoch(self, row: Row) -> None:
+        stop_if_alone()
+        self.epochs += 1
+        if self.attempt is not None:
+            self.attempt.add_epoch({**row, "epoch": self.epochs})
+        if len(self.task.parts) > 1:
+            return
+        self.figures |= _better(self.figures, row, self.task.train.monitor)
+        last = row["epoch"] >= self.task.train.epochs
+        if self.task.objective in row:
+            self._report(int(row["epoch"]), row[self.task.objective], last)
+
+    def _on_fold(self) -> None:
+        if self.task.objective in MEASURED:
+            done, objective = len(self.folds), self.task.objective
+            value = self.figures[objective] if self.task.mean_of_folds else self.folds[-1][objective]
+            self._report(done, value, last=done == len(self.task.parts))
+
+    def _report(self, step: int, value: float, last: bool) -> None:
+        """At the last step there is nothing left to save."""
+        self.steps[step] = value
+        if self.pruning.report(step, value) and not last:
+            raise _PruningError
+
+
+def _better(figures: dict[str, float], row: Row, monitor: str) -> dict[str, float]:
+    """The measured figures of the row, if it is the best so far."""
+    sign = -1 if monitor == "val/loss" else 1
+    if monitor in figures and sign * row[monitor] <= sign * figures[monitor]:
+        return {}
+    return {name: row[name] for name in MEASURED}
+
+
+@lru_cache(maxsize=64)
+def _measure(model: str, shape: tuple[int, ...], classes: int) -> dict[str, float]:
+    """Size of a network for images (C, H, W); trials often share one."""
+    section: Cnn | Lenet | Timm = TypeAdapter(Model).validate_json(model)
+    network = create_model(section, shape[0], classes, shape[1:]).eval()
+    state = {name: value.contiguous() for name, value in network.state_dict().items()}
+    return {
+        "parameters": float(count_parameters(network)),
+        "macs": float(count_macs(network, torch.zeros(1, *shape))),
+        "bytes": float(len(save(state))),
+    }
+
+
+def close_attempt(attempt: Attempt, outcome: Outcome) -> None:
+    """Tell the journal what came of a trial."""
+    tags = {"trial.state": outcome.state} | ({"trial.reason": outcome.reason} if outcome.reason else {})
+    attempt.update(metrics=outcome.figures, tags=tags, outputs={"outcome": text_hash(asdict(outcome))})
+    failed = outcome.state == "failed"
+    attempt.close("FAILED" if failed else "FINISHED", outcome.reason if failed else None)

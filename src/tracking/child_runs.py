@@ -1,0 +1,128 @@
+"""Brings the runs of trials and folds, of which there may be thousands, below that of their parent.
+
+One search tells what MLflow has of a parent's children, and is remembered: a child then costs three calls,
+which create it, end it, and fill it.
+"""
+
+import uuid
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from filelock import FileLock
+
+from src.tracking.mlflow_store import Store
+from src.tracking.run_groups import Chain, Entry, Journal
+from src.tracking.run_sync import LOCK_WAIT, Brought, bring, create, match, predecessor, shares_attempt
+from src.tracking.run_writer import STATE, ChildView, best_tag, child_state, tags_of
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+
+class Children:
+    """Shows trials and folds. Used by one thread at a time; processes take turns by a lock."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._families: dict[tuple[str, str], Family] = {}
+
+    def bring(self, journal: Journal, lineage: str) -> list[Brought]:
+        """Create or refresh the runs of one trial or fold, and its parent's if MLflow lacks that."""
+        chains = journal.chains(lineage)
+        if not chains:
+            return []
+        family = self._family(chains[0].head)
+        with family.held():
+            journal.read_again(lineage)
+            brought = [self._bring(journal, family, chain) for chain in journal.chains(lineage)]
+            journal.settle(lineage)
+            return brought
+
+    def running(self, journal: Journal, parent: str) -> list[str]:
+        """The children in the journal that have not ended for MLflow."""
+        known = set(journal.children(parent))
+        if not known:
+            return []
+        experiment = self.store.experiment_id(journal.chains(parent)[-1].head.record["experiment"])
+        runs = self.store.find_children(experiment, parent, " and attributes.status = 'RUNNING'")
+        return [lineage for lineage in _by_lineage(runs) if lineage in known]
+
+    def look_again(self) -> None:
+        """Forget which runs the parents have; their own end may have made two of them one."""
+        for family in self._families.values():
+            family.parents = None
+
+    def _family(self, entry: Entry) -> "Family":
+        key = (entry.record["experiment"], str(entry.parent))
+        if key not in self._families:
+            self._families[key] = Family(self.store, *key)
+        return self._families[key]
+
+    def _bring(self, journal: Journal, family: "Family", chain: Chain) -> Brought:
+        head, runs = chain.head, family.runs[chain.head.lineage]
+        run, superseded = match(runs, chain)
+        parent, best = self._parent(journal, family, chain), journal.is_best(chain)
+        done = "unchanged"
+        if run is None:
+            tags, done = tags_of(chain, parent) | best_tag(best), "created"
+            run = create(self.store, family.experiment, chain, tags)
+            runs.append(run)
+        elif shares_attempt(run, chain) and run.data.tags.get(STATE) != child_state(chain, parent, best):
+            done = "refreshed"
+        if done != "unchanged":
+            ChildView(self.store, journal, chain, run, predecessor(runs, run, chain), parent, best).show()
+        for other in superseded:  # a repetition that was shown while it ran, and came to an equal result
+            self.store.client.delete_run(other.info.run_id)
+            runs.remove(other)
+        return Brought(head.record["name"], head.record["experiment"], head.lineage, head.status, done)
+
+    def _parent(self, journal: Journal, family: "Family", chain: Chain) -> "Run | None":
+        """The run of the sweep or cross-validation that was at work when the chain's head began."""
+        owner = journal.at_work(family.parent, chain.head)
+        if owner is None:  # it runs on another machine
+            return next(reversed(family.find_parents()), None)
+        run = match(family.find_parents(), owner)[0]
+        if run is None:
+            bring(self.store, journal, family.parent)
+            family.parents = None
+            run = match(family.find_parents(), owner)[0]
+        return run
+
+
+class Family:
+    """What MLflow has of the children of one parent, as long as no other process brings some."""
+
+    def __init__(self, store: Store, experiment: str, parent: str) -> None:
+        self.store = store
+        self.parent = parent  # lineage
+        self.experiment = store.experiment_id(experiment)
+        self.runs: dict[str, list[Run]] = defaultdict(list)  # of each child, oldest first
+        self.parents: list[Run] | None = None  # of the parent itself, oldest first
+        self._name = uuid.uuid4().hex
+        self._lock = FileLock(store.locks() / f"{parent}.children.lock", timeout=LOCK_WAIT)
+        self._last = store.locks() / f"{parent}.children"  # who was the last to look, and perhaps to write
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Be the only one to bring children of this parent, and know what there is."""
+        with self._lock:
+            if not (self._last.is_file() and self._last.read_text(encoding="utf-8") == self._name):
+                self.runs = _by_lineage(self.store.find_children(self.experiment, self.parent))
+                self.parents = None
+                self._last.write_text(self._name, encoding="utf-8")
+            yield
+
+    def find_parents(self) -> "list[Run]":
+        """The runs of the parent."""
+        if self.parents is None:
+            self.parents = self.store.find_runs(self.experiment, self.parent)
+        return self.parents
+
+
+def _by_lineage(runs: "list[Run]") -> "dict[str, list[Run]]":
+    found: dict[str, list[Run]] = defaultdict(list)
+    for run in runs:
+        found[run.data.tags["lineage.id"]].append(run)
+    return found

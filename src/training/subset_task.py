@@ -1,0 +1,79 @@
+"""What the trials of a search and the folds of a cross-validation have in common: the images and targets.
+
+A sample names the array of images by its path, so that it is small enough to be sent to a worker process;
+each training takes its own rows from it, and its own normalization.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from src.config.schema.augment import Augment
+from src.config.schema.model import Cnn, Lenet, Timm
+from src.config.schema.train import Train
+from src.data.dataset.arrays import open_array
+from src.data.dataset.statistics import Floats, Method, channel_statistics, shift_and_scale
+
+if TYPE_CHECKING:  # torch, which who sends a sample to a worker does not need
+    from src.training.fit import Task
+
+Rows = NDArray[np.int64]
+KEPT = 32  # normalizations that a process remembers: trials share a few sets of rows
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Images with their classes; ``normalize`` says which statistics a training takes of its rows."""
+
+    images: Path  # of an array (N, C, H, W) uint8
+    targets: NDArray[np.int64]  # (N,) 0 … classes-1
+    classes: int
+    normalize: Method
+
+
+def make_task(
+    sample: Sample,
+    model: Cnn | Lenet | Timm,
+    augment: Augment,
+    train: Train,
+    train_rows: Rows,
+    val_rows: Rows,
+    seed: int,
+) -> "Task":
+    """A training on ``train_rows`` (n,), whose pixels alone decide its normalization.
+
+    Raises:
+        AssayError: the images cannot be read, or there are no training rows.
+    """
+    from src.training.fit import Task
+
+    shift, scale = normalization(sample, train_rows)
+    return Task(
+        model=model,
+        augment=augment,
+        train=train,
+        images=open_array(sample.images),
+        targets=sample.targets,
+        train_rows=train_rows,
+        val_rows=val_rows,
+        shift=shift.tolist(),
+        scale=scale.tolist(),
+        classes=sample.classes,
+        seed=seed,
+    )
+
+
+def normalization(sample: Sample, rows: Rows) -> tuple[Floats, Floats]:
+    """Shift and scale, (C,) each, from the pixels of ``rows`` (n,)."""
+    return _normalization(sample.images, sample.normalize, np.ascontiguousarray(rows, np.int64).tobytes())
+
+
+@lru_cache(KEPT)
+def _normalization(images: Path, method: Method, rows: bytes) -> tuple[Floats, Floats]:
+    statistics = channel_statistics(open_array(images), np.frombuffer(rows, np.int64))
+    shift, scale, _ = shift_and_scale(statistics, method)
+    return shift, scale
