@@ -103,17 +103,17 @@ def _once(kind: str, folder: Path) -> dict[str, float]:
 
 
 def _ingest(folder: Path) -> None:
-    from src.data.ingestion.ingest import Policies, ingest
-    from src.data.ingestion.sources import list_source
-    from src.serving.decoding import Form
+    from src.data.ingestion.ingest import CleaningPolicy, ingest
+    from src.data.ingestion.sources import read_listing
+    from src.serving.decoding import ImageFormat
 
-    form = Form(FORM_SIDE, FORM_SIDE, 3, "pad", 10**8)
+    form = ImageFormat(FORM_SIDE, FORM_SIDE, 3, "pad", 10**8)
     with tempfile.TemporaryDirectory() as out:
         ingest(
             folder,
-            list_source(folder, "image_folder"),
+            read_listing(folder, "image_folder"),
             form,
-            Policies("fail", "fail"),
+            CleaningPolicy("fail", "fail"),
             Path(out),
             workers=WORKERS,
             advance=lambda _: None,

@@ -9,19 +9,22 @@ import math
 from functools import partial
 
 from src import sweep
-from src.core.processes import identity
-from src.pipeline.execution import execute
-from src.provenance.journal import Attempt
-from src.search.engine.records import Outcome
+from src.core.processes import process_identity
+from src.pipeline.execution import run_stage
+from src.provenance.journal import RunRecord
+from src.search.engine.records import TrialResult
 from src.search.engine.trial import close_attempt
 from src.search.engine.trial_task import TrialTask
 
 EPOCHS = 6
 
 
-def train_in_no_time(task: TrialTask) -> Outcome:
+def train_in_no_time(task: TrialTask) -> TrialResult:
     """Report what a training of six epochs might, and keep it as a worker does."""
-    attempt, pruning = Attempt.open(task.root, {**task.record, "process": identity()}), task.rule.begin()
+    attempt, pruning = (
+        RunRecord.open(task.root, {**task.record, "process": process_identity()}),
+        task.rule.begin(),
+    )
     steps = {}
     for epoch in range(1, EPOCHS + 1):
         value = 1 - abs(math.log10(task.train.optimizer.lr) + 2.5) / (1 + epoch)
@@ -33,10 +36,10 @@ def train_in_no_time(task: TrialTask) -> Outcome:
             break
     state = "complete" if len(steps) == EPOCHS else "pruned"
     figures = {"val/accuracy": value, "val/loss": 1 - value}
-    outcome = Outcome(state, figures, steps, len(steps), dict(pruning.marks))
+    outcome = TrialResult(state, figures, steps, len(steps), dict(pruning.marks))
     close_attempt(attempt, outcome)
     return outcome
 
 
 if __name__ == "__main__":
-    execute("sweep", partial(sweep.build, train=train_in_no_time), sweep.__doc__)
+    run_stage("sweep", partial(sweep.build, train=train_in_no_time), sweep.__doc__)

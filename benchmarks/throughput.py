@@ -34,9 +34,9 @@ from src.config.schema.model import Cnn
 from src.config.schema.train import Train
 from src.core.cpus import resolve_threads
 from src.data.loading.augmentation import Augmentation
-from src.models.build import create_model
+from src.models.build import build_model
 from src.models.numerics import resolve_precision
-from src.training.fit import Task, fit
+from src.training.fit import TrainingTask, fit
 from src.training.optimizers import create_optimizer
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -54,12 +54,12 @@ def section(path: str) -> dict:
     return yaml.safe_load((CONF / path).read_text(encoding="utf-8"))
 
 
-def task_of(images: np.ndarray, targets: np.ndarray, batches: int) -> Task:
+def task_of(images: np.ndarray, targets: np.ndarray, batches: int) -> TrainingTask:
     """One epoch of so many batches."""
     train = section("train/default.yaml") | {"epochs": 1, "batch_size": BATCH}
     train["schedule"] |= {"warmup_epochs": 0.0}
     rows = np.random.default_rng(0).choice(len(images) - BATCH, batches * BATCH, replace=False)
-    return Task(
+    return TrainingTask(
         model=Cnn.model_validate(section("model/cnn.yaml")),
         augment=Augment.model_validate({"operations": OPERATIONS}),
         train=Train.model_validate(train),
@@ -74,7 +74,7 @@ def task_of(images: np.ndarray, targets: np.ndarray, batches: int) -> Task:
     )
 
 
-def ours(task: Task) -> float:
+def ours(task: TrainingTask) -> float:
     """Images a second of ``fit``, from the first batch's start to the epoch's end.
 
     What happens once (the network, Lightning's preparations) is left out: the images tell when the first
@@ -87,16 +87,16 @@ def ours(task: Task) -> float:
             started.append(time.perf_counter())
             return np.asarray(self)[rows]
 
-    watched = Task(**vars(task) | {"images": task.images.view(Watched)})
+    watched = TrainingTask(**vars(task) | {"images": task.images.view(Watched)})
     ended: list[float] = []
     with tempfile.TemporaryDirectory() as state:
         fit(watched, Path(state), device="cpu", on_epoch=lambda _: ended.append(time.perf_counter()))
     return len(task.train_rows) / (ended[0] - started[0])
 
 
-def bare(task: Task) -> float:
+def bare(task: TrainingTask) -> float:
     """Images a second of the loop one would write by hand."""
-    network = create_model(task.model, 1, 10, (28, 28)).to(memory_format=torch.channels_last)
+    network = build_model(task.model, 1, 10, (28, 28)).to(memory_format=torch.channels_last)
     bf16 = resolve_precision("auto", torch.device("cpu"), network) == "bf16"
     optimizer = create_optimizer(network, task.train.optimizer)
     augmentation = Augmentation(task.augment.operations)
@@ -119,7 +119,7 @@ def bare(task: Task) -> float:
 class OneByOne(Dataset):
     """What most tutorials do."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: TrainingTask) -> None:
         self.task = task
         self.transform = v2.Compose(
             [
@@ -142,9 +142,9 @@ class OneByOne(Dataset):
         return self.transform(image), int(self.task.targets[row])
 
 
-def usual(task: Task) -> float:
+def usual(task: TrainingTask) -> float:
     """Images a second of the usual recipe, from the first batch on (workers have started)."""
-    network = create_model(task.model, 1, 10, (28, 28))
+    network = build_model(task.model, 1, 10, (28, 28))
     optimizer = torch.optim.AdamW(network.parameters(), lr=task.train.optimizer.lr)
     criterion = nn.CrossEntropyLoss(label_smoothing=task.train.label_smoothing)
     workers = resolve_threads("auto")

@@ -25,10 +25,10 @@ from typing import TYPE_CHECKING
 from src.core.errors import AssayError
 
 if TYPE_CHECKING:
-    from src.auditing.audit import Audit, Wish
+    from src.auditing.audit import Audit, RebuildOptions
     from src.auditing.resolve import Places
-    from src.auditing.target import Subject
-    from src.tracking.mlflow_store import Store
+    from src.auditing.target import AuditTarget
+    from src.tracking.mlflow_store import MlflowStore
 
 USAGE = 4  # exit code of a call that could not be carried out
 
@@ -70,22 +70,24 @@ def _run(arguments: argparse.Namespace, places: "Places") -> int:
     if arguments.all:
         return _all(arguments, places)
     from src.auditing.report import to_lines
-    from src.auditing.resolve import find_subject
+    from src.auditing.resolve import resolve_target
 
     open_store = _opener(places.root)
-    found = _audit(find_subject(arguments.target, places, open_store), arguments, open_store)
+    found = _audit(resolve_target(arguments.target, places, open_store), arguments, open_store)
     print("\n".join(to_lines(found)))
     return _exit_code(found)
 
 
-def _audit(subject: "Subject", arguments: argparse.Namespace, open_store: "Callable[[], Store]") -> "Audit":
+def _audit(
+    subject: "AuditTarget", arguments: argparse.Namespace, open_store: "Callable[[], MlflowStore]"
+) -> "Audit":
     """Audit one subject, and leave the report where it was asked for."""
-    from src.auditing.audit import audit
+    from src.auditing.audit import run_audit
     from src.auditing.html_report import write_page
     from src.auditing.report import to_json
 
     with _status(sys.stderr.isatty()) as say:
-        found = audit(subject, _wish(arguments), sys.stderr.isatty(), say)
+        found = run_audit(subject, _wish(arguments), sys.stderr.isatty(), say)
     if arguments.json:
         arguments.json.write_text(to_json(found), encoding="utf-8")
     if arguments.html:
@@ -95,7 +97,7 @@ def _audit(subject: "Subject", arguments: argparse.Namespace, open_store: "Calla
     return found
 
 
-def _write(found: "Audit", open_store: "Callable[[], Store]") -> None:
+def _write(found: "Audit", open_store: "Callable[[], MlflowStore]") -> None:
     """Tags of the version, and the report beside its files."""
     from src.auditing.html_report import write_page
     from src.auditing.report import to_json, to_tags
@@ -117,7 +119,7 @@ def _all(arguments: argparse.Namespace, places: "Places") -> int:
     from dataclasses import replace
 
     from src.auditing.report import summary_line
-    from src.auditing.resolve import SCHEME, find_subject
+    from src.auditing.resolve import SCHEME, resolve_target
     from src.config.loading import load
     from src.registry.versions import all_versions
 
@@ -129,7 +131,7 @@ def _all(arguments: argparse.Namespace, places: "Places") -> int:
     worst = 0
     for version in versions:
         own = replace(places, scratch=places.scratch / str(version.version))
-        subject = find_subject(f"{SCHEME}{name}/{version.version}", own, open_store)
+        subject = resolve_target(f"{SCHEME}{name}/{version.version}", own, open_store)
         found = _audit(subject, arguments, open_store)
         print(summary_line(found), flush=True)
         worst = max(worst, _exit_code(found))
@@ -139,14 +141,14 @@ def _all(arguments: argparse.Namespace, places: "Places") -> int:
 def _diff(targets: list[str], places: "Places") -> int:
     from dataclasses import replace
 
-    from src.auditing.resolve import find_subject
-    from src.auditing.version_diff import differences
+    from src.auditing.resolve import resolve_target
+    from src.auditing.version_diff import explain_difference
 
     one, other = (
-        find_subject(target, replace(places, scratch=places.scratch / side), _opener(places.root))
+        resolve_target(target, replace(places, scratch=places.scratch / side), _opener(places.root))
         for side, target in zip("ab", targets, strict=True)
     )
-    print("\n".join(differences(one, other)))
+    print("\n".join(explain_difference(one, other)))
     return 0
 
 
@@ -156,14 +158,14 @@ def _exit_code(found: "Audit") -> int:
     return EXIT_CODE[found.verdict]
 
 
-def _wish(arguments: argparse.Namespace) -> "Wish":
-    from src.auditing.audit import Wish
+def _wish(arguments: argparse.Namespace) -> "RebuildOptions":
+    from src.auditing.audit import RebuildOptions
 
     stages = [name for name in arguments.stages.split(",") if name]
     wanted = (
         arguments.rebuild or bool(stages) or arguments.folder is not None or arguments.threads is not None
     )
-    return Wish(wanted, arguments.folder, stages, arguments.threads)
+    return RebuildOptions(wanted, arguments.folder, stages, arguments.threads)
 
 
 def _places(arguments: argparse.Namespace, scratch: Path) -> "Places":
@@ -177,19 +179,19 @@ def _places(arguments: argparse.Namespace, scratch: Path) -> "Places":
     return Places(root, scratch, key)
 
 
-def _opener(root: Path) -> "Callable[[], Store]":
+def _opener(root: Path) -> "Callable[[], MlflowStore]":
     """MLflow, when it is asked for the first time."""
     from functools import cache
 
-    from src.tracking.mlflow_store import connect, no_answer
+    from src.tracking.mlflow_store import connect, unreachable
 
     @cache
-    def open_store() -> "Store":
+    def open_store() -> "MlflowStore":
         try:
             store = connect(root, patient=True)
             store.client.search_registered_models(max_results=1)
         except Exception as error:  # MLflow raises requests', SQLAlchemy's and its own
-            raise no_answer(error) from error
+            raise unreachable(error) from error
         return store
 
     return open_store

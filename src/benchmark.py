@@ -13,29 +13,29 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from src.pipeline.execution import Execution, execute
+from src.pipeline.execution import StageRun, run_stage
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from src.config.schema import Config
-    from src.leaderboard.speed.benchmark import Outcome
-    from src.leaderboard.table.rows import Row
+    from src.leaderboard.speed.benchmark import BenchmarkResult
+    from src.leaderboard.table.rows import LeaderboardRow
 
 MODELS, INGEST, SPLIT = Path("models"), Path("data/ingest"), Path("data/split")
 VARIANTS = Path("reports/compare/variants.csv")
 
 
-def build(config: Config, run: Execution) -> None:
+def build(config: Config, run: StageRun) -> None:
     """Measure all in one process, write tables and picture, and attach the figures to the models' runs."""
     from src.core.cpus import resolve_threads
-    from src.leaderboard.speed.table import ONNXRUNTIME, join, tracked
+    from src.leaderboard.speed.table import ONNXRUNTIME, add_speed, tracked
     from src.leaderboard.table.rows import BASE, read_rows
 
     rows, threads = read_rows(VARIANTS), resolve_threads(config.benchmark.threads)
     outcome = _measure(config, run, rows, threads)
-    rows = join(rows, outcome.figures, outcome.bytes_of_reference)
+    rows = add_speed(rows, outcome.figures, outcome.bytes_of_reference)
     pages = _write(config, run.folder, rows, outcome, threads)
     for row in rows:
         if row.name == BASE:
@@ -45,19 +45,19 @@ def build(config: Config, run: Execution) -> None:
     _tell(run, rows, outcome)
 
 
-def _measure(config: Config, run: Execution, rows: list[Row], threads: int) -> Outcome:
-    from src.core.progress import progress
-    from src.leaderboard.speed.benchmark import REFERENCES, hold
-    from src.leaderboard.speed.timing import Plan
+def _measure(config: Config, run: StageRun, rows: list[LeaderboardRow], threads: int) -> BenchmarkResult:
+    from src.core.progress import progress_bar
+    from src.leaderboard.speed.benchmark import REFERENCES, run_benchmark
+    from src.leaderboard.speed.timing import TimingPlan
     from src.leaderboard.table.rows import BASE
 
     how, images = config.benchmark, _images(config)
-    plan = Plan(how.rounds, how.warmup, how.calls, how.batches, tuple(how.batch_sizes))
+    plan = TimingPlan(how.rounds, how.warmup, how.calls, how.batches, tuple(how.batch_sizes))
     names = [row.name for row in rows if row.name != BASE and row.reason is None]
     files = {name: MODELS / name / "model.onnx" for name in names}
     turns = (how.warmup + how.rounds) * (len(REFERENCES) + len(files))
-    with progress("Timing", total=turns, show=run.progress) as advance:
-        return hold(MODELS / "base", files, images, plan, threads, advance)
+    with progress_bar("Timing", total=turns, show=run.progress) as advance:
+        return run_benchmark(MODELS / "base", files, images, plan, threads, advance)
 
 
 def _images(config: Config) -> NDArray[np.uint8]:
@@ -73,7 +73,9 @@ def _images(config: Config) -> NDArray[np.uint8]:
     return np.ascontiguousarray(open_array(INGEST / "images.npy")[np.resize(rows, max(len(rows), largest))])
 
 
-def _write(config: Config, folder: Path, rows: list[Row], outcome: Outcome, threads: int) -> list[Path]:
+def _write(
+    config: Config, folder: Path, rows: list[LeaderboardRow], outcome: BenchmarkResult, threads: int
+) -> list[Path]:
     """The files; returns those that go to the run of the base."""
     import json
 
@@ -94,18 +96,18 @@ def _write(config: Config, folder: Path, rows: list[Row], outcome: Outcome, thre
     ]
 
 
-def _tell(run: Execution, rows: list[Row], outcome: Outcome) -> None:
-    from src.leaderboard.speed.table import unrest
+def _tell(run: StageRun, rows: list[LeaderboardRow], outcome: BenchmarkResult) -> None:
+    from src.leaderboard.speed.table import load_warning
 
     for row in rows:
         if row.reason is None:
             speed = row.figures.get("speed_vs_torch")
             times = "" if speed is None else f", {speed:.2f}x PyTorch in batches"
             run.say(f"{row.name}: {row.figures['latency_ms_p50']:.3g} ms for one image{times}")
-    for warning in (outcome.refusal, unrest(outcome.busy_percent)):
+    for warning in (outcome.refusal, load_warning(outcome.busy_percent)):
         if warning is not None:
             run.say(warning)
 
 
 if __name__ == "__main__":
-    execute("benchmark", build, __doc__)
+    run_stage("benchmark", build, __doc__)

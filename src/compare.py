@@ -14,34 +14,34 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from src.pipeline.execution import Execution, execute
+from src.pipeline.execution import StageRun, run_stage
 
 if TYPE_CHECKING:
     from src.config.schema import Config
-    from src.data.dataset.index import HeldOut
+    from src.data.dataset.index import HeldOutRows
     from src.leaderboard.comparison.variants import Model
-    from src.leaderboard.table.rows import Row
+    from src.leaderboard.table.rows import LeaderboardRow
 
 MODELS, INGEST, SPLIT = Path("models"), Path("data/ingest"), Path("data/split")
 
 
-def build(config: Config, run: Execution) -> None:
+def build(config: Config, run: StageRun) -> None:
     """Write the table, and attach each row's figures to the run of its model."""
-    from src.core.progress import progress
+    from src.core.progress import progress_bar
     from src.data.dataset.index import read_held_out
     from src.leaderboard.comparison.compare import compare
-    from src.leaderboard.comparison.variants import read_variant, remove_lingering
+    from src.leaderboard.comparison.variants import read_variant, remove_stale_variants
     from src.leaderboard.table.markdown import write_variants
     from src.leaderboard.table.rows import BASE, write_rows
 
     names = list(config.compress.variants)
     if not run.job.loaded.by_hand:  # a run by hand may name others than the pipeline's
-        for name in remove_lingering(MODELS, names):
+        for name in remove_stale_variants(MODELS, names):
             run.say(f"removed {MODELS / name}: params.yaml no longer names it (DVC's cache has it)")
     held = read_held_out(INGEST, SPLIT)
     variants = [read_variant(MODELS / name, held) for name in names]
     base = _base(config, run, held)
-    with progress("Comparing", total=1 + len(names), show=run.progress) as advance:
+    with progress_bar("Comparing", total=1 + len(names), show=run.progress) as advance:
         rows = compare(base, variants, held, config.evaluate, config.seed, advance)
     write_rows(run.folder / "variants.csv", rows)
     write_variants(run.folder / "variants.md", rows, config.evaluate.confidence)
@@ -52,7 +52,7 @@ def build(config: Config, run: Execution) -> None:
     _tell(run, rows)
 
 
-def _base(config: Config, run: Execution, held: HeldOut) -> Model:
+def _base(config: Config, run: StageRun, held: HeldOutRows) -> Model:
     import gzip
 
     import numpy as np
@@ -79,7 +79,7 @@ def _base(config: Config, run: Execution, held: HeldOut) -> Model:
     return Model(logits, Size(len(weights), gzipped, count_parameters(network), count_nonzero(network), macs))
 
 
-def _tell(run: Execution, rows: list[Row]) -> None:
+def _tell(run: StageRun, rows: list[LeaderboardRow]) -> None:
     for row in rows[1:]:
         if row.reason is not None:
             run.say(f"{row.name} failed: {row.reason}")
@@ -92,4 +92,4 @@ def _tell(run: Execution, rows: list[Row]) -> None:
 
 
 if __name__ == "__main__":
-    execute("compare", build, __doc__)
+    run_stage("compare", build, __doc__)

@@ -40,10 +40,10 @@ def _check(overrides: list[str]) -> int:
 
 def _write(overrides: list[str]) -> int:
     from src.config.loading import PARAMS, compose, compose_text
-    from src.config.validation import check
+    from src.config.validation import validate_config
 
     text = compose_text(overrides)
-    check(compose(overrides), f"conf/ with {' '.join(overrides) or 'no overrides'}")
+    validate_config(compose(overrides), f"conf/ with {' '.join(overrides) or 'no overrides'}")
     beside = Path(f"{PARAMS}.{os.getpid()}.tmp")
     beside.write_text(text, encoding="utf-8")
     os.replace(beside, PARAMS)  # a kill leaves the old file or the new one, never half

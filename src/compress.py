@@ -14,7 +14,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from src.pipeline.execution import Execution, execute
+from src.pipeline.execution import StageRun, run_stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from src.compression.artifacts import OnnxModel, Setting, TorchModel
-    from src.compression.result import Variant
+    from src.compression.artifacts import OnnxModel, StepContext, TorchModel
+    from src.compression.result import VariantResult
     from src.config.schema import Config
-    from src.data.dataset.index import HeldOut
+    from src.data.dataset.index import HeldOutRows
 
 BASE, INGEST, SPLIT = Path("models/base"), Path("data/ingest"), Path("data/split")
 
 
-def build(config: Config, run: Execution) -> None:
+def build(config: Config, run: StageRun) -> None:
     """Make the variant, compare it with the base on validation images, and write what was found."""
     from src.compression.artifacts import TorchModel
-    from src.compression.onnx.library_errors import MethodError
+    from src.compression.onnx.library_errors import UnsupportedModelError
     from src.compression.result import failed
     from src.compression.steps import run_chain
     from src.core.cpus import resolve_threads
@@ -51,40 +51,40 @@ def build(config: Config, run: Execution) -> None:
         run.note(numerics=resolve_numerics(config.train, device, base.network))
         try:
             model = run_chain(steps, base, _settings(config, run, base, threads))
-        except MethodError as error:
+        except UnsupportedModelError as error:
             variant = failed(names, str(error))
         else:
             variant = _measure(config, run, base, model, names, threads)
     _publish(run, variant)
 
 
-def _bring_checkpoints(config: Config, run: Execution) -> None:
+def _bring_checkpoints(config: Config, run: StageRun) -> None:
     """Do not train what another variant has trained. By hand the settings may be others than its own."""
-    from src.compression.checkpoint_reuse import bring_checkpoints
-    from src.pipeline.job import address
-    from src.provenance.work_dir import State
+    from src.compression.checkpoint_reuse import reuse_checkpoints
+    from src.pipeline.job import stage_address
+    from src.provenance.work_dir import WorkDir
 
     def state_of(variant: str) -> Path:
-        name = address("compress", variant)
-        return State(run.root, name, run.job.ancestry.lineage(name).id).path
+        name = stage_address("compress", variant)
+        return WorkDir(run.root, name, run.job.ancestry.lineage(name).id).path
 
     if not run.job.loaded.by_hand:
         chains = {name: variant.steps for name, variant in config.compress.variants.items()}
-        bring_checkpoints(chains, str(run.variant), state_of, run.say)
+        reuse_checkpoints(chains, str(run.variant), state_of, run.say)
 
 
-def _settings(config: Config, run: Execution, base: TorchModel, threads: int) -> Callable[[int], Setting]:
+def _settings(config: Config, run: StageRun, base: TorchModel, threads: int) -> Callable[[int], StepContext]:
     """The setting of each place in the chain."""
-    from src.compression.artifacts import Setting
+    from src.compression.artifacts import StepContext
     from src.compression.checkpoint_reuse import state_of_step
-    from src.core.seeds import derive
+    from src.core.seeds import derive_seed
     from src.data.dataset.arrays import open_array
-    from src.data.dataset.index import read_labelled_rows, read_split
+    from src.data.dataset.index import read_index, read_split
 
-    rows, (split, _) = read_labelled_rows(INGEST), read_split(SPLIT)
+    rows, (split, _) = read_index(INGEST), read_split(SPLIT)
 
-    def setting(place: int) -> Setting:
-        return Setting(
+    def setting(place: int) -> StepContext:
+        return StepContext(
             images=open_array(INGEST / "images.npy"),
             targets=rows.targets,
             train_rows=rows.ids[split == "train"],
@@ -92,7 +92,7 @@ def _settings(config: Config, run: Execution, base: TorchModel, threads: int) ->
             base=base,
             train=config.train,
             augment=config.augment,
-            seed=derive(config.seed, "compress", place),
+            seed=derive_seed(config.seed, "compress", place),
             threads=threads,
             device=config.machine.device,
             state=state_of_step(run.state, place),
@@ -104,8 +104,8 @@ def _settings(config: Config, run: Execution, base: TorchModel, threads: int) ->
 
 
 def _measure(
-    config: Config, run: Execution, base: TorchModel, model: OnnxModel, names: Sequence[str], threads: int
-) -> Variant:
+    config: Config, run: StageRun, base: TorchModel, model: OnnxModel, names: Sequence[str], threads: int
+) -> VariantResult:
     """Write the model and its predictions, unless it does not say what it was made from says."""
     from src.compression.parity import check_parity, onnx_logits, torch_logits
     from src.compression.result import measure
@@ -126,7 +126,7 @@ def _measure(
     return variant
 
 
-def _write_predictions(path: Path, held: HeldOut, logits: NDArray[np.float32]) -> None:
+def _write_predictions(path: Path, held: HeldOutRows, logits: NDArray[np.float32]) -> None:
     """Columns id, split, target, predicted and the logits of the held-out images, by id."""
     import numpy as np
     import pandas as pd
@@ -143,7 +143,7 @@ def _write_predictions(path: Path, held: HeldOut, logits: NDArray[np.float32]) -
     told.join(columns).to_parquet(path, index=False)
 
 
-def _publish(run: Execution, variant: Variant) -> None:
+def _publish(run: StageRun, variant: VariantResult) -> None:
     """variant.json, the journal, and one line for the person at the terminal."""
     import json
     import shutil
@@ -164,4 +164,4 @@ def _publish(run: Execution, variant: Variant) -> None:
 
 
 if __name__ == "__main__":
-    execute("compress", build, __doc__)
+    run_stage("compress", build, __doc__)

@@ -17,13 +17,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from src.pipeline.execution import Execution, execute
+from src.pipeline.execution import StageRun, run_stage
 
 if TYPE_CHECKING:
     from src.config.schema import Config
     from src.cross_validation.fold import FoldResult
     from src.cross_validation.fold_task import FoldTask
-    from src.cross_validation.report import CrossValidation
+    from src.cross_validation.report import CrossValidationReport
 
 
 Work = tuple[Callable[[Any], None], Any]  # a function for a worker, and its argument
@@ -31,7 +31,7 @@ INGEST = Path("data/ingest")
 RETRIES = 2  # of a fold that the machine stopped
 
 
-def build(config: Config, run: Execution) -> None:
+def build(config: Config, run: StageRun) -> None:
     """Write the report into ``run.folder``."""
     from src.cross_validation.fold_tasks import make_tasks
 
@@ -49,14 +49,14 @@ def build(config: Config, run: Execution) -> None:
     run.say(report.sentence())
 
 
-def _train(config: Config, run: Execution, tasks: list[FoldTask]) -> None:
+def _train(config: Config, run: StageRun, tasks: list[FoldTask]) -> None:
     """Finish all folds; those that are finished already are kept."""
     from src.core.cpus import resolve_jobs
-    from src.core.progress import progress
+    from src.core.progress import progress_bar
 
     waiting = {task.name: task for task in tasks if not task.outcome.is_file()}
     jobs = resolve_jobs(config.cross_validate.jobs, config.cross_validate.threads)
-    with progress("Folds", total=len(tasks), show=run.progress) as advance:
+    with progress_bar("Folds", total=len(tasks), show=run.progress) as advance:
 
         def on_end(task: FoldTask) -> None:
             run.tracker.show_child(task.lineage)
@@ -73,17 +73,17 @@ def _train(config: Config, run: Execution, tasks: list[FoldTask]) -> None:
                 run.tracker.show_child(task.lineage)
 
 
-def _works(config: Config, run: Execution, tasks: dict[str, FoldTask]) -> dict[str, Work]:
+def _works(config: Config, run: StageRun, tasks: dict[str, FoldTask]) -> dict[str, Work]:
     """What a worker does for each fold."""
     if _selection(config) != "nested":
-        from src.cross_validation.worker import carry_out
+        from src.cross_validation.worker import run_fold_in_worker
 
-        return {name: (carry_out, task) for name, task in tasks.items()}
+        return {name: (run_fold_in_worker, task) for name, task in tasks.items()}
 
     from src.cross_validation.nested import nested_fold, search_and_train
-    from src.data.dataset.index import read_labelled_rows
+    from src.data.dataset.index import read_index
 
-    rows, loaded = read_labelled_rows(INGEST), run.job.loaded
+    rows, loaded = read_index(INGEST), run.job.loaded
     return {name: (search_and_train, nested_fold(loaded, task, rows)) for name, task in tasks.items()}
 
 
@@ -92,16 +92,16 @@ def _train_in_processes(
 ) -> None:
     """Take each fold out of ``waiting`` once it is finished."""
     from src.core.errors import AssayError
-    from src.core.worker_pool import Lost, Pool
+    from src.core.worker_pool import WorkerLost, WorkerPool
 
     if not waiting:
         return
-    with Pool(min(jobs, len(waiting)), RETRIES) as pool:
+    with WorkerPool(min(jobs, len(waiting)), RETRIES) as pool:
         for name, (function, argument) in works.items():
             pool.submit(name, function, argument)
         while waiting:
             name, result = pool.collect()
-            if isinstance(result, Lost):
+            if isinstance(result, WorkerLost):
                 raise AssayError(
                     f"fold {waiting[name].fold} of repeat {waiting[name].repeat} was stopped by the machine: "
                     f"{result.reason}. Finished folds are kept. Give it more room (cross_validate.jobs=1, a "
@@ -110,16 +110,16 @@ def _train_in_processes(
             on_end(waiting.pop(name))
 
 
-def _summarize(config: Config, results: list[FoldResult]) -> CrossValidation:
+def _summarize(config: Config, results: list[FoldResult]) -> CrossValidationReport:
     import json
 
-    from src.cross_validation.report import Fold, cross_validation
-    from src.data.dataset.index import read_labelled_rows
+    from src.cross_validation.report import FoldPredictions, cross_validation
+    from src.data.dataset.index import read_index
     from src.evaluation.metrics.classification import softmax
     from src.models.numerics import deterministic
 
     folds = [
-        Fold(
+        FoldPredictions(
             repeat=result.repeat,
             fold=result.fold,
             ids=result.ids,
@@ -134,7 +134,7 @@ def _summarize(config: Config, results: list[FoldResult]) -> CrossValidation:
         )
         for result in results
     ]
-    classes = read_labelled_rows(INGEST).classes
+    classes = read_index(INGEST).classes
     with deterministic(config.cross_validate.threads):
         return cross_validation(folds, classes, _selection(config), config.evaluate)
 
@@ -147,4 +147,4 @@ def _selection(config: Config) -> str:
 
 
 if __name__ == "__main__":
-    execute("cross_validate", build, __doc__)
+    run_stage("cross_validate", build, __doc__)

@@ -14,7 +14,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from src.pipeline.execution import Execution, execute
+from src.pipeline.execution import StageRun, run_stage
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,10 +28,10 @@ BASE = Path("models/base")
 IMAGES = Path("data/ingest/images.npy")
 
 
-def build(config: Config, run: Execution) -> None:
+def build(config: Config, run: StageRun) -> None:
     """Write the tables and figures into ``run.folder``."""
     from src.core.cpus import resolve_threads
-    from src.core.progress import progress
+    from src.core.progress import progress_bar
     from src.evaluation.report.report import make_report
     from src.models.numerics import deterministic
     from src.models.saving import load_model
@@ -41,7 +41,7 @@ def build(config: Config, run: Execution) -> None:
     with deterministic(resolve_threads(config.train.threads)):
         probabilities = _predict(config, run, network, spec, rows)
         settings = config.evaluate
-        with progress("Resampling", total=settings.bootstrap, show=run.progress) as advance:
+        with progress_bar("Resampling", total=settings.bootstrap, show=run.progress) as advance:
             report = make_report(probabilities, targets, spec.classes, settings, config.seed, advance)
     figures = _write(config, run.folder, report, rows)
     run.note(subject="train", metrics=report.flat(), figures=figures)
@@ -69,7 +69,7 @@ def _test_rows(spec: ModelSpec) -> tuple[Integers, Integers]:
     return rows, targets[rows].astype(np.int64)
 
 
-def _predict(config: Config, run: Execution, network: nn.Module, spec: ModelSpec, rows: Integers) -> Floats:
+def _predict(config: Config, run: StageRun, network: nn.Module, spec: ModelSpec, rows: Integers) -> Floats:
     """Probabilities of the test images, (n, K)."""
     import numpy as np
 
@@ -99,4 +99,4 @@ def _write(config: Config, folder: Path, report: Report, rows: Integers) -> list
 
 
 if __name__ == "__main__":
-    execute("evaluate", build, __doc__)
+    run_stage("evaluate", build, __doc__)

@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from src.core.errors import AssayError
-from src.data.ingestion.known_datasets import DIGITS, KNOWN, KnownDataset
+from src.data.ingestion.known_datasets import DIGITS, KNOWN_DATASETS, KnownDataset
 
 RAW = Path("data/raw")
 
@@ -28,7 +28,7 @@ def main() -> int:
     try:
         if not Path("conf").is_dir():
             raise AssayError("there is no conf/ here: run this in the root of the repository")
-        dataset = KNOWN[arguments.name]
+        dataset = KNOWN_DATASETS[arguments.name]
         if dataset is DIGITS:
             _make_digits(RAW / dataset.name)
         else:
@@ -42,7 +42,7 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m src.fetch", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("name", choices=sorted(KNOWN), help="of the data set")
+    parser.add_argument("name", choices=sorted(KNOWN_DATASETS), help="of the data set")
     parser.add_argument("--from", dest="folder", metavar="DIR", help="a folder with the files, tried first")
     parser.add_argument(
         "--mirror", metavar="URL", help="a base address, instead of the package and the mirrors"
@@ -59,12 +59,12 @@ def _places(dataset: KnownDataset, arguments: argparse.Namespace) -> list[str]:
 
 
 def _fetch(dataset: KnownDataset, places: list[str]) -> None:
-    from src.data.download import bring, missing_files
+    from src.data.download import download, missing_files
 
     folder = RAW / dataset.name
     missing = missing_files(folder, dataset.files)
     if missing:
-        bring(folder, {name: dataset.files[name] for name in missing}, places, _say, _bar)
+        download(folder, {name: dataset.files[name] for name in missing}, places, _say, _bar)
     _write_classes(folder, dataset)
     _dvc_add(folder)
     state = "is complete" if missing else "was complete already"
@@ -103,9 +103,9 @@ def _dvc_add(folder: Path) -> None:
 
 
 def _bar(name: str, size: int | None) -> AbstractContextManager[Callable[[int], None]]:
-    from src.core.progress import progress
+    from src.core.progress import progress_bar
 
-    return progress(name, size)
+    return progress_bar(name, size)
 
 
 def _say(text: str) -> None:

@@ -13,31 +13,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from src.core.cpus import resolve_jobs
-from src.pipeline.execution import Execution, execute
+from src.pipeline.execution import StageRun, run_stage
 
 if TYPE_CHECKING:
     from src.config.schema import Config
-    from src.serving.decoding import Form
+    from src.serving.decoding import ImageFormat
 
 ASIDES = {"dropped": "dropped", "ignored": "file(s) ignored"}
 
 
-def build(config: "Config", run: Execution) -> None:
+def build(config: "Config", run: StageRun) -> None:
     """Make the folder of the stage."""
-    from src.core.progress import progress
-    from src.data.ingestion.ingest import Policies, ingest, write_report
-    from src.data.ingestion.sources import list_source
+    from src.core.progress import progress_bar
+    from src.data.ingestion.ingest import CleaningPolicy, ingest, write_report
+    from src.data.ingestion.sources import read_listing
 
     data = config.data
     run.say(f"Data set {data.name} ({data.source}), model {_model_name(config)}")
     folder = Path("data/raw") / data.name
-    listing = list_source(folder, data.source)
-    with progress("Decoding", total=len(listing.items), show=run.progress) as advance:
+    listing = read_listing(folder, data.source)
+    with progress_bar("Decoding", total=len(listing.items), show=run.progress) as advance:
         facts = ingest(
             folder,
             listing,
             _form(config),
-            Policies(data.on_corrupt, data.on_conflict),
+            CleaningPolicy(data.on_corrupt, data.on_conflict),
             run.folder,
             workers=resolve_jobs(config.machine.workers, threads=1),
             advance=advance,
@@ -47,11 +47,11 @@ def build(config: "Config", run: Execution) -> None:
     run.note(metrics={"data/images": facts["kept"], "data/dropped": len(facts["dropped"])})
 
 
-def _form(config: "Config") -> "Form":
-    from src.serving.decoding import Form
+def _form(config: "Config") -> "ImageFormat":
+    from src.serving.decoding import ImageFormat
 
     height, width = config.data.image_size
-    return Form(height, width, config.data.channels, config.data.fit, config.data.max_pixels)
+    return ImageFormat(height, width, config.data.channels, config.data.fit, config.data.max_pixels)
 
 
 def _model_name(config: "Config") -> str:
@@ -66,4 +66,4 @@ def _summary(facts: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    execute("ingest", build, __doc__)
+    run_stage("ingest", build, __doc__)

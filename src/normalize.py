@@ -11,13 +11,13 @@ Writes normalization.json (per channel, pixels in 0…1). Fashion-MNIST: mean 0.
 
 from typing import TYPE_CHECKING
 
-from src.pipeline.execution import Execution, execute
+from src.pipeline.execution import StageRun, run_stage
 
 if TYPE_CHECKING:
     from src.config.schema import Config
 
 
-def build(config: "Config", run: Execution) -> None:
+def build(config: "Config", run: StageRun) -> None:
     import json
     from pathlib import Path
 
@@ -25,14 +25,14 @@ def build(config: "Config", run: Execution) -> None:
     from pyarrow import parquet
 
     from src.data.dataset.arrays import open_array
-    from src.data.dataset.statistics import channel_statistics, shift_and_scale
+    from src.data.dataset.statistics import channel_statistics, normalization_from
 
     images = open_array(Path("data/ingest/images.npy"))
     # ParquetFile, not read_table: that would import pandas, for half a second
     table = parquet.ParquetFile("data/split/splits.parquet").read(["id", "split"]).to_pydict()
     rows = np.array(table["id"])[np.array(table["split"]) == "train"]
     statistics = channel_statistics(images, rows, run.progress)
-    shift, scale, notes = shift_and_scale(statistics, config.normalize.method)
+    shift, scale, notes = normalization_from(statistics, config.normalize.method)
     normalization = {
         "method": config.normalize.method,
         "images": statistics.images,
@@ -55,4 +55,4 @@ def build(config: "Config", run: Execution) -> None:
 
 
 if __name__ == "__main__":
-    execute("normalize", build, __doc__)
+    run_stage("normalize", build, __doc__)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from src.core.errors import AssayError
-from src.core.progress import progress
+from src.core.progress import progress_bar
 
 if TYPE_CHECKING:
     pass
@@ -54,7 +54,7 @@ def predict(paths: Sequence[Path], model: str | None, out: Path | None) -> tuple
     root = Path(os.environ.get("DVC_ROOT") or Path.cwd())
     classifier = _load(root, model or _default_model())
     classified = 0
-    with _table(out) as rows, progress("Classifying", total=len(files)) as advance:
+    with _table(out) as rows, progress_bar("Classifying", total=len(files)) as advance:
         for at in range(0, len(files), BATCH):
             batch = files[at : at + BATCH]
             classified += _classify(classifier, batch, rows)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from src.core.errors import AssayError
-from src.pipeline.execution import Execution, execute
+from src.pipeline.execution import StageRun, run_stage
 from src.pipeline.job import parse_arguments, repository_root
 
 if TYPE_CHECKING:
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 COMPARE, BENCHMARK = Path("reports/compare"), Path("reports/benchmark")
 
 
-def build(config: "Config", run: Execution) -> None:
+def build(config: "Config", run: StageRun) -> None:
     """Choose, write down what is to be registered, let MLflow follow, and write the decision."""
     from src.core.files import write_json
-    from src.registry.decisions import propose, ruling_on
+    from src.registry.decisions import append_decisions, ruling_on
     from src.registry.imported_results import adopt_reports
     from src.registry.mlflow_registry import try_apply_decisions
     from src.registry.policy import choose
     from src.registry.registrations import make_registrations
-    from src.registry.report import decide, summary
+    from src.registry.report import build_decision_report, summary
     from src.registry.variant_metrics import read_measured
     from src.tracking.mlflow_store import is_embedded
 
@@ -47,10 +47,10 @@ def build(config: "Config", run: Execution) -> None:
     made = [one for one in measured if one.row.status == "ok"]
     registrations = make_registrations(config, run, made, machine)
     challenge = _challenge(config, choice, registrations)
-    propose(run.root, *registrations, challenge)
+    append_decisions(run.root, *registrations, challenge)
     versions = try_apply_decisions(run.root, config.register_.name)
     ruling = ruling_on(run.root, challenge, is_embedded())
-    decision = decide(config, choice, measured, registrations, ruling)
+    decision = build_decision_report(config, choice, measured, registrations, ruling)
     write_json(run.folder / "decision.json", decision)
     for line in summary(decision, versions):
         run.say(line)
@@ -85,7 +85,7 @@ def by_hand(arguments: Namespace) -> None:
 def _by_hand(arguments: Namespace) -> str:
     from src.config.loading import load
     from src.registry.manual import promote, rollback
-    from src.tracking.mlflow_store import no_answer
+    from src.tracking.mlflow_store import unreachable
 
     if arguments.promote is not None and arguments.rollback:
         raise AssayError("--promote and --rollback exclude each other: give one of them")
@@ -98,10 +98,10 @@ def _by_hand(arguments: Namespace) -> str:
     except AssayError:
         raise
     except Exception as error:  # MLflow raises requests', SQLAlchemy's and its own
-        raise no_answer(error) from error
+        raise unreachable(error) from error
     return f"{version}" if news else f"{version}: it was champion already, nothing has changed"
 
 
 if __name__ == "__main__":
     by_hand(parse_arguments("register", __doc__))
-    execute("register", build, __doc__)
+    run_stage("register", build, __doc__)

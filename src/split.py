@@ -14,23 +14,23 @@ Result for the digits: 1,168 train, 270 val, 359 test; 5 folds.
 
 from typing import TYPE_CHECKING, Any
 
-from src.pipeline.execution import Execution, execute
+from src.pipeline.execution import StageRun, run_stage
 
 if TYPE_CHECKING:
     from src.config.schema import Config
 
 
-def build(config: "Config", run: Execution) -> None:
+def build(config: "Config", run: StageRun) -> None:
     from pathlib import Path
 
     from src.data.dataset.arrays import open_array
-    from src.data.dataset.index import read_labelled_rows
+    from src.data.dataset.index import read_index
     from src.data.splitting.leakage import near_duplicates
     from src.data.splitting.report import SplitReport
     from src.data.splitting.splits import fold_rows, split_rows
 
     wanted = config.split
-    rows = read_labelled_rows(Path("data/ingest"))
+    rows = read_index(Path("data/ingest"))
     images = open_array(Path("data/ingest/images.npy"))
     splits, copies = split_rows(rows, wanted.val, wanted.test, config.seed)
     folds = fold_rows(rows, splits, wanted.folds, config.seed)
@@ -41,7 +41,7 @@ def build(config: "Config", run: Execution) -> None:
     _write_splits(run, {"id": rows.ids, "split": splits, "fold": folds})
 
 
-def _write_report(run: Execution, report: dict[str, Any]) -> None:
+def _write_report(run: StageRun, report: dict[str, Any]) -> None:
     import json
 
     (run.folder / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
@@ -52,7 +52,7 @@ def _write_report(run: Execution, report: dict[str, Any]) -> None:
         run.say(f"note: {gap['split']} has no image of class {gap['class']!r}")
 
 
-def _write_splits(run: Execution, columns: dict[str, Any]) -> None:
+def _write_splits(run: StageRun, columns: dict[str, Any]) -> None:
     import pyarrow
     from pyarrow import parquet
 
@@ -61,4 +61,4 @@ def _write_splits(run: Execution, columns: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    execute("split", build, __doc__)
+    run_stage("split", build, __doc__)

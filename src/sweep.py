@@ -16,38 +16,38 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from src.pipeline.execution import Execution, execute
+from src.pipeline.execution import StageRun, run_stage
 from src.pipeline.job import parse_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from src.config.schema import Config
-    from src.search.engine.plan import Plan
-    from src.search.engine.records import Outcome, Trial
-    from src.search.engine.trial_configs import Candidates
+    from src.search.engine.plan import SearchPlan
+    from src.search.engine.records import Trial, TrialResult
+    from src.search.engine.trial_configs import TrialConfigs
     from src.search.engine.trial_task import TrialTask
-    from src.search.report.publish import Publication
+    from src.search.report.publish import SearchReport
 
 
-def build(config: Config, run: Execution, train: Callable[[TrialTask], Outcome] | None = None) -> None:
+def build(config: Config, run: StageRun, train: Callable[[TrialTask], TrialResult] | None = None) -> None:
     """Search, and write what was found into ``run.folder``; ``train`` is what a worker does with a trial."""
-    from src.search.engine.trial_configs import Candidates, make_plan
-    from src.search.report.publish import publish, publish_nothing
+    from src.search.engine.trial_configs import TrialConfigs, make_plan
+    from src.search.report.publish import publish_nothing, write_report
 
     if config.sweep.method == "none":
         publish_nothing(run.folder)
         run.say("sweep=none: the settings of params.yaml stay as they are")
         return
     _refuse_timing(config, run)
-    candidates = Candidates(run.job.loaded)
+    candidates = TrialConfigs(run.job.loaded)
     plan = make_plan(candidates, config.seed)
     trials = _search(config, run, candidates, plan, train)
-    found = publish(run.folder, plan, trials)
+    found = write_report(run.folder, plan, trials)
     _tell(config, run, plan, trials, found)
 
 
-def _refuse_timing(config: Config, run: Execution) -> None:
+def _refuse_timing(config: Config, run: StageRun) -> None:
     """The pipeline's results depend on the inputs alone."""
     from src.core.errors import AssayError
 
@@ -65,39 +65,40 @@ def _refuse_timing(config: Config, run: Execution) -> None:
 
 def _search(
     config: Config,
-    run: Execution,
-    candidates: Candidates,
-    plan: Plan,
-    train: Callable[[TrialTask], Outcome] | None,
+    run: StageRun,
+    candidates: TrialConfigs,
+    plan: SearchPlan,
+    train: Callable[[TrialTask], TrialResult] | None,
 ) -> list[Trial]:
     from src.core.cpus import resolve_jobs
-    from src.core.worker_pool import Pool
-    from src.search.distributed.worker import search_together
-    from src.search.engine.executor import Executor
-    from src.search.engine.study import Standing, search, search_asynchronously
-    from src.search.engine.trial_tasks import Diary, TrialTasks, read_sample
+    from src.core.worker_pool import WorkerPool
+    from src.search.distributed.worker import run_shared_search
+    from src.search.engine.executor import PoolRunner
+    from src.search.engine.study import run_search, search_asynchronously
+    from src.search.engine.trial_log import SearchProgress
+    from src.search.engine.trial_tasks import TrialRecorder, TrialTasks, read_sample
     from src.search.report.live_view import live_view
 
     jobs = resolve_jobs(config.sweep.jobs, config.sweep.threads)
     tasks = TrialTasks(candidates, *read_sample(config), run.state, run.root, run.attempt.record)
-    diary = Diary(tasks, run.tracker)
+    diary = TrialRecorder(tasks, run.tracker)
     with live_view(plan, run.progress, run.say) as show:
 
-        def on_news(standing: Standing) -> None:
+        def on_news(standing: SearchProgress) -> None:
             show(standing)
             diary(standing)
 
         if config.sweep.storage != "embedded":
             named = replace(plan, name=study_name(config))
-            return search_together(run, named, config.sweep.storage, tasks, jobs, on_news)
-        with Pool(jobs, config.sweep.retries) as pool:
-            executor = Executor(pool, tasks, forgiving=run.job.loaded.by_hand, run=train)
+            return run_shared_search(run, named, config.sweep.storage, tasks, jobs, on_news)
+        with WorkerPool(jobs, config.sweep.retries) as pool:
+            executor = PoolRunner(pool, tasks, forgiving=run.job.loaded.by_hand, run=train)
             if config.sweep.asynchronous:
                 return search_asynchronously(plan, executor, jobs, run.state / "asynchronous", on_news)
-            return search(plan, executor, run.state / "trials", on_news)
+            return run_search(plan, executor, run.state / "trials", on_news)
 
 
-def _tell(config: Config, run: Execution, plan: Plan, trials: list[Trial], found: Publication) -> None:
+def _tell(config: Config, run: StageRun, plan: SearchPlan, trials: list[Trial], found: SearchReport) -> None:
     """Journal and MLflow, the tables at the terminal, and the experiment of one's own."""
     from rich.console import Console
 
@@ -121,11 +122,11 @@ def _tell(config: Config, run: Execution, plan: Plan, trials: list[Trial], found
         _adopt(config, run, found.best)
 
 
-def _adopt(config: Config, run: Execution, best: Trial) -> None:
-    from src.search.report.experiment_file import adopt
+def _adopt(config: Config, run: StageRun, best: Trial) -> None:
+    from src.search.report.experiment_file import write_experiment
 
     name = study_name(config)
-    path = adopt(name, run.job.loaded.overrides, best.settings)
+    path = write_experiment(name, run.job.loaded.overrides, best.settings)
     run.say(f"wrote {path}. Use it: python -m src.compose experiment={name}, then dvc repro")
 
 
@@ -138,7 +139,7 @@ def main() -> None:
     """Search, or work on a search that was begun elsewhere."""
     arguments = parse_arguments("sweep", __doc__)
     if arguments.worker is None:
-        execute("sweep", build, __doc__)
+        run_stage("sweep", build, __doc__)
     from src.core.errors import AssayError
     from src.search.distributed.worker import join
 

@@ -44,7 +44,7 @@ def track(root: Path, rebuild: bool) -> None:
     Raises:
         AssayError: MLflow does not answer, or the repository was moved.
     """
-    from src.tracking.mlflow_store import no_answer
+    from src.tracking.mlflow_store import unreachable
     from src.tracking.rebuild import rebuild as make_anew
     from src.tracking.sync import synchronize
 
@@ -53,7 +53,7 @@ def track(root: Path, rebuild: bool) -> None:
     except AssayError:
         raise
     except Exception as error:  # MLflow raises requests', SQLAlchemy's and its own
-        raise no_answer(error) from error
+        raise unreachable(error) from error
     show(summary)
 
 

@@ -13,26 +13,26 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from src.pipeline.execution import Execution, execute
+from src.pipeline.execution import StageRun, run_stage
 
 if TYPE_CHECKING:
     from src.config.schema import Config
-    from src.data.dataset.index import LabelledRows
+    from src.data.dataset.index import DatasetIndex
     from src.models.saving import ModelSpec
-    from src.training.fit import Fitted, Task
+    from src.training.fit import TrainingResult, TrainingTask
 
 
 INGEST = Path("data/ingest")
 
 
-def build(config: Config, run: Execution) -> None:
+def build(config: Config, run: StageRun) -> None:
     """Write the trained model into ``run.folder``."""
     from src.core.files import read_json
-    from src.data.dataset.index import read_labelled_rows
+    from src.data.dataset.index import read_index
     from src.models.saving import save_model
     from src.training.fit import fit
 
-    rows = read_labelled_rows(INGEST)
+    rows = read_index(INGEST)
     classes, normalization = rows.classes, read_json(Path("data/normalize/normalization.json"))
     task = _task(config, rows, normalization)
     run.say(f"{len(task.train_rows)} images of {len(classes)} classes, {len(task.val_rows)} to choose by")
@@ -54,13 +54,13 @@ def build(config: Config, run: Execution) -> None:
     )
 
 
-def _task(config: Config, rows: LabelledRows, normalization: dict[str, Any]) -> Task:
+def _task(config: Config, rows: DatasetIndex, normalization: dict[str, Any]) -> TrainingTask:
     from src.data.dataset.arrays import open_array
     from src.data.dataset.index import read_split
-    from src.training.fit import Task
+    from src.training.fit import TrainingTask
 
     split, _ = read_split(Path("data/split"))
-    return Task(
+    return TrainingTask(
         model=config.model,
         augment=config.augment,
         train=config.train,
@@ -89,11 +89,11 @@ def _spec(
     )
 
 
-def _write_history(path: Path, fitted: Fitted) -> None:
+def _write_history(path: Path, fitted: TrainingResult) -> None:
     import pandas as pd
 
     pd.DataFrame(fitted.history).to_csv(path, index=False, float_format="%.10g", lineterminator="\n")
 
 
 if __name__ == "__main__":
-    execute("train", build, __doc__)
+    run_stage("train", build, __doc__)

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from src.auditing.audit import Audit, Wish, audit
-from src.auditing.resolve import Places, find_subject
+from src.auditing.audit import Audit, RebuildOptions, run_audit
+from src.auditing.resolve import Places, resolve_target
 from src.auditing.verdict import Check
-from src.tracking.mlflow_store import Store, connect
+from src.tracking.mlflow_store import MlflowStore, connect
 from tests.workspaces import Workspace
 
 CHAMPION = "models:/assay-digits@champion"
@@ -29,14 +29,18 @@ class Scene:
     def database(self) -> Path:
         return self / "mlruns/mlflow.db"
 
-    def store(self) -> Store:
+    def store(self) -> MlflowStore:
         return connect(self.workspace.folder)
 
-    def audit(self, target: str | None = None, wish: Wish | None = None, key: Path | None = None) -> Audit:
+    def audit(
+        self, target: str | None = None, wish: RebuildOptions | None = None, key: Path | None = None
+    ) -> Audit:
         """What the command finds, without writing anything."""
         self.number += 1
         places = Places(self.workspace.folder, self.scratch / str(self.number), key)
-        return audit(find_subject(target, places, self.store), wish or Wish(), False, lambda _: None)
+        return run_audit(
+            resolve_target(target, places, self.store), wish or RebuildOptions(), False, lambda _: None
+        )
 
     def execute(self, statement: str, *values: object) -> None:
         """Change MLflow's database as its own interface would not allow."""

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from src.core.hashing import text_hash
-from src.core.processes import identity
-from src.provenance.journal import Attempt
+from src.core.hashing import json_hash
+from src.core.processes import process_identity
+from src.provenance.journal import RunRecord
 
 CLASSES = ["circle", "cross", "dot"]
 SIZE = 8  # pixels, both sides
@@ -26,12 +26,12 @@ def record(stage: str, lineage: str, **changes: Any) -> dict[str, Any]:
         "lineage": lineage,
         "parents": {"normalize": lineage_of("normalize")},
         "subject": lineage,
-        "process": identity(),
+        "process": process_identity(),
         "git": {"commit": "c0ffee", "dirty": ["src/train.py"]},
         "numerics": {"torch": "2.13.0", "capability": "AVX512", "threads": 2},
         "experiment": "shapes",
         "seed": 7,
-        "data": {"name": "shapes", "source": "data/raw/shapes", "digest": text_hash("shapes"), "images": 60},
+        "data": {"name": "shapes", "source": "data/raw/shapes", "digest": json_hash("shapes"), "images": 60},
         "params": {"train.epochs": 3, "model.kind": "cnn", "seed": 7},
         "metrics": {},
         "tags": {},
@@ -44,15 +44,15 @@ def record(stage: str, lineage: str, **changes: Any) -> dict[str, Any]:
 
 def lineage_of(name: str) -> str:
     """A lineage id that looks like one."""
-    return text_hash(name)
+    return json_hash(name)
 
 
-def begin(root: Path, stage: str = "train", name: str = "one", **changes: Any) -> Attempt:
+def begin(root: Path, stage: str = "train", name: str = "one", **changes: Any) -> RunRecord:
     """An attempt that runs."""
-    return Attempt.open(root, record(stage, lineage_of(name), **changes))
+    return RunRecord.open(root, record(stage, lineage_of(name), **changes))
 
 
-def add_epochs(attempt: Attempt, epochs: range) -> list[dict[str, float]]:
+def add_epochs(attempt: RunRecord, epochs: range) -> list[dict[str, float]]:
     """Write a row for each epoch, as if one learnt something."""
     return [
         attempt.add_epoch({"epoch": epoch, "train/loss": 1 / (1 + epoch), "val/accuracy": epoch / 10})
@@ -60,15 +60,15 @@ def add_epochs(attempt: Attempt, epochs: range) -> list[dict[str, float]]:
     ]
 
 
-def finish(attempt: Attempt, weights: str = "w", **changes: Any) -> None:
+def finish(attempt: RunRecord, weights: str = "w", **changes: Any) -> None:
     """End the attempt well, with outputs."""
     attempt.update(
-        outputs={"model.safetensors": text_hash(weights), "model.json": text_hash("spec")}, **changes
+        outputs={"model.safetensors": json_hash(weights), "model.json": json_hash("spec")}, **changes
     )
     attempt.close("FINISHED")
 
 
-def trained(root: Path, name: str = "one", epochs: int = 3) -> Attempt:
+def trained(root: Path, name: str = "one", epochs: int = 3) -> RunRecord:
     """A training from start to end."""
     attempt = begin(root, "train", name)
     add_epochs(attempt, range(epochs))
@@ -76,27 +76,27 @@ def trained(root: Path, name: str = "one", epochs: int = 3) -> Attempt:
     return attempt
 
 
-def begin_search(root: Path, stage: str = "sweep", **changes: Any) -> Attempt:
+def begin_search(root: Path, stage: str = "sweep", **changes: Any) -> RunRecord:
     """A sweep or a cross-validation that runs."""
     attempt = begin(root, stage, stage)
     attempt.update(name=f"{stage}-cnn-{lineage_of(stage)[:8]}", **changes)
     return attempt
 
 
-def end_search(attempt: Attempt, best: int = 0, status: str = "FINISHED", weights: str = "w") -> None:
+def end_search(attempt: RunRecord, best: int = 0, status: str = "FINISHED", weights: str = "w") -> None:
     """Name the best trial, and end."""
     attempt.update(
-        tags={"best.lineage": child_lineage("sweep", best)}, outputs={"trials.csv": text_hash(weights)}
+        tags={"best.lineage": child_lineage("sweep", best)}, outputs={"trials.csv": json_hash(weights)}
     )
     attempt.close(status)
 
 
 def child_lineage(parent: str, *index: int) -> str:
     """The lineage of a trial (number) or fold (repeat, fold), as the stages make it."""
-    return text_hash([lineage_of(parent), "trial" if parent == "sweep" else "fold", *index])
+    return json_hash([lineage_of(parent), "trial" if parent == "sweep" else "fold", *index])
 
 
-def begin_child(root: Path, *index: int, parent: str = "sweep", **changes: Any) -> Attempt:
+def begin_child(root: Path, *index: int, parent: str = "sweep", **changes: Any) -> RunRecord:
     """A trial of the sweep, or a fold of the cross-validation, that runs."""
     stage = "trial" if parent == "sweep" else "fold"
     lineage, above = child_lineage(parent, *index), lineage_of(parent)
@@ -107,15 +107,15 @@ def begin_child(root: Path, *index: int, parent: str = "sweep", **changes: Any) 
         "params": {"train.optimizer.lr": 0.1 / (1 + index[-1]), "model.dropout": 0.5},
         "tags": {f"{stage}.number": str(index[-1])},
     }
-    return Attempt.open(root, record(stage, lineage, **own | changes))
+    return RunRecord.open(root, record(stage, lineage, **own | changes))
 
 
-def end_child(attempt: Attempt, state: str = "complete", outcome: str = "o", **changes: Any) -> str:
+def end_child(attempt: RunRecord, state: str = "complete", outcome: str = "o", **changes: Any) -> str:
     """End a trial or fold; returns its lineage."""
     status, reason = ("FAILED", "loss is NaN in epoch 2") if state == "failed" else ("FINISHED", None)
     attempt.update(tags={"trial.state": state}, **changes)
     if status == "FINISHED":
-        attempt.update(outputs={"outcome.json": text_hash([attempt.record["lineage"], outcome])})
+        attempt.update(outputs={"outcome.json": json_hash([attempt.record["lineage"], outcome])})
     attempt.close(status, reason)
     return str(attempt.record["lineage"])
 
@@ -128,7 +128,9 @@ def tried(root: Path, number: int, state: str = "complete", outcome: str = "o") 
     return end_child(attempt, state, outcome, metrics=metrics)
 
 
-def evaluated(root: Path, tmp: Path, accuracy: float = 0.9, subject: str = "one", **changes: Any) -> Attempt:
+def evaluated(
+    root: Path, tmp: Path, accuracy: float = 0.9, subject: str = "one", **changes: Any
+) -> RunRecord:
     """An evaluation of the training ``subject``."""
     parents = {"train": lineage_of(subject)}
     attempt = begin(root, "evaluate", f"evaluate {subject}", parents=parents, **changes)
@@ -142,7 +144,7 @@ def evaluated(root: Path, tmp: Path, accuracy: float = 0.9, subject: str = "one"
 
 def compressed(
     root: Path, folder: Path, name: str = "one", variant: str = "onnx_fp32", int8: bool = False
-) -> Attempt:
+) -> RunRecord:
     """A compression of the training ``name``, with a real ONNX model made in ``folder``."""
     parents = {"train": lineage_of(name), "ingest": lineage_of("ingest")}
     own = f"onnx {name}" if variant == "onnx_fp32" else f"{variant} {name}"

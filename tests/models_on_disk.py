@@ -12,7 +12,7 @@ import src  # noqa: F401  (mends torchvision)
 from src.compression.onnx.export import export_onnx
 from src.compression.parity import onnx_logits
 from src.config.schema.model import Lenet
-from src.models.build import create_model
+from src.models.build import build_model
 from src.models.normalization import NormalizedModel
 from src.models.saving import Input, ModelSpec, Normalization, save_model
 from src.models.size import count_macs, count_nonzero, count_parameters
@@ -25,7 +25,7 @@ SHIFT, SCALE = [0.3], [0.4]
 def lenet(seed):
     """Untrained, but with all classes about equally often."""
     torch.manual_seed(seed)
-    network = create_model(LENET, 1, len(CLASSES), (8, 8)).eval()
+    network = build_model(LENET, 1, len(CLASSES), (8, 8)).eval()
     pictures = torch.from_numpy(noise(200))
     with torch.inference_mode():
         mean = NormalizedModel(network, SHIFT, SCALE)(pictures).mean(0)

@@ -12,17 +12,17 @@ import pandas as pd
 import pytest
 import yaml
 
-from src.config.loading import Loaded, read_params
-from src.config.validation import check
-from src.core.hashing import file_hash, text_hash
-from src.leaderboard.table.rows import Row, write_rows
-from src.pipeline.execution import Execution
+from src.config.loading import LoadedConfig, read_params
+from src.config.validation import validate_config
+from src.core.hashing import file_hash, json_hash
+from src.leaderboard.table.rows import LeaderboardRow, write_rows
+from src.pipeline.execution import StageRun
 from src.pipeline.job import Job
 from src.provenance.dvc_yaml import StageDefinition
 from src.provenance.lineage import Lineage
 from src.register import build
-from src.registry.decisions import Registration, Ruling, propose
-from src.registry.mlflow_registry import HISTORY, Shelf
+from src.registry.decisions import Registration, Ruling, append_decisions
+from src.registry.mlflow_registry import HISTORY, RegisteredModelView
 from src.tracking.live import Tracker
 from src.tracking.mlflow_store import connect
 from tests.journals import CLASSES, begin, compressed, lineage_of
@@ -57,11 +57,11 @@ class Workspace:
 
     def __init__(self, root: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(ROOT)
-        config = check(read_params(), "params.yaml")
+        config = validate_config(read_params(), "params.yaml")
         self.config = config.model_copy(update={"data": config.data.model_copy(update={"name": "shapes"})})
         self.configure(name="shapes")
         self.root, self.folder = root, folder
-        self.rows: dict[str, Row] = {}
+        self.rows: dict[str, LeaderboardRow] = {}
         self.speeds: dict[str, dict[str, float]] = {}
         self.lineages: dict[str, str] = {}
         self.targets = np.arange(IMAGES) % len(CLASSES)
@@ -90,7 +90,7 @@ class Workspace:
             "id": np.arange(IMAGES),
             "source": [f"{row}.png" for row in range(IMAGES)],
             "target": self.targets,
-            "sha256": [text_hash([prefix, row]) for row in range(IMAGES)],
+            "sha256": [json_hash([prefix, row]) for row in range(IMAGES)],
             "official": [None] * IMAGES,
             "group": [None] * IMAGES,
         }
@@ -128,12 +128,12 @@ class Workspace:
 
     def fail(self, variant: str, reason: str) -> None:
         """A variant whose method cannot do the model."""
-        self.rows[variant] = Row(variant, ("export",), {}, reason)
+        self.rows[variant] = LeaderboardRow(variant, ("export",), {}, reason)
         self.lineages[variant] = lineage_of(f"{variant} one")
 
     def register(self) -> dict[str, Any]:
         """Run the stage; returns the decision."""
-        base = Row("base", (), {"val_accuracy": 1.0, "bytes": 4000})
+        base = LeaderboardRow("base", (), {"val_accuracy": 1.0, "bytes": 4000})
         write_rows(self.folder / "reports/compare/variants.csv", [base, *self.rows.values()])
         found = {"threads": 2, "machine": {"cpu": "A CPU", "instructions": "AVX2"}, "models": self.speeds}
         (self.folder / "reports/benchmark/benchmark.json").write_text(json.dumps(found))
@@ -144,27 +144,27 @@ class Workspace:
         parents |= {f"compress@{variant}": lineage for variant, lineage in self.lineages.items()}
         lineage = Lineage(lineage_of("register"), parents)
         made = Made(self.folder, {"seed": 0}, parents)
-        job = Job("register", None, Loaded(self.config, {}), made, lineage, output, {})
+        job = Job("register", None, LoadedConfig(self.config, {}), made, lineage, output, {})
         tracker = Tracker(self.root, lineage.id)
-        build(self.config, Execution(job, self.root, output, output, False, attempt, tracker))
+        build(self.config, StageRun(job, self.root, output, output, False, attempt, tracker))
         attempt.close("FINISHED")
         decision: dict[str, Any] = json.loads((output / "decision.json").read_text())
         return decision
 
-    def _row(self, variant: str, folder: Path, table: pd.DataFrame) -> Row:
+    def _row(self, variant: str, folder: Path, table: pd.DataFrame) -> LeaderboardRow:
         right = table["predicted"] == table["target"]
         val, test = (float(right[table["split"] == name].mean()) for name in ("val", "test"))
         size = (folder / "model.onnx").stat().st_size
         figures = {"val_accuracy": val, "val_change": val - 1, "test_accuracy": test, "bytes": size}
         limits = {"test_accuracy_low": test - 0.1, "test_accuracy_high": test}
-        return Row(variant, ("export",), figures | limits)
+        return LeaderboardRow(variant, ("export",), figures | limits)
 
 
 def decide_on(root: Path, folder: Path, lineage: str, variant: str = "onnx_fp32") -> None:
     """Write down that the model in ``folder`` is a version of `shapes`, and champion by a person's word."""
     sha256 = file_hash(folder / "model.onnx")
     embedded = not os.environ.get("MLFLOW_TRACKING_URI")
-    propose(
+    append_decisions(
         root,
         Registration("shapes", variant, lineage, sha256, "shapes", record="none"),
         Ruling("shapes", lineage, sha256, True, "a word", "hand", embedded),
@@ -173,7 +173,7 @@ def decide_on(root: Path, folder: Path, lineage: str, variant: str = "onnx_fp32"
 
 def registry(root: Path, name: str = "shapes") -> dict[str, Any]:
     """What the registry shows, without what differs from one view to the next: versions, aliases, history."""
-    shelf = Shelf(connect(root), name)
+    shelf = RegisteredModelView(connect(root), name)
     model = shelf.model()
     return {
         "versions": {

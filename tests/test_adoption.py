@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from src.config.dotted_keys import assign, differing_keys
+from src.config.dotted_keys import differing_keys, set_dotted
 from src.config.loading import compose, load
 from src.core.errors import AssayError
-from src.search.report.experiment_file import adopt
+from src.search.report.experiment_file import write_experiment
 
 ROOT = Path(__file__).parents[1]
 
@@ -40,10 +40,10 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_composes_to_what_was_found(case):
     overrides, best = CASES[case]
-    path = adopt("mine", [*overrides, "sweep.trials=99", "machine.progress=false"], best)
+    path = write_experiment("mine", [*overrides, "sweep.trials=99", "machine.progress=false"], best)
     assert path == Path("conf/experiment/mine.yaml")
     groups = [f"{key}={value}" for key, value in best.items() if "." not in key]
-    wanted = assign(compose([*overrides, *groups]), {key: best[key] for key in best if "." in key})
+    wanted = set_dotted(compose([*overrides, *groups]), {key: best[key] for key in best if "." in key})
     found = load(["experiment=mine"])
     assert differing_keys(sections(found.values), sections(wanted)) == []
     assert found.config.sweep.method == "none"
@@ -51,7 +51,9 @@ def test_composes_to_what_was_found(case):
 
 
 def test_says_what_differs_and_nothing_else():
-    text = adopt("mine", ["model=lenet", "sweep.trials=5"], {"train.optimizer.lr": 0.01}).read_text()
+    text = write_experiment(
+        "mine", ["model=lenet", "sweep.trials=5"], {"train.optimizer.lr": 0.01}
+    ).read_text()
     assert text.splitlines()[0] == "# @package _global_"
     assert "python -m src.sweep model=lenet" in text
     assert text.partition("defaults:\n")[2] == (
@@ -67,37 +69,39 @@ def test_says_what_differs_and_nothing_else():
 def test_takes_the_place_of_the_standing_experiment():
     config = Path("conf/config.yaml")
     config.write_text(config.read_text().replace("experiment: null", "experiment: fashion_mnist"))
-    wanted = assign(compose(["model=lenet"]), {"train.optimizer.lr": 0.5})
+    wanted = set_dotted(compose(["model=lenet"]), {"train.optimizer.lr": 0.5})
     assert wanted["data"]["name"] == "fashion_mnist"
-    adopt("mine", ["model=lenet"], {"train.optimizer.lr": 0.5})
+    write_experiment("mine", ["model=lenet"], {"train.optimizer.lr": 0.5})
     assert differing_keys(sections(compose(["experiment=mine"])), sections(wanted)) == []
 
 
 def test_the_same_again_changes_nothing_and_something_else_is_refused():
-    path = adopt("mine", [], {"train.optimizer.lr": 0.01})
+    path = write_experiment("mine", [], {"train.optimizer.lr": 0.01})
     before = path.read_bytes()
-    assert adopt("mine", [], {"train.optimizer.lr": 0.01}) == path
+    assert write_experiment("mine", [], {"train.optimizer.lr": 0.01}) == path
     with pytest.raises(AssayError, match=r"conf/experiment/mine\.yaml is there already.*sweep\.study=OTHER"):
-        adopt("mine", [], {"train.optimizer.lr": 0.02})
+        write_experiment("mine", [], {"train.optimizer.lr": 0.02})
     assert path.read_bytes() == before
 
 
 def test_what_does_not_compose_leaves_no_file():
     with pytest.raises(AssayError, match=r"no such field: model\.widths"):
-        adopt("mine", ["model=lenet"], {"model.widths": [8]})
+        write_experiment("mine", ["model=lenet"], {"model.widths": [8]})
     default = Path("conf/cross_validate/default.yaml")
     default.write_text(default.read_text().replace("proxy: {}", "proxy: {train.epochs: 2}"))
     emptied = ["~cross_validate.proxy", "+cross_validate.proxy={}"]  # a merge cannot take keys away
     with pytest.raises(AssayError, match=r"cross_validate\.proxy.* would differ"):
-        adopt("mine", emptied, {"model.dropout": 0.1})
+        write_experiment("mine", emptied, {"model.dropout": 0.1})
     assert not Path("conf/experiment/mine.yaml").exists()
 
 
 def test_a_password_is_not_written():
-    text = adopt("mine", ["sweep.storage=postgresql://me:secret@host/db"], {"model.dropout": 0.1}).read_text()
+    text = write_experiment(
+        "mine", ["sweep.storage=postgresql://me:secret@host/db"], {"model.dropout": 0.1}
+    ).read_text()
     assert "secret" not in text
 
 
 def test_a_name_is_no_path():
     with pytest.raises(AssayError, match=r"sweep\.study must match"):
-        adopt("../mine", [], {})
+        write_experiment("../mine", [], {})

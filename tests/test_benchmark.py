@@ -12,10 +12,10 @@ from PIL import Image
 
 import src.benchmark
 from src.benchmark import build
-from src.config.validation import check
+from src.config.validation import validate_config
 from src.core.errors import AssayError
-from src.leaderboard.speed.table import unrest
-from src.leaderboard.table.rows import Row, write_rows
+from src.leaderboard.speed.table import load_warning
+from src.leaderboard.table.rows import LeaderboardRow, write_rows
 from tests.models_on_disk import write_base, write_data, write_variant
 
 ROOT = Path(__file__).parents[1]
@@ -54,9 +54,13 @@ def write_table(root, name):
     """What compare leaves."""
     (root / "reports/compare").mkdir(parents=True, exist_ok=True)
     rows = [
-        Row("base", (), {"val_accuracy": 0.9, "bytes": 86_240, "gzip_bytes": 80_000, "sparsity": 0.0}),
-        Row(name, ("export",), {**ACCURACY, "bytes": 88_644, "gzip_bytes": 79_000, "sparsity": 0.0}),
-        Row("broken", ("quantize_aware_train", "export"), {}, REASON),
+        LeaderboardRow(
+            "base", (), {"val_accuracy": 0.9, "bytes": 86_240, "gzip_bytes": 80_000, "sparsity": 0.0}
+        ),
+        LeaderboardRow(
+            name, ("export",), {**ACCURACY, "bytes": 88_644, "gzip_bytes": 79_000, "sparsity": 0.0}
+        ),
+        LeaderboardRow("broken", ("quantize_aware_train", "export"), {}, REASON),
     ]
     write_rows(root / "reports/compare/variants.csv", rows)
 
@@ -68,7 +72,7 @@ def build_here(root, folder, monkeypatch, **changes):
     folder.mkdir()
     monkeypatch.chdir(root)
     run = Run(folder)
-    build(check(values, "params.yaml"), run)
+    build(validate_config(values, "params.yaml"), run)
     return run
 
 
@@ -138,8 +142,10 @@ def test_few_rounds_print_no_ratio_and_say_why(inputs, tmp_path, monkeypatch):
 
 
 def test_other_work_on_the_machine_is_said_aloud():
-    assert unrest(3.0) is None
-    assert unrest(60.0).startswith("other processes use 60% of this machine, and the figures will be off")
+    assert load_warning(3.0) is None
+    assert load_warning(60.0).startswith(
+        "other processes use 60% of this machine, and the figures will be off"
+    )
 
 
 def test_images_are_of_the_validation_split_and_fill_the_largest_batch(inputs, monkeypatch):
@@ -152,7 +158,7 @@ def test_images_are_of_the_validation_split_and_fill_the_largest_batch(inputs, m
     validation = pictures[names == "val"]
     for size, count in ((8, 32), (300, 300)):
         values["benchmark"]["batch_sizes"] = [size]
-        images = src.benchmark._images(check(values, "params.yaml"))
+        images = src.benchmark._images(validate_config(values, "params.yaml"))
         assert len(images) == count
         assert (images == np.resize(validation, images.shape)).all()
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from src.config.loading import Loaded, compose, load
-from src.config.validation import check
+from src.config.loading import LoadedConfig, compose, load
+from src.config.validation import validate_config
 from src.core.errors import AssayError
-from src.search.engine.trial_configs import Candidates
+from src.search.engine.trial_configs import TrialConfigs
 from tests.workspaces import ROOT
 
 
@@ -18,12 +18,12 @@ def loaded(space, by_hand=True, **sweep):
     """The default configuration with another search space."""
     values = compose()
     values["sweep"] |= {"space": space, "proxy": {}, **sweep}
-    return Loaded(check(values, "the test"), values, ("seed=0",) if by_hand else ())
+    return LoadedConfig(validate_config(values, "the test"), values, ("seed=0",) if by_hand else ())
 
 
 def test_a_trial_has_the_settings_the_proxy_and_its_own_threads():
     space = {"train.optimizer.lr": "interval(0.001, 0.01)", "model.widths": "choice([8], [8, 16])"}
-    candidates = Candidates(loaded(space, proxy={"train.epochs": 7}, threads=3))
+    candidates = TrialConfigs(loaded(space, proxy={"train.epochs": 7}, threads=3))
     config = candidates.config({"train.optimizer.lr": 0.002, "model.widths": [8]})
     assert (config.train.optimizer.lr, config.model.widths, config.train.epochs) == (0.002, [8], 7)
     assert config.train.threads == 3 and config.train.batch_size == 64
@@ -36,14 +36,14 @@ def test_a_group_decides_which_fields_exist():
         "model.kernel_size": "choice(1, 3)",
         "model.dropout": "interval(0, 0.5)",
     }
-    candidates = Candidates(loaded(space))
+    candidates = TrialConfigs(loaded(space))
     assert candidates.space.fields({"model": "cnn"}) == ["model.kernel_size", "model.dropout"]
     assert candidates.space.fields({"model": "lenet"}) == ["model.dropout"]
     assert candidates.config({"model": "lenet", "model.dropout": 0.25}).model.kind == "lenet"
 
 
 def test_settings_that_contradict_each_other_are_refused_for_their_trial():
-    candidates = Candidates(loaded({"train.epochs": "choice(2, 40)"}))
+    candidates = TrialConfigs(loaded({"train.epochs": "choice(2, 40)"}))
     assert candidates.longest() == 40
     with pytest.raises(AssayError, match="warmup_epochs must be below"):
         candidates.config({"train.epochs": 2})
@@ -65,26 +65,26 @@ def test_settings_that_contradict_each_other_are_refused_for_their_trial():
 )
 def test_what_cannot_be_searched_is_refused_before_the_first_trial(space, faults):
     with pytest.raises(AssayError) as caught:
-        Candidates(loaded(space))
+        TrialConfigs(loaded(space))
     for fault in faults:
         assert fault in str(caught.value)
 
 
 def test_a_field_cannot_be_searched_and_fixed():
     with pytest.raises(AssayError, match=r"train\.epochs: is in sweep\.proxy"):
-        Candidates(loaded({"train.epochs": "choice(2, 3)"}, proxy={"train.epochs": 3}))
+        TrialConfigs(loaded({"train.epochs": "choice(2, 3)"}, proxy={"train.epochs": 3}))
     with pytest.raises(AssayError, match=r"train\.epoch \(of sweep\.proxy\).*did you mean train\.epochs"):
-        Candidates(loaded({"model.dropout": "interval(0, 0.5)"}, proxy={"train.epoch": 3}))
+        TrialConfigs(loaded({"model.dropout": "interval(0, 0.5)"}, proxy={"train.epoch": 3}))
 
 
 def test_the_pipeline_chooses_no_groups_and_says_how_to():
     with pytest.raises(AssayError, match="--adopt"):
-        Candidates(loaded({"model": "choice(cnn, lenet)"}, by_hand=False))
+        TrialConfigs(loaded({"model": "choice(cnn, lenet)"}, by_hand=False))
 
 
 @pytest.mark.parametrize("choice", ["default", "grid", "random", "gp", "cmaes", "nsga2"])
 def test_every_search_of_conf_can_be_searched(choice):
-    space = Candidates(load([f"sweep={choice}"])).space
+    space = TrialConfigs(load([f"sweep={choice}"])).space
     assert len(space.domains) >= 3
     if choice == "grid":
         assert space.size() == load([f"sweep={choice}"]).config.sweep.trials
@@ -92,4 +92,4 @@ def test_every_search_of_conf_can_be_searched(choice):
 
 @pytest.mark.parametrize("choice", ["default", "grid", "random", "gp", "cmaes"])
 def test_the_searches_of_conf_suit_all_models(choice):
-    assert Candidates(load([f"sweep={choice}", "model=lenet"])).space.domains
+    assert TrialConfigs(load([f"sweep={choice}", "model=lenet"])).space.domains

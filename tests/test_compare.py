@@ -13,11 +13,11 @@ import yaml
 from sklearn.metrics import accuracy_score
 
 from src.compare import build
-from src.config.validation import check
+from src.config.validation import validate_config
 from src.core.errors import AssayError
 from src.data.dataset.index import read_held_out
 from src.leaderboard.comparison.variants import read_variant
-from src.leaderboard.table.rows import FIGURES, TEXTS, Row, read_rows, write_rows
+from src.leaderboard.table.rows import FIGURES, TEXTS, LeaderboardRow, read_rows, write_rows
 from tests.models_on_disk import write_base, write_data, write_failed, write_variant
 
 ROOT = Path(__file__).parents[1]
@@ -70,7 +70,7 @@ def configuration(names):
     values = yaml.safe_load((ROOT / "params.yaml").read_text())
     values["compress"]["variants"] = {name: {"steps": [{"name": "export"}]} for name in names}
     values["evaluate"]["bootstrap"] = 200
-    return check(values, "params.yaml")
+    return validate_config(values, "params.yaml")
 
 
 def build_here(root, folder, monkeypatch, names=NAMES, by_hand=False):
@@ -208,9 +208,9 @@ def test_without_validation_rows(own):
 
 def test_rows_are_read_as_they_were_written(tmp_path):
     rows = [
-        Row("base", (), {"val_accuracy": 0.9, "bytes": 12_345_678_901_234, "macs": 7}),
-        Row("failed", ("export",), {}, "one, two"),
-        Row("a", ("x", "export"), {"val_change": -1e-05, "val_mcnemar_p": 1.0}),
+        LeaderboardRow("base", (), {"val_accuracy": 0.9, "bytes": 12_345_678_901_234, "macs": 7}),
+        LeaderboardRow("failed", ("export",), {}, "one, two"),
+        LeaderboardRow("a", ("x", "export"), {"val_change": -1e-05, "val_mcnemar_p": 1.0}),
     ]
     write_rows(tmp_path / "rows.csv", rows)
     assert read_rows(tmp_path / "rows.csv") == rows

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from src.config import schema
 from src.config.dotted_keys import differing_keys, flatten
 from src.config.loading import compose, compose_text, load, read_params
-from src.config.validation import check
+from src.config.validation import validate_config
 from src.core.errors import AssayError
 
 ROOT = Path(__file__).parents[1]
@@ -47,7 +47,7 @@ def test_every_choice_of_conf_is_valid(path):
         overrides = [f"data={path.stem}", "data.name=cats"]
     else:
         overrides = [f"{path.parent.name}={path.stem}"]
-    assert check(compose(overrides), "conf/").seed == 0
+    assert validate_config(compose(overrides), "conf/").seed == 0
 
 
 def test_all_faults_are_reported_together_each_with_its_key():
@@ -60,7 +60,7 @@ def test_all_faults_are_reported_together_each_with_its_key():
     values["compress"]["variants"]["int8_static"]["steps"][1]["images"] = 0
     values["data"]["channels"] = 2
     with pytest.raises(AssayError) as caught:
-        check(values, "params.yaml")
+        validate_config(values, "params.yaml")
     message = str(caught.value)
     for fault in (
         "train.epochs: must be at least 1, but got 0",
@@ -152,7 +152,7 @@ def test_a_chain_that_makes_no_sense_is_refused_by_name(steps, message):
     values = compose()
     values["compress"]["variants"] = {"mine": {"steps": steps}}
     with pytest.raises(AssayError) as caught:
-        check(values, "params.yaml")
+        validate_config(values, "params.yaml")
     assert message in str(caught.value)
 
 
@@ -167,7 +167,7 @@ def test_a_chain_that_makes_no_sense_is_refused_by_name(steps, message):
 def test_steps_are_chained_at_will(steps):
     values = compose()
     values["compress"]["variants"] = {"mine": {"steps": steps}}
-    found = check(values, "params.yaml").compress.variants["mine"].steps
+    found = validate_config(values, "params.yaml").compress.variants["mine"].steps
     assert [step.name for step in found] == [step["name"] for step in steps]
 
 

@@ -11,7 +11,7 @@ from pyarrow import parquet
 from src.config.loading import load
 from src.core.errors import AssayError
 from src.cross_validation.fold_tasks import make_tasks
-from src.data.dataset.index import read_labelled_rows
+from src.data.dataset.index import read_index
 from src.data.splitting.splits import fold_rows, split_rows
 
 ROOT = Path(__file__).parents[1]
@@ -49,7 +49,7 @@ def data(tmp_path, monkeypatch):
         Path(folder).mkdir(parents=True)
     parquet.write_table(pa.table(columns), "data/ingest/manifest.parquet")
     Path("data/ingest/report.json").write_text(json.dumps({"classes": list("abcd")}))
-    rows = read_labelled_rows(Path("data/ingest"))
+    rows = read_index(Path("data/ingest"))
     splits, _ = split_rows(rows, 0.15, 0.2, 0)
     table = {"id": rows.ids, "split": splits.tolist(), "fold": fold_rows(rows, splits, 4, 0)}
     parquet.write_table(pa.table(table), "data/split/splits.parquet")

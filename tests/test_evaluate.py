@@ -16,10 +16,10 @@ from sklearn.datasets import load_digits
 
 import src  # noqa: F401  (mends torchvision)
 from src.config.schema.model import Lenet
-from src.config.validation import check
+from src.config.validation import validate_config
 from src.core.errors import AssayError
 from src.evaluate import build
-from src.models.build import create_model
+from src.models.build import build_model
 from src.models.saving import Input, ModelSpec, Normalization, save_model
 from src.registry.variant_metrics import evaluate_figures
 
@@ -59,7 +59,7 @@ def prepare(root, test_targets=range(10), classes=10, always=None, broken=False)
 def save_untrained(folder, names, always, broken):
     model = Lenet(kind="lenet", activation="relu", dropout=0.0)
     torch.manual_seed(0)
-    network = create_model(model, 1, len(names), (8, 8))
+    network = build_model(model, 1, len(names), (8, 8))
     bias = list(network.parameters())[-1].data
     if always is not None:
         bias[always] = 1000.0
@@ -90,7 +90,7 @@ def build_here(root, folder, monkeypatch):
     folder.mkdir()
     monkeypatch.chdir(root)
     run = Run(folder)
-    build(check(yaml.safe_load((ROOT / "params.yaml").read_text()), "params.yaml"), run)
+    build(validate_config(yaml.safe_load((ROOT / "params.yaml").read_text()), "params.yaml"), run)
     return run
 
 

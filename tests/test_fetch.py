@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from src.core.hashing import tree_hashes
+from src.core.hashing import hash_tree
 from src.data.ingestion.known_datasets import FASHION_MNIST
 from tests.data.test_download import serving
 from tests.workspaces import Workspace
@@ -31,7 +31,7 @@ def test_fashion_mnist_from_a_server_with_the_headers_of_the_public_mirror(works
     with serving(files) as address:
         done = _fetch(workspace, "fashion_mnist", "--from", "/nowhere", "--mirror", address)
     folder = workspace / "data/raw/fashion_mnist"
-    hashes = tree_hashes(folder)
+    hashes = hash_tree(folder)
     assert {name: hashes[name] for name in FASHION_MNIST.files} == FASHION_MNIST.files
     assert (folder / "classes.txt").read_text().splitlines()[9] == "Ankle boot"
     assert (workspace / "data/raw/fashion_mnist.dvc").is_file()
@@ -42,7 +42,7 @@ def test_fashion_mnist_from_a_server_with_the_headers_of_the_public_mirror(works
     ]
     again = _fetch(workspace, "fashion_mnist", "--mirror", "http://127.0.0.1:9/nobody")
     assert "was complete already, checksums right" in again.stdout
-    assert tree_hashes(folder) == hashes
+    assert hash_tree(folder) == hashes
 
 
 def test_a_wrong_checksum_is_refused_and_nothing_is_left(workspace: Workspace) -> None:
@@ -57,11 +57,11 @@ def test_a_wrong_checksum_is_refused_and_nothing_is_left(workspace: Workspace) -
 
 
 def test_digits_are_made_again_byte_by_byte(workspace: Workspace) -> None:
-    committed = tree_hashes(workspace / "data/raw/digits")
+    committed = hash_tree(workspace / "data/raw/digits")
     for path in (workspace / "data/raw/digits").iterdir():
         path.unlink()
     _fetch(workspace, "digits")
-    assert tree_hashes(workspace / "data/raw/digits") == committed
+    assert hash_tree(workspace / "data/raw/digits") == committed
     assert len(committed) == 3
 
 

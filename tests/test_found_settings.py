@@ -3,8 +3,8 @@
 import pytest
 import yaml
 
-from src.config.best_settings import read_best, replacements, with_found
-from src.config.dotted_keys import assign
+from src.config.best_settings import apply_best_settings, read_best_settings, replacements
+from src.config.dotted_keys import set_dotted
 from src.config.loading import compose, load
 from src.core.errors import AssayError
 from tests.workspaces import ROOT
@@ -21,7 +21,7 @@ def _found(tmp_path, monkeypatch):
 
 
 def found(*overrides):
-    return with_found(load(overrides or ("seed=0",)), compose()).config
+    return apply_best_settings(load(overrides or ("seed=0",)), compose()).config
 
 
 def test_found_settings_take_the_place_of_the_parameters():
@@ -43,7 +43,7 @@ def test_no_search_by_hand_takes_nothing_over():
 
 def test_each_replacement_is_said_with_both_values():
     before = compose()
-    after = assign(before, FOUND)
+    after = set_dotted(before, FOUND)
     assert list(replacements(before, after)) == [
         "model.dropout=0.15 (0 in params.yaml)",
         "train.batch_size=32 (64 in params.yaml)",
@@ -62,12 +62,12 @@ def test_a_damaged_file_is_named_with_the_mend(tmp_path, content):
     path = tmp_path / "sweep/best.yaml"
     path.unlink() if content is None else path.write_text(content)
     with pytest.raises(AssayError, match=r"(?s)sweep/best\.yaml .*dvc repro sweep"):
-        read_best()
+        read_best_settings()
 
 
 def test_assigning_changes_a_copy():
     values = {"a": {"b": [1]}, "c": 2}
-    assert assign(values, {"a.b": [2], "c": 3}) == {"a": {"b": [2]}, "c": 3}
+    assert set_dotted(values, {"a.b": [2], "c": 3}) == {"a": {"b": [2]}, "c": 3}
     assert values == {"a": {"b": [1]}, "c": 2}
     with pytest.raises(AssayError, match=r"a\.x, a\.b\.c"):
-        assign(values, {"a.x": 1, "a.b.c": 1, "c": 1})
+        set_dotted(values, {"a.x": 1, "a.b.c": 1, "c": 1})

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from pyarrow import parquet
 
-from src.core.hashing import tree_hashes
+from src.core.hashing import hash_tree
 from src.data.dataset.arrays import open_array
 from tests.data.pictures import encoded, halves, write_folder
 from tests.workspaces import Workspace
@@ -57,7 +57,7 @@ def test_bytes_do_not_depend_on_the_number_of_processes(workspace: Workspace) ->
         settings = ("data=image_folder", "data.name=mine", "data.image_size=[9,7]", "data.on_conflict=drop")
         workspace.run(PYTHON, "-m", "src.compose", *settings, f"machine.workers={workers}")
         workspace.run(PYTHON, "-m", "src.ingest")
-        hashes.append(tree_hashes(workspace / "data/ingest"))
+        hashes.append(hash_tree(workspace / "data/ingest"))
         (workspace / "data/ingest").rename(workspace / f"ingest-{workers}")
     assert hashes[0] == hashes[1]
     assert sorted(hashes[0]) == ["images.npy", "manifest.parquet", "report.json"]

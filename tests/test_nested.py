@@ -8,17 +8,17 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from src.config.loading import Loaded, compose
-from src.config.validation import check
+from src.config.loading import LoadedConfig, compose
+from src.config.validation import validate_config
 from src.core.errors import AssayError
 from src.cross_validation.fold import read_fold, run_fold
 from src.cross_validation.fold_tasks import FoldTasks, fold_configuration
 from src.cross_validation.nested import nested_fold, search_and_train
-from src.data.dataset.index import read_labelled_rows, read_split
-from src.search.engine.executor import InPlace
+from src.data.dataset.index import read_index, read_split
+from src.search.engine.executor import InProcessRunner
 from src.search.engine.ranking import best
-from src.search.engine.study import search
-from src.search.engine.trial_configs import Candidates, make_plan
+from src.search.engine.study import run_search
+from src.search.engine.trial_configs import TrialConfigs, make_plan
 from src.search.engine.trial_tasks import TrialTasks, read_sample
 from tests.training.tasks import digits
 
@@ -42,7 +42,7 @@ def loaded_of(monkeypatch, **sweep):
         "pruner": "none",
         **sweep,
     }
-    return Loaded(check(values, "the test"), values)
+    return LoadedConfig(validate_config(values, "the test"), values)
 
 
 @pytest.fixture
@@ -71,16 +71,16 @@ def mirrored(tmp_path, monkeypatch):
 
 def tasks_of(loaded, settings, state):
     config = fold_configuration(loaded.config, settings)
-    rows = read_labelled_rows(Path("data/ingest"))
+    rows = read_index(Path("data/ingest"))
     return FoldTasks(config, rows, Path(state), Path("journal"), RECORD).all(), rows
 
 
 def search_outside(loaded):
     """What the stage sweep would find on the validation images."""
-    candidates = Candidates(loaded)
+    candidates = TrialConfigs(loaded)
     plan = make_plan(candidates, 0)
     tasks = TrialTasks(candidates, *read_sample(loaded.config), Path("sweep"), Path("journal"), RECORD)
-    trials = search(plan, InPlace(tasks), Path("sweep/trials"), lambda standing: None)
+    trials = run_search(plan, InProcessRunner(tasks), Path("sweep/trials"), lambda standing: None)
     return best(trials, plan.objectives, plan.constraints).settings
 
 
@@ -154,8 +154,8 @@ def test_whole_groups_are_refused_by_name(mirrored, monkeypatch):
     with monkeypatch.context() as place:
         place.chdir(ROOT)
         by_hand = ("experiment=tiny",)
-        loaded = Loaded(
-            check({**loaded.values, "sweep": {**loaded.values["sweep"], "space": space}}, "it"),
+        loaded = LoadedConfig(
+            validate_config({**loaded.values, "sweep": {**loaded.values["sweep"], "space": space}}, "it"),
             loaded.values,
             by_hand,
         )

@@ -7,33 +7,33 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from src.core.errors import AssayError
-from src.search.engine.distributions import Choice, Interval
+from src.search.engine.distributions import Categorical, Range
 from src.search.engine.space_syntax import MOST_VALUES, parse_space
 
 GOOD = {
-    "choice(64, 128, 256)": Choice((64, 128, 256)),
-    "64,128": Choice((64, 128)),
-    "choice(cnn, lenet)": Choice(("cnn", "lenet")),
-    "choice('a b', \"c,d\")": Choice(("a b", "c,d")),
-    "choice([16,32],[32,64])": Choice(([16, 32], [32, 64])),
-    "[16],[16,'32']": Choice(([16], [16, "32"])),
-    "choice({name: flip, p: 0.5})": Choice(({"name": "flip", "p": 0.5},)),
-    "choice(0, 0.1, true, auto)": Choice((0, 0.1, True, "auto")),
-    "null,1": Choice((None, 1)),
-    "shuffle(3, 1, 2)": Choice((3, 1, 2)),
-    "shuffle(range(1, 4))": Choice((1, 2, 3)),
-    "sort(3, 1, 2)": Choice((1, 2, 3)),
-    "range(1, 5)": Choice((1, 2, 3, 4)),
-    "range(3)": Choice((0, 1, 2)),
-    "range(10, 0, -4)": Choice((10, 6, 2)),
-    "range(0, 0.9, 0.3)": Choice((0.0, 0.3, 0.6)),
-    "range(1e-4, 4e-4, 1e-4)": Choice((1e-4, 2e-4, 3e-4)),
-    "interval(0, 0.5)": Interval(0.0, 0.5),
-    "interval(-1, 1)": Interval(-1.0, 1.0),
-    "int(interval(1, 64))": Interval(1, 64, integer=True),
-    "tag(log, interval(1e-4, 1e-1))": Interval(1e-4, 1e-1, log=True),
-    "tag(log, int(interval(1, 64)))": Interval(1, 64, log=True, integer=True),
-    "int(tag(log, interval(1, 64)))": Interval(1, 64, log=True, integer=True),
+    "choice(64, 128, 256)": Categorical((64, 128, 256)),
+    "64,128": Categorical((64, 128)),
+    "choice(cnn, lenet)": Categorical(("cnn", "lenet")),
+    "choice('a b', \"c,d\")": Categorical(("a b", "c,d")),
+    "choice([16,32],[32,64])": Categorical(([16, 32], [32, 64])),
+    "[16],[16,'32']": Categorical(([16], [16, "32"])),
+    "choice({name: flip, p: 0.5})": Categorical(({"name": "flip", "p": 0.5},)),
+    "choice(0, 0.1, true, auto)": Categorical((0, 0.1, True, "auto")),
+    "null,1": Categorical((None, 1)),
+    "shuffle(3, 1, 2)": Categorical((3, 1, 2)),
+    "shuffle(range(1, 4))": Categorical((1, 2, 3)),
+    "sort(3, 1, 2)": Categorical((1, 2, 3)),
+    "range(1, 5)": Categorical((1, 2, 3, 4)),
+    "range(3)": Categorical((0, 1, 2)),
+    "range(10, 0, -4)": Categorical((10, 6, 2)),
+    "range(0, 0.9, 0.3)": Categorical((0.0, 0.3, 0.6)),
+    "range(1e-4, 4e-4, 1e-4)": Categorical((1e-4, 2e-4, 3e-4)),
+    "interval(0, 0.5)": Range(0.0, 0.5),
+    "interval(-1, 1)": Range(-1.0, 1.0),
+    "int(interval(1, 64))": Range(1, 64, integer=True),
+    "tag(log, interval(1e-4, 1e-1))": Range(1e-4, 1e-1, log=True),
+    "tag(log, int(interval(1, 64)))": Range(1, 64, log=True, integer=True),
+    "int(tag(log, interval(1, 64)))": Range(1, 64, log=True, integer=True),
 }
 
 BAD = {
@@ -124,7 +124,7 @@ def as_text(value):
 def test_choices_come_back(values):
     distinct = [value for index, value in enumerate(values) if value not in values[:index]]
     text = f"choice({', '.join(map(as_text, distinct))})"
-    assert strictly(parse_space({"f": text})["f"]) == strictly(Choice(tuple(distinct)))
+    assert strictly(parse_space({"f": text})["f"]) == strictly(Categorical(tuple(distinct)))
 
 
 @settings(deadline=None)
@@ -137,7 +137,7 @@ def test_intervals_come_back(one, other, log):
         with pytest.raises(AssayError):
             parse_space({"f": text})
     else:
-        assert parse_space({"f": text})["f"] == Interval(low, high, log=log)
+        assert parse_space({"f": text})["f"] == Range(low, high, log=log)
 
 
 @settings(deadline=None)
@@ -146,7 +146,7 @@ def test_whole_ranges_are_those_of_python(start, stop, step):
     text = f"range({start}, {stop}, {step})"
     expected = range(start, stop, step) if step else range(0)
     if 0 < len(expected) <= MOST_VALUES:
-        assert strictly(parse_space({"f": text})["f"]) == strictly(Choice(tuple(expected)))
+        assert strictly(parse_space({"f": text})["f"]) == strictly(Categorical(tuple(expected)))
     else:
         with pytest.raises(AssayError):
             parse_space({"f": text})
@@ -173,7 +173,7 @@ def test_any_text_is_a_domain_or_refused(text):
         domain = parse_space({"f": text})["f"]
     except AssayError:
         return
-    if isinstance(domain, Interval):
+    if isinstance(domain, Range):
         assert math.isfinite(domain.low) and domain.low < domain.high
     else:
         assert domain.values

@@ -1,1 +1,1 @@
-"""Whether a model is what its record says, and whether it can be made again."""
+"""Is a model what its record says, and can it be rebuilt?"""

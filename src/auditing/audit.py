@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from src.auditing.checks import artifacts, code, data, environment, lineage, metrics, parameters, signature
-from src.auditing.rebuild import Rebuilt, rebuild, recorded_threads
-from src.auditing.target import Subject
-from src.auditing.verdict import Check, Evidence, Verdict, conclude
+from src.auditing.rebuild import RebuildResult, rebuild, recorded_threads
+from src.auditing.target import AuditTarget
+from src.auditing.verdict import Check, CheckLog, Verdict, conclude
 from src.core.errors import AssayError
 
 CHECKS = {
@@ -28,16 +28,16 @@ REBUILD = "Rebuild"
 class Audit:
     """What was found out about one subject."""
 
-    subject: Subject
+    subject: AuditTarget
     checks: tuple[Check, ...]
     verdict: Verdict
     trust: str  # what it rests on
-    rebuilt: Rebuilt | None
+    rebuilt: RebuildResult | None
     time: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
 
 @dataclass(frozen=True)
-class Wish:
+class RebuildOptions:
     """Whether and how to make it again."""
 
     rebuild: bool = False
@@ -46,7 +46,9 @@ class Wish:
     threads: int | None = None  # None: as recorded
 
 
-def audit(subject: Subject, wish: Wish, show: bool, advance: Callable[[str], None]) -> Audit:
+def run_audit(
+    subject: AuditTarget, wish: RebuildOptions, show: bool, advance: Callable[[str], None]
+) -> Audit:
     """Ask every question; ``advance`` is told the name of each check before it begins."""
     checks = []
     for name, part in CHECKS.items():
@@ -61,9 +63,9 @@ def audit(subject: Subject, wish: Wish, show: bool, advance: Callable[[str], Non
     return Audit(subject, tuple(checks), conclude(checks, good), _trust(checks), rebuilt)
 
 
-def _look(question: Callable[[Subject, Evidence], None], subject: Subject, name: str) -> Evidence:
+def _look(question: Callable[[AuditTarget, CheckLog], None], subject: AuditTarget, name: str) -> CheckLog:
     """The evidence of one check. A record without files has nothing to look at but its lineage."""
-    see = Evidence()
+    see = CheckLog()
     if subject.lacks and name != "Lineage":
         see.skipped = f"there is no {next(iter(subject.lacks))} to look at"
         return see
@@ -75,8 +77,8 @@ def _look(question: Callable[[Subject, Evidence], None], subject: Subject, name:
     return see
 
 
-def _rebuild(subject: Subject, wish: Wish, show: bool) -> tuple[Check, Rebuilt | None]:
-    see = Evidence()
+def _rebuild(subject: AuditTarget, wish: RebuildOptions, show: bool) -> tuple[Check, RebuildResult | None]:
+    see = CheckLog()
     question = "Does it come out the same when it is made again?"
     if subject.lacks:
         see.skipped = f"there is no {next(iter(subject.lacks))} to make it from"
@@ -93,7 +95,7 @@ def _rebuild(subject: Subject, wish: Wish, show: bool) -> tuple[Check, Rebuilt |
     return Check(REBUILD, question, see), rebuilt
 
 
-def _judge(rebuilt: Rebuilt, reasons: Sequence[str], see: Evidence) -> None:
+def _judge(rebuilt: RebuildResult, reasons: Sequence[str], see: CheckLog) -> None:
     """Whether what differs is explained by other numerics (``reasons``) and stays within the tolerance."""
     if rebuilt.failure is not None:
         see.find("dvc repro", "every stage made again", rebuilt.failure, Verdict.INCOMPLETE)

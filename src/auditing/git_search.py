@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from src.core.hashing import files_of
+from src.core.hashing import iter_files
 from src.provenance.git import RECORDED, git
 
 CONSIDERED = 2000  # commits, newest first, in which code is looked for
@@ -28,7 +28,7 @@ class Origin:
         return self.commit is not None and not self.differing
 
 
-def find_origin(repository: Path, folder: Path, first: str | None = None) -> Origin:
+def find_commit(repository: Path, folder: Path, first: str | None = None) -> Origin:
     """The commit with the code of ``folder`` (src, conf, dvc.yaml, requirements.lock), or the nearest to it.
 
     Looks at ``first`` before all others; of commits that are equally near, the newest is named.
@@ -47,7 +47,7 @@ def find_origin(repository: Path, folder: Path, first: str | None = None) -> Ori
 
 def blobs_of(folder: Path, names: Sequence[str] = RECORDED) -> dict[str, str]:
     """{path: git's name of its content} of the recorded files below ``folder``."""
-    paths = [path for name in names for path in files_of(folder / name)]
+    paths = [path for name in names for path in iter_files(folder / name)]
     return {path.relative_to(folder).as_posix(): _blob(path.read_bytes()) for path in paths}
 
 

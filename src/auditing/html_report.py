@@ -30,7 +30,7 @@ def write_page(path: Path, audit: Audit) -> None:
     environment = Environment(
         loader=here, autoescape=select_autoescape(), trim_blocks=True, lstrip_blocks=True
     )
-    links = chain(audit)
+    links = lineage_chain(audit)
     page = environment.get_template(TEMPLATE).render(
         audit=to_dict(audit),
         links=links,
@@ -44,7 +44,7 @@ def write_page(path: Path, audit: Audit) -> None:
     path.write_text(page, encoding="utf-8")
 
 
-def chain(audit: Audit) -> list[Link]:
+def lineage_chain(audit: Audit) -> list[Link]:
     """From the raw data to the name that people use, each with the check that speaks of it."""
     subject, statuses = audit.subject, {check.name: check.status for check in audit.checks}
     boxes = [("Raw data", _first(subject.raw) if not subject.lacks else "", "Data")]

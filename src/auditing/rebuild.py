@@ -20,10 +20,10 @@ import psutil
 
 from src.auditing.file_comparison import Difference, compare_files
 from src.auditing.rebuild_progress import stopwatch
-from src.auditing.target import Subject
+from src.auditing.target import AuditTarget
 from src.core.cpus import THREADS
 from src.core.errors import AssayError
-from src.core.hashing import text_hash
+from src.core.hashing import json_hash
 from src.provenance.dvc_lock import md5_of, read_lock
 from src.provenance.dvc_yaml import lookup
 from src.provenance.journal import attempts
@@ -52,7 +52,7 @@ class StageResult:
 
 
 @dataclass(frozen=True)
-class Rebuilt:
+class RebuildResult:
     """What came out."""
 
     folder: Path
@@ -72,8 +72,8 @@ class Rebuilt:
 
 
 def rebuild(
-    subject: Subject, folder: Path | None, stages: Sequence[str], threads: int | None, show: bool
-) -> Rebuilt:
+    subject: AuditTarget, folder: Path | None, stages: Sequence[str], threads: int | None, show: bool
+) -> RebuildResult:
     """Make the subject again and compare stage by stage.
 
     Args:
@@ -90,10 +90,10 @@ def rebuild(
     place = folder or Path(tempfile.gettempdir()) / f"assay-audit-{_identity(subject)[:12]}"
     _unpack(subject, place)
     begin = time.monotonic()
-    failure = _repro(subject, place, _ends(subject, wanted), threads, show)
+    failure = _repro(subject, place, _leaf_stages(subject, wanted), threads, show)
     seconds = time.monotonic() - begin
     results = tuple(_compare(subject, place, name) for name in wanted if not failure)
-    rebuilt = Rebuilt(place, seconds, threads, results, failure)
+    rebuilt = RebuildResult(place, seconds, threads, results, failure)
     if rebuilt.identical and folder is None:
         shutil.rmtree(place)
     return rebuilt
@@ -104,7 +104,7 @@ def recorded_threads(numerics: Mapping[str, str]) -> int | None:
     return int(numerics["threads"]) if numerics.get("threads", "").isdigit() else None
 
 
-def _wanted(subject: Subject, stages: Sequence[str]) -> list[str]:
+def _wanted(subject: AuditTarget, stages: Sequence[str]) -> list[str]:
     """The stages to compare, in the order of the pipeline.
 
     Those behind the model, and whatever else was up to date when the record was made.
@@ -122,7 +122,7 @@ def _wanted(subject: Subject, stages: Sequence[str]) -> list[str]:
     return [name for name in all_of_them if name in stages or name.split("@")[0] in stages]
 
 
-def _is_current(subject: Subject, name: str) -> bool:
+def _is_current(subject: AuditTarget, name: str) -> bool:
     """Whether the record's settings, code and data are those that the stage ran with."""
     stage = subject.lock[name]
     for path, md5 in stage.dependencies.items():
@@ -134,18 +134,18 @@ def _is_current(subject: Subject, name: str) -> bool:
     )
 
 
-def _ends(subject: Subject, wanted: Sequence[str]) -> list[str]:
+def _leaf_stages(subject: AuditTarget, wanted: Sequence[str]) -> list[str]:
     """Those of the wanted stages that no other of them is made from: DVC makes what they need."""
     needed = {maker for name in wanted for maker in subject.makers(name)}
     return [name for name in wanted if name not in needed]
 
 
-def _identity(subject: Subject) -> str:
+def _identity(subject: AuditTarget) -> str:
     """The same for the same record, so that an interrupted rebuild is found again."""
-    return text_hash([(subject.folder / "dvc.lock").read_text(encoding="utf-8"), subject.title])
+    return json_hash([(subject.folder / "dvc.lock").read_text(encoding="utf-8"), subject.title])
 
 
-def _unpack(subject: Subject, place: Path) -> None:
+def _unpack(subject: AuditTarget, place: Path) -> None:
     """Code, settings and raw data; nothing that was made of them."""
     mark, identity = place / MARK, _identity(subject)
     if subject.root in (place.resolve(), *place.resolve().parents):
@@ -185,7 +185,9 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copy(source, target)
 
 
-def _repro(subject: Subject, place: Path, ends: Sequence[str], threads: int | None, show: bool) -> str | None:
+def _repro(
+    subject: AuditTarget, place: Path, ends: Sequence[str], threads: int | None, show: bool
+) -> str | None:
     """Run ``dvc repro``; returns why it failed, or None."""
     process = subprocess.Popen(
         [sys.executable, "-m", "dvc", "repro", *ends],
@@ -204,7 +206,7 @@ def _repro(subject: Subject, place: Path, ends: Sequence[str], threads: int | No
                 watch.read(line)
         process.wait()
     except BaseException:
-        _end(process.pid)
+        _terminate_tree(process.pid)
         raise
     if process.returncode == 0:
         return None
@@ -212,7 +214,7 @@ def _repro(subject: Subject, place: Path, ends: Sequence[str], threads: int | No
     return f"dvc repro ended with {process.returncode}; the whole is in {place / LOG}:\n" + "\n".join(tail)
 
 
-def _end(pid: int) -> None:
+def _terminate_tree(pid: int) -> None:
     """DVC leaves its stage running when it is ended alone."""
     process = psutil.Process(pid)
     for one in [*process.children(recursive=True), process]:
@@ -231,7 +233,7 @@ def _environment(threads: int | None) -> dict[str, str]:
     return {**kept, THREADS: str(threads)} if threads else kept
 
 
-def _durations(subject: Subject, ends: Sequence[str]) -> dict[str, float]:
+def _durations(subject: AuditTarget, ends: Sequence[str]) -> dict[str, float]:
     """Seconds that each stage to be made took, by the journal; 0 where it knows nothing."""
     found: dict[str, float] = {}
     todo = list(ends)
@@ -243,7 +245,7 @@ def _durations(subject: Subject, ends: Sequence[str]) -> dict[str, float]:
     return found
 
 
-def _duration(subject: Subject, name: str) -> float:
+def _duration(subject: AuditTarget, name: str) -> float:
     try:
         records = [a.record for a in attempts(subject.root, subject.ancestry.lineage(name).id)]
     except AssayError:
@@ -256,7 +258,7 @@ def _seconds(started: str, ended: str) -> float:
     return (datetime.fromisoformat(ended) - datetime.fromisoformat(started)).total_seconds()
 
 
-def _compare(subject: Subject, place: Path, name: str) -> StageResult:
+def _compare(subject: AuditTarget, place: Path, name: str) -> StageResult:
     """The outputs of one stage, by hash, and by content where the hashes differ."""
     recorded, remade = subject.lock[name].outputs, read_lock(place / "dvc.lock")[name].outputs
     found: list[Difference] = []

@@ -24,7 +24,7 @@ class Located:
     origin: str  # in words
 
 
-def put_together(record: Path, root: Path, folder: Path) -> None:
+def reconstruct(record: Path, root: Path, folder: Path) -> None:
     """Fill ``folder``; raw data and outputs that the repository ``root`` does not have stay absent."""
     shutil.copytree(record, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     for stage in read_lock(record / "dvc.lock").values():

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from src.auditing.git_search import read_tree, resolve
-from src.auditing.reconstruction import put_together
-from src.auditing.target import BASE, Subject
+from src.auditing.reconstruction import reconstruct
+from src.auditing.target import BASE, AuditTarget
 from src.core.errors import AssayError
 from src.registry.archive import RECORDED
 from src.registry.versions import (
@@ -20,7 +20,7 @@ from src.registry.versions import (
     read_version,
     versions_of_run,
 )
-from src.tracking.mlflow_store import Store, database, is_embedded
+from src.tracking.mlflow_store import MlflowStore, database, is_embedded
 
 SCHEME = "models:/"
 
@@ -34,7 +34,7 @@ class Places:
     public_key: Path | None = None
 
 
-def find_subject(target: str | None, places: Places, open_store: Callable[[], Store]) -> Subject:
+def resolve_target(target: str | None, places: Places, open_store: Callable[[], MlflowStore]) -> AuditTarget:
     """What ``target`` names: nothing (the workspace), ``models:/NAME/3``, ``models:/NAME@champion``, a run
     of MLflow by its id, or a revision of git.
 
@@ -72,11 +72,11 @@ def parse_name(target: str) -> tuple[str, str]:
     raise AssayError(f"{target} names no version: say models:/NAME/3 or models:/NAME@champion")
 
 
-def of_version(version: VersionFacts, places: Places, store: Store) -> Subject:
+def of_version(version: VersionFacts, places: Places, store: MlflowStore) -> AuditTarget:
     """A registered version: its record, with outputs from the cache."""
     files = download(store, version, places.scratch / "mlflow") if version.model_run is not None else {}
     record = _record_of(files, version)
-    subject = Subject(
+    subject = AuditTarget(
         title=version.title,
         root=places.root,
         folder=places.scratch / "together",
@@ -94,7 +94,7 @@ def of_version(version: VersionFacts, places: Places, store: Store) -> Subject:
         return replace(
             subject, lacks={"record": "the version keeps no copy of its code, settings and dvc.lock"}
         )
-    put_together(record, places.root, subject.folder)
+    reconstruct(record, places.root, subject.folder)
     return subject
 
 
@@ -107,9 +107,9 @@ def _record_of(files: dict[str, Path], version: VersionFacts) -> Path | None:
     return named if (named / "dvc.lock").is_file() else None
 
 
-def _workspace(places: Places, open_store: Callable[[], Store]) -> Subject:
+def _workspace(places: Places, open_store: Callable[[], MlflowStore]) -> AuditTarget:
     """With MLflow's run of the base model, if MLflow answers and has one."""
-    subject = Subject("the workspace", places.root, places.root, stage=BASE, is_workspace=True)
+    subject = AuditTarget("the workspace", places.root, places.root, stage=BASE, is_workspace=True)
     if is_embedded() and not database(places.root).is_file():
         return subject
     try:
@@ -119,25 +119,25 @@ def _workspace(places: Places, open_store: Callable[[], Store]) -> Subject:
         return subject
 
 
-def _revision(target: str, commit: str, places: Places) -> Subject:
+def _revision(target: str, commit: str, places: Places) -> AuditTarget:
     record = places.scratch / "revision"
     if not read_tree(places.root, commit, record, RECORDED) or not (record / "dvc.lock").is_file():
         raise AssayError(f"{target} has no dvc.lock: nothing was ever made there")
-    subject = Subject(
+    subject = AuditTarget(
         f"revision {target} ({commit[:10]})", places.root, places.scratch / "together", BASE, commit=commit
     )
-    put_together(record, places.root, subject.folder)
+    reconstruct(record, places.root, subject.folder)
     return subject
 
 
-def _run(run: RunFacts, places: Places, store: Store) -> Subject:
+def _run(run: RunFacts, places: Places, store: MlflowStore) -> AuditTarget:
     """A run is audited by the record of what was registered of it, or of a variant of it."""
     registered = versions_of_run(store, run)
     if not registered:
         lacks = {
             "record": "nothing was registered of this run or a variant of it, so its record was not kept"
         }
-        return Subject(
+        return AuditTarget(
             f"run {run.name}", places.root, places.scratch / "together", run.address, run=run, lacks=lacks
         )
     subject = of_version(read_version(store, *registered[-1]), places, store)

@@ -11,14 +11,14 @@ import yaml
 from src.core.errors import AssayError
 from src.provenance.dvc_lock import Cache, LockedStage, read_lock
 from src.provenance.dvc_yaml import StageDefinition, read_pipeline
-from src.provenance.lineage import Ancestry
+from src.provenance.lineage import LineageGraph
 from src.registry.versions import RunFacts, VersionFacts
 
 BASE = "train"
 
 
 @dataclass(frozen=True)
-class Subject:
+class AuditTarget:
     """``folder`` holds params.yaml, dvc.yaml, dvc.lock, the code, and the outputs that could be had.
 
     For the workspace it is the workspace itself; for all else it was put together from the record, with
@@ -69,9 +69,9 @@ class Subject:
         return read_pipeline(self.folder / "dvc.yaml", self.params)
 
     @cached_property
-    def ancestry(self) -> Ancestry:
+    def ancestry(self) -> LineageGraph:
         """Computes lineages anew."""
-        return Ancestry(self.folder, self.params)
+        return LineageGraph(self.folder, self.params)
 
     @cached_property
     def cache(self) -> Cache:

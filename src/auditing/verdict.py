@@ -40,7 +40,7 @@ class Finding:
 
 
 @dataclass
-class Evidence:
+class CheckLog:
     """What one check has looked at. Checks write into it; nothing reads it before they are done."""
 
     agreed: list[str] = field(default_factory=list)
@@ -75,7 +75,7 @@ class Check:
 
     name: str
     question: str
-    evidence: Evidence
+    evidence: CheckLog
 
     @property
     def status(self) -> str:

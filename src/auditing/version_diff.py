@@ -4,13 +4,13 @@ from collections.abc import Mapping
 
 from src.auditing.checks.environment import pinned, recorded_numerics
 from src.auditing.git_search import blobs_of
-from src.auditing.target import Subject
+from src.auditing.target import AuditTarget
 from src.config.dotted_keys import flatten
 
 SHOWN = 12
 
 
-def differences(one: Subject, other: Subject) -> list[str]:
+def explain_difference(one: AuditTarget, other: AuditTarget) -> list[str]:
     """Lines for the terminal; sections without a difference say so."""
     lines = [f"{one.title} against {other.title}"]
     for title, found in (
@@ -44,16 +44,16 @@ def _presence(key: str, one: Mapping[str, object], other: Mapping[str, object]) 
     return f"{key}: only in the {'first' if key in one else 'second'}"
 
 
-def _digest(subject: Subject) -> Mapping[str, object]:
+def _digest(subject: AuditTarget) -> Mapping[str, object]:
     return {"data digest": subject.run.tags.get("data.digest") if subject.run else None}
 
 
-def _environment(subject: Subject) -> Mapping[str, object]:
+def _environment(subject: AuditTarget) -> Mapping[str, object]:
     return {
         **pinned(subject),
         **{f"numerics.{key}": value for key, value in recorded_numerics(subject).items()},
     }
 
 
-def _figures(subject: Subject) -> Mapping[str, object]:
+def _figures(subject: AuditTarget) -> Mapping[str, object]:
     return dict(subject.run.metrics) if subject.run else {}

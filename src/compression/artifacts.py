@@ -42,7 +42,7 @@ class OnnxModel:
 
 
 @dataclass(frozen=True)
-class Setting:
+class StepContext:
     """What a step may use. It knows the rows that train and those that choose, and no test rows."""
 
     images: NDArray[np.uint8]  # (N, C, H, W), memory-mapped

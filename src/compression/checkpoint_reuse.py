@@ -20,7 +20,7 @@ def state_of_step(state: Path, place: int) -> Path:
     return state / f"step-{place}"
 
 
-def bring_checkpoints(
+def reuse_checkpoints(
     chains: Mapping[str, Sequence[Step]],
     variant: str,
     state_of: Callable[[str], Path],

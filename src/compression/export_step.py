@@ -4,24 +4,24 @@ import numpy as np
 import onnx
 import torch
 
-from src.compression.artifacts import OnnxModel, Setting, TorchModel
+from src.compression.artifacts import OnnxModel, StepContext, TorchModel
 from src.compression.onnx.channels_last import keep_channels_last
 from src.compression.onnx.export import onnx_bytes, portable_bytes
-from src.compression.onnx.graph_rewrite import round_rest
-from src.compression.onnx.library_errors import limits_of
+from src.compression.onnx.graph_rewrite import quantize_remaining
+from src.compression.onnx.library_errors import translate_errors
 from src.config.schema.compress import Export
 
 
-def export(model: TorchModel, step: Export, setting: Setting) -> OnnxModel:  # noqa: ARG001  # as all steps
+def export(model: TorchModel, step: Export, setting: StepContext) -> OnnxModel:  # noqa: ARG001  # as all steps
     """The network behind its normalization as ONNX; also one that was converted to int8.
 
     Raises:
         MethodError: torch cannot express the network in ONNX.
     """
     example = torch.from_numpy(np.ascontiguousarray(setting.images[setting.train_rows[:2]]))
-    with limits_of("torch's ONNX exporter"):
+    with translate_errors("torch's ONNX exporter"):
         exported = onnx.load_from_string(onnx_bytes(model.normalized(), example))
-        round_rest(exported)
+        quantize_remaining(exported)
         keep_channels_last(exported)
         onnx.checker.check_model(exported, full_check=True)
         return OnnxModel(portable_bytes(exported), source=model)

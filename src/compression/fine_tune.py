@@ -8,24 +8,24 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from src.compression.artifacts import Setting, TorchModel
-from src.compression.onnx.library_errors import MethodError
+from src.compression.artifacts import StepContext, TorchModel
+from src.compression.onnx.library_errors import UnsupportedModelError
 from src.config.schema.compress import Distill, Finetune
 from src.config.schema.model import Cnn, Lenet, Model, Timm
 from src.config.schema.train import Train
 from src.models.saving import ModelSpec
 from src.models.size import count_parameters
-from src.training.fine_tuning import Refinement
-from src.training.fit import Task, fit
+from src.training.fine_tuning import FineTuning
+from src.training.fit import TrainingTask, fit
 
 
-def finetune(model: TorchModel, step: Finetune, setting: Setting) -> TorchModel:
+def finetune(model: TorchModel, step: Finetune, setting: StepContext) -> TorchModel:
     """Train the network on; zeros that its masks name stay zeros."""
-    refinement = Refinement(network=copy.deepcopy(model.network), masks=model.masks)
-    return _train(model.spec, refinement, refined(setting.train, step.epochs, step.lr), setting)
+    refinement = FineTuning(network=copy.deepcopy(model.network), masks=model.masks)
+    return _train(model.spec, refinement, fine_tuning_config(setting.train, step.epochs, step.lr), setting)
 
 
-def distill(model: TorchModel, step: Distill, setting: Setting) -> TorchModel:
+def distill(model: TorchModel, step: Distill, setting: StepContext) -> TorchModel:
     """Train a new student, or the network as it is, on the base's soft labels and the true ones.
 
     Raises:
@@ -33,14 +33,14 @@ def distill(model: TorchModel, step: Distill, setting: Setting) -> TorchModel:
     """
     new = step.student is not None
     spec = _student(model.spec, step.student or {})
-    refinement = Refinement(
+    refinement = FineTuning(
         network=None if new else copy.deepcopy(model.network),
         masks={} if new else model.masks,
         teacher=copy.deepcopy(setting.base.network),
         temperature=step.temperature,
         alpha=step.alpha,
     )
-    student = _train(spec, refinement, refined(setting.train, step.epochs, step.lr), setting)
+    student = _train(spec, refinement, fine_tuning_config(setting.train, step.epochs, step.lr), setting)
     sizes = [count_parameters(each.network) for each in (student, setting.base)]
     if new and sizes[0] >= sizes[1]:
         setting.say(
@@ -49,7 +49,7 @@ def distill(model: TorchModel, step: Distill, setting: Setting) -> TorchModel:
     return student
 
 
-def refined(train: Train, epochs: int, lr: float) -> Train:
+def fine_tuning_config(train: Train, epochs: int, lr: float) -> Train:
     """The settings of the base's training for so many epochs, with a warm-up of the same share of them."""
     warmup = train.schedule.warmup_epochs * epochs / train.epochs
     schedule = train.schedule.model_copy(update={"warmup_epochs": warmup})
@@ -57,9 +57,9 @@ def refined(train: Train, epochs: int, lr: float) -> Train:
     return train.model_copy(update={"epochs": epochs, "schedule": schedule, "optimizer": optimizer})
 
 
-def make_task(spec: ModelSpec, train: Train, setting: Setting) -> Task:
+def make_task(spec: ModelSpec, train: Train, setting: StepContext) -> TrainingTask:
     """A training on the rows, images and normalization of the base's."""
-    return Task(
+    return TrainingTask(
         model=spec.model,
         augment=setting.augment,
         train=train,
@@ -74,7 +74,7 @@ def make_task(spec: ModelSpec, train: Train, setting: Setting) -> Task:
     )
 
 
-def _train(spec: ModelSpec, refinement: Refinement, train: Train, setting: Setting) -> TorchModel:
+def _train(spec: ModelSpec, refinement: FineTuning, train: Train, setting: StepContext) -> TorchModel:
     task = make_task(spec, train, setting)
     fitted = fit(task, setting.state, setting.device, show=setting.show, refinement=refinement)
     return TorchModel(fitted.network, spec, refinement.masks)
@@ -88,7 +88,7 @@ def _student(spec: ModelSpec, fields: dict[str, Any]) -> ModelSpec:
     except ValidationError as error:
         fault = error.errors()[0]
         key = ".".join(str(part) for part in fault["loc"][1:])
-        raise MethodError(
+        raise UnsupportedModelError(
             f"no student of model.kind={spec.model.kind} can be made: {key}: {fault['msg']} (distill.student)"
         ) from error
     return ModelSpec(model, spec.classes, spec.input, spec.normalization)

@@ -19,11 +19,11 @@ import onnxruntime.quantization as ort
 from numpy.typing import NDArray
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from src.compression.artifacts import OnnxModel, Setting
+from src.compression.artifacts import OnnxModel, StepContext
 from src.compression.onnx.channels_last import keep_channels_last
 from src.compression.onnx.export import INPUT, OUTPUT, portable_bytes
 from src.compression.onnx.graph_rewrite import Graph, pixel_nodes, rewrite
-from src.compression.onnx.library_errors import MethodError, limits_of
+from src.compression.onnx.library_errors import UnsupportedModelError, translate_errors
 from src.config.schema.compress import QuantizeDynamic, QuantizeStatic
 
 QUANTIZER = "ONNX Runtime's quantizer"
@@ -48,14 +48,14 @@ OPTIONS: dict[str, Any] = {
 }
 
 
-def quantize_static(model: OnnxModel, step: QuantizeStatic, setting: Setting) -> OnnxModel:
+def quantize_static(model: OnnxModel, step: QuantizeStatic, setting: StepContext) -> OnnxModel:
     """uint8 activations and int8 weights; the scales of activations come from images of the training rows.
 
     Raises:
         MethodError: the quantizer cannot do the model.
     """
     images = _draw(setting, step.images)
-    with limits_of(QUANTIZER), TemporaryDirectory() as folder, _quiet():
+    with translate_errors(QUANTIZER), TemporaryDirectory() as folder, _quiet():
         quantized = Path(folder) / "quantized.onnx"
         prepared = _prepare(model.content, Path(folder))
         ort.quantize_static(
@@ -77,14 +77,14 @@ def quantize_static(model: OnnxModel, step: QuantizeStatic, setting: Setting) ->
 def quantize_dynamic(
     model: OnnxModel,
     step: QuantizeDynamic,
-    setting: Setting,  # noqa: ARG001  # as all steps
+    setting: StepContext,  # noqa: ARG001  # as all steps
 ) -> OnnxModel:
     """int8 weights; the scales of activations are found anew for each batch.
 
     Raises:
         MethodError: the quantizer cannot do the model.
     """
-    with limits_of(QUANTIZER), TemporaryDirectory() as folder, _quiet():
+    with translate_errors(QUANTIZER), TemporaryDirectory() as folder, _quiet():
         quantized = Path(folder) / "quantized.onnx"
         rewritten = _rewrite(model.content, Path(folder))
         ort.quantize_dynamic(
@@ -143,7 +143,7 @@ class _Batches(ort.CalibrationDataReader):  # type: ignore[misc]  # the library 
         return {INPUT: self.images[self.rest.pop(0)]} if self.rest else None
 
 
-def _draw(setting: Setting, count: int) -> NDArray[np.int64]:
+def _draw(setting: StepContext, count: int) -> NDArray[np.int64]:
     """Rows of the training split by the step's seed, all of them where there are no more."""
     rows = setting.train_rows
     random = np.random.default_rng(setting.seed)
@@ -154,7 +154,7 @@ def _finished(model: OnnxModel, quantized: onnx.ModelProto) -> OnnxModel:
     """The quantized model with float logits."""
     graph = Graph(quantized)
     if not any(values.dtype == np.int8 for values in graph.constants.values()):
-        raise MethodError(f"{QUANTIZER} finds no weights in this model that it could make int8")
+        raise UnsupportedModelError(f"{QUANTIZER} finds no weights in this model that it could make int8")
     _keep_logits_float(graph)
     graph.write(quantized)
     keep_channels_last(quantized)

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import prune
 
-from src.compression.artifacts import Setting, TorchModel
-from src.compression.onnx.library_errors import MethodError
+from src.compression.artifacts import StepContext, TorchModel
+from src.compression.onnx.library_errors import UnsupportedModelError
 from src.config.schema.compress import PruneStructured, PruneUnstructured
 
 SCORES: dict[str, Callable[[Tensor], Tensor]] = {  # the lowest go
@@ -29,7 +29,7 @@ IMPORTANCE = {
 BATCH, BATCHES = 64, 8  # training images whose gradients Taylor's criterion adds up
 
 
-def prune_unstructured(model: TorchModel, step: PruneUnstructured, setting: Setting) -> TorchModel:
+def prune_unstructured(model: TorchModel, step: PruneUnstructured, setting: StepContext) -> TorchModel:
     """Set the share ``step.ratio`` of all weights of convolutions and linear layers to zero.
 
     Weights of all layers compete (Han et al., 2015); the masks of the result hold the zeros. Weights that are
@@ -47,7 +47,7 @@ def prune_unstructured(model: TorchModel, step: PruneUnstructured, setting: Sett
     return TorchModel(network, model.spec, masks)
 
 
-def prune_structured(model: TorchModel, step: PruneStructured, setting: Setting) -> TorchModel:
+def prune_structured(model: TorchModel, step: PruneStructured, setting: StepContext) -> TorchModel:
     """Remove the share ``step.ratio`` of the channels of each layer, and what depends on them elsewhere.
 
     Layers that are added or concatenated lose the same channels (DepGraph, Fang et al., 2023); the classifier
@@ -66,13 +66,15 @@ def prune_structured(model: TorchModel, step: PruneStructured, setting: Setting)
         network(_example(model))
     except (RuntimeError, ValueError, IndexError, KeyError, AttributeError, NotImplementedError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise MethodError(f"prune_structured cannot prune this network: {reason}") from error
+        raise UnsupportedModelError(f"prune_structured cannot prune this network: {reason}") from error
     if sum(parameter.numel() for parameter in network.parameters()) == before:
-        raise MethodError(f"prune_structured found no channel to remove at ratio={step.ratio}")
+        raise UnsupportedModelError(f"prune_structured found no channel to remove at ratio={step.ratio}")
     return TorchModel(network.eval(), model.spec)
 
 
-def _remove_channels(network: nn.Module, model: TorchModel, step: PruneStructured, setting: Setting) -> None:
+def _remove_channels(
+    network: nn.Module, model: TorchModel, step: PruneStructured, setting: StepContext
+) -> None:
     pruner = torch_pruning.pruner.BasePruner(
         network,
         _example(model),
@@ -98,7 +100,7 @@ def _whole(network: nn.Module, classes: int) -> Iterator[nn.Module]:
         yield from [part for part in network.modules() if isinstance(part, nn.Conv2d)][-1:]
 
 
-def _add_gradients(network: nn.Module, model: TorchModel, setting: Setting) -> None:
+def _add_gradients(network: nn.Module, model: TorchModel, setting: StepContext) -> None:
     """Of the loss on some training images, without a change of batch norm's statistics."""
     normalized = TorchModel(network, model.spec).normalized()
     random = np.random.default_rng(setting.seed)

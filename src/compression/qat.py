@@ -18,15 +18,15 @@ from torchao.quantization.pt2e.quantizer.x86_inductor_quantizer import (
     get_default_x86_inductor_quantization_config,
 )
 
-from src.compression.artifacts import Setting, TorchModel
-from src.compression.fine_tune import make_task, refined
+from src.compression.artifacts import StepContext, TorchModel
+from src.compression.fine_tune import fine_tuning_config, make_task
 from src.compression.onnx.graph_rewrite import FEW
-from src.compression.onnx.library_errors import MethodError, limits_of
+from src.compression.onnx.library_errors import UnsupportedModelError, translate_errors
 from src.compression.result import measure_size
 from src.config.schema.compress import QuantizeAwareTrain
 from src.models.normalization import channel_tensor
-from src.training.fine_tuning import Refinement
-from src.training.fit import Task, fit
+from src.training.fine_tuning import FineTuning
+from src.training.fit import TrainingTask, fit
 
 LIBRARY = "torchao's quantization-aware training"
 EPSILON = 1e-5  # of a batch norm: torchao knows no other
@@ -42,7 +42,7 @@ ACTIVATIONS = (
 PROBES = 256  # training images on which the converted network must say what was trained
 
 
-def quantize_aware_train(model: TorchModel, step: QuantizeAwareTrain, setting: Setting) -> TorchModel:
+def quantize_aware_train(model: TorchModel, step: QuantizeAwareTrain, setting: StepContext) -> TorchModel:
     """The network after a training that rounds as int8 does, converted to int8.
 
     Its size is what was counted before the conversion.
@@ -53,20 +53,22 @@ def quantize_aware_train(model: TorchModel, step: QuantizeAwareTrain, setting: S
     task, refinement = make_training(model, step, setting)
     fitted = fit(task, setting.state, setting.device, setting.show, refinement=refinement)
     trained = cast(ExportedNetwork, fitted.network)
-    with limits_of(LIBRARY):
+    with translate_errors(LIBRARY):
         network = convert(trained, _probes(setting, PROBES))
     return TorchModel(network, model.spec, size=measure_size(model))
 
 
-def make_training(model: TorchModel, step: QuantizeAwareTrain, setting: Setting) -> tuple[Task, Refinement]:
+def make_training(
+    model: TorchModel, step: QuantizeAwareTrain, setting: StepContext
+) -> tuple[TrainingTask, FineTuning]:
     """What ``fit`` is to do. Raises MethodError as ``quantize_aware_train`` does."""
-    with limits_of(LIBRARY):
+    with translate_errors(LIBRARY):
         prepared = prepare(model, _probes(setting, 2))
     # fp32, and no averaged weights: an average of ranges would be none.
-    train = refined(setting.train, step.epochs, step.lr).model_copy(
+    train = fine_tuning_config(setting.train, step.epochs, step.lr).model_copy(
         update={"precision": "fp32", "ema_decay": 0.0}
     )
-    return make_task(model.spec, train, setting), Refinement(network=prepared)
+    return make_task(model.spec, train, setting), FineTuning(network=prepared)
 
 
 class DeploymentQuantizer(Quantizer):  # type: ignore[misc]  # the library has no types
@@ -80,9 +82,9 @@ class DeploymentQuantizer(Quantizer):  # type: ignore[misc]  # the library has n
         config = get_default_x86_inductor_quantization_config(is_qat=True)
         values, weights = config.input_activation, config.weight
         for node in model.graph.nodes:
-            if node.target in PRODUCTS and not _sees_pixels(node):
+            if node.target in PRODUCTS and not _is_stem(node):
                 _annotate(node, {node.args[0]: values, node.args[1]: weights})
-            if node.target is CONVOLUTION and not _sees_pixels(node):
+            if node.target is CONVOLUTION and not _is_stem(node):
                 _annotate_end(node, values)
             if node.target in SUMS and all(_is_image(each) for each in node.args[:2]):
                 _annotate(node, dict.fromkeys(node.args[:2], values))
@@ -136,7 +138,7 @@ class ExportedNetwork(nn.Module):
 def prepare(model: TorchModel, images: Tensor) -> ExportedNetwork:
     """A copy of the network that rounds weights and activations; ``images``: normalized, (B, C, H, W)."""
     network = copy.deepcopy(model.network)
-    _suit_norms(network)
+    _adapt_batch_norms(network)
     program = torch.export.export(
         network.train(), (images,), dynamic_shapes=({0: torch.export.Dim("batch")},), strict=False
     )
@@ -165,7 +167,7 @@ def convert(trained: ExportedNetwork, images: Tensor) -> ExportedNetwork:
         converted = ExportedNetwork(convert_pt2e(plain))
         equal = float((converted(images).argmax(1) == expected).float().mean())
     if equal < 0.9:
-        raise MethodError(
+        raise UnsupportedModelError(
             f"{LIBRARY} converts this model to one that agrees with what was trained on {equal:.2f} of "
             f"{len(images)} training images"
         )
@@ -173,7 +175,7 @@ def convert(trained: ExportedNetwork, images: Tensor) -> ExportedNetwork:
 
 
 @torch.no_grad()
-def _suit_norms(network: nn.Module) -> None:
+def _adapt_batch_norms(network: nn.Module) -> None:
     """The same network with norms as torchao expects them: its epsilon, and no scale of zero."""
     for part in network.modules():
         if isinstance(part, nn.BatchNorm2d) and part.running_var is not None:
@@ -206,7 +208,7 @@ def _annotate_end(node: fx.Node, values: QuantizationSpec) -> None:
         _annotate(end, {}, values)
 
 
-def _sees_pixels(node: fx.Node) -> bool:
+def _is_stem(node: fx.Node) -> bool:
     """True for a convolution with few products in a sum and a pooling after it, which is faster in float."""
     weight = cast(fx.Node, node.args[1]).meta["val"]
     pooled = [user.target for user in node.users] == [MAX_POOL]
@@ -217,7 +219,7 @@ def _is_image(value: object) -> bool:
     return isinstance(value, fx.Node) and getattr(value.meta.get("val"), "ndim", 0) == 4
 
 
-def _probes(setting: Setting, count: int) -> Tensor:
+def _probes(setting: StepContext, count: int) -> Tensor:
     """The first training images, normalized."""
     form = setting.base.spec.normalization
     pixels = torch.from_numpy(setting.images[setting.train_rows[:count]]).float() / 255

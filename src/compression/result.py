@@ -14,7 +14,7 @@ from src.models.size import Size, count_macs, count_nonzero, count_parameters
 
 
 @dataclass(frozen=True)
-class Variant:
+class VariantResult:
     """All but the status and the steps is None for a variant that failed."""
 
     status: str  # ok | failed
@@ -40,9 +40,9 @@ class Variant:
         return {name: float(value) for name, value in values.items() if value is not None}
 
 
-def failed(steps: Sequence[str], reason: str) -> Variant:
+def failed(steps: Sequence[str], reason: str) -> VariantResult:
     """A result with a reason."""
-    return Variant("failed", reason, list(steps))
+    return VariantResult("failed", reason, list(steps))
 
 
 def measure(
@@ -52,7 +52,7 @@ def measure(
     logits: NDArray[np.float32],
     base_logits: NDArray[np.float32],
     targets: NDArray[np.int64],
-) -> Variant:
+) -> VariantResult:
     """The figures of a model, judged by the validation images.
 
     Args:
@@ -65,7 +65,7 @@ def measure(
     if parity.reason is not None:
         return failed(steps, parity.reason)
     size, predicted = measure_size(model.source), logits.argmax(1)
-    return Variant(
+    return VariantResult(
         status="ok",
         reason=None,
         steps=list(steps),

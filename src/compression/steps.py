@@ -1,33 +1,46 @@
-"""A chain of steps by their names. A file is imported when it is wanted: few variants need them all."""
+"""Runs a chain of compression steps, importing only what the chain needs: torchao alone takes seconds."""
 
 from collections.abc import Callable, Sequence
-from importlib import import_module
+from types import ModuleType
 from typing import Any
 
-from src.compression.artifacts import OnnxModel, Setting, TorchModel
+from src.compression.artifacts import OnnxModel, StepContext, TorchModel
 from src.config.schema.compress import Step
 
-FILES = {
-    "prune_unstructured": "prune",  # torch_pruning
-    "prune_structured": "prune",
-    "finetune": "refine",  # Lightning
-    "distill": "refine",
-    "quantize_aware_train": "qat",  # torchao
-    "export": "export",
-    "quantize_dynamic": "quantize",  # ONNX Runtime's quantizer
-    "quantize_static": "quantize",
-}
 
-
-def run_chain(steps: Sequence[Step], base: TorchModel, setting_of: Callable[[int], Setting]) -> OnnxModel:
-    """The ONNX model at the end of the chain; ``setting_of`` makes the setting of each place in it.
+def run_chain(steps: Sequence[Step], base: TorchModel, context_of: Callable[[int], StepContext]) -> OnnxModel:
+    """The ONNX model at the end of the chain; ``context_of`` makes the context of each place in it.
 
     Raises:
-        MethodError: a step cannot do this model.
+        UnsupportedModelError: a step cannot handle this model.
     """
-    handed: Any = base
+    artifact: Any = base
     for place, step in enumerate(steps):
-        carry_out = getattr(import_module(f"src.compression.{FILES[step.name]}"), step.name)
-        handed = carry_out(handed, step, setting_of(place))
-    assert isinstance(handed, OnnxModel)  # the schema sees to it that a chain exports
-    return handed
+        run_step = getattr(_module_of(step.name), step.name)
+        artifact = run_step(artifact, step, context_of(place))
+    assert isinstance(artifact, OnnxModel)  # the schema makes sure that a chain exports
+    return artifact
+
+
+def _module_of(name: str) -> ModuleType:
+    match name:
+        case "prune_unstructured" | "prune_structured":
+            from src.compression import prune
+
+            return prune
+        case "finetune" | "distill":
+            from src.compression import fine_tune
+
+            return fine_tune
+        case "quantize_aware_train":
+            from src.compression import qat
+
+            return qat
+        case "export":
+            from src.compression import export_step
+
+            return export_step
+        case _:
+            from src.compression import post_training
+
+            return post_training

@@ -1,0 +1,1 @@
+"""The configuration: composing, reading, validating."""

@@ -4,16 +4,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from src.config.dotted_keys import assign, differing_keys, flatten, within
+from src.config.dotted_keys import differing_keys, flatten, is_under, set_dotted
 from src.core.errors import AssayError
 
 if TYPE_CHECKING:  # heavy, and not needed for --help
-    from src.config.loading import Loaded
+    from src.config.loading import LoadedConfig
 
 BEST = Path("sweep/best.yaml")
 
 
-def read_best() -> dict[str, Any]:
+def read_best_settings() -> dict[str, Any]:
     """{field: value}; empty where nothing was searched.
 
     Raises:
@@ -30,20 +30,20 @@ def read_best() -> dict[str, Any]:
     return best
 
 
-def with_found(loaded: "Loaded", params: Mapping[str, Any]) -> "Loaded":
+def apply_best_settings(loaded: "LoadedConfig", params: Mapping[str, Any]) -> "LoadedConfig":
     """``loaded`` with the settings that the sweep found.
 
     By hand, what the command line says stays: fields and groups that it names, and whatever else differs
     from ``params``; with sweep=none nothing is taken over.
     """
-    from src.config.loading import Loaded
-    from src.config.validation import check
+    from src.config.loading import LoadedConfig
+    from src.config.validation import validate_config
 
-    best = read_best()
+    best = read_best_settings()
     if loaded.by_hand:
         best = {} if loaded.config.sweep.method == "none" else _untouched(best, loaded, params)
-    values = assign(loaded.values, best)
-    return Loaded(check(values, f"params.yaml with {BEST}"), values, loaded.overrides)
+    values = set_dotted(loaded.values, best)
+    return LoadedConfig(validate_config(values, f"params.yaml with {BEST}"), values, loaded.overrides)
 
 
 def replacements(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
@@ -53,12 +53,12 @@ def replacements(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterato
         yield f"{key}={_short(new[key])} ({_short(old[key])} in params.yaml)"
 
 
-def _untouched(best: Mapping[str, Any], loaded: "Loaded", params: Mapping[str, Any]) -> dict[str, Any]:
+def _untouched(best: Mapping[str, Any], loaded: "LoadedConfig", params: Mapping[str, Any]) -> dict[str, Any]:
     named = _named(loaded.overrides) | set(differing_keys(loaded.values, params))
     return {
         key: value
         for key, value in best.items()
-        if not within(key, named) and not any(within(other, [key]) for other in named)
+        if not is_under(key, named) and not any(is_under(other, [key]) for other in named)
     }
 
 

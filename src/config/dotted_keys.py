@@ -27,12 +27,12 @@ def differing_keys(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str
     ]
 
 
-def within(key: str, sections: Iterable[str]) -> bool:
+def is_under(key: str, sections: Iterable[str]) -> bool:
     """Whether a dotted key is one of the sections or lies below one."""
     return any(key == section or key.startswith(f"{section}.") for section in sections)
 
 
-def assign(values: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+def set_dotted(values: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
     """A copy of nested ``values`` in which the dotted keys have the values of ``settings``.
 
     Raises:

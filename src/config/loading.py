@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from src.config.schema import Config
-from src.config.validation import check
+from src.config.validation import validate_config
 from src.core.errors import AssayError
 
 PARAMS = Path("params.yaml")
@@ -18,7 +18,7 @@ CONF = Path("conf")
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedConfig:
     """A checked configuration and the plain values it was made from."""
 
     config: Config
@@ -31,7 +31,7 @@ class Loaded:
         return bool(self.overrides)
 
 
-def load(overrides: Sequence[str] = ()) -> Loaded:
+def load(overrides: Sequence[str] = ()) -> LoadedConfig:
     """``params.yaml`` if there are no overrides, otherwise ``conf/`` with them.
 
     Raises:
@@ -39,9 +39,11 @@ def load(overrides: Sequence[str] = ()) -> Loaded:
     """
     if overrides:
         values = compose(overrides)
-        return Loaded(check(values, f"conf/ with {' '.join(overrides)}"), values, tuple(overrides))
+        return LoadedConfig(
+            validate_config(values, f"conf/ with {' '.join(overrides)}"), values, tuple(overrides)
+        )
     values = read_params()
-    return Loaded(check(values, str(PARAMS)), values)
+    return LoadedConfig(validate_config(values, str(PARAMS)), values)
 
 
 def read_params() -> dict[str, Any]:

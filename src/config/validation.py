@@ -23,7 +23,7 @@ RULES = {
 }
 
 
-def check(values: Mapping[str, Any], origin: str) -> Config:
+def validate_config(values: Mapping[str, Any], origin: str) -> Config:
     """The typed configuration; all faults are reported at once, each with its full key."""
     try:
         return Config.model_validate(dict(values))

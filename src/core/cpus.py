@@ -7,10 +7,10 @@ THREADS = "ASSAY_THREADS"  # environment: what `threads: auto` is, whatever the 
 
 def resolve_threads(threads: str | int) -> int:
     """``auto``: all cores that this process may use."""
-    return int(os.environ.get(THREADS) or usable_cores()) if threads == "auto" else int(threads)
+    return int(os.environ.get(THREADS) or available_cpus()) if threads == "auto" else int(threads)
 
 
-def usable_cores() -> int:
+def available_cpus() -> int:
     """Cores that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)  # Linux only
     return len(affinity(0)) if affinity else os.cpu_count() or 1
@@ -18,4 +18,4 @@ def usable_cores() -> int:
 
 def resolve_jobs(jobs: str | int, threads: int) -> int:
     """``auto``: as many processes of ``threads`` threads as there are cores for."""
-    return max(1, usable_cores() // threads) if jobs == "auto" else int(jobs)
+    return max(1, available_cpus() // threads) if jobs == "auto" else int(jobs)

@@ -15,23 +15,23 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def text_hash(value: Any) -> str:
+def json_hash(value: Any) -> str:
     """Hexadecimal SHA-256 of a value's canonical JSON (sorted keys, no blanks)."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def tree_hashes(folder: Path) -> dict[str, str]:
+def hash_tree(folder: Path) -> dict[str, str]:
     """{path relative to the folder, with slashes: SHA-256} of every file below it, sorted by path."""
-    return {path.relative_to(folder).as_posix(): file_hash(path) for path in sorted(files_of(folder))}
+    return {path.relative_to(folder).as_posix(): file_hash(path) for path in sorted(iter_files(folder))}
 
 
 def content_hash(path: Path) -> str:
     """SHA-256 of a file, or of the sorted listing of a folder with each file's hash."""
-    return text_hash(tree_hashes(path)) if path.is_dir() else file_hash(path)
+    return json_hash(hash_tree(path)) if path.is_dir() else file_hash(path)
 
 
-def files_of(path: Path) -> Iterator[Path]:
+def iter_files(path: Path) -> Iterator[Path]:
     """The file itself, or every file below the folder that belongs to its content."""
     if path.is_file():
         yield path

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 
-def on_front(losses: Sequence[tuple[float, ...]]) -> list[bool]:
+def pareto_mask(losses: Sequence[tuple[float, ...]]) -> list[bool]:
     """For each candidate, whether no other is at least as good in everything and better in something.
 
     ``losses``: one tuple a candidate, of which less is better; equal candidates do not beat each other.

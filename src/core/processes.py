@@ -7,7 +7,7 @@ from typing import Any
 import psutil
 
 
-def identity() -> dict[str, Any]:
+def process_identity() -> dict[str, Any]:
     """This process: its number, host and moment of start (seconds since the epoch)."""
     return {"pid": os.getpid(), "host": socket.gethostname(), "started": _started(os.getpid())}
 

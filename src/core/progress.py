@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def progress(description: str, total: int | None, show: bool = True) -> Iterator[Callable[[int], None]]:
+def progress_bar(description: str, total: int | None, show: bool = True) -> Iterator[Callable[[int], None]]:
     """Yield ``advance(n)``; draws on a terminal, and nothing elsewhere (logs stay readable)."""
     if not show:
         yield lambda _: None

@@ -3,7 +3,7 @@
 import hashlib
 
 
-def derive(seed: int, *names: str | int) -> int:
+def derive_seed(seed: int, *names: str | int) -> int:
     """A 63-bit seed that depends on ``seed`` and ``names`` only.
 
     Nothing depends on how far a generator has run, so a resumed run equals an unbroken one.

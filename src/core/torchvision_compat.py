@@ -4,7 +4,7 @@ Its compiled operators do not load there, and everything that imports torchvisio
 Lightning) dies with ``operator torchvision::nms does not exist``. Declaring the schemas of the two
 operators that it registers a Python kernel for is enough for all of torchvision that is Python. Where
 the operators load, nothing is declared. Waiting for the first import of torchvision keeps ``import src``
-free of torch.
+free of torch. The packages that need torchvision install it in their ``__init__``.
 """
 
 import sys
@@ -34,7 +34,7 @@ class _FirstImport(MetaPathFinder):
 
 
 def install() -> None:
-    """Mend torchvision when it is first imported in this process; does nothing the second time."""
+    """Fix torchvision when it is first imported in this process; does nothing the second time."""
     waiting = any(isinstance(finder, _FirstImport) for finder in sys.meta_path)
     if "torchvision" not in sys.modules and not waiting:
         sys.meta_path.insert(0, _FirstImport())

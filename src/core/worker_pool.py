@@ -16,7 +16,7 @@ import pebble
 
 
 @dataclass(frozen=True)
-class Lost:
+class WorkerLost:
     """No result, for a reason that lies in the machine: memory, disk, a signal."""
 
     reason: str
@@ -30,7 +30,7 @@ class _Task:
     attempts: int = 0
 
 
-class Pool:
+class WorkerPool:
     """Runs tasks in ``jobs`` processes; the order in which they end is anybody's guess."""
 
     def __init__(self, jobs: int, retries: int) -> None:
@@ -40,7 +40,7 @@ class Pool:
         self._pool = pebble.ProcessPool(max_workers=jobs, context=multiprocessing.get_context("spawn"))
         self._running: dict[Future[Any], _Task] = {}
 
-    def __enter__(self) -> "Pool":
+    def __enter__(self) -> "WorkerPool":
         return self
 
     def __exit__(
@@ -54,7 +54,7 @@ class Pool:
         self._start(_Task(key, function, argument))
 
     def collect(self) -> tuple[Any, Any]:
-        """(key, result) of a task that has ended, waiting for one if need be; the result may be ``Lost``.
+        """(key, result) of a task that has ended, waiting for one if necessary; the result may be a WorkerLost.
 
         Raises whatever else the function raised.
         """
@@ -73,7 +73,7 @@ class Pool:
         if reason is None:
             return task.key, future.result()
         if task.attempts > self.retries:
-            return task.key, Lost(f"{reason}, {task.attempts} times")
+            return task.key, WorkerLost(f"{reason}, {task.attempts} times")
         self._start(task)
         return None
 
@@ -82,7 +82,7 @@ class Pool:
         self._running[self._pool.schedule(task.function, args=[task.argument])] = task
 
 
-def stop_if_alone() -> None:
+def exit_if_orphaned() -> None:
     """End a worker process whose parent is gone: nobody waits for it, and what it has finished is kept."""
     parent = multiprocessing.parent_process()
     if parent is not None and not parent.is_alive():

@@ -1,0 +1,1 @@
+"""Training and testing on folds, and the report."""

@@ -25,15 +25,15 @@ from torch import nn
 from src.core.cpus import resolve_threads
 from src.core.errors import AssayError
 from src.core.hashing import file_hash
-from src.core.processes import identity
-from src.core.worker_pool import stop_if_alone
+from src.core.processes import process_identity
+from src.core.worker_pool import exit_if_orphaned
 from src.cross_validation.fold_task import FoldTask
 from src.models.inference import predict_logits
 from src.models.numerics import deterministic
 from src.models.saving import Input, ModelSpec, Normalization
-from src.provenance.journal import Attempt
+from src.provenance.journal import RunRecord
 from src.training.early_stopping import Row
-from src.training.fit import Fitted, Task, fit
+from src.training.fit import TrainingResult, TrainingTask, fit
 from src.training.subset_task import make_task
 
 ABOUT = b"assay"  # key of the file's metadata that holds what is not one value an image
@@ -71,7 +71,7 @@ def run_fold(task: FoldTask) -> FoldResult:
     # A worker whose parent was killed trains on until its epoch ends, then sees that it is alone.
     with FileLock(f"{task.running}.lock"):
         if not task.outcome.is_file():
-            _make(task)
+            _train_and_test(task)
         shutil.rmtree(task.running, ignore_errors=True)
         return read_fold(task.outcome)
 
@@ -109,7 +109,7 @@ def read_folds(paths: Sequence[Path]) -> list[FoldResult]:
     return results
 
 
-def _make(task: FoldTask) -> None:
+def _train_and_test(task: FoldTask) -> None:
     """Write the outcome; the journal says FINISHED before the file is there, never after."""
     task.outcome.parent.mkdir(parents=True, exist_ok=True)
     beside = task.outcome.with_suffix(".new")
@@ -125,8 +125,8 @@ def _make(task: FoldTask) -> None:
 
 
 @contextmanager
-def _recorded(task: FoldTask) -> Iterator[Attempt]:
-    attempt = Attempt.open(task.root, {**task.record, "process": identity()})
+def _recorded(task: FoldTask) -> Iterator[RunRecord]:
+    attempt = RunRecord.open(task.root, {**task.record, "process": process_identity()})
     try:
         yield attempt
     except Exception as error:
@@ -138,10 +138,10 @@ def _recorded(task: FoldTask) -> Iterator[Attempt]:
     attempt.close("FINISHED")
 
 
-def _fit(task: FoldTask, training: Task, attempt: Attempt) -> Fitted:
+def _fit(task: FoldTask, training: TrainingTask, attempt: RunRecord) -> TrainingResult:
     def on_epoch(row: Row) -> None:
         attempt.add_epoch(row)
-        stop_if_alone()
+        exit_if_orphaned()
 
     return fit(
         training,
@@ -152,7 +152,7 @@ def _fit(task: FoldTask, training: Task, attempt: Attempt) -> Fitted:
     )
 
 
-def _predict(task: FoldTask, training: Task, network: nn.Module) -> NDArray[np.float32]:
+def _predict(task: FoldTask, training: TrainingTask, network: nn.Module) -> NDArray[np.float32]:
     """Logits (n, K) of the fold.
 
     Raises:
@@ -169,14 +169,16 @@ def _predict(task: FoldTask, training: Task, network: nn.Module) -> NDArray[np.f
     return logits
 
 
-def _figures(task: FoldTask, fitted: Fitted, logits: NDArray[np.float32]) -> dict[str, float]:
+def _figures(task: FoldTask, fitted: TrainingResult, logits: NDArray[np.float32]) -> dict[str, float]:
     """For the journal."""
     hits = logits.argmax(axis=1) == task.sample.targets[task.test_rows]
     chosen = {name: fitted.best[name] for name in ("val/accuracy", "val/loss")}
     return {"cv/accuracy": float(hits.mean()), **chosen, "epoch": fitted.best_epoch}
 
 
-def _write(path: Path, task: FoldTask, training: Task, fitted: Fitted, logits: NDArray[np.float32]) -> None:
+def _write(
+    path: Path, task: FoldTask, training: TrainingTask, fitted: TrainingResult, logits: NDArray[np.float32]
+) -> None:
     about = {
         "repeat": task.repeat,
         "fold": task.fold,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from src.config.schema.augment import Augment
 from src.config.schema.model import Cnn, Lenet, Timm
 from src.config.schema.train import Train
-from src.training.subset_task import Sample
+from src.training.subset_task import SharedDataset
 
 Rows = NDArray[np.int64]
 
@@ -21,7 +21,7 @@ class FoldTask:
 
     repeat: int
     fold: int
-    sample: Sample
+    sample: SharedDataset
     model: Cnn | Lenet | Timm
     augment: Augment
     train: Train

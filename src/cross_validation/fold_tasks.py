@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from src.config.dotted_keys import assign, within
-from src.config.validation import check
+from src.config.dotted_keys import is_under, set_dotted
+from src.config.validation import validate_config
 from src.core.errors import AssayError
-from src.core.hashing import text_hash
-from src.core.seeds import derive
+from src.core.hashing import json_hash
+from src.core.seeds import derive_seed
 from src.cross_validation.fold_task import FoldTask
-from src.data.dataset.index import LabelledRows, read_labelled_rows, read_split
-from src.data.splitting.splits import fold_rows, hold_out
+from src.data.dataset.index import DatasetIndex, read_index, read_split
+from src.data.splitting.splits import fold_rows, holdout_mask
 from src.provenance.journal import child_record
-from src.training.subset_task import Sample
+from src.training.subset_task import SharedDataset
 
 if TYPE_CHECKING:
     from src.config.schema import Config
 
 INGEST, SPLIT = Path("data/ingest"), Path("data/split")
 SECTIONS = ("model", "augment", "train", "normalize")  # what a fold reads
-Numbers = NDArray[np.int64]
+FoldIds = NDArray[np.int64]
 
 
 def fold_configuration(config: "Config", settings: dict[str, Any]) -> "Config":
@@ -33,19 +33,19 @@ def fold_configuration(config: "Config", settings: dict[str, Any]) -> "Config":
         AssayError: cross_validate.proxy cannot be applied.
     """
     proxy = config.cross_validate.proxy
-    foreign = [key for key in proxy if not within(key, SECTIONS)]
+    foreign = [key for key in proxy if not is_under(key, SECTIONS)]
     if foreign:
         raise AssayError(
             f"cross_validate.proxy: {', '.join(foreign)}: a fold reads {', '.join(SECTIONS)}, so that this "
             "would change nothing. Take it out"
         )
-    values = assign(config.model_dump(by_alias=True, mode="json"), settings)
+    values = set_dotted(config.model_dump(by_alias=True, mode="json"), settings)
     try:
-        values = assign(values, proxy)
+        values = set_dotted(values, proxy)
     except AssayError as error:
         raise AssayError(f"cross_validate.proxy: {error}. The fields are in conf/") from error
     values["train"]["threads"] = config.cross_validate.threads
-    return check(values, "params.yaml with cross_validate.proxy")
+    return validate_config(values, "params.yaml with cross_validate.proxy")
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class FoldTasks:
     """Makes the task of each fold."""
 
     config: "Config"  # of a fold
-    rows: LabelledRows
+    rows: DatasetIndex
     state: Path  # survives a kill
     root: Path  # of the repository
     record: dict[str, Any]  # the stage's own, of the journal
@@ -70,7 +70,7 @@ class FoldTasks:
             for fold in range(self.config.split.folds)
         ]
 
-    def _numbers(self) -> list[Numbers]:
+    def _numbers(self) -> list[FoldIds]:
         """For each repeat the fold of each row, (N,): the first has those of data/split."""
         split, first = read_split(SPLIT)
         folds, seed = self.config.split.folds, self.config.seed
@@ -79,15 +79,15 @@ class FoldTasks:
         others = range(1, self.config.cross_validate.repeats)
         return [
             first,
-            *(fold_rows(self.rows, split, folds, derive(seed, "repeat", repeat)) for repeat in others),
+            *(fold_rows(self.rows, split, folds, derive_seed(seed, "repeat", repeat)) for repeat in others),
         ]
 
-    def _task(self, folds: Numbers, repeat: int, fold: int) -> FoldTask:
+    def _task(self, folds: FoldIds, repeat: int, fold: int) -> FoldTask:
         """``folds``: (N,), -1 for test and dropped rows, which are in no part of any fold."""
-        config, seed = self.config, derive(self.config.seed, "fold", repeat, fold)
+        config, seed = self.config, derive_seed(self.config.seed, "fold", repeat, fold)
         part = np.flatnonzero((folds >= 0) & (folds != fold))
-        chooses = hold_out(self.rows, part, config.cross_validate.val, seed)
-        sample = Sample(
+        chooses = holdout_mask(self.rows, part, config.cross_validate.val, seed)
+        sample = SharedDataset(
             INGEST / "images.npy", self.rows.targets, len(self.rows.classes), config.normalize.method
         )
         return FoldTask(
@@ -112,12 +112,12 @@ class FoldTasks:
 
 def make_tasks(config: "Config", state: Path, root: Path, record: dict[str, Any]) -> list[FoldTask]:
     """The tasks of a whole cross-validation: see :class:`FoldTasks`."""
-    return FoldTasks(fold_configuration(config, {}), read_labelled_rows(INGEST), state, root, record).all()
+    return FoldTasks(fold_configuration(config, {}), read_index(INGEST), state, root, record).all()
 
 
 def fold_record(parent: dict[str, Any], repeat: int, fold: int, proxy: dict[str, Any]) -> dict[str, Any]:
     """What the journal says of a fold before it begins; ``parent`` is the stage's record."""
-    lineage = text_hash([parent["lineage"], "fold", repeat, fold])
+    lineage = json_hash([parent["lineage"], "fold", repeat, fold])
     params = {**parent["params"], **proxy}
     tags = {"fold.repeat": str(repeat), "fold.number": str(fold)}
     return child_record(parent, "fold", f"fold-{repeat}-{fold}", lineage, params, tags)

@@ -9,25 +9,25 @@ import numpy as np
 from filelock import FileLock
 
 from src.core.errors import AssayError
-from src.core.seeds import derive
+from src.core.seeds import derive_seed
 from src.cross_validation.fold_task import FoldTask
 from src.cross_validation.fold_tasks import fold_configuration
-from src.cross_validation.worker import carry_out
-from src.data.dataset.index import LabelledRows
+from src.cross_validation.worker import run_fold_in_worker
+from src.data.dataset.index import DatasetIndex
 from src.search.engine.records import Settings
-from src.search.engine.trial_configs import Candidates, make_plan
+from src.search.engine.trial_configs import TrialConfigs, make_plan
 from src.search.engine.trial_tasks import Parts, TrialTasks, fold_parts
 
 if TYPE_CHECKING:
-    from src.config.loading import Loaded
-    from src.search.engine.study import Standing
+    from src.config.loading import LoadedConfig
+    from src.search.engine.trial_log import SearchProgress
 
 
 @dataclass(frozen=True)
 class NestedFold:
     """A fold whose settings are still to be found."""
 
-    loaded: "Loaded"  # the configuration that the search starts from
+    loaded: "LoadedConfig"  # the configuration that the search starts from
     task: FoldTask  # with the settings of that configuration
     parts: Parts  # of the training part: rows that train a trial, and rows that choose
 
@@ -37,23 +37,23 @@ class NestedFold:
         return self.task.outcome.with_name(f"{self.task.name}-search")
 
 
-def nested_fold(loaded: "Loaded", task: FoldTask, rows: LabelledRows) -> NestedFold:
+def nested_fold(loaded: "LoadedConfig", task: FoldTask, rows: DatasetIndex) -> NestedFold:
     """Its trials are measured on what chooses the fold's epoch, or with ``sweep.folds`` on inner folds.
 
     Raises:
         AssayError: the search would choose whole groups, or there are too few images for its folds.
     """
-    if Candidates(loaded).space.groups:
+    if TrialConfigs(loaded).space.groups:
         raise AssayError(
             "cross_validate.nested=true searches fields, and cannot choose whole groups: take "
-            f"{', '.join(Candidates(loaded).space.groups)} out of sweep.space"
+            f"{', '.join(TrialConfigs(loaded).space.groups)} out of sweep.space"
         )
     folds = loaded.config.sweep.folds
     if not folds:
         return NestedFold(loaded, task, ((task.train_rows, task.val_rows),))
     splits = np.full(len(rows), "dropped", dtype="<U7")
     splits[np.concatenate([task.train_rows, task.val_rows])] = "train"
-    return NestedFold(loaded, task, fold_parts(rows, splits, folds, derive(task.seed, "search")))
+    return NestedFold(loaded, task, fold_parts(rows, splits, folds, derive_seed(task.seed, "search")))
 
 
 def search_and_train(nested: NestedFold) -> None:
@@ -69,19 +69,19 @@ def search_and_train(nested: NestedFold) -> None:
         if not task.outcome.is_file():
             task = _with_settings(nested, _search(nested))
             shutil.rmtree(nested.folder / "running", ignore_errors=True)
-    carry_out(task)
+    run_fold_in_worker(task)
 
 
 def _search(nested: NestedFold) -> Settings:
-    from src.search.engine.executor import InPlace
+    from src.search.engine.executor import InProcessRunner
     from src.search.engine.ranking import best
-    from src.search.engine.study import search
+    from src.search.engine.study import run_search
 
-    task, candidates = nested.task, Candidates(nested.loaded)
-    plan = make_plan(candidates, derive(task.seed, "search"))
+    task, candidates = nested.task, TrialConfigs(nested.loaded)
+    plan = make_plan(candidates, derive_seed(task.seed, "search"))
     tasks = TrialTasks(candidates, task.sample, nested.parts, nested.folder, task.root, task.record)
     try:
-        trials = search(plan, InPlace(tasks), nested.folder / "trials", _ignore)
+        trials = run_search(plan, InProcessRunner(tasks), nested.folder / "trials", _ignore)
         return best(trials, plan.objectives, plan.constraints).settings
     except AssayError as error:
         raise AssayError(f"fold {task.fold} of repeat {task.repeat}: {error}") from error
@@ -101,5 +101,5 @@ def _with_settings(nested: NestedFold, settings: Settings) -> FoldTask:
     )
 
 
-def _ignore(standing: "Standing") -> None:
+def _ignore(standing: "SearchProgress") -> None:
     """Nobody looks on."""

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from src.cross_validation.figures import draw_folds
-from src.cross_validation.report import CrossValidation
+from src.cross_validation.report import CrossValidationReport
 from src.cross_validation.tables import write_fold_predictions, write_folds
 from src.evaluation.metrics import classification
 from src.evaluation.report.confusion import draw_confusion
@@ -11,7 +11,7 @@ from src.evaluation.report.tables import write_confusion
 from src.plotting.style import legible
 
 
-def publish_folds(folder: Path, result: CrossValidation) -> list[Path]:
+def publish_folds(folder: Path, result: CrossValidationReport) -> list[Path]:
     """Write all files into ``folder``; returns the figures."""
     (folder / "metrics.json").write_text(result.to_json(), encoding="utf-8")
     write_folds(folder / "folds.csv", result)

@@ -29,7 +29,7 @@ SELECTION = {
 
 
 @dataclass(frozen=True)
-class Fold:
+class FoldPredictions:
     """The predictions for the images of one fold, by a model that has not seen them."""
 
     repeat: int
@@ -56,10 +56,10 @@ class Spread:
 
 
 @dataclass(frozen=True)
-class CrossValidation:
+class CrossValidationReport:
     """Everything that is said about F folds (of all repeats), in their order."""
 
-    folds: Sequence[Fold]
+    folds: Sequence[FoldPredictions]
     figures: dict[str, Floats]  # of each fold, (F,)
     spreads: dict[str, Spread]
     pooled: Report  # of all held-out images, each once, without intervals
@@ -108,8 +108,8 @@ class CrossValidation:
 
 
 def cross_validation(
-    folds: Sequence[Fold], classes: list[str], selection: str, settings: Evaluate
-) -> CrossValidation:
+    folds: Sequence[FoldPredictions], classes: list[str], selection: str, settings: Evaluate
+) -> CrossValidationReport:
     """Compute it all. ``folds``: those of each repeat hold the same images, each once."""
     rows = [
         classification.summary(fold.probabilities, fold.targets, settings.top_k, settings.calibration_bins)
@@ -120,15 +120,15 @@ def cross_validation(
     spreads = {name: _spread(values, share, settings.confidence) for name, values in figures.items()}
     pooled = pool(folds, classes, settings)
     notes = _notes(spreads, pooled, selection, share, settings)
-    return CrossValidation(folds, figures, spreads, pooled, selection, settings.confidence, notes)
+    return CrossValidationReport(folds, figures, spreads, pooled, selection, settings.confidence, notes)
 
 
-def share_of_tested(folds: Sequence[Fold]) -> float:
+def share_of_tested(folds: Sequence[FoldPredictions]) -> float:
     """Images that test over images of the training part, in the mean over the folds."""
     return sum(len(fold.ids) for fold in folds) / sum(fold.train_images + fold.val_images for fold in folds)
 
 
-def pool(folds: Sequence[Fold], classes: list[str], settings: Evaluate) -> Report:
+def pool(folds: Sequence[FoldPredictions], classes: list[str], settings: Evaluate) -> Report:
     """All held-out images in the order of their rows; with repeats, each has its mean probabilities."""
     ids = np.concatenate([fold.ids for fold in folds])
     rows, place = np.unique(ids, return_inverse=True)
@@ -145,7 +145,7 @@ def pool(folds: Sequence[Fold], classes: list[str], settings: Evaluate) -> Repor
         counts=classification.count(targets, predicted, len(classes)),
         figures=classification.summary(probabilities, targets, settings.top_k, settings.calibration_bins),
         intervals={},
-        areas=classification.areas(probabilities, targets),
+        areas=classification.curve_areas(probabilities, targets),
         notes=[],
         confidence=settings.confidence,
     )
@@ -186,7 +186,7 @@ def _notes(
         "figure can be",
         "out_of_fold: all held-out predictions together; with repeats, of the mean probabilities",
     ]
-    reasons = classification.reasons(pooled.figures, pooled.targets, pooled.classes, settings.top_k)
+    reasons = classification.undefined_reasons(pooled.figures, pooled.targets, pooled.classes, settings.top_k)
     notes += [f"{name}: {reason}" for name, reason in reasons.items()]
     return notes + [
         f"{name}: undefined in {spread.undefined} folds, which are left out"

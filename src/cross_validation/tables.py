@@ -8,11 +8,11 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from src.core.csv_files import write_csv
-from src.cross_validation.report import CrossValidation, Fold
+from src.cross_validation.report import CrossValidationReport, FoldPredictions
 from src.evaluation.metrics import classification
 
 
-def write_folds(path: Path, result: CrossValidation) -> None:
+def write_folds(path: Path, result: CrossValidationReport) -> None:
     """One line a fold: its images, its training, its figures, and what else is told of it."""
     training = ["train_images", "val_images", "epoch", "epochs"]
     about = list(result.folds[0].about)
@@ -27,7 +27,7 @@ def write_folds(path: Path, result: CrossValidation) -> None:
     write_csv(path, header, rows)
 
 
-def write_fold_predictions(path: Path, folds: Sequence[Fold]) -> None:
+def write_fold_predictions(path: Path, folds: Sequence[FoldPredictions]) -> None:
     """repeat, fold, id, target, predicted and one probability a class, one line for each held-out image."""
     sizes = [len(fold.ids) for fold in folds]
     probabilities = np.concatenate([fold.probabilities for fold in folds])

@@ -1,0 +1,1 @@
+"""Images: downloading, ingesting, splitting, loading."""

@@ -25,7 +25,7 @@ GZIP_NAMED = 8  # flag: a name that ends with 0 follows the header
 GZIP_HEADER = bytes.fromhex("1f8b0800ed0ada5e0003")
 
 
-class LackingError(Exception):
+class NotFoundError(Exception):
     """A place has not got the file, or does not answer; the text says which."""
 
 
@@ -34,7 +34,7 @@ def missing_files(folder: Path, files: Mapping[str, str]) -> list[str]:
     return [name for name, digest in files.items() if not _is_intact(folder / name, digest)]
 
 
-def bring(folder: Path, files: Mapping[str, str], places: Sequence[str], say: Say, bar: Bar) -> None:
+def download(folder: Path, files: Mapping[str, str], places: Sequence[str], say: Say, bar: Bar) -> None:
     """Bring ``files`` (name: SHA-256) from the first of ``places`` (folders or http addresses) to ``folder``.
 
     Either all arrive or none. Raises ``AssayError`` if no place has a file, or if a checksum is wrong:
@@ -74,7 +74,7 @@ def _bring_one(target: Path, digest: str, places: list[str], say: Say, bar: Bar)
     while places:
         try:
             _copy(places[0], target, bar)
-        except LackingError as error:
+        except NotFoundError as error:
             reasons.append(f"{places.pop(0)}: {error}")
             say(f"not from {reasons[-1]}")
             continue
@@ -100,7 +100,7 @@ def _copy(place: str, target: Path, bar: Bar) -> None:
             received += len(block)
             advance(len(block))
     if size is not None and received < size:
-        raise LackingError(f"it broke off after {received} of {size} bytes")
+        raise NotFoundError(f"it broke off after {received} of {size} bytes")
 
 
 @contextmanager
@@ -114,9 +114,9 @@ def _opened(place: str, name: str) -> Iterator[tuple[IO[bytes], int | None]]:
             path = Path(place) / name
             source, size = path.open("rb"), path.stat().st_size
     except FileNotFoundError as error:
-        raise LackingError(f"it has no {name}") from error
+        raise NotFoundError(f"it has no {name}") from error
     except (OSError, http.client.HTTPException, ValueError) as error:  # refused, timeout, 404, no such host
-        raise LackingError(str(error) or type(error).__name__) from error
+        raise NotFoundError(str(error) or type(error).__name__) from error
     with source:
         yield source, size
 
@@ -126,7 +126,7 @@ def _read(source: IO[bytes]) -> bytes:
     try:
         return source.read(BLOCK_BYTES)
     except (OSError, http.client.HTTPException) as error:
-        raise LackingError(f"it broke off: {error or type(error).__name__}") from error
+        raise NotFoundError(f"it broke off: {error or type(error).__name__}") from error
 
 
 def _check(path: Path, digest: str, place: str) -> None:

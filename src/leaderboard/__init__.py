@@ -1,0 +1,1 @@
+"""Comparing variants: accuracy, size, speed."""

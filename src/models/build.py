@@ -11,7 +11,7 @@ from src.models.cnn import create_cnn
 from src.models.lenet import create_lenet
 
 
-def create_model(
+def build_model(
     model: Cnn | Lenet | Timm, channels: int, classes: int, image_size: Sequence[int]
 ) -> nn.Module:
     """A network that takes normalized images (B, channels, H, W), float, and gives logits (B, classes).
@@ -30,9 +30,9 @@ def _create(model: Cnn | Lenet | Timm, channels: int, classes: int, image_size: 
         return create_cnn(model, channels, classes, image_size)
     if isinstance(model, Lenet):
         return create_lenet(model, channels, classes, image_size)
-    from src.models.timm_models import create_timm  # timm takes a second to import, and few runs need it
+    from src.models.timm_models import build_timm_model  # timm takes a second to import, and few runs need it
 
-    return create_timm(model, channels, classes, image_size)
+    return build_timm_model(model, channels, classes, image_size)
 
 
 def _refuse_unfit(

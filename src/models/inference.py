@@ -5,7 +5,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from src.core.progress import progress
+from src.core.progress import progress_bar
 from src.models.normalization import NormalizedModel
 from src.models.numerics import choose_device
 from src.models.saving import ModelSpec
@@ -28,7 +28,7 @@ def predict_logits(
     whole = NormalizedModel(network, spec.normalization.shift, spec.normalization.scale).eval()
     whole = whole.to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]
     logits = np.empty((len(rows), len(spec.classes)), dtype=np.float32)
-    with progress("Predicting", total=len(rows), show=show) as advance, torch.inference_mode():
+    with progress_bar("Predicting", total=len(rows), show=show) as advance, torch.inference_mode():
         for start in range(0, len(rows), batch_size):
             some = rows[start : start + batch_size]
             batch = torch.from_numpy(images[some]).to(place)

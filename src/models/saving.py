@@ -12,7 +12,7 @@ from torch import nn
 
 from src.config.schema.model import Cnn, Lenet, Model, Timm
 from src.core.errors import AssayError
-from src.models.build import create_model
+from src.models.build import build_model
 
 WEIGHTS = "model.safetensors"
 SPEC = "model.json"
@@ -81,7 +81,7 @@ def load_model(folder: Path) -> tuple[nn.Module, ModelSpec]:
     """
     spec = _read_spec(folder)
     size = (spec.input.height, spec.input.width)
-    network = create_model(_untrained(spec.model), spec.input.channels, len(spec.classes), size)
+    network = build_model(_untrained(spec.model), spec.input.channels, len(spec.classes), size)
     try:
         network.load_state_dict(load_file(folder / WEIGHTS))
     except (OSError, SafetensorError, RuntimeError) as error:

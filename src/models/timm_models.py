@@ -26,7 +26,7 @@ STEMS = {
 POOLS = ("maxpool", "stem.pool", "features.pool0")
 
 
-def create_timm(model: Timm, channels: int, classes: int, image_size: tuple[int, int]) -> nn.Module:
+def build_timm_model(model: Timm, channels: int, classes: int, image_size: tuple[int, int]) -> nn.Module:
     """The network of that name; takes (B, channels, H, W), gives logits (B, classes).
 
     Raises AssayError for an unknown name, for weights that cannot be had, and for a family whose stem

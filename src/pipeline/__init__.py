@@ -1,0 +1,1 @@
+"""What all stages have in common."""

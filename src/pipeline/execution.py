@@ -20,18 +20,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from src.core.errors import AssayError
-from src.pipeline.job import Job, address, last_good, parse_arguments, prepare, repository_root
+from src.pipeline.job import Job, parse_arguments, prepare, repository_root, restore_hint, stage_address
 
 if TYPE_CHECKING:  # heavy, and not needed for --help
     from src.config.schema import Config
-    from src.provenance.journal import Attempt
+    from src.provenance.journal import RunRecord
     from src.provenance.lineage import Lineage
-    from src.provenance.work_dir import State
+    from src.provenance.work_dir import WorkDir
     from src.tracking.live import Tracker
 
 
 @dataclass(frozen=True)
-class Execution:
+class StageRun:
     """What ``build`` may know and tell."""
 
     job: Job
@@ -39,7 +39,7 @@ class Execution:
     folder: Path  # empty; becomes the stage's output
     state: Path  # survives a kill; for checkpoints
     progress: bool  # whether to draw bars
-    attempt: "Attempt"
+    attempt: "RunRecord"
     tracker: "Tracker"
 
     @property
@@ -98,10 +98,10 @@ class Execution:
         self.tracker.epoch(self.attempt.add_epoch(row))
 
 
-Build = Callable[["Config", Execution], None]
+Build = Callable[["Config", StageRun], None]
 
 
-def execute(stage: str, build: Build, doc: str | None) -> NoReturn:
+def run_stage(stage: str, build: Build, doc: str | None) -> NoReturn:
     """Run a stage as a command; never returns. What a person can mend ends with a message and code 1."""
     arguments = parse_arguments(stage, doc)
     variant = getattr(arguments, "variant", None)
@@ -112,17 +112,20 @@ def execute(stage: str, build: Build, doc: str | None) -> NoReturn:
         if isinstance(error, OSError) and error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         reason = _disk_full(error) if isinstance(error, OSError) else error
-        print(f"\n{address(stage, variant)} failed: {reason}{last_good(stage, variant)}", file=sys.stderr)
+        print(
+            f"\n{stage_address(stage, variant)} failed: {reason}{restore_hint(stage, variant)}",
+            file=sys.stderr,
+        )
         sys.exit(1)
     sys.exit(0)
 
 
 def _run(job: Job, build: Build) -> None:
-    from src.core.hashing import text_hash
-    from src.provenance.work_dir import State, held_lock
+    from src.core.hashing import json_hash
+    from src.provenance.work_dir import WorkDir, held_lock
 
-    state = State(repository_root(), job.address, job.lineage.id)
-    workspace = state.path.parent / f"workspace-{text_hash(str(job.place.resolve()))[:16]}"
+    state = WorkDir(repository_root(), job.address, job.lineage.id)
+    workspace = state.path.parent / f"workspace-{json_hash(str(job.place.resolve()))[:16]}"
     with held_lock(workspace, job.on_wait) as for_place, held_lock(state.path, job.on_wait) as for_lineage:
         if (for_place or for_lineage) and _take_over(state, job.place):
             job.say(f"the other process has finished; its result is in {job.place}/")
@@ -134,31 +137,31 @@ def _run(job: Job, build: Build) -> None:
         state.remove_predecessors()
 
 
-def _take_over(state: "State", place: Path) -> bool:
+def _take_over(state: "WorkDir", place: Path) -> bool:
     """Whether the process that was waited for has left its result here, or in a place to copy it from."""
-    from src.core.hashing import tree_hashes
+    from src.core.hashing import hash_tree
 
     mark = state.published()
-    if mark is None or not mark.place.is_dir() or tree_hashes(mark.place) != mark.outputs:
+    if mark is None or not mark.place.is_dir() or hash_tree(mark.place) != mark.outputs:
         return False
     if mark.place != place.resolve():
         shutil.copytree(mark.place, place, dirs_exist_ok=True)
     return True
 
 
-def _was_committed(state: "State") -> bool:
+def _was_committed(state: "WorkDir") -> bool:
     """Whether DVC took over an earlier result of the same lineage: then this is a new execution
     (``dvc repro --force``), and not the rest of one that was killed."""
     mark, lock = state.published(), Path("dvc.lock")
     return mark is not None and lock.is_file() and lock.stat().st_mtime > mark.time
 
 
-def _build_and_publish(job: Job, build: Build, state: "State") -> None:
-    from src.provenance.journal import Attempt
+def _build_and_publish(job: Job, build: Build, state: "WorkDir") -> None:
+    from src.provenance.journal import RunRecord
     from src.tracking.live import Tracker
 
     root = repository_root()
-    attempt = Attempt.open(root, job.record())
+    attempt = RunRecord.open(root, job.record())
     tracker = Tracker(root, job.lineage.id)
     tracker.start()
     with _closing(attempt, tracker):
@@ -166,14 +169,14 @@ def _build_and_publish(job: Job, build: Build, state: "State") -> None:
         if outputs is None:
             config, folder = job.loaded.config, state.fresh_build()
             show = config.machine.progress
-            build(config, Execution(job, root, folder, state.path, show, attempt, tracker))
+            build(config, StageRun(job, root, folder, state.path, show, attempt, tracker))
             outputs = state.finish()
         state.publish(job.place)
         attempt.update(outputs=outputs)
 
 
 @contextmanager
-def _closing(attempt: "Attempt", tracker: "Tracker") -> Iterator[None]:
+def _closing(attempt: "RunRecord", tracker: "Tracker") -> Iterator[None]:
     """End the attempt with its true status whatever happens, and let MLflow follow."""
     status, reason = "FAILED", None
     try:
@@ -190,7 +193,7 @@ def _closing(attempt: "Attempt", tracker: "Tracker") -> Iterator[None]:
         tracker.finish()
 
 
-def _close(attempt: "Attempt", status: str, reason: str | None) -> None:
+def _close(attempt: "RunRecord", status: str, reason: str | None) -> None:
     try:
         attempt.close(status, reason)
     except OSError as error:  # a full disk must not hide what went wrong; a dead process reads as KILLED

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from src.core.errors import AssayError
 
 if TYPE_CHECKING:  # heavy, and not needed for --help
-    from src.config.loading import Loaded
+    from src.config.loading import LoadedConfig
     from src.provenance.dvc_yaml import StageDefinition
-    from src.provenance.lineage import Ancestry, Lineage
+    from src.provenance.lineage import Lineage, LineageGraph
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Job:
 
     stage: str
     variant: str | None  # of compress
-    loaded: "Loaded"
-    ancestry: "Ancestry"
+    loaded: "LoadedConfig"
+    ancestry: "LineageGraph"
     lineage: "Lineage"
     place: Path  # the one folder that becomes its result
     options: Mapping[str, Any]  # what else the command line says
@@ -32,7 +32,7 @@ class Job:
     @property
     def address(self) -> str:
         """DVC's name of the stage."""
-        return address(self.stage, self.variant)
+        return stage_address(self.stage, self.variant)
 
     def say(self, text: str) -> None:
         """One line for the person at the terminal."""
@@ -45,7 +45,7 @@ class Job:
 
     def record(self) -> dict[str, Any]:
         """What the journal says before the work begins."""
-        from src.core.processes import identity
+        from src.core.processes import process_identity
         from src.provenance.git import git_state
 
         config = self.loaded.config
@@ -59,7 +59,7 @@ class Job:
             "lineage": self.lineage.id,
             "parents": self.lineage.parents,
             "subject": self.lineage.id,
-            "process": identity(),
+            "process": process_identity(),
             "git": git_state(Path.cwd()),
             "experiment": config.data.name,
             "seed": config.seed,
@@ -69,7 +69,7 @@ class Job:
         }
 
 
-def address(stage: str, variant: str | None) -> str:
+def stage_address(stage: str, variant: str | None) -> str:
     """DVC's name of a stage: ``train``, ``compress@onnx_fp32``."""
     return stage if variant is None else f"{stage}@{variant}"
 
@@ -105,11 +105,11 @@ def parse_arguments(stage: str, doc: str | None) -> argparse.Namespace:
 def prepare(arguments: argparse.Namespace, stage: str) -> Job:
     """Check the configuration, compute the lineage, and say what was read."""
     from src.config.loading import load, read_params
-    from src.provenance.lineage import Ancestry
+    from src.provenance.lineage import LineageGraph
 
     variant = getattr(arguments, "variant", None)
-    loaded, ancestry = load(arguments.overrides), Ancestry(Path.cwd(), read_params())
-    name = address(stage, variant)
+    loaded, ancestry = load(arguments.overrides), LineageGraph(Path.cwd(), read_params())
+    name = stage_address(stage, variant)
     lineage = ancestry.lineage(name, loaded.values)
     place = _by_hand(name, lineage.id) if loaded.by_hand else Path(ancestry.stage(name).outputs[0])
     job = Job(stage, variant, loaded, ancestry, lineage, place, vars(arguments))
@@ -123,7 +123,7 @@ def prepare(arguments: argparse.Namespace, stage: str) -> Job:
 
 def _with_found_settings(job: Job) -> Job:
     """The job with what the sweep found, if it reads that, or is made from something that does."""
-    from src.config.best_settings import BEST, replacements, with_found
+    from src.config.best_settings import BEST, apply_best_settings, replacements
 
     stages = [job.ancestry.stage(name) for name in (job.address, *job.lineage.parents)]
     nested = job.stage == "cross_validate" and job.loaded.config.cross_validate.nested  # searches anew
@@ -132,13 +132,13 @@ def _with_found_settings(job: Job) -> Job:
     reads = BEST.as_posix() in stages[0].dependencies
     if not reads and not BEST.is_file():  # only told of in MLflow
         return job
-    found = replace(job, loaded=with_found(job.loaded, job.ancestry.values))
+    found = replace(job, loaded=apply_best_settings(job.loaded, job.ancestry.values))
     for text in replacements(job.loaded.values, found.loaded.values) if reads else ():
         job.say(f"{BEST}: {text}")
     return found
 
 
-def last_good(stage: str, variant: str | None) -> str:
+def restore_hint(stage: str, variant: str | None) -> str:
     """How to get the last good result back, which DVC removed before it ran the stage; "" if it did not."""
     import yaml
 
@@ -158,7 +158,7 @@ def _definition(stage: str, variant: str | None) -> "StageDefinition | None":
     from src.provenance.dvc_yaml import read_pipeline
 
     try:
-        return read_pipeline(Path("dvc.yaml"), read_params()).get(address(stage, variant))
+        return read_pipeline(Path("dvc.yaml"), read_params()).get(stage_address(stage, variant))
     except AssayError:
         return None  # the failure that is being reported says so already
 
@@ -170,13 +170,13 @@ def _by_hand(name: str, lineage: str) -> Path:
 
 def _refuse_foreign_inputs(job: Job) -> None:
     """A run by hand reads what the pipeline made; overrides of how that was made cannot be honoured."""
-    from src.config.dotted_keys import differing_keys, within
+    from src.config.dotted_keys import differing_keys, is_under
 
     own = job.ancestry.stage(job.address).parameters
     upstream = {key for parent in job.lineage.parents for key in job.ancestry.stage(parent).parameters}
     differing = differing_keys(job.loaded.values, job.ancestry.values)
-    foreign = [key for key in differing if within(key, upstream) and not within(key, own)]
-    foreign = [key for key in foreign if not within(key, ["sweep"])]  # what it found gives way
+    foreign = [key for key in differing if is_under(key, upstream) and not is_under(key, own)]
+    foreign = [key for key in foreign if not is_under(key, ["sweep"])]  # what it found gives way
     if foreign:
         raise AssayError(
             f"{', '.join(foreign)}: an earlier stage than {job.address} reads this, and its result was made "
@@ -186,12 +186,12 @@ def _refuse_foreign_inputs(job: Job) -> None:
 
 def _notice_difference(job: Job) -> None:
     """Say where params.yaml is not what conf/ composes to; every stage but the first only of its own keys."""
-    from src.config.dotted_keys import differing_keys, within
+    from src.config.dotted_keys import differing_keys, is_under
     from src.config.loading import compose
 
     keys = differing_keys(job.loaded.values, compose())
     if job.lineage.parents:
-        keys = [key for key in keys if within(key, job.ancestry.stage(job.address).parameters)]
+        keys = [key for key in keys if is_under(key, job.ancestry.stage(job.address).parameters)]
     if keys:
         shown = ", ".join(keys[:4]) + (f" and {len(keys) - 4} more" if len(keys) > 4 else "")
         job.say(f"params.yaml differs from conf/ in {shown}")

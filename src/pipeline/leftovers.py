@@ -12,7 +12,7 @@ PARTS = ("trials", "folds")  # folders of a state with a file for each that has 
 
 
 @dataclass(frozen=True)
-class Leftover:
+class StaleWorkDir:
     """The state of one stage with one lineage."""
 
     path: Path
@@ -22,13 +22,13 @@ class Leftover:
     what: str
 
 
-def leftovers(root: Path) -> list[Leftover]:
+def leftovers(root: Path) -> list[StaleWorkDir]:
     """States on which nobody works, largest first; not those that are mere marks of a publication."""
     found = [_look(path) for path in (root / ".assay" / "state").glob("*/*") if _holds_work(path)]
     return sorted((left for left in found if _is_free(left.path)), key=lambda left: -left.size)
 
 
-def remove(left: Leftover) -> bool:
+def remove(left: StaleWorkDir) -> bool:
     """Free it; False if somebody has begun to work there."""
     try:
         with FileLock(f"{left.path}.lock", timeout=0):
@@ -39,10 +39,10 @@ def remove(left: Leftover) -> bool:
     return True
 
 
-def _look(path: Path) -> Leftover:
+def _look(path: Path) -> StaleWorkDir:
     files = [file.stat() for file in path.rglob("*") if file.is_file()]
     newest = max((stat.st_mtime for stat in files), default=path.stat().st_mtime)
-    return Leftover(
+    return StaleWorkDir(
         path,
         path.parent.name,
         sum(stat.st_size for stat in files),

@@ -30,7 +30,7 @@ class Box:
 
 
 @dataclass(frozen=True)
-class Point:
+class LabelledPoint:
     """A bubble and the size of its name, in pixels."""
 
     x: float
@@ -45,7 +45,7 @@ class Point:
         return Box(self.x - self.radius, self.y - self.radius, self.x + self.radius, self.y + self.radius)
 
 
-def place(points: Sequence[Point], frame: Box, lines: Sequence[Box] = ()) -> list[Box]:
+def place_labels(points: Sequence[LabelledPoint], frame: Box, lines: Sequence[Box] = ()) -> list[Box]:
     """A box for each name: near its point, in the frame, and off all bubbles, ``lines`` and other names if
     that can be. One after the other, those with the most neighbours first."""
     near = [sum(math.dist((p.x, p.y), (o.x, o.y)) < p.width for o in points) for p in points]
@@ -57,7 +57,7 @@ def place(points: Sequence[Point], frame: Box, lines: Sequence[Box] = ()) -> lis
     return [placed[index] for index in range(len(points))]
 
 
-def _options(point: Point) -> Iterator[tuple[float, Box]]:
+def _options(point: LabelledPoint) -> Iterator[tuple[float, Box]]:
     """(how far it is from what one would like best, box)."""
     for step in STEPS:
         for rank, degrees in enumerate(DIRECTIONS):

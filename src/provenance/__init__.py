@@ -1,0 +1,1 @@
+"""What a result was made from: lineage, journal, DVC files, git."""

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from src.core.errors import AssayError
-from src.core.hashing import files_of
+from src.core.hashing import iter_files
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def file_md5(path: Path) -> str:
 
 def folder_md5s(folder: Path) -> dict[str, str]:
     """{path below the folder, with slashes: MD5} of every file that DVC counts."""
-    return {path.relative_to(folder).as_posix(): file_md5(path) for path in files_of(folder)}
+    return {path.relative_to(folder).as_posix(): file_md5(path) for path in iter_files(folder)}
 
 
 def listing_md5(files: Mapping[str, str]) -> str:

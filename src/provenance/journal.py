@@ -29,14 +29,14 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-class Attempt:
+class RunRecord:
     """One execution of a stage: a folder of the journal."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     @classmethod
-    def open(cls, root: Path, record: dict[str, Any]) -> "Attempt":
+    def open(cls, root: Path, record: dict[str, Any]) -> "RunRecord":
         """Begin the next attempt of ``record["lineage"]``; its status is RUNNING."""
         lineage = journal_folder(root) / record["lineage"]
         lineage.mkdir(parents=True, exist_ok=True)
@@ -114,10 +114,10 @@ def child_record(
     }
 
 
-def attempts(root: Path, lineage: str | None = None) -> Iterator[Attempt]:
+def attempts(root: Path, lineage: str | None = None) -> Iterator[RunRecord]:
     """All attempts, or those of one lineage, oldest first within each lineage."""
     for record in sorted(journal_folder(root).glob(f"{lineage or '*'}/*/run.json")):
-        yield Attempt(record.parent)
+        yield RunRecord(record.parent)
 
 
 def _merge(before: Any, value: Any) -> Any:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from src.config.dotted_keys import flatten, within
+from src.config.dotted_keys import flatten, is_under
 from src.core.errors import AssayError
-from src.core.hashing import content_hash, text_hash
+from src.core.hashing import content_hash, json_hash
 from src.provenance.dvc_yaml import StageDefinition, lookup, read_pipeline
 
 
@@ -23,7 +23,7 @@ class Lineage:
 
 
 @dataclass
-class Ancestry:
+class LineageGraph:
     """Computes lineages in one working folder; each input is hashed once, each stage looked at once."""
 
     folder: Path
@@ -51,7 +51,7 @@ class Ancestry:
             "parameters": {key: lookup(values or self.values, key) for key in stage.parameters},
             "dependencies": [[path, self._hash(path)] for path in self._inputs(stage)],
         }
-        found = Lineage(text_hash(content), parents)
+        found = Lineage(json_hash(content), parents)
         if values is None:
             self.known[name] = found
         return found
@@ -60,7 +60,7 @@ class Ancestry:
         """The fields of ``values`` that a stage reads, or one that it is made from, by dotted key."""
         stages = [name, *self.lineage(name).parents]
         read = {key for stage in stages for key in self.stage(stage).parameters}
-        return {key: value for key, value in flatten(values) if within(key, read)}
+        return {key: value for key, value in flatten(values) if is_under(key, read)}
 
     def _inputs(self, stage: StageDefinition) -> list[str]:
         """The dependencies in order. A folder below which stages write stands for what they write: what

@@ -16,8 +16,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from src.core.files import replace_folder, write_json
-from src.core.hashing import tree_hashes
-from src.core.processes import identity
+from src.core.hashing import hash_tree
+from src.core.processes import process_identity
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Publication:
     time: float  # seconds since the epoch
 
 
-class State:
+class WorkDir:
     """The state of one stage with one lineage. Use it under ``held_lock(self.path)``."""
 
     def __init__(self, root: Path, stage: str, lineage: str) -> None:
@@ -50,14 +50,14 @@ class State:
 
     def finish(self) -> dict[str, str]:
         """Mark what lies in ``build/`` as complete; returns {path: SHA-256}."""
-        outputs = tree_hashes(self.build)
+        outputs = hash_tree(self.build)
         write_json(self.path / "finished.json", outputs)
         return outputs
 
     def finished(self) -> dict[str, str] | None:
         """The hashes of complete outputs that wait to be published, if they are still what they were."""
         outputs: dict[str, str] | None = self._read("finished.json")
-        return outputs if outputs and self.build.is_dir() and tree_hashes(self.build) == outputs else None
+        return outputs if outputs and self.build.is_dir() and hash_tree(self.build) == outputs else None
 
     def published(self) -> Publication | None:
         """The last publication, if there was one."""
@@ -106,7 +106,7 @@ def held_lock(path: Path, on_wait: Callable[[dict[str, Any]], None]) -> Iterator
         on_wait(json.loads(holder.read_text(encoding="utf-8")) if holder.is_file() else {})
         lock.acquire()
     try:
-        write_json(holder, identity())
+        write_json(holder, process_identity())
         yield waited
     finally:
         lock.release()

@@ -1,0 +1,1 @@
+"""Model versions: policy, promotion, model card, MLflow registry."""

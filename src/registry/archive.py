@@ -10,7 +10,7 @@ from pathlib import Path
 
 from src.attestation import signing
 from src.attestation.statement import FILE
-from src.core.hashing import content_hash, file_hash, text_hash
+from src.core.hashing import content_hash, file_hash, json_hash
 from src.provenance.journal import journal_folder
 from src.registry import promotion
 
@@ -18,29 +18,29 @@ RECORDED = ("params.yaml", "dvc.yaml", "dvc.lock", "conf", "src", "requirements.
 SIGNED = ("model.onnx", "model.json")
 
 
-def keeps(root: Path, lineage: str, sha256: str) -> bool:
+def has_model(root: Path, lineage: str, sha256: str) -> bool:
     """Whether the journal has a copy of the file that a registration is about."""
     copies = journal_folder(root).glob(f"{lineage}/*/model/model.onnx")
     return any(file_hash(copy) == sha256 for copy in copies)
 
 
-def keep_record(root: Path, workspace: Path) -> str:
+def store_record(root: Path, workspace: Path) -> str:
     """Copy what the model can be made from again; returns the name of the copy, a hash of its content."""
 
     def fill(folder: Path) -> None:
         for name in RECORDED:
             _copy(workspace / name, folder / name)
-        (folder / "packages.txt").write_text(installed(), encoding="utf-8")
+        (folder / "packages.txt").write_text(installed_packages(), encoding="utf-8")
 
-    return _keep(root, fill)
+    return _store(root, fill)
 
 
-def keep_evidence(root: Path, evidence: promotion.Evidence) -> str:
+def store_evidence(root: Path, evidence: promotion.ValidationEvidence) -> str:
     """Keep what a version is judged by; returns the name of the copy, a hash of its content."""
-    return _keep(root, lambda folder: promotion.save(evidence, folder))
+    return _store(root, lambda folder: promotion.save(evidence, folder))
 
 
-def keep_provenance(root: Path, statement: str, model: Path, key: Path | None) -> str:
+def store_provenance(root: Path, statement: str, model: Path, key: Path | None) -> str:
     """Keep a statement on the model in the folder ``model``, signed if there is a key; returns its name.
 
     What was signed by this key before is kept as it is: no two signatures are equal.
@@ -54,7 +54,7 @@ def keep_provenance(root: Path, statement: str, model: Path, key: Path | None) -
         with signed_files(model, statement) as files:
             signing.sign(files, folder / signing.FILE, key)
 
-    return _keep(root, fill, text_hash([statement, signer])[:16])
+    return _store(root, fill, json_hash([statement, signer])[:16])
 
 
 @contextmanager
@@ -68,19 +68,19 @@ def signed_files(model: Path, statement: str) -> Iterator[Path]:
         yield folder
 
 
-def kept(root: Path, name: str) -> Path | None:
-    """The folder that `keep_record` or `keep_evidence` has given this name; None if it is not here."""
+def find_archived(root: Path, name: str) -> Path | None:
+    """The folder that `store_record` or `store_evidence` has given this name; None if it is not here."""
     folder = journal_folder(root) / "registry" / name
     return folder if name and folder.is_dir() else None
 
 
-def installed() -> str:
+def installed_packages() -> str:
     """``name==version`` of every installed package, a line each."""
     found = {(d.metadata["Name"] or "").lower(): d.version for d in metadata.distributions()}
     return "".join(f"{name}=={version}\n" for name, version in sorted(found.items()) if name)
 
 
-def _keep(root: Path, fill: Callable[[Path], None], name: str = "") -> str:
+def _store(root: Path, fill: Callable[[Path], None], name: str = "") -> str:
     """Put a folder on the shelf, under the hash of its content if it has no name."""
     shelf = journal_folder(root) / "registry"
     if name and (shelf / name).is_dir():

@@ -89,7 +89,7 @@ KINDS: dict[str, type[Decision]] = {
 }
 
 
-def propose(root: Path, *decisions: Decision) -> None:
+def append_decisions(root: Path, *decisions: Decision) -> None:
     """Append decisions to the journal."""
     path = _decisions_file(root)
     path.parent.mkdir(parents=True, exist_ok=True)

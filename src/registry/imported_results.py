@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from src.core.hashing import tree_hashes
+from src.core.hashing import hash_tree
 from src.leaderboard.table.rows import BASE, read_rows
-from src.pipeline.execution import Execution
-from src.provenance.journal import Attempt, attempts
+from src.pipeline.execution import StageRun
+from src.provenance.journal import RunRecord, attempts
 from src.registry.variant_metrics import evaluate_figures
 from src.tracking.live import Tracker
 
@@ -20,7 +20,7 @@ MODELS, EVALUATE, COMPARE = Path("models"), Path("reports/evaluate"), Path("repo
 UNKNOWN = "made elsewhere: of its execution nothing is known here"
 
 
-def adopt_variant(run: Execution, variant: str) -> None:
+def adopt_variant(run: StageRun, variant: str) -> None:
     """Give the journal the model of a variant."""
     parents = run.lineage.parents
     own = {
@@ -33,7 +33,7 @@ def adopt_variant(run: Execution, variant: str) -> None:
     _close(attempt, MODELS / variant)
 
 
-def adopt_reports(run: Execution) -> None:
+def adopt_reports(run: StageRun) -> None:
     """Give the journal what evaluate and compare have found out, unless it knows, and MLflow too."""
     for stage, fill, folder in (("evaluate", _evaluate, EVALUATE), ("compare", _compare, COMPARE)):
         lineage = run.lineage.parents[stage]
@@ -46,19 +46,19 @@ def adopt_reports(run: Execution) -> None:
         Tracker(run.root, lineage).finish()
 
 
-def _evaluate(run: Execution, attempt: Attempt) -> None:  # noqa: ARG001  # as _compare
+def _evaluate(run: StageRun, attempt: RunRecord) -> None:  # noqa: ARG001  # as _compare
     attempt.add_figures(sorted(EVALUATE.glob("*.png")))
     attempt.update(metrics=evaluate_figures(EVALUATE / "metrics.json"))
 
 
-def _compare(run: Execution, attempt: Attempt) -> None:
+def _compare(run: StageRun, attempt: RunRecord) -> None:
     for row in read_rows(COMPARE / "variants.csv"):
         if row.reason is None:
             address = "train" if row.name == BASE else f"compress@{row.name}"
             attempt.attach(run.lineage.parents[address], row.tracked(), (), {})
 
 
-def _open(run: Execution, address: str, own: Mapping[str, Any]) -> Attempt:
+def _open(run: StageRun, address: str, own: Mapping[str, Any]) -> RunRecord:
     """An attempt like that of the stage at work, but for what is the result's own."""
     lineage = run.lineage.parents[address]
     known = {
@@ -71,9 +71,9 @@ def _open(run: Execution, address: str, own: Mapping[str, Any]) -> Attempt:
         "params": run.job.ancestry.read_by(address, run.job.loaded.values),
         "tags": {"adopted": UNKNOWN},
     }
-    return Attempt.open(run.root, {**run.attempt.record, **known, **own})
+    return RunRecord.open(run.root, {**run.attempt.record, **known, **own})
 
 
-def _close(attempt: Attempt, folder: Path) -> None:
-    attempt.update(outputs=tree_hashes(folder))
+def _close(attempt: RunRecord, folder: Path) -> None:
+    attempt.update(outputs=hash_tree(folder))
     attempt.close("FINISHED")

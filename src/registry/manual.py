@@ -4,10 +4,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from src.core.errors import AssayError
-from src.registry.decisions import Ruling, propose
-from src.registry.mlflow_registry import Shelf, Version, carry_out, follow, identity_of, registry_lock
-from src.tracking.mlflow_store import Store, connect
-from src.tracking.run_groups import Journal
+from src.registry.decisions import Ruling, append_decisions
+from src.registry.mlflow_registry import (
+    RegisteredModelView,
+    Version,
+    apply_decisions,
+    apply_ruling,
+    identity_of,
+    registry_lock,
+)
+from src.tracking.mlflow_store import MlflowStore, connect
+from src.tracking.run_groups import JournalIndex
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -41,14 +48,16 @@ def rollback(root: Path, name: str, reason: str = "") -> tuple[Version, bool]:
     return _make_champion(shelf, _find(shelf, earlier[-1]), reason, "rollback")
 
 
-def _current(root: Path, name: str) -> Shelf:
+def _current(root: Path, name: str) -> RegisteredModelView:
     """The registered model, once all that was decided before is done."""
-    store: Store = connect(root, patient=True)
-    carry_out(store, Journal(root), name)
-    return Shelf(store, name)
+    store: MlflowStore = connect(root, patient=True)
+    apply_decisions(store, JournalIndex(root), name)
+    return RegisteredModelView(store, name)
 
 
-def _make_champion(shelf: Shelf, version: "ModelVersion", reason: str, by: str) -> tuple[Version, bool]:
+def _make_champion(
+    shelf: RegisteredModelView, version: "ModelVersion", reason: str, by: str
+) -> tuple[Version, bool]:
     lineage, sha256 = identity_of(version)
     if lineage is None or sha256 is None:
         raise AssayError(
@@ -60,19 +69,19 @@ def _make_champion(shelf: Shelf, version: "ModelVersion", reason: str, by: str) 
     if news:
         ruling = Ruling(shelf.name, lineage, sha256, True, reason, by, embedded=shelf.store.embedded)
         with registry_lock(shelf.store.root):
-            propose(shelf.store.root, ruling)
-            follow(shelf, ruling)
+            append_decisions(shelf.store.root, ruling)
+            apply_ruling(shelf, ruling)
     return shelf.listed([version])[0], news
 
 
-def _find(shelf: Shelf, number: str) -> "ModelVersion":
+def _find(shelf: RegisteredModelView, number: str) -> "ModelVersion":
     found = next((version for version in shelf.all if str(version.version) == number), None)
     if found is None:
         raise AssayError(f"{shelf.name} has no version {number}. It has: {_listed(shelf)}")
     return found
 
 
-def _listed(shelf: Shelf) -> str:
+def _listed(shelf: RegisteredModelView) -> str:
     """The versions with variant and aliases, for a person to choose from."""
     shown = zip(shelf.all, shelf.listed(shelf.all), strict=True)
     texts = [f"{v.version} ({', '.join([m.tags.get('variant', '?'), *v.aliases])})" for m, v in shown]

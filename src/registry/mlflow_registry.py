@@ -21,18 +21,18 @@ from filelock import FileLock
 
 from src.attestation import signing
 from src.registry import promotion
-from src.registry.archive import kept
-from src.registry.decisions import Challenge, Decision, Registration, Ruling, decisions, propose
+from src.registry.archive import find_archived
+from src.registry.decisions import Challenge, Decision, Registration, Ruling, append_decisions, decisions
 from src.tracking import circuit_breaker
 from src.tracking.circuit_breaker import warn
-from src.tracking.mlflow_store import Store, connect
-from src.tracking.run_groups import Journal
-from src.tracking.run_sync import bring
+from src.tracking.mlflow_store import MlflowStore, connect
+from src.tracking.run_groups import JournalIndex
+from src.tracking.run_sync import sync_run
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 
-    from src.registry.promotion import Judgement
+    from src.registry.promotion import PromotionDecision
 
 HISTORY = "champion.history"  # tag of the model: versions, oldest first; a rollback cuts it
 LONGEST_HISTORY = 500  # versions
@@ -53,10 +53,10 @@ class Version:
         )
 
 
-class Shelf:
+class RegisteredModelView:
     """One registered model as MLflow has it. Used under `registry_lock`, or only to look."""
 
-    def __init__(self, store: Store, name: str) -> None:
+    def __init__(self, store: MlflowStore, name: str) -> None:
         self.store = store
         self.name = name
         found = store.client.search_model_versions(f"name = '{name}'")
@@ -126,7 +126,7 @@ def identity_of(version: "ModelVersion") -> tuple[str | None, str | None]:
     return version.tags.get("lineage.id"), version.tags.get("sha256")
 
 
-def carry_out(store: Store, journal: Journal, name: str | None = None) -> list[Version]:
+def apply_decisions(store: MlflowStore, journal: JournalIndex, name: str | None = None) -> list[Version]:
     """Do what was decided and is not yet done, for one registered model or for all.
 
     Returns the versions that the journal speaks of, those that were there before too.
@@ -146,8 +146,8 @@ def registry_lock(root: Path) -> Iterator[None]:
         yield
 
 
-def _carry_out(store: Store, journal: Journal, name: str, those: list[Decision]) -> list[Version]:
-    shelf = Shelf(store, name)
+def _carry_out(store: MlflowStore, journal: JournalIndex, name: str, those: list[Decision]) -> list[Version]:
+    shelf = RegisteredModelView(store, name)
     last = {d.identity: d for d in those if isinstance(d, Registration)}  # in the order of the first
     for registration in last.values():
         _register(shelf, journal, registration)
@@ -156,11 +156,11 @@ def _carry_out(store: Store, journal: Journal, name: str, those: list[Decision])
         if isinstance(decision, Challenge):
             _answer(shelf, decision, ruled)
         elif isinstance(decision, Ruling):
-            follow(shelf, decision)
+            apply_ruling(shelf, decision)
     return shelf.listed(version for identity in last if (version := shelf.find(identity)))
 
 
-def _register(shelf: Shelf, journal: Journal, registration: Registration) -> None:
+def _register(shelf: RegisteredModelView, journal: JournalIndex, registration: Registration) -> None:
     """Make the version, or give the one that there is the newest figures."""
     version = shelf.find(registration.identity) or _create(shelf, journal, registration)
     if version is None:
@@ -179,10 +179,12 @@ def _tags(registration: Registration) -> dict[str, str]:
     return {**registration.tags, **own, "registered": registration.time}
 
 
-def _create(shelf: Shelf, journal: Journal, registration: Registration) -> "ModelVersion | None":
+def _create(
+    shelf: RegisteredModelView, journal: JournalIndex, registration: Registration
+) -> "ModelVersion | None":
     """None if MLflow does not have the model and cannot get it from the journal."""
     store = shelf.store
-    bring(store, journal, registration.lineage)
+    sync_run(store, journal, registration.lineage)
     runs = store.find_runs(store.experiment_id(registration.experiment), registration.lineage)
     run = next((run for run in runs if run.data.tags.get("model.sha256") == registration.sha256), None)
     if run is None:
@@ -202,7 +204,7 @@ def _create(shelf: Shelf, journal: Journal, registration: Registration) -> "Mode
     return version
 
 
-def _create_model(shelf: Shelf) -> None:
+def _create_model(shelf: RegisteredModelView) -> None:
     from mlflow.exceptions import MlflowException
 
     try:
@@ -212,19 +214,19 @@ def _create_model(shelf: Shelf) -> None:
             raise
 
 
-def _keep_evidence(shelf: Shelf, version: "ModelVersion", registration: Registration) -> None:
+def _keep_evidence(shelf: RegisteredModelView, version: "ModelVersion", registration: Registration) -> None:
     """Put what the version is judged by beside the model, where other machines find it; once, as it is a
     function of the lineage."""
-    folder = None if version.tags.get("evidence") else kept(shelf.store.root, registration.evidence)
+    folder = None if version.tags.get("evidence") else find_archived(shelf.store.root, registration.evidence)
     if folder is None:
         return
     shelf.store.client.log_model_artifacts(_model_id(version), str(folder), "evidence")
     shelf.mark(version, {"evidence": registration.evidence})
 
 
-def _keep_provenance(shelf: Shelf, version: "ModelVersion", registration: Registration) -> None:
+def _keep_provenance(shelf: RegisteredModelView, version: "ModelVersion", registration: Registration) -> None:
     """Put the statement on where it comes from beside the model; a signed one is not replaced by another."""
-    folder = kept(shelf.store.root, registration.provenance)
+    folder = find_archived(shelf.store.root, registration.provenance)
     if folder is None or version.tags.get("provenance.signed") == "yes":
         return
     signed = "yes" if (folder / signing.FILE).is_file() else "no"
@@ -237,14 +239,14 @@ def _keep_provenance(shelf: Shelf, version: "ModelVersion", registration: Regist
     shelf.mark(version, told)
 
 
-def _log_record(shelf: Shelf, model: str, registration: Registration) -> None:
+def _log_record(shelf: RegisteredModelView, model: str, registration: Registration) -> None:
     """Put what the model was made from beside it."""
-    record = kept(shelf.store.root, registration.record)
+    record = find_archived(shelf.store.root, registration.record)
     if record is not None:
         shelf.store.client.log_model_artifacts(model, str(record), f"record/{registration.record}")
 
 
-def _answer(shelf: Shelf, challenge: Challenge, ruled: set[str | None]) -> None:
+def _answer(shelf: RegisteredModelView, challenge: Challenge, ruled: set[str | None]) -> None:
     """Give the choice its alias, and rule on it unless that was done."""
     version = shelf.find((challenge.lineage, challenge.sha256)) if challenge.lineage else None
     if version is None:
@@ -264,32 +266,34 @@ def _answer(shelf: Shelf, challenge: Challenge, ruled: set[str | None]) -> None:
         embedded=shelf.store.embedded,
         challenge=challenge.time,
     )
-    propose(shelf.store.root, ruling)
-    follow(shelf, ruling)
+    append_decisions(shelf.store.root, ruling)
+    apply_ruling(shelf, ruling)
 
 
-def _rule(shelf: Shelf, challenge: Challenge, version: "ModelVersion") -> "Judgement":
+def _rule(shelf: RegisteredModelView, challenge: Challenge, version: "ModelVersion") -> "PromotionDecision":
     """The rule of promotion. Whoever cannot be compared with the champion does not take its place."""
     forbidden = _forbidden(challenge, shelf.store.embedded)
     if forbidden:
-        return promotion.Judgement(False, forbidden)
+        return promotion.PromotionDecision(False, forbidden)
     champion = shelf.holder("champion")
     if champion is None:
-        return promotion.Judgement(True, "there was no champion")
+        return promotion.PromotionDecision(True, "there was no champion")
     if champion.version == version.version:
-        return promotion.Judgement(True, "it is the champion already")
+        return promotion.PromotionDecision(True, "it is the champion already")
     if shelf.tag("champion.time") > challenge.time:
         later = f"version {champion.version} was made champion after this was decided"
-        return promotion.Judgement(False, later)
+        return promotion.PromotionDecision(False, later)
     evidence = {v.version: _evidence(shelf, v) for v in (champion, version)}
     for number, found in evidence.items():
         if found is None:
             missing = f"version {number} keeps no record of its answers for validation images"
-            return promotion.Judgement(False, f"not comparable with the champion: {missing}")
+            return promotion.PromotionDecision(False, f"not comparable with the champion: {missing}")
     before, after = evidence[champion.version], evidence[version.version]
     assert before is not None and after is not None
     judgement = promotion.judge(before, after, challenge.level)
-    return promotion.Judgement(judgement.promoted, f"against version {champion.version}: {judgement.reason}")
+    return promotion.PromotionDecision(
+        judgement.promoted, f"against version {champion.version}: {judgement.reason}"
+    )
 
 
 def _forbidden(challenge: Challenge, embedded: bool) -> str | None:
@@ -302,10 +306,10 @@ def _forbidden(challenge: Challenge, embedded: bool) -> str | None:
     return None
 
 
-def _evidence(shelf: Shelf, version: "ModelVersion") -> "promotion.Evidence | None":
+def _evidence(shelf: RegisteredModelView, version: "ModelVersion") -> "promotion.ValidationEvidence | None":
     """What a version is judged by, from the journal or from MLflow; None if it keeps nothing to be read."""
     name = version.tags.get("evidence", "")
-    folder = kept(shelf.store.root, name)
+    folder = find_archived(shelf.store.root, name)
     if folder is not None:
         return _read(folder)
     if not name or not shelf.store.client.list_logged_model_artifacts(_model_id(version), "evidence"):
@@ -317,14 +321,14 @@ def _evidence(shelf: Shelf, version: "ModelVersion") -> "promotion.Evidence | No
         return _read(Path(download_artifacts(f"{location}/evidence", dst_path=place)))
 
 
-def _read(folder: Path) -> "promotion.Evidence | None":
+def _read(folder: Path) -> "promotion.ValidationEvidence | None":
     try:
         return promotion.load(folder)
     except (OSError, ValueError):
         return None
 
 
-def follow(shelf: Shelf, ruling: Ruling) -> None:
+def apply_ruling(shelf: RegisteredModelView, ruling: Ruling) -> None:
     """Do what a ruling says, if it was made for this kind of registry and no later one holds."""
     version = shelf.find((ruling.lineage, ruling.sha256))
     if version is None or ruling.embedded != shelf.store.embedded:
@@ -344,7 +348,9 @@ def _marks(ruling: Ruling) -> dict[str, str]:
     }
 
 
-def _move(shelf: Shelf, version: "ModelVersion", alias: str, time: str, by: str = "rule") -> bool:
+def _move(
+    shelf: RegisteredModelView, version: "ModelVersion", alias: str, time: str, by: str = "rule"
+) -> bool:
     """Give the version an alias, unless that was done, or a later decision holds; whether it did."""
     mark = f"{alias}.time"
     if shelf.tag(mark) >= time:
@@ -379,4 +385,4 @@ def try_apply_decisions(root: Path, name: str, say: Callable[[str], None] = warn
 
 
 def _connect_and_apply(root: Path, name: str) -> "list[Version]":
-    return carry_out(connect(root), Journal(root), name)
+    return apply_decisions(connect(root), JournalIndex(root), name)

@@ -8,7 +8,7 @@ SHOWN = 40  # names of classes
 
 
 @dataclass(frozen=True)
-class Facts:
+class ModelCardFacts:
     """What the card says of one version."""
 
     name: str  # of the registered model
@@ -33,14 +33,14 @@ class Facts:
     dirty: Sequence[str]  # files that differ from the commit
 
 
-def model_card(facts: Facts) -> str:
+def model_card(facts: ModelCardFacts) -> str:
     """Markdown, 5000 characters at most."""
     parts = [_head(facts), _use(facts), _figures(facts), _limits(facts), _origin(facts), _loading(facts)]
     text = "\n\n".join(parts) + "\n"
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 2]}…\n"
 
 
-def _head(facts: Facts) -> str:
+def _head(facts: ModelCardFacts) -> str:
     return (
         f"# {facts.name}: {facts.variant}\n\n"
         f"Classifies images into {len(facts.classes)} classes. Made from the base model by: "
@@ -48,7 +48,7 @@ def _head(facts: Facts) -> str:
     )
 
 
-def _use(facts: Facts) -> str:
+def _use(facts: ModelCardFacts) -> str:
     shown = [_escaped(name) for name in facts.classes[:SHOWN]]
     rest = len(facts.classes) - len(shown)
     colour = "grey" if facts.channels == 1 else "RGB"
@@ -62,7 +62,7 @@ def _use(facts: Facts) -> str:
     )
 
 
-def _figures(facts: Facts) -> str:
+def _figures(facts: ModelCardFacts) -> str:
     rows = [
         _accuracy(facts, "Accuracy, validation", "val/accuracy"),
         _accuracy(facts, "Change against the base, validation", "val/accuracy_change", "+"),
@@ -86,7 +86,7 @@ def _figures(facts: Facts) -> str:
     )
 
 
-def _accuracy(facts: Facts, title: str, key: str, sign: str = "") -> str:
+def _accuracy(facts: ModelCardFacts, title: str, key: str, sign: str = "") -> str:
     values = [facts.figures.get(f"{key}{end}") for end in ("", "_low", "_high")]
     if values[0] is None:
         return ""
@@ -94,12 +94,12 @@ def _accuracy(facts: Facts, title: str, key: str, sign: str = "") -> str:
     return f"| {title} | {values[0]:{sign}.4f} | {limits} |"
 
 
-def _plain(facts: Facts, title: str, key: str, form: str) -> str:
+def _plain(facts: ModelCardFacts, title: str, key: str, form: str) -> str:
     value = facts.figures.get(key)
     return "" if value is None else f"| {title} | {value:{form}} | |"
 
 
-def _limits(facts: Facts) -> str:
+def _limits(facts: ModelCardFacts) -> str:
     lines = [
         "It names one of its classes whatever it is shown, an image of something else too.",
         "The figures hold for images like those of the data set. Other cameras, other framing or another mix "
@@ -114,7 +114,7 @@ def _limits(facts: Facts) -> str:
     return "## Limits\n\n" + "\n".join(f"- {line}" for line in lines)
 
 
-def _origin(facts: Facts) -> str:
+def _origin(facts: ModelCardFacts) -> str:
     dirty = f", with changes in {', '.join(facts.dirty)}" if facts.dirty else ""
     return (
         "## Where it comes from\n\n"
@@ -125,7 +125,7 @@ def _origin(facts: Facts) -> str:
     )
 
 
-def _loading(facts: Facts) -> str:
+def _loading(facts: ModelCardFacts) -> str:
     version = f"models:/{facts.name}/VERSION"
     return (
         "## How to load it\n\n"

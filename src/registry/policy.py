@@ -37,7 +37,7 @@ class Choice:
 
 def choose(candidates: Sequence[Candidate], policy: Policy) -> Choice:
     """The best of ``candidates`` by ``policy``, whatever their order."""
-    faults = {candidate.name: _faults(candidate, policy) for candidate in candidates}
+    faults = {candidate.name: _violations(candidate, policy) for candidate in candidates}
     excluded = {name: "; ".join(found) for name, found in faults.items() if found}
     left = [candidate for candidate in candidates if candidate.name not in excluded]
     if not left:
@@ -47,7 +47,7 @@ def choose(candidates: Sequence[Candidate], policy: Policy) -> Choice:
     return Choice(best.name, f"{_described(best, policy.optimize)}, {of} the budgets", excluded)
 
 
-def _faults(candidate: Candidate, policy: Policy) -> list[str]:
+def _violations(candidate: Candidate, policy: Policy) -> list[str]:
     if candidate.status != "ok":
         return [f"failed: {candidate.reason or 'no reason is known'}"]
     change, latency, size = candidate.accuracy_change, candidate.latency_ms, candidate.bytes

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from src.leaderboard.table.significance import discordance, significantly_worse, worsening
+from src.leaderboard.table.significance import discordance, one_sided_p, significantly_worse
 
 Names = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Evidence:
+class ValidationEvidence:
     """What a model can be judged by. No test image is in it."""
 
     images: Names  # (n,) validation images, see image_names
@@ -42,7 +42,7 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class PromotionDecision:
     """Whether the challenger becomes champion, and why or why not."""
 
     promoted: bool
@@ -54,7 +54,7 @@ def image_names(digests: Iterable[str]) -> Names:
     return np.array([int.from_bytes(bytes.fromhex(d[:16]), "big", signed=True) for d in digests], np.int64)
 
 
-def judge(champion: Evidence, challenger: Evidence, level: float) -> Judgement:
+def judge(champion: ValidationEvidence, challenger: ValidationEvidence, level: float) -> PromotionDecision:
     """Promote unless the challenger is significantly worse, or the two cannot be compared.
 
     The test is one-sided, on the images on which exactly one of the two is right: see
@@ -62,19 +62,19 @@ def judge(champion: Evidence, challenger: Evidence, level: float) -> Judgement:
     """
     incomparable = _incomparable(champion, challenger)
     if incomparable:
-        return Judgement(False, f"not comparable with the champion: {incomparable}")
+        return PromotionDecision(False, f"not comparable with the champion: {incomparable}")
     found = discordance(champion.right, challenger.right)
-    p = worsening(champion.right, challenger.right)
+    p = one_sided_p(champion.right, challenger.right)
     counts = (
         f"of {len(challenger.right)} validation images {found.lost} lost and {found.won} won, "
         f"one-sided p={p:.3g}, register.level={level}"
     )
     if significantly_worse(champion.right, challenger.right, level):
-        return Judgement(False, f"significantly worse than the champion ({counts})")
-    return Judgement(True, f"not significantly worse than the champion ({counts})")
+        return PromotionDecision(False, f"significantly worse than the champion ({counts})")
+    return PromotionDecision(True, f"not significantly worse than the champion ({counts})")
 
 
-def save(evidence: Evidence, folder: Path) -> None:
+def save(evidence: ValidationEvidence, folder: Path) -> None:
     """Write ``validation.npy`` int64 (3, n) (image, class, answer) and ``training.npy`` int64 (m,)."""
     order = np.argsort(evidence.images, kind="stable")
     rows = np.stack([evidence.images, evidence.targets, evidence.predicted])[:, order]
@@ -82,14 +82,14 @@ def save(evidence: Evidence, folder: Path) -> None:
     np.save(folder / "training.npy", np.sort(evidence.trained_on), allow_pickle=False)
 
 
-def load(folder: Path) -> Evidence:
+def load(folder: Path) -> ValidationEvidence:
     """Read what :func:`save` wrote. Raises OSError or ValueError if it is not there, or not that."""
     images, targets, predicted = np.load(folder / "validation.npy", allow_pickle=False)
     trained_on = np.load(folder / "training.npy", allow_pickle=False)
-    return Evidence(images, targets, predicted, trained_on)
+    return ValidationEvidence(images, targets, predicted, trained_on)
 
 
-def _incomparable(champion: Evidence, challenger: Evidence) -> str | None:
+def _incomparable(champion: ValidationEvidence, challenger: ValidationEvidence) -> str | None:
     """Why their figures cannot be set side by side; None if they can."""
     seen = {
         name: int(np.isin(challenger.images, model.trained_on).sum())

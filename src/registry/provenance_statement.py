@@ -9,13 +9,13 @@ from src.core.hashing import content_hash, file_hash
 from src.provenance.dvc_lock import read_lock
 from src.provenance.git import git_state
 from src.provenance.journal import attempts
-from src.provenance.lineage import Ancestry
-from src.registry.archive import kept
+from src.provenance.lineage import LineageGraph
+from src.registry.archive import find_archived
 
 FILES = ("params.yaml", "dvc.yaml", "dvc.lock", "requirements.lock")
 
 
-def state(root: Path, ancestry: Ancestry, stage: str, sha256: str, record: str) -> Provenance:
+def build_provenance(root: Path, ancestry: LineageGraph, stage: str, sha256: str, record: str) -> Provenance:
     """What is to be said of the file with this SHA-256, made by ``stage``; ``record`` names its record."""
     lineage = ancestry.lineage(stage).id
     made = _execution(root, lineage)
@@ -44,7 +44,7 @@ def _data(folder: Path) -> list[Material]:
 
 
 def _code(root: Path, record: str) -> list[Material]:
-    folder, commit = kept(root, record), git_state(root)["commit"]
+    folder, commit = find_archived(root, record), git_state(root)["commit"]
     known = [Material("git", {"gitCommit": commit})] if commit else []
     if folder is None:
         return known

@@ -8,15 +8,15 @@ from src.attestation.statement import write_statement
 from src.config.schema import Config
 from src.core.files import read_json
 from src.core.hashing import file_hash
-from src.data.dataset.index import read_labelled_rows, read_split
-from src.pipeline.execution import Execution
-from src.registry.archive import keep_evidence, keep_provenance, keep_record, keeps
+from src.data.dataset.index import read_index, read_split
+from src.pipeline.execution import StageRun
+from src.registry.archive import has_model, store_evidence, store_provenance, store_record
 from src.registry.decisions import Registration
 from src.registry.imported_results import adopt_variant
-from src.registry.model_card import Facts, model_card
-from src.registry.promotion import Evidence, image_names
-from src.registry.provenance_statement import state
-from src.registry.variant_metrics import Measured, weakest_class
+from src.registry.model_card import ModelCardFacts, model_card
+from src.registry.promotion import ValidationEvidence, image_names
+from src.registry.provenance_statement import build_provenance
+from src.registry.variant_metrics import VariantMetrics, weakest_class
 
 MODELS, INGEST, SPLIT, EVALUATE = (
     Path("models"),
@@ -27,15 +27,15 @@ MODELS, INGEST, SPLIT, EVALUATE = (
 
 
 def make_registrations(
-    config: Config, run: Execution, measured: Sequence[Measured], machine: str
+    config: Config, run: StageRun, measured: Sequence[VariantMetrics], machine: str
 ) -> list[Registration]:
     """One for each variant with a model; the journal keeps what it takes to carry them out later."""
-    record, answers = keep_record(run.root, Path()), _answers([one.name for one in measured])
+    record, answers = store_record(run.root, Path()), _answers([one.name for one in measured])
     key, found = signing.configured(signing.PRIVATE), []
     for one in measured:
         lineage = run.lineage.parents[f"compress@{one.name}"]
         sha256 = file_hash(MODELS / one.name / "model.onnx")
-        if not keeps(run.root, lineage, sha256):
+        if not has_model(run.root, lineage, sha256):
             adopt_variant(run, one.name)
         found.append(
             Registration(
@@ -45,7 +45,7 @@ def make_registrations(
                 sha256=sha256,
                 experiment=config.data.name,
                 record=record,
-                evidence=keep_evidence(run.root, answers[one.name]),
+                evidence=store_evidence(run.root, answers[one.name]),
                 provenance=_provenance(run, one.name, sha256, record, key),
                 tags={key: _written(value) for key, value in one.figures().items()},
                 description=_card(config, run, one, machine, sha256),
@@ -54,17 +54,17 @@ def make_registrations(
     return found
 
 
-def _provenance(run: Execution, variant: str, sha256: str, record: str, key: Path | None) -> str:
+def _provenance(run: StageRun, variant: str, sha256: str, record: str, key: Path | None) -> str:
     """Keep the statement on what the model was made of."""
-    statement = state(run.root, run.job.ancestry, f"compress@{variant}", sha256, record)
-    return keep_provenance(run.root, write_statement(statement), MODELS / variant, key)
+    statement = build_provenance(run.root, run.job.ancestry, f"compress@{variant}", sha256, record)
+    return store_provenance(run.root, write_statement(statement), MODELS / variant, key)
 
 
-def _answers(variants: Sequence[str]) -> dict[str, Evidence]:
+def _answers(variants: Sequence[str]) -> dict[str, ValidationEvidence]:
     """What each variant says of the validation images, and what it was trained on."""
     from pyarrow import parquet
 
-    names, (split, _) = image_names(read_labelled_rows(INGEST).digests), read_split(SPLIT)
+    names, (split, _) = image_names(read_index(INGEST).digests), read_split(SPLIT)
     trained_on, found = names[split == "train"], {}
     for variant in variants:
         table = parquet.ParquetFile(MODELS / variant / "predictions.parquet").read(
@@ -72,14 +72,14 @@ def _answers(variants: Sequence[str]) -> dict[str, Evidence]:
         )
         judged = table["split"].to_numpy() == "val"
         ids, targets, predicted = (table[key].to_numpy()[judged] for key in ("id", "target", "predicted"))
-        found[variant] = Evidence(names[ids], targets, predicted, trained_on)
+        found[variant] = ValidationEvidence(names[ids], targets, predicted, trained_on)
     return found
 
 
-def _card(config: Config, run: Execution, one: Measured, machine: str, sha256: str) -> str:
+def _card(config: Config, run: StageRun, one: VariantMetrics, machine: str, sha256: str) -> str:
     spec, record = read_json(MODELS / one.name / "model.json"), run.attempt.record
     return model_card(
-        Facts(
+        ModelCardFacts(
             name=config.register_.name,
             variant=one.name,
             data=config.data.name,

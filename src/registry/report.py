@@ -7,15 +7,15 @@ from src.config.schema import Config
 from src.registry.decisions import Registration, Ruling
 from src.registry.mlflow_registry import Version
 from src.registry.policy import Choice
-from src.registry.variant_metrics import Measured
+from src.registry.variant_metrics import VariantMetrics
 
 UNKNOWN = "not ruled on yet, as MLflow does not answer: python -m src.track does it by the same rule"
 
 
-def decide(
+def build_decision_report(
     config: Config,
     choice: Choice,
-    measured: Sequence[Measured],
+    measured: Sequence[VariantMetrics],
     registrations: Sequence[Registration],
     ruling: Ruling | None,
 ) -> dict[str, Any]:

@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from src.core.errors import AssayError
-from src.leaderboard.table.rows import BASE, TRACKED, Row, read_rows
+from src.leaderboard.table.rows import BASE, TRACKED, LeaderboardRow, read_rows
 from src.registry.policy import Candidate
 
 NAMES = {**TRACKED, "val_accuracy": "val/accuracy"}  # column: name of the figure on a run of MLflow
 
 
 @dataclass(frozen=True)
-class Measured:
+class VariantMetrics:
     """One variant: its line of the leaderboard, and how fast it is (empty if it was not timed)."""
 
-    row: Row
+    row: LeaderboardRow
     speed: dict[str, float]
 
     @property
@@ -41,7 +41,7 @@ class Measured:
         return {NAMES.get(key, key): value for key, value in self.row.figures.items()} | self.speed
 
 
-def read_measured(compare: Path, benchmark: Path) -> tuple[list[Measured], str]:
+def read_measured(compare: Path, benchmark: Path) -> tuple[list[VariantMetrics], str]:
     """The variants in the order of the leaderboard, and in words the machine that timed them.
 
     Raises:
@@ -52,7 +52,7 @@ def read_measured(compare: Path, benchmark: Path) -> tuple[list[Measured], str]:
     rows = [row for row in read_rows(compare / "variants.csv") if row.name != BASE]
     machine, threads = found.get("machine", {}), found.get("threads")
     told = [str(machine[key]) for key in ("cpu", "instructions") if key in machine]
-    return [Measured(row, speeds.get(row.name, {})) for row in rows], ", ".join(
+    return [VariantMetrics(row, speeds.get(row.name, {})) for row in rows], ", ".join(
         [*told, f"threads: {threads}"]
     )
 

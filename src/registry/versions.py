@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from src.core.errors import AssayError
-from src.tracking.mlflow_store import Store
+from src.tracking.mlflow_store import MlflowStore
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -60,7 +60,7 @@ class VersionFacts:
         return f"{self.name} version {self.version}{aliases}"
 
 
-def read_version(store: Store, name: str, number: str) -> VersionFacts:
+def read_version(store: MlflowStore, name: str, number: str) -> VersionFacts:
     """A version by its number or by an alias (``@champion``).
 
     Raises:
@@ -91,13 +91,13 @@ def read_version(store: Store, name: str, number: str) -> VersionFacts:
     )
 
 
-def all_versions(store: Store, name: str) -> list["ModelVersion"]:
+def all_versions(store: MlflowStore, name: str) -> list["ModelVersion"]:
     """The versions of a registered model, oldest first."""
     found = store.client.search_model_versions(f"name = '{name}'")
     return sorted(found, key=lambda version: int(version.version))
 
 
-def read_run(store: Store, run_id: str) -> RunFacts | None:
+def read_run(store: MlflowStore, run_id: str) -> RunFacts | None:
     """A run; None if MLflow has no such one."""
     from mlflow.exceptions import MlflowException
 
@@ -116,7 +116,7 @@ def read_run(store: Store, run_id: str) -> RunFacts | None:
     )
 
 
-def find_run(store: Store, experiment: str, lineage: str) -> RunFacts | None:
+def find_run(store: MlflowStore, experiment: str, lineage: str) -> RunFacts | None:
     """The newest run of a lineage that ended well; None if MLflow has none."""
     found = store.client.get_experiment_by_name(experiment)
     runs = store.find_runs(found.experiment_id, lineage) if found else []
@@ -124,7 +124,7 @@ def find_run(store: Store, experiment: str, lineage: str) -> RunFacts | None:
     return read_run(store, ended[-1].info.run_id) if ended else None
 
 
-def versions_of_run(store: Store, run: RunFacts) -> list[tuple[str, str]]:
+def versions_of_run(store: MlflowStore, run: RunFacts) -> list[tuple[str, str]]:
     """(name, number) of what was registered of a run, or of the runs of its variants; newest last."""
     children = store.client.search_runs([run.experiment], f"tags.`mlflow.parentRunId` = '{run.id}'")
     runs = [run.id, *(child.info.run_id for child in children)]
@@ -132,7 +132,7 @@ def versions_of_run(store: Store, run: RunFacts) -> list[tuple[str, str]]:
     return [(v.name, str(v.version)) for v in sorted(found, key=lambda v: int(v.creation_timestamp))]
 
 
-def download(store: Store, version: VersionFacts, place: Path) -> dict[str, Path]:
+def download(store: MlflowStore, version: VersionFacts, place: Path) -> dict[str, Path]:
     """Copies of the version's record, provenance and model below ``place``, as far as it has them."""
     from mlflow.artifacts import download_artifacts
 
@@ -143,14 +143,14 @@ def download(store: Store, version: VersionFacts, place: Path) -> dict[str, Path
     return {name: Path(download_artifacts(f"{location}/{name}", dst_path=str(place))) for name in wanted}
 
 
-def mark_audited(store: Store, version: VersionFacts, tags: Mapping[str, str], report: Path) -> None:
+def mark_audited(store: MlflowStore, version: VersionFacts, tags: Mapping[str, str], report: Path) -> None:
     """Write an audit's outcome: tags of the version, and the folder ``report`` beside the model's files."""
     store.client.log_model_artifacts(version.model_id, str(report), AUDIT)
     for key, value in tags.items():
         store.client.set_model_version_tag(version.name, version.version, key, value)
 
 
-def _find(store: Store, name: str, number: str) -> "ModelVersion":
+def _find(store: MlflowStore, name: str, number: str) -> "ModelVersion":
     if number.startswith("@"):
         return store.client.get_model_version_by_alias(name, number[1:])
     return store.client.get_model_version(name, number)
@@ -160,7 +160,7 @@ def _identity(version: "ModelVersion") -> tuple[str, str]:
     return version.tags.get("lineage.id", ""), version.tags.get("sha256", "")
 
 
-def _run_of_model(store: Store, model_id: str) -> str | None:
+def _run_of_model(store: MlflowStore, model_id: str) -> str | None:
     from mlflow.exceptions import MlflowException
 
     try:
@@ -170,7 +170,7 @@ def _run_of_model(store: Store, model_id: str) -> str | None:
     return str(found)
 
 
-def _base(store: Store, run: RunFacts | None) -> RunFacts | None:
+def _base(store: MlflowStore, run: RunFacts | None) -> RunFacts | None:
     """The run of the base model."""
     parent = run.tags.get("mlflow.parentRunId") if run else None
     return read_run(store, parent) if parent else None
@@ -180,6 +180,6 @@ def _suffix(number: str) -> str:
     return number if number.startswith("@") else f"/{number}"
 
 
-def _known(store: Store) -> str:
+def _known(store: MlflowStore) -> str:
     names = sorted(model.name for model in store.client.search_registered_models())
     return f"MLflow has the registered models {', '.join(names)}" if names else "Nothing is registered yet"

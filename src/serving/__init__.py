@@ -1,0 +1,1 @@
+"""What ships with a registered model; imports nothing else of ``src``."""

@@ -40,7 +40,7 @@ class UnreadableImageError(Exception):
 
 
 @dataclass(frozen=True)
-class Form:
+class ImageFormat:
     """What every image is brought to.
 
     ``height`` and ``width`` in pixels; ``channels`` 1 (grey) or 3 (RGB); ``fit`` says how an image of
@@ -63,7 +63,7 @@ class Decoded:
     height: int
 
 
-def decode_file(path: Path, form: Form) -> Decoded:
+def decode_file(path: Path, form: ImageFormat) -> Decoded:
     """Decode the image at ``path``.
 
     Raises ``UnreadableImageError`` for whatever is wrong with the content, ``OSError`` where the file cannot
@@ -73,7 +73,7 @@ def decode_file(path: Path, form: Form) -> Decoded:
         return decode(file, form)
 
 
-def decode(file: BinaryIO, form: Form) -> Decoded:
+def decode(file: BinaryIO, form: ImageFormat) -> Decoded:
     """Like `decode_file`, for an open file."""
     try:
         # Pillow warns of odd metadata and palettes: neither touches the pixels, or load() raises.
@@ -88,7 +88,7 @@ def decode(file: BinaryIO, form: Form) -> Decoded:
 
 
 def fit_image(
-    image: Image.Image, form: Form, extent: tuple[float, float] | None = None, orientation: int = 1
+    image: Image.Image, form: ImageFormat, extent: tuple[float, float] | None = None, orientation: int = 1
 ) -> Pixels:
     """Bring an image of any mode to ``form``: uint8 (C, H, W).
 
@@ -113,7 +113,7 @@ def fit_image(
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))  # (H, W, 3) -> (3, H, W)
 
 
-def fitted_size(width: float, height: float, form: Form) -> tuple[int, int]:
+def fitted_size(width: float, height: float, form: ImageFormat) -> tuple[int, int]:
     """Width and height that the whole original gets, before cropping or padding to ``form``."""
     if form.fit == "stretch":
         return form.width, form.height
@@ -122,7 +122,7 @@ def fitted_size(width: float, height: float, form: Form) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def _decode(file: BinaryIO, form: Form) -> Decoded:
+def _decode(file: BinaryIO, form: ImageFormat) -> Decoded:
     if not file.read(1):
         raise UnreadableImageError("the file is empty (0 bytes)")
     file.seek(0)
@@ -198,7 +198,7 @@ def _from_16_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray(grey)
 
 
-def _middle(width: float, height: float, form: Form) -> tuple[float, float, float, float]:
+def _middle(width: float, height: float, form: ImageFormat) -> tuple[float, float, float, float]:
     """The largest centred box of the wanted shape: left, top, right, bottom in pixels.
 
     Cutting before resizing keeps a strip of 1 × 60000 pixels from becoming gigabytes on the way.
@@ -209,7 +209,7 @@ def _middle(width: float, height: float, form: Form) -> tuple[float, float, floa
     return left, top, left + across, top + down
 
 
-def _pad(image: Image.Image, form: Form) -> Image.Image:
+def _pad(image: Image.Image, form: ImageFormat) -> Image.Image:
     """Centre ``image`` on a black canvas of the wanted size."""
     canvas = Image.new(image.mode, (form.width, form.height))
     canvas.paste(image, ((form.width - image.width) // 2, (form.height - image.height) // 2))

@@ -28,7 +28,7 @@ import numpy.typing as npt
 import pandas as pd
 from PIL import Image
 
-from src.serving.decoding import Form, UnreadableImageError, decode, fit_image
+from src.serving.decoding import ImageFormat, UnreadableImageError, decode, fit_image
 
 BATCH = 256  # images at once: bounds the memory, whatever the caller sends
 MAX_PIXELS = 100_000_000  # of one image; more is refused before it is decoded
@@ -45,7 +45,7 @@ class ImageClassifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc,name-defi
         folder = Path(context.artifacts["model"])
         spec = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         self.classes = [str(name) for name in spec["classes"]]
-        self.form = Form(
+        self.form = ImageFormat(
             **{k: spec["input"][k] for k in ("height", "width", "channels", "fit")}, max_pixels=MAX_PIXELS
         )
         onnx = folder / "model.onnx"
@@ -86,7 +86,7 @@ class ImageClassifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc,name-defi
         return images, errors
 
 
-def to_pixels(cell: Any, form: Form) -> Pixels:
+def to_pixels(cell: Any, form: ImageFormat) -> Pixels:
     """One image as the model takes it, uint8 (C, H, W).
 
     Raises:
@@ -104,7 +104,7 @@ def to_pixels(cell: Any, form: Form) -> Pixels:
     raise UnreadableImageError(f"it is {type(cell).__name__}; bytes, base64 text or a uint8 array is wanted")
 
 
-def _from_array(array: npt.NDArray[Any], form: Form) -> Pixels:
+def _from_array(array: npt.NDArray[Any], form: ImageFormat) -> Pixels:
     if array.dtype != np.uint8:
         array = _whole(array)
     if array.shape == (form.channels, form.height, form.width):

@@ -5,7 +5,7 @@ from queue import SimpleQueue
 from threading import Thread
 
 
-class Errands:
+class BackgroundQueue:
     """A thread that takes names from a queue. It does not keep the process from ending."""
 
     def __init__(self, do: Callable[[str], None]) -> None:

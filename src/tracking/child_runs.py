@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from src.tracking.mlflow_store import Store
-from src.tracking.run_groups import Chain, Entry, Journal
-from src.tracking.run_sync import LOCK_WAIT, Brought, bring, create, match, predecessor, shares_attempt
-from src.tracking.run_writer import STATE, ChildView, best_tag, child_state, tags_of
+from src.tracking.mlflow_store import MlflowStore
+from src.tracking.run_groups import JournalEntry, JournalIndex, RunGroup
+from src.tracking.run_sync import LOCK_WAIT, SyncResult, create, match, predecessor, shares_attempt, sync_run
+from src.tracking.run_writer import STATE, ChildRunWriter, best_tag, child_state, tags_of
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 class Children:
     """Shows trials and folds. Used by one thread at a time; processes take turns by a lock."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: MlflowStore) -> None:
         self.store = store
-        self._families: dict[tuple[str, str], Family] = {}
+        self._families: dict[tuple[str, str], ChildRuns] = {}
 
-    def bring(self, journal: Journal, lineage: str) -> list[Brought]:
+    def bring(self, journal: JournalIndex, lineage: str) -> list[SyncResult]:
         """Create or refresh the runs of one trial or fold, and its parent's if MLflow lacks that."""
         chains = journal.chains(lineage)
         if not chains:
@@ -40,7 +40,7 @@ class Children:
             journal.settle(lineage)
             return brought
 
-    def running(self, journal: Journal, parent: str) -> list[str]:
+    def running(self, journal: JournalIndex, parent: str) -> list[str]:
         """The children in the journal that have not ended for MLflow."""
         known = set(journal.children(parent))
         if not known:
@@ -54,13 +54,13 @@ class Children:
         for family in self._families.values():
             family.parents = None
 
-    def _family(self, entry: Entry) -> "Family":
+    def _family(self, entry: JournalEntry) -> "ChildRuns":
         key = (entry.record["experiment"], str(entry.parent))
         if key not in self._families:
-            self._families[key] = Family(self.store, *key)
+            self._families[key] = ChildRuns(self.store, *key)
         return self._families[key]
 
-    def _bring(self, journal: Journal, family: "Family", chain: Chain) -> Brought:
+    def _bring(self, journal: JournalIndex, family: "ChildRuns", chain: RunGroup) -> SyncResult:
         head, runs = chain.head, family.runs[chain.head.lineage]
         run, superseded = match(runs, chain)
         parent, best = self._parent(journal, family, chain), journal.is_best(chain)
@@ -72,29 +72,31 @@ class Children:
         elif shares_attempt(run, chain) and run.data.tags.get(STATE) != child_state(chain, parent, best):
             done = "refreshed"
         if done != "unchanged":
-            ChildView(self.store, journal, chain, run, predecessor(runs, run, chain), parent, best).show()
+            ChildRunWriter(
+                self.store, journal, chain, run, predecessor(runs, run, chain), parent, best
+            ).show()
         for other in superseded:  # a repetition that was shown while it ran, and came to an equal result
             self.store.client.delete_run(other.info.run_id)
             runs.remove(other)
-        return Brought(head.record["name"], head.record["experiment"], head.lineage, head.status, done)
+        return SyncResult(head.record["name"], head.record["experiment"], head.lineage, head.status, done)
 
-    def _parent(self, journal: Journal, family: "Family", chain: Chain) -> "Run | None":
+    def _parent(self, journal: JournalIndex, family: "ChildRuns", chain: RunGroup) -> "Run | None":
         """The run of the sweep or cross-validation that was at work when the chain's head began."""
         owner = journal.at_work(family.parent, chain.head)
         if owner is None:  # it runs on another machine
             return next(reversed(family.find_parents()), None)
         run = match(family.find_parents(), owner)[0]
         if run is None:
-            bring(self.store, journal, family.parent)
+            sync_run(self.store, journal, family.parent)
             family.parents = None
             run = match(family.find_parents(), owner)[0]
         return run
 
 
-class Family:
+class ChildRuns:
     """What MLflow has of the children of one parent, as long as no other process brings some."""
 
-    def __init__(self, store: Store, experiment: str, parent: str) -> None:
+    def __init__(self, store: MlflowStore, experiment: str, parent: str) -> None:
         self.store = store
         self.parent = parent  # lineage
         self.experiment = store.experiment_id(experiment)

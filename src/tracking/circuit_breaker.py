@@ -8,7 +8,7 @@ from threading import Lock
 from typing import Any
 
 from src.core.errors import first_line
-from src.tracking.background import Errands
+from src.tracking.background import BackgroundQueue
 from src.tracking.mlflow_store import is_embedded
 
 BUDGET = 30.0  # seconds that a slow server may cost one process in all
@@ -20,7 +20,7 @@ def warn(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-class Circuit:
+class CircuitBreaker:
     """Lets calls through until one fails or all have taken too long; then none for this process."""
 
     def __init__(self, closed: bool = True) -> None:
@@ -47,7 +47,7 @@ class Circuit:
             self._break(first_line(error), say)
             return None
 
-    def wait(self, errands: Errands, say: Callable[[str], None]) -> None:
+    def wait(self, errands: BackgroundQueue, say: Callable[[str], None]) -> None:
         """Wait until the errands are done, or the budget is spent, or nothing can come of them."""
         begin = time.monotonic()
         patience = None if is_embedded() else max(0.0, BUDGET - self.spent)
@@ -75,4 +75,4 @@ class Circuit:
 
 
 # One for the process: what is down for one call is down for the next.
-circuit = Circuit(closed=os.environ.get(SWITCH) != "off")
+circuit = CircuitBreaker(closed=os.environ.get(SWITCH) != "off")

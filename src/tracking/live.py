@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from src.tracking import circuit_breaker
-from src.tracking.background import Errands
+from src.tracking.background import BackgroundQueue
 from src.tracking.circuit_breaker import warn
-from src.tracking.run_groups import Journal, figures
+from src.tracking.run_groups import JournalIndex, metrics_of
 
 if TYPE_CHECKING:
     from src.tracking.child_runs import Children
@@ -29,7 +29,7 @@ class Tracker:
         self._run: str | None = None
         self._client: Any = None
         self._children: Children | None = None
-        self._errands: Errands | None = None  # brings children while the stage goes on
+        self._errands: BackgroundQueue | None = None  # brings children while the stage goes on
         self._known: dict[int, dict[str, float]] = {}  # epochs that an interrupted attempt has shown
 
     def start(self) -> None:
@@ -69,12 +69,12 @@ class Tracker:
         self._client = store.client
         run = find_run(store, chains[-1])
         self._run = run.info.run_id if run else None
-        self._known = {int(row["epoch"]): figures(row) for row in chains[-1].history()}
+        self._known = {int(row["epoch"]): metrics_of(row) for row in chains[-1].history()}
 
     def _epoch(self, row: dict[str, Any]) -> None:
         from src.tracking.run_writer import points
 
-        if self._known.get(int(row["epoch"])) != figures(row):
+        if self._known.get(int(row["epoch"])) != metrics_of(row):
             self._client.log_batch(self._run, metrics=points(row))
 
     def _show_child(self, lineage: str) -> None:
@@ -83,9 +83,9 @@ class Tracker:
             bring, say, gate = children.bring, self.say, circuit_breaker.circuit
 
             def errand(name: str) -> None:
-                gate.try_out(lambda: bring(Journal.around(self.root, name), name), say)
+                gate.try_out(lambda: bring(JournalIndex.around(self.root, name), name), say)
 
-            self._errands = Errands(errand)
+            self._errands = BackgroundQueue(errand)
         self._errands.add(lineage)
 
     def _connect_children(self) -> "Children":
@@ -96,8 +96,8 @@ class Tracker:
             self._children = Children(connect(self.root))
         return self._children
 
-    def _synchronize(self) -> Journal:
-        journal = Journal(self.root)
+    def _synchronize(self) -> JournalIndex:
+        journal = JournalIndex(self.root)
         if journal.wanted(self.lineage):
             from src.tracking.sync import synchronize
 

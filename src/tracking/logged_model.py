@@ -9,14 +9,20 @@ from typing import Any
 
 from src.core.errors import AssayError
 from src.core.hashing import file_hash
-from src.tracking.run_groups import Entry, Journal
+from src.tracking.run_groups import JournalEntry, JournalIndex
 
 SOURCE = Path(__file__).parents[1]  # src/
 WEIGHTS = ("model.onnx", "model.safetensors")
 SPEC = "model.json"
 # What a served model imports, besides packages: copied beside it, so that it needs no checkout.
-SHIPPED = ("__init__.py", "torchvision_mend.py", "data/__init__.py", "data/decoding.py")
-SHIPPED_TORCH = (*SHIPPED, "errors.py", "schema.py", "models/*.py")
+SHIPPED = (
+    "__init__.py",
+    "core/__init__.py",
+    "core/torchvision_compat.py",
+    "serving/__init__.py",
+    "serving/decoding.py",
+)
+SHIPPED_TORCH = (*SHIPPED, "core/errors.py", "config/__init__.py", "config/schema/*.py", "models/*.py")
 NEEDS = ("mlflow", "numpy", "pandas", "pillow", "onnxruntime")
 NEEDS_TORCH = (
     "mlflow",
@@ -31,7 +37,7 @@ NEEDS_TORCH = (
 )
 
 
-def weights(entry: Entry) -> Path | None:
+def weights(entry: JournalEntry) -> Path | None:
     """The file with the weights in an attempt's copy of its model; None if it has none."""
     if not entry.record.get("model"):
         return None
@@ -39,7 +45,7 @@ def weights(entry: Entry) -> Path | None:
     return next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
 
 
-def spec(entry: Entry, journal: Journal) -> Path | None:
+def spec(entry: JournalEntry, journal: JournalIndex) -> Path | None:
     """``model.json`` of the model: its own, or that of the base it was made from."""
     own = entry.folder / str(entry.record.get("model")) / SPEC
     if own.is_file():
@@ -63,7 +69,7 @@ def save(folder: Path, weights: Path, spec: Path, root: Path, identity: dict[str
         _copy_code(code, SHIPPED if onnx else SHIPPED_TORCH)
         mlflow.pyfunc.save_model(
             folder,
-            python_model=str(SOURCE / "served_model.py"),
+            python_model=str(SOURCE / "serving/pyfunc.py"),
             artifacts={"model": str(files)},
             code_paths=[str(code)],
             pip_requirements=requirements(root, NEEDS if onnx else NEEDS_TORCH),

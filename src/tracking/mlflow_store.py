@@ -42,7 +42,7 @@ KIND = {"mlflow.experimentKind": "custom_model_development"}
 
 
 @dataclass(frozen=True)
-class Store:
+class MlflowStore:
     """An MLflow server or database, ready to use."""
 
     client: "MlflowClient"
@@ -111,20 +111,20 @@ def moved(root: Path) -> AssayError:
     )
 
 
-def connect(root: Path, patient: bool = False) -> Store:
+def connect(root: Path, patient: bool = False) -> MlflowStore:
     """Open the view; makes the embedded database if it is missing."""
     root = root.resolve()
     _prepare(patient)
     if not is_embedded():
-        return Store(_client(os.environ["MLFLOW_TRACKING_URI"]), root, embedded=False)
+        return MlflowStore(_client(os.environ["MLFLOW_TRACKING_URI"]), root, embedded=False)
     create_database(root)
-    return Store(_client(database_uri(database(root))), root, embedded=True)
+    return MlflowStore(_client(database_uri(database(root))), root, embedded=True)
 
 
-def connect_beside(root: Path, path: Path) -> Store:
+def connect_beside(root: Path, path: Path) -> MlflowStore:
     """Open a database that is being built for ``root``."""
     _prepare(patient=True)
-    return Store(_client(database_uri(path)), root, embedded=True)
+    return MlflowStore(_client(database_uri(path)), root, embedded=True)
 
 
 def is_embedded() -> bool:
@@ -211,7 +211,7 @@ def _client(uri: str) -> "MlflowClient":
     return mlflow.MlflowClient(tracking_uri=uri)
 
 
-def no_answer(error: Exception) -> AssayError:
+def unreachable(error: Exception) -> AssayError:
     """What to say to a person who has asked for something that only MLflow can do."""
     where = os.environ.get("MLFLOW_TRACKING_URI", "mlruns/mlflow.db")
     return AssayError(

@@ -8,7 +8,7 @@ from filelock import FileLock
 
 from src.core.errors import AssayError
 from src.tracking.mlflow_store import building, connect, connect_beside, database, is_embedded
-from src.tracking.run_groups import Journal
+from src.tracking.run_groups import JournalIndex
 from src.tracking.sync import Summary, replay
 
 
@@ -19,7 +19,7 @@ def rebuild(root: Path) -> Summary:
         AssayError: a stage is running, whose figures the swap would lose.
     """
     root = root.resolve()
-    journal = Journal(root)
+    journal = JournalIndex(root)
     _refuse_while_running(journal)
     if not is_embedded():
         return replay(connect(root, patient=True), journal)
@@ -40,7 +40,7 @@ def _artifact_folders(root: Path) -> list[Path]:
     return [*runs, *artifacts.glob("*/models/*")]
 
 
-def _refuse_while_running(journal: Journal) -> None:
+def _refuse_while_running(journal: JournalIndex) -> None:
     here = socket.gethostname()  # of other hosts nobody knows: their last word would stop us for ever
     running = [e for e in journal.entries if e.status == "RUNNING" and e.record["process"]["host"] == here]
     if running:

@@ -15,9 +15,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from src.core.hashing import text_hash
+from src.core.hashing import json_hash
 from src.core.processes import is_alive
-from src.provenance.journal import Attempt, attempts
+from src.provenance.journal import RunRecord, attempts
 
 # What has an MLflow run of its own, parents before their children.
 OWN_RUN = ("sweep", "cross_validate", "train", "trial", "fold", "compress")
@@ -26,7 +26,7 @@ GONE = "the process is gone"
 
 
 @dataclass(frozen=True)
-class Entry:
+class JournalEntry:
     """One attempt as the journal has it at the moment of reading."""
 
     folder: Path
@@ -35,7 +35,7 @@ class Entry:
     digest: str  # changes whenever the journal of the attempt does
 
     @classmethod
-    def read(cls, attempt: Attempt) -> "Entry | None":
+    def read(cls, attempt: RunRecord) -> "JournalEntry | None":
         """Read ``run.json``; the length of the history stands for its rows, which are only appended.
 
         None if the record cannot be read: a full disk may leave an empty one.
@@ -72,7 +72,7 @@ class Entry:
         """The lineage whose run gets the figures."""
         return str(self.record.get("subject") or self.lineage)
 
-    def parts(self) -> "list[Entry]":
+    def parts(self) -> "list[JournalEntry]":
         """One record for each lineage that the attempt attaches figures to."""
         attached = self.record.get("attached") or {}
         return [
@@ -110,7 +110,7 @@ class Entry:
     @property
     def key(self) -> str:
         """Names this attempt among those of all machines that share a server."""
-        return text_hash([self.lineage, self.folder.name, self.record["process"], self.record["started"]])[
+        return json_hash([self.lineage, self.folder.name, self.record["process"], self.record["started"]])[
             :16
         ]
 
@@ -130,23 +130,23 @@ class Entry:
 
     @cached_property
     def history(self) -> list[dict[str, Any]]:
-        return [dict(row) for row in Attempt(self.folder).history]
+        return [dict(row) for row in RunRecord(self.folder).history]
 
 
 @dataclass
-class Chain:
+class RunGroup:
     """The attempts of one MLflow run, oldest first, and what later stages attach to it."""
 
-    entries: list[Entry]
-    attachments: list[Entry] = field(default_factory=list)
+    entries: list[JournalEntry]
+    attachments: list[JournalEntry] = field(default_factory=list)
 
     @property
-    def result(self) -> Entry | None:
+    def result(self) -> JournalEntry | None:
         """The first attempt that ended well: what it wrote, all later ones wrote again."""
         return next((entry for entry in self.entries if entry.status == "FINISHED"), None)
 
     @property
-    def head(self) -> Entry:
+    def head(self) -> JournalEntry:
         """The attempt that the run speaks of."""
         return self.result or [*self.attachments, *self.entries][-1]
 
@@ -157,7 +157,7 @@ class Chain:
     @property
     def outputs_digest(self) -> str | None:
         """What equal results have in common; None as long as there is no result."""
-        return text_hash(self.result.outputs) if self.result else None
+        return json_hash(self.result.outputs) if self.result else None
 
     @property
     def keys(self) -> list[str]:
@@ -166,7 +166,7 @@ class Chain:
     @property
     def digest(self) -> str:
         """Changes whenever the run has to be refreshed."""
-        return text_hash([[e.digest, e.status] for e in [*self.entries, *self.attachments]])
+        return json_hash([[e.digest, e.status] for e in [*self.entries, *self.attachments]])
 
     def history(self) -> list[dict[str, Any]]:
         """One row for each epoch, in order.
@@ -181,12 +181,12 @@ class Chain:
         for entry in self.entries[:upto]:
             for row in entry.history:
                 epoch = int(row["epoch"])
-                if epoch not in rows or figures(rows[epoch]) != figures(row):
+                if epoch not in rows or metrics_of(rows[epoch]) != metrics_of(row):
                     rows[epoch] = {"time": entry.started + epoch, **row}
         return [rows[epoch] for epoch in sorted(rows)]
 
 
-def figures(row: dict[str, Any]) -> dict[str, float]:
+def metrics_of(row: dict[str, Any]) -> dict[str, float]:
     """The metrics in a row of the history."""
     return {
         key: float(value) for key, value in row.items() if key not in ("epoch", "time") and value is not None
@@ -200,14 +200,14 @@ def milliseconds(time: str | float) -> int:
     return int(time if time > 1e11 else time * 1000)  # 1e11 s is the year 5138
 
 
-class Journal:
+class JournalIndex:
     """The journal of a repository, read once: the whole, or the part that concerns one lineage."""
 
-    def __init__(self, root: Path, entries: list[Entry] | None = None) -> None:
+    def __init__(self, root: Path, entries: list[JournalEntry] | None = None) -> None:
         self.root = root
         self.entries = _read(root, None) if entries is None else entries
-        self._own: dict[str, list[Entry]] = defaultdict(list)
-        self._attached: dict[str, list[Entry]] = defaultdict(list)
+        self._own: dict[str, list[JournalEntry]] = defaultdict(list)
+        self._attached: dict[str, list[JournalEntry]] = defaultdict(list)
         for entry in self.entries:
             if entry.subject != entry.lineage:
                 self._attached[entry.subject].append(entry)
@@ -217,7 +217,7 @@ class Journal:
                 self._attached[part.subject].append(part)
 
     @classmethod
-    def around(cls, root: Path, lineage: str) -> "Journal":
+    def around(cls, root: Path, lineage: str) -> "JournalIndex":
         """What concerns one lineage: its own attempts, and those of its parents."""
         entries = fresh = _read(root, lineage)
         while fresh and fresh[0].parent is not None:
@@ -266,7 +266,7 @@ class Journal:
         """The lineages of the trials or folds of a sweep or cross-validation."""
         return [subject for subject, own in self._own.items() if own and own[0].parent == parent]
 
-    def at_work(self, parent: str, entry: Entry) -> Chain | None:
+    def at_work(self, parent: str, entry: JournalEntry) -> RunGroup | None:
         """The run of ``parent`` whose attempt was the last to begin before ``entry`` did; None if the
         journal has none, as when the parent runs on another machine."""
         begun = [(e.started, c) for c in chain(self._own.get(parent, [])) for e in c.entries]
@@ -275,7 +275,7 @@ class Journal:
             return begun[0][1] if begun else None
         return max(before, key=lambda pair: pair[0])[1]
 
-    def is_best(self, child: Chain) -> bool:
+    def is_best(self, child: RunGroup) -> bool:
         """Whether a search that this trial was part of names it as its best."""
         parent = child.head.parent
         searches = [self.at_work(parent, entry) for entry in child.entries] if parent else []
@@ -286,9 +286,9 @@ class Journal:
         for entry in self._own.get(subject, []):
             if entry.is_stale:
                 ended = datetime.fromtimestamp(entry.ended / 1000, UTC).isoformat(timespec="milliseconds")
-                Attempt(entry.folder).update(status=entry.status, reason=entry.reason, ended=ended)
+                RunRecord(entry.folder).update(status=entry.status, reason=entry.reason, ended=ended)
 
-    def chains(self, subject: str) -> list[Chain]:
+    def chains(self, subject: str) -> list[RunGroup]:
         """The runs of a lineage, oldest first, each with the newest attachment of each stage."""
         chains = chain(self._own.get(subject, []))
         for entry in newest(self._attached.get(subject, [])):
@@ -296,12 +296,12 @@ class Journal:
                 _owner(chains, entry).attachments.append(entry)
         return chains
 
-    def owner(self, subject: str, entry: Entry) -> Chain | None:
+    def owner(self, subject: str, entry: JournalEntry) -> RunGroup | None:
         """The run of a lineage whose result the stage ``entry`` read; None if the journal has none."""
         chains = chain(self._own.get(subject, []))
         return _owner(chains, entry) if chains else None
 
-    def attached(self, subject: str) -> list[Entry]:
+    def attached(self, subject: str) -> list[JournalEntry]:
         """The newest record of each stage that speaks of this lineage."""
         return newest(self._attached.get(subject, []))
 
@@ -310,10 +310,10 @@ class Journal:
         return (OWN_RUN.index(own[0].stage), own[0].record["started"]) if own else (len(OWN_RUN), "")
 
 
-def chain(entries: Iterable[Entry]) -> list[Chain]:
+def chain(entries: Iterable[JournalEntry]) -> list[RunGroup]:
     """Group the attempts of one lineage, oldest first, into runs."""
-    closed: list[Chain] = []
-    pending: list[Entry] = []
+    closed: list[RunGroup] = []
+    pending: list[JournalEntry] = []
     for entry in entries:
         pending.append(entry)
         if entry.status != "FINISHED":
@@ -322,14 +322,14 @@ def chain(entries: Iterable[Entry]) -> list[Chain]:
         if equal:
             equal[0].entries += pending
         else:
-            closed.append(Chain(pending))
+            closed.append(RunGroup(pending))
         pending = []
-    return [*closed, Chain(pending)] if pending else closed
+    return [*closed, RunGroup(pending)] if pending else closed
 
 
-def newest(entries: list[Entry]) -> list[Entry]:
+def newest(entries: list[JournalEntry]) -> list[JournalEntry]:
     """For each stage its last record, and if that has no result, the last one that has before it."""
-    chosen: dict[tuple[str, str | None, bool], Entry] = {}
+    chosen: dict[tuple[str, str | None, bool], JournalEntry] = {}
     for entry in sorted(entries, key=lambda e: str(e.record["started"])):
         name = (entry.stage, entry.record.get("variant"))
         chosen[*name, entry.status == "FINISHED"] = entry
@@ -342,7 +342,7 @@ def newest(entries: list[Entry]) -> list[Entry]:
     return [*done.values(), *later]
 
 
-def _owner(chains: list[Chain], entry: Entry) -> Chain:
+def _owner(chains: list[RunGroup], entry: JournalEntry) -> RunGroup:
     """The run whose result the stage read: the last one that there was when it started."""
     before = [
         c
@@ -357,9 +357,9 @@ def _owner(chains: list[Chain], entry: Entry) -> Chain:
     )
 
 
-def _read(root: Path, lineage: str | None) -> list[Entry]:
+def _read(root: Path, lineage: str | None) -> list[JournalEntry]:
     """All attempts that can be read, or those of one lineage."""
-    read = (Entry.read(attempt) for attempt in attempts(root, lineage))
+    read = (JournalEntry.read(attempt) for attempt in attempts(root, lineage))
     return [entry for entry in read if entry is not None]
 
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from src.tracking.mlflow_store import Store
-from src.tracking.run_groups import Chain, Journal
-from src.tracking.run_writer import ATTEMPTS, STATE, View
+from src.tracking.mlflow_store import MlflowStore
+from src.tracking.run_groups import JournalIndex, RunGroup
+from src.tracking.run_writer import ATTEMPTS, STATE, RunWriter
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -17,7 +17,7 @@ LOCK_WAIT = 10  # seconds for another process that brings the same run
 
 
 @dataclass(frozen=True)
-class Brought:
+class SyncResult:
     """A run that was looked at, and what was done: created, refreshed, unchanged or waiting."""
 
     name: str
@@ -27,7 +27,7 @@ class Brought:
     done: str
 
 
-def bring(store: Store, journal: Journal, subject: str) -> list[Brought]:
+def sync_run(store: MlflowStore, journal: JournalIndex, subject: str) -> list[SyncResult]:
     """Create or refresh the runs of one lineage, one process at a time."""
     with FileLock(store.locks() / f"{subject}.lock", timeout=LOCK_WAIT):
         journal.read_again(subject)
@@ -39,13 +39,13 @@ def bring(store: Store, journal: Journal, subject: str) -> list[Brought]:
         return brought
 
 
-def find_run(store: Store, chain: Chain) -> "Run | None":
+def find_run(store: MlflowStore, chain: RunGroup) -> "Run | None":
     """The run that shows a chain."""
     experiment = store.experiment_id(chain.head.record["experiment"])
     return match(store.find_runs(experiment, chain.head.lineage), chain)[0]
 
 
-def match(runs: list["Run"], chain: Chain) -> tuple["Run | None", list["Run"]]:
+def match(runs: list["Run"], chain: RunGroup) -> tuple["Run | None", list["Run"]]:
     """The run that shows the chain, and those that showed a part of it before."""
     digest = chain.outputs_digest
     equal = [run for run in runs if digest and run.data.tags.get("outputs.digest") == digest]
@@ -56,12 +56,12 @@ def match(runs: list["Run"], chain: Chain) -> tuple["Run | None", list["Run"]]:
     return found[0], [run for run in ours if run.info.run_id != found[0].info.run_id]
 
 
-def shares_attempt(run: "Run", chain: Chain) -> bool:
+def shares_attempt(run: "Run", chain: RunGroup) -> bool:
     """Whether the run shows an attempt of ours, so that it is ours to write."""
     return not set(chain.keys).isdisjoint(run.data.tags.get(ATTEMPTS, "").split(","))
 
 
-def predecessor(runs: list["Run"], run: "Run", chain: Chain) -> "Run | None":
+def predecessor(runs: list["Run"], run: "Run", chain: RunGroup) -> "Run | None":
     """The first run of the same lineage with another result."""
     others = [
         other
@@ -73,7 +73,9 @@ def predecessor(runs: list["Run"], run: "Run", chain: Chain) -> "Run | None":
     return others[0] if others else None
 
 
-def create(store: Store, experiment: str, chain: Chain, tags: Mapping[str, str] | None = None) -> "Run":
+def create(
+    store: MlflowStore, experiment: str, chain: RunGroup, tags: Mapping[str, str] | None = None
+) -> "Run":
     """A run with nothing but tags, by which it is found again should the process die at the next line."""
     first = chain.entries[0]
     own = {
@@ -86,7 +88,7 @@ def create(store: Store, experiment: str, chain: Chain, tags: Mapping[str, str] 
     return store.client.create_run(experiment, first.started, {**own, **(tags or {})}, first.record["name"])
 
 
-def _bring_chain(store: Store, journal: Journal, chain: Chain) -> Brought:
+def _bring_chain(store: MlflowStore, journal: JournalIndex, chain: RunGroup) -> SyncResult:
     head = chain.head.record
     experiment = store.experiment_id(head["experiment"])
     runs = store.find_runs(experiment, chain.head.lineage)
@@ -99,22 +101,22 @@ def _bring_chain(store: Store, journal: Journal, chain: Chain) -> Brought:
     else:
         run = run or create(store, experiment, chain)
         parent = _parent(store, journal, chain, experiment)
-        View(store, journal, chain, run, predecessor(runs, run, chain), parent).show()
+        RunWriter(store, journal, chain, run, predecessor(runs, run, chain), parent).show()
     for other in superseded:  # a repetition that was shown while it ran, and came to an equal result
         store.client.delete_run(other.info.run_id)
-    return Brought(head["name"], head["experiment"], chain.head.lineage, chain.head.status, done)
+    return SyncResult(head["name"], head["experiment"], chain.head.lineage, chain.head.status, done)
 
 
-def _complete(store: Store, journal: Journal, chain: Chain, run: "Run") -> str:
+def _complete(store: MlflowStore, journal: JournalIndex, chain: RunGroup, run: "Run") -> str:
     """Somebody else's run with our result: it stays as it is, and gets what no one has said of it yet."""
-    view = View(store, journal, chain, run)
+    view = RunWriter(store, journal, chain, run)
     missing = [entry for entry in chain.attachments if not view.has(entry)]
     for entry in missing:
         view.attach(entry)
     return "refreshed" if missing else "unchanged"
 
 
-def _parent(store: Store, journal: Journal, chain: Chain, experiment: str) -> "Run | None":
+def _parent(store: MlflowStore, journal: JournalIndex, chain: RunGroup, experiment: str) -> "Run | None":
     """The run of the base model, for a run of a model that was made from one."""
     base = chain.head.record["parents"].get("train")
     if base is None:
@@ -123,11 +125,11 @@ def _parent(store: Store, journal: Journal, chain: Chain, experiment: str) -> "R
     if owner is None:  # trained on another machine
         return next((run for run in store.find_runs(experiment, base) if run.info.status == "FINISHED"), None)
     if find_run(store, owner) is None:
-        bring(store, journal, base)
+        sync_run(store, journal, base)
     return find_run(store, owner)
 
 
-def _bring_to_foreign(store: Store, journal: Journal, subject: str) -> list[Brought]:
+def _bring_to_foreign(store: MlflowStore, journal: JournalIndex, subject: str) -> list[SyncResult]:
     """Figures for a run that another machine made: they go to it if MLflow has it."""
     brought = []
     for entry in journal.attached(subject):
@@ -135,8 +137,8 @@ def _bring_to_foreign(store: Store, journal: Journal, subject: str) -> list[Brou
         runs = store.find_runs(store.experiment_id(record["experiment"]), subject)
         run = next((run for run in runs if run.info.status == "FINISHED"), None)
         done = "waiting" if run is None else "unchanged"
-        if run is not None and not (view := View(store, journal, Chain([], [entry]), run)).has(entry):
+        if run is not None and not (view := RunWriter(store, journal, RunGroup([], [entry]), run)).has(entry):
             view.attach(entry)
             done = "refreshed"
-        brought.append(Brought(record["name"], record["experiment"], subject, entry.status, done))
+        brought.append(SyncResult(record["name"], record["experiment"], subject, entry.status, done))
     return brought

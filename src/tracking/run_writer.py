@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from src.core.hashing import text_hash
+from src.core.hashing import json_hash
 from src.tracking import logged_model
-from src.tracking.mlflow_store import PARENT, Store
-from src.tracking.run_groups import Chain, Entry, Journal, figures, milliseconds
+from src.tracking.mlflow_store import PARENT, MlflowStore
+from src.tracking.run_groups import JournalEntry, JournalIndex, RunGroup, metrics_of, milliseconds
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Param, Run, RunTag
@@ -23,12 +23,12 @@ LONGEST_TAG = 5000  # characters, MLflow's limit on some stores
 
 
 @dataclass
-class View:
+class RunWriter:
     """Makes one run show its chain; each method adds what is missing."""
 
-    store: Store
-    journal: Journal
-    chain: Chain
+    store: MlflowStore
+    journal: JournalIndex
+    chain: RunGroup
     run: "Run"
     first: "Run | None" = None  # of the same lineage, with another result
     parent: "Run | None" = None  # of the model that this one was made from
@@ -106,13 +106,13 @@ class View:
         self._set_tags({"model.sha256": digest, "model.id": model})
         return model
 
-    def write_figures(self, entry: Entry, model: str | None) -> None:
+    def write_figures(self, entry: JournalEntry, model: str | None) -> None:
         """The metrics and pictures of one stage; pictures lie in a folder named after it."""
         self._write_metrics(entry, model)
         for name in entry.record.get("figures") or []:
             self.store.client.log_artifact(self.id, str(entry.folder / name), entry.stage)
 
-    def attach(self, entry: Entry, model: str | None = None) -> None:
+    def attach(self, entry: JournalEntry, model: str | None = None) -> None:
         """What another stage says of this run's model: it replaces what that stage said before."""
         tags = {
             **{key: str(value) for key, value in (entry.record["tags"] or {}).items()},
@@ -127,7 +127,7 @@ class View:
             self.write_figures(entry, model or self.run.data.tags.get("model.id"))
             self._set_tags({f"{entry.name}.attempt": entry.key})
 
-    def has(self, entry: Entry) -> bool:
+    def has(self, entry: JournalEntry) -> bool:
         """Whether the run shows a result of this stage with this lineage already, whoever brought it."""
         tags = self.run.data.tags
         return f"{entry.name}.attempt" in tags and tags.get(f"{entry.name}.lineage.id") == entry.lineage
@@ -139,7 +139,7 @@ class View:
         else:
             self.store.client.set_terminated(self.id, head.status, head.ended)
 
-    def _write_metrics(self, entry: Entry, model: str | None) -> None:
+    def _write_metrics(self, entry: JournalEntry, model: str | None) -> None:
         data = entry.record["data"]
         link = {"model_id": model} if model else {}
         if data.get("digest"):
@@ -147,7 +147,7 @@ class View:
         for batch in batches("metrics", self.figures(entry, link)):
             self.store.client.log_batch(self.id, metrics=batch)
 
-    def figures(self, entry: Entry, link: dict[str, str]) -> list["Metric"]:
+    def figures(self, entry: JournalEntry, link: dict[str, str]) -> list["Metric"]:
         """Those of a record that the run lacks, linked to a model and a data set."""
         from mlflow.entities import Metric
 
@@ -158,14 +158,14 @@ class View:
             if known.get(key) != value
         ]
 
-    def _named(self, entry: Entry) -> dict[str, float]:
+    def _named(self, entry: JournalEntry) -> dict[str, float]:
         """The figures of a record. Those of the epoch that was kept, whose names the curves bear already,
         are ``best/…``, and so is the epoch."""
         values = {
             key: float(value) for key, value in (entry.record["metrics"] or {}).items() if value is not None
         }
         rows = self.chain.history() if entry is self.chain.head else []
-        names = {"epoch"}.union(*map(figures, rows)) if rows else set()
+        names = {"epoch"}.union(*map(metrics_of, rows)) if rows else set()
         return {f"best/{key}" if key in names else key: value for key, value in values.items()}
 
     def _log_model(self, weights: Path, spec: Path, digest: str) -> str:
@@ -221,7 +221,7 @@ class View:
 
 
 @dataclass
-class ChildView(View):
+class ChildRunWriter(RunWriter):
     """A trial or a fold: no model and no data set of its own, and few calls, as there may be thousands."""
 
     best: bool = False  # the search names it as its best
@@ -234,7 +234,7 @@ class ChildView(View):
         known, tags = self.run.data.tags, {**self.tags(), STATE: self.state}
         metrics = [*self.curves(), *self.figures(self.chain.head, {})]
         changed = [RunTag(key, value) for key, value in tags.items() if known.get(key) != value]
-        for parcel in parcels(metrics, self.parameters(), changed):
+        for parcel in combined_batches(metrics, self.parameters(), changed):
             self.store.client.log_batch(self.id, *parcel)
         known |= tags
 
@@ -253,9 +253,9 @@ class ChildView(View):
             super().write_status()
 
 
-def child_state(chain: Chain, parent: "Run | None", best: bool) -> str:
+def child_state(chain: RunGroup, parent: "Run | None", best: bool) -> str:
     """Changes whenever the run of a trial or fold has to be refreshed."""
-    return text_hash([chain.digest, parent.info.run_id if parent else None, best])
+    return json_hash([chain.digest, parent.info.run_id if parent else None, best])
 
 
 def best_tag(best: bool) -> dict[str, str]:
@@ -268,10 +268,10 @@ def points(row: dict[str, Any]) -> list[Any]:
     from mlflow.entities import Metric
 
     time, epoch = milliseconds(row["time"]), int(row["epoch"])
-    return [Metric(key, value, time, epoch) for key, value in figures(row).items()]
+    return [Metric(key, value, time, epoch) for key, value in metrics_of(row).items()]
 
 
-def tags_of(chain: Chain, parent: "Run | None" = None) -> dict[str, str]:
+def tags_of(chain: RunGroup, parent: "Run | None" = None) -> dict[str, str]:
     """What the run of a chain, below the run ``parent``, says of where it came from."""
     record, git = chain.head.record, chain.head.record["git"]
     result = chain.result
@@ -320,7 +320,7 @@ def batches(kind: str, items: list[Any]) -> list[list[Any]]:
     return [items[at : at + size] for at in range(0, len(items), size)]
 
 
-def parcels(
+def combined_batches(
     metrics: list["Metric"], params: list["Param"], tags: list["RunTag"]
 ) -> list[tuple[list["Metric"], list["Param"], list["RunTag"]]]:
     """What to log in as few calls as MLflow's limits allow, tags last."""

@@ -7,18 +7,18 @@ done again.
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from src.registry.mlflow_registry import Version, carry_out
+from src.registry.mlflow_registry import Version, apply_decisions
 from src.tracking.child_runs import Children
-from src.tracking.mlflow_store import Store, connect
-from src.tracking.run_groups import Journal
-from src.tracking.run_sync import Brought, bring
+from src.tracking.mlflow_store import MlflowStore, connect
+from src.tracking.run_groups import JournalIndex
+from src.tracking.run_sync import SyncResult, sync_run
 
 
 @dataclass
 class Summary:
     """What `synchronize` did."""
 
-    runs: list[Brought] = field(default_factory=list)
+    runs: list[SyncResult] = field(default_factory=list)
     versions: list[Version] = field(default_factory=list)
 
     def count(self, done: str) -> int:
@@ -27,7 +27,7 @@ class Summary:
 
 
 def synchronize(
-    root: Path, lineage: str | None = None, patient: bool = False, journal: Journal | None = None
+    root: Path, lineage: str | None = None, patient: bool = False, journal: JournalIndex | None = None
 ) -> Summary:
     """Bring MLflow up to date with the journal of ``root``, or with one lineage of it. Idempotent.
 
@@ -38,7 +38,7 @@ def synchronize(
     Raises:
         AssayError: the repository was moved. Whatever else MLflow raises, when it cannot be reached.
     """
-    store, journal = connect(root, patient), journal or Journal(root)
+    store, journal = connect(root, patient), journal or JournalIndex(root)
     if lineage is None:
         return replay(store, journal)
     children = Children(store)
@@ -46,12 +46,12 @@ def synchronize(
     return replay(store, journal, list(dict.fromkeys([*orphans, *journal.wanted(lineage)])))
 
 
-def replay(store: Store, journal: Journal, subjects: list[str] | None = None) -> Summary:
+def replay(store: MlflowStore, journal: JournalIndex, subjects: list[str] | None = None) -> Summary:
     """Bring the runs of these lineages; by default of all, and the registry."""
     summary, children = Summary(), Children(store)
     for subject in journal.subjects() if subjects is None else subjects:
         is_child = journal.parent_of(subject) is not None
-        summary.runs += children.bring(journal, subject) if is_child else bring(store, journal, subject)
+        summary.runs += children.bring(journal, subject) if is_child else sync_run(store, journal, subject)
     if subjects is None:
-        summary.versions = carry_out(store, journal)
+        summary.versions = apply_decisions(store, journal)
     return summary

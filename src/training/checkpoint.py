@@ -16,7 +16,7 @@ from src.training.classifier import KEY, Classifier
 from src.training.early_stopping import Row
 
 NAME = "last.ckpt"
-Origin = dict[str, Any]  # what the training was asked to do: plain values only
+Fingerprint = dict[str, Any]  # what the training was asked to do: plain values only
 
 
 class LastCheckpoint(Checkpoint):
@@ -25,7 +25,7 @@ class LastCheckpoint(Checkpoint):
     Lightning runs a ``Checkpoint`` after all other hooks of the epoch.
     """
 
-    def __init__(self, folder: Path, origin: Origin, on_epoch: Callable[[Row], None]) -> None:
+    def __init__(self, folder: Path, origin: Fingerprint, on_epoch: Callable[[Row], None]) -> None:
         self.path = folder / NAME
         self.origin = origin
         self.on_epoch = on_epoch
@@ -45,7 +45,7 @@ class LastCheckpoint(Checkpoint):
         checkpoint.setdefault(KEY, {})["origin"] = self.origin
 
 
-def read_checkpoint(folder: Path, origin: Origin) -> dict[str, Any] | None:
+def read_checkpoint(folder: Path, origin: Fingerprint) -> dict[str, Any] | None:
     """Our part of ``last.ckpt`` (history, best weights), or None where there is none.
 
     Raises AssayError when the file is damaged or belongs to another training.
@@ -56,7 +56,7 @@ def read_checkpoint(folder: Path, origin: Origin) -> dict[str, Any] | None:
     try:
         _refuse_damaged(path)
         part: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)[KEY]
-        found: Origin = part["origin"]
+        found: Fingerprint = part["origin"]
     except (
         OSError,
         RuntimeError,
@@ -83,7 +83,7 @@ def _refuse_damaged(path: Path) -> None:
         raise BadZipFile(f"{broken} has another checksum")
 
 
-def _refuse_foreign(path: Path, found: Origin, origin: Origin) -> None:
+def _refuse_foreign(path: Path, found: Fingerprint, origin: Fingerprint) -> None:
     other = sorted(key for key in found.keys() | origin.keys() if found.get(key) != origin.get(key))
     if other:
         raise AssayError(

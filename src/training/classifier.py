@@ -12,13 +12,13 @@ from torch.optim import Optimizer
 
 from src.config.schema.train import Train
 from src.core.errors import AssayError
-from src.core.seeds import derive
+from src.core.seeds import derive_seed
 from src.data.loading.augmentation import Augmentation
 from src.models.normalization import channel_tensor
-from src.training.early_stopping import Row, best_epoch, goodness, is_over
-from src.training.ema import averaged_copy, update_average
-from src.training.fine_tuning import Refinement, hold, soft_loss
-from src.training.lr_schedules import factor, plateau_drops
+from src.training.early_stopping import Row, best_epoch, score, should_stop
+from src.training.ema import averaged_copy, update_ema
+from src.training.fine_tuning import FineTuning, apply_masks, distillation_loss
+from src.training.lr_schedules import lr_factor, plateau_drops
 from src.training.optimizers import create_optimizer
 
 Batch = tuple[Tensor, Tensor]  # uint8 (B, C, H, W), int64 (B,)
@@ -45,7 +45,7 @@ class Classifier(pl.LightningModule):
         seed: int,
         steps_per_epoch: int,
         advance: Callable[[int], None],
-        refinement: Refinement,
+        refinement: FineTuning,
     ) -> None:
         super().__init__()
         self.network = network
@@ -66,13 +66,13 @@ class Classifier(pl.LightningModule):
         return create_optimizer(self.network, self.train_section.optimizer)
 
     def on_train_epoch_start(self) -> None:
-        values = [goodness(row, self.train_section.monitor) for row in self.history]
+        values = [score(row, self.train_section.monitor) for row in self.history]
         self._drops = plateau_drops(self.train_section.schedule, values)
         self._loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
         self._first_bad = torch.full((), -1, device=self.device)  # step of the first loss that is no number
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        torch.manual_seed(derive(self.seed, "batch", self.current_epoch, batch_idx, self.global_rank))
+        torch.manual_seed(derive_seed(self.seed, "batch", self.current_epoch, batch_idx, self.global_rank))
         for group in self._optimizer().param_groups:
             group["lr"] = self._learning_rate(batch_idx)
 
@@ -93,10 +93,10 @@ class Classifier(pl.LightningModule):
             nn.utils.clip_grad_norm_(self.network.parameters(), self.train_section.clip_norm)
 
     def on_train_batch_end(self, outputs: object, batch: Batch, batch_idx: int) -> None:
-        hold(self.network, self.refinement.masks)
+        apply_masks(self.network, self.refinement.masks)
         if self.averaged is not None:
             step = self.current_epoch * self.steps_per_epoch + batch_idx
-            update_average(self.averaged, self.network, self.train_section.ema_decay, step)
+            update_ema(self.averaged, self.network, self.train_section.ema_decay, step)
         self.advance(1)
 
     def on_validation_epoch_start(self) -> None:
@@ -119,7 +119,7 @@ class Classifier(pl.LightningModule):
         if best_epoch(self.history, train.monitor) == len(self.history):
             state = self._evaluated().state_dict()
             self.best = {name: value.detach().cpu().clone() for name, value in state.items()}
-        self.trainer.should_stop = is_over(self.history, train)
+        self.trainer.should_stop = should_stop(self.history, train)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint[KEY] |= {"history": self.history, "best": self.best}
@@ -139,7 +139,7 @@ class Classifier(pl.LightningModule):
         assert self.refinement.teacher is not None
         with torch.no_grad():
             wanted = self.refinement.teacher(x).float()
-        soft = soft_loss(logits, wanted, self.refinement.temperature)
+        soft = distillation_loss(logits, wanted, self.refinement.temperature)
         return (1 - self.refinement.alpha) * hard + self.refinement.alpha * soft
 
     def _evaluated(self) -> nn.Module:
@@ -151,7 +151,7 @@ class Classifier(pl.LightningModule):
     def _learning_rate(self, batch_idx: int) -> float:
         train = self.train_section
         step = self.current_epoch * self.steps_per_epoch + batch_idx
-        share = factor(train.schedule, step, self.steps_per_epoch, train.epochs, self._drops)
+        share = lr_factor(train.schedule, step, self.steps_per_epoch, train.epochs, self._drops)
         return train.optimizer.lr * share
 
     def _normalized(self, pixels: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from src.config.schema.train import Train
 Row = dict[str, float]  # epoch (1 is the first), train/loss, val/loss, val/accuracy, lr
 
 
-def goodness(row: Row, monitor: str) -> float:
+def score(row: Row, monitor: str) -> float:
     """The monitored figure of an epoch, turned so that higher is better."""
     return -row["val/loss"] if monitor == "val/loss" else row[monitor]
 
@@ -18,15 +18,15 @@ def goodness(row: Row, monitor: str) -> float:
 def best_epoch(history: Sequence[Row], monitor: str) -> int:
     """The epoch with the best monitored figure; among equals the other figure decides, then the first."""
     other = "val/loss" if monitor == "val/accuracy" else "val/accuracy"
-    best = max(history, key=lambda row: (goodness(row, monitor), goodness(row, other)))
+    best = max(history, key=lambda row: (score(row, monitor), score(row, other)))
     return int(best["epoch"])
 
 
-def is_over(history: Sequence[Row], train: Train) -> bool:
+def should_stop(history: Sequence[Row], train: Train) -> bool:
     """True after the last epoch, or after ``patience`` epochs without a new best monitored figure."""
     if len(history) >= train.epochs:
         return True
     if not train.patience or not history:
         return False
-    values = [goodness(row, train.monitor) for row in history]
+    values = [score(row, train.monitor) for row in history]
     return len(values) - 1 - values.index(max(values)) >= train.patience

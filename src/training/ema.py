@@ -7,12 +7,12 @@ from torch import nn
 
 
 def averaged_copy(network: nn.Module) -> nn.Module:
-    """A copy of the network that takes no gradient, to be kept up by ``update_average``."""
+    """A copy of the network that takes no gradient, to be kept up by ``update_ema``."""
     return copy.deepcopy(network).requires_grad_(False)
 
 
 @torch.no_grad()
-def update_average(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
+def update_ema(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
     """average = d * average + (1 - d) * network, where d rises to ``decay`` as (1 + step) / (10 + step).
 
     The rise lets the average forget the random start. Running statistics of norms are averaged too,

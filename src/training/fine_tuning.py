@@ -11,7 +11,7 @@ from torch.nn import functional
 
 
 @dataclass(frozen=True)
-class Refinement:
+class FineTuning:
     """What a training has beside its task."""
 
     network: nn.Module | None = None  # is changed; None: a new one, as the task says
@@ -32,7 +32,7 @@ class Refinement:
         }
 
 
-def soft_loss(logits: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+def distillation_loss(logits: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     """Mean Kullback-Leibler divergence of the student's softened distribution from the teacher's.
 
     Both logits are (B, K). Times temperature², so that the gradient keeps its size at any temperature
@@ -45,7 +45,7 @@ def soft_loss(logits: Tensor, teacher: Tensor, temperature: float) -> Tensor:
 
 
 @torch.no_grad()
-def hold(network: nn.Module, masks: Mapping[str, Tensor]) -> None:
+def apply_masks(network: nn.Module, masks: Mapping[str, Tensor]) -> None:
     """Set to zero again what an optimizer may have moved."""
     for name, mask in masks.items():
         parameter = network.get_parameter(name)

@@ -16,16 +16,16 @@ from src.config.schema.augment import Augment
 from src.config.schema.model import Cnn, Lenet, Timm
 from src.config.schema.train import Train
 from src.core.cpus import resolve_threads
-from src.core.progress import progress
-from src.core.seeds import derive
+from src.core.progress import progress_bar
+from src.core.seeds import derive_seed
 from src.data.loading.augmentation import Augmentation
 from src.data.loading.datamodule import DataModule
-from src.models.build import create_model
+from src.models.build import build_model
 from src.models.numerics import choose_device, deterministic, resolve_numerics
 from src.training.checkpoint import NAME, LastCheckpoint, read_checkpoint
 from src.training.classifier import Classifier
-from src.training.early_stopping import Row, best_epoch, is_over
-from src.training.fine_tuning import Refinement
+from src.training.early_stopping import Row, best_epoch, should_stop
+from src.training.fine_tuning import FineTuning
 from src.training.log_filters import quiet_lightning
 
 Rows = npt.NDArray[np.int64]
@@ -33,7 +33,7 @@ Numerics = dict[str, str | int]
 
 
 @dataclass(frozen=True)
-class Task:
+class TrainingTask:
     """All that decides a training, beside the machine."""
 
     model: Cnn | Lenet | Timm
@@ -50,7 +50,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Fitted:
+class TrainingResult:
     """The outcome of a training."""
 
     network: nn.Module  # on the CPU, in evaluation mode, with the weights of the best epoch
@@ -65,14 +65,14 @@ class Fitted:
 
 
 def fit(
-    task: Task,
+    task: TrainingTask,
     state: Path,
     device: str = "auto",
     show: bool = False,
     on_start: Callable[[Numerics], None] | None = None,
     on_epoch: Callable[[Row], None] | None = None,
-    refinement: Refinement | None = None,
-) -> Fitted:
+    refinement: FineTuning | None = None,
+) -> TrainingResult:
     """Train, or go on from ``state`` where an earlier call with the same task was killed.
 
     ``on_start`` gets the numerics before the first step, ``on_epoch`` each row of the history, those of
@@ -83,23 +83,25 @@ def fit(
     """
     place = choose_device(device)
     with deterministic(resolve_threads(task.train.threads)):
-        network = _first_network(task, refinement)
+        network = _initial_network(task, refinement)
         numerics = resolve_numerics(task.train, place, network)
         (on_start or _ignore)(numerics)
         state.mkdir(parents=True, exist_ok=True)
         history, best = _train(task, refinement, network, numerics, place, state, show, on_epoch or _ignore)
     network.load_state_dict(best)
-    return Fitted(_at_rest(network), history, best_epoch(history, task.train.monitor), numerics)
+    return TrainingResult(
+        _to_cpu_contiguous(network), history, best_epoch(history, task.train.monitor), numerics
+    )
 
 
-def _first_network(task: Task, refinement: Refinement | None) -> nn.Module:
+def _initial_network(task: TrainingTask, refinement: FineTuning | None) -> nn.Module:
     if refinement is not None and refinement.network is not None:
         return refinement.network.train()
-    torch.manual_seed(derive(task.seed, "weights"))
-    return create_model(task.model, task.images.shape[1], task.classes, task.images.shape[2:])
+    torch.manual_seed(derive_seed(task.seed, "weights"))
+    return build_model(task.model, task.images.shape[1], task.classes, task.images.shape[2:])
 
 
-def _at_rest(network: nn.Module) -> nn.Module:
+def _to_cpu_contiguous(network: nn.Module) -> nn.Module:
     """On the CPU, in evaluation mode, its weights laid out in memory as those of a new network: an export has
     other bytes for another layout, and a checkpoint does not bring back that of the training."""
     for tensor in (*network.cpu().parameters(), *network.buffers()):
@@ -108,8 +110,8 @@ def _at_rest(network: nn.Module) -> nn.Module:
 
 
 def _train(
-    task: Task,
-    refinement: Refinement | None,
+    task: TrainingTask,
+    refinement: FineTuning | None,
     network: nn.Module,
     numerics: Numerics,
     device: torch.device,
@@ -122,14 +124,14 @@ def _train(
     earlier = read_checkpoint(state, origin)
     for row in earlier["history"] if earlier else []:
         on_epoch(row)
-    if earlier and is_over(earlier["history"], task.train):
+    if earlier and should_stop(earlier["history"], task.train):
         return earlier["history"], earlier["best"]
     data = DataModule(
         task.images, task.targets, task.train_rows, task.val_rows, task.train.batch_size, task.seed
     )
     steps = len(data.shuffled)
     done = len(earlier["history"]) if earlier else 0
-    with progress("Training", total=task.train.epochs * steps, show=show) as advance, quiet_lightning():
+    with progress_bar("Training", total=task.train.epochs * steps, show=show) as advance, quiet_lightning():
         advance(done * steps)
         module = _classifier(task, refinement, network, steps, advance)
         module.place_teacher(device)
@@ -140,8 +142,8 @@ def _train(
 
 
 def _classifier(
-    task: Task,
-    refinement: Refinement | None,
+    task: TrainingTask,
+    refinement: FineTuning | None,
     network: nn.Module,
     steps: int,
     advance: Callable[[int], None],
@@ -155,7 +157,7 @@ def _classifier(
         seed=task.seed,
         steps_per_epoch=steps,
         advance=advance,
-        refinement=refinement or Refinement(),
+        refinement=refinement or FineTuning(),
     )
 
 
@@ -175,7 +177,7 @@ def _trainer(train: Train, precision: str, device: torch.device, keeper: LastChe
     )
 
 
-def _origin(task: Task, numerics: Numerics) -> dict[str, Any]:
+def _origin(task: TrainingTask, numerics: Numerics) -> dict[str, Any]:
     """What a checkpoint must agree in with a task, as plain values."""
     return {
         "model": task.model.model_dump(mode="json"),

@@ -9,7 +9,7 @@ START = 1 / 25  # of one_cycle's peak, as in Smith & Topin, 2018 (fastai's and t
 END = START * 1e-4
 
 
-def factor(schedule: Schedule, step: int, steps_per_epoch: int, epochs: int, drops: int = 0) -> float:
+def lr_factor(schedule: Schedule, step: int, steps_per_epoch: int, epochs: int, drops: int = 0) -> float:
     """What the peak learning rate is multiplied with at ``step`` (0 is the first of the training).
 
     ``drops`` counts those of a plateau schedule so far (``plateau_drops``). ``one_cycle`` rises along a

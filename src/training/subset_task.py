@@ -16,17 +16,17 @@ from src.config.schema.augment import Augment
 from src.config.schema.model import Cnn, Lenet, Timm
 from src.config.schema.train import Train
 from src.data.dataset.arrays import open_array
-from src.data.dataset.statistics import Floats, Method, channel_statistics, shift_and_scale
+from src.data.dataset.statistics import Floats, Method, channel_statistics, normalization_from
 
 if TYPE_CHECKING:  # torch, which who sends a sample to a worker does not need
-    from src.training.fit import Task
+    from src.training.fit import TrainingTask
 
 Rows = NDArray[np.int64]
 KEPT = 32  # normalizations that a process remembers: trials share a few sets of rows
 
 
 @dataclass(frozen=True)
-class Sample:
+class SharedDataset:
     """Images with their classes; ``normalize`` says which statistics a training takes of its rows."""
 
     images: Path  # of an array (N, C, H, W) uint8
@@ -36,23 +36,23 @@ class Sample:
 
 
 def make_task(
-    sample: Sample,
+    sample: SharedDataset,
     model: Cnn | Lenet | Timm,
     augment: Augment,
     train: Train,
     train_rows: Rows,
     val_rows: Rows,
     seed: int,
-) -> "Task":
+) -> "TrainingTask":
     """A training on ``train_rows`` (n,), whose pixels alone decide its normalization.
 
     Raises:
         AssayError: the images cannot be read, or there are no training rows.
     """
-    from src.training.fit import Task
+    from src.training.fit import TrainingTask
 
     shift, scale = normalization(sample, train_rows)
-    return Task(
+    return TrainingTask(
         model=model,
         augment=augment,
         train=train,
@@ -67,7 +67,7 @@ def make_task(
     )
 
 
-def normalization(sample: Sample, rows: Rows) -> tuple[Floats, Floats]:
+def normalization(sample: SharedDataset, rows: Rows) -> tuple[Floats, Floats]:
     """Shift and scale, (C,) each, from the pixels of ``rows`` (n,)."""
     return _normalization(sample.images, sample.normalize, np.ascontiguousarray(rows, np.int64).tobytes())
 
@@ -75,5 +75,5 @@ def normalization(sample: Sample, rows: Rows) -> tuple[Floats, Floats]:
 @lru_cache(KEPT)
 def _normalization(images: Path, method: Method, rows: bytes) -> tuple[Floats, Floats]:
     statistics = channel_statistics(open_array(images), np.frombuffer(rows, np.int64))
-    shift, scale, _ = shift_and_scale(statistics, method)
+    shift, scale, _ = normalization_from(statistics, method)
     return shift, scale

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from src.auditing.git_search import commits_of, find_origin, read_tree, resolve
+from src.auditing.git_search import commits_of, find_commit, read_tree, resolve
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def copy_of(repository, tmp_path, text):
 
 
 def test_an_earlier_commit_is_found(repository, tmp_path):
-    origin = find_origin(repository, copy_of(repository, tmp_path, "a = 1\n"))
+    origin = find_commit(repository, copy_of(repository, tmp_path, "a = 1\n"))
     assert origin.committed and origin.subject == "a is 1"
     assert origin.commit == git(repository, "rev-parse", "HEAD~2").strip()
 
@@ -49,13 +49,13 @@ def test_an_earlier_commit_is_found(repository, tmp_path):
 def test_code_that_no_commit_holds_is_compared_with_the_nearest(repository, tmp_path):
     folder = copy_of(repository, tmp_path, "a = 1\n")
     (folder / "src/b.py").write_text("")
-    origin = find_origin(repository, folder)
+    origin = find_commit(repository, folder)
     assert not origin.committed
     assert (origin.differing, origin.subject) == (("src/b.py",), "a is 1")
 
 
 def test_without_git_nothing_is_committed(tmp_path):
-    origin = find_origin(tmp_path, copy_of(tmp_path, tmp_path, ""))
+    origin = find_commit(tmp_path, copy_of(tmp_path, tmp_path, ""))
     assert (origin.commit, origin.committed) == (None, False)
 
 

@@ -10,16 +10,16 @@ import pytest
 from src.auditing.audit import Audit
 from src.auditing.file_comparison import Difference
 from src.auditing.html_report import write_page
-from src.auditing.rebuild import Rebuilt, StageResult
+from src.auditing.rebuild import RebuildResult, StageResult
 from src.auditing.report import summary_line, to_dict, to_lines, to_tags
-from src.auditing.target import Subject
-from src.auditing.verdict import EXIT_CODE, Check, Evidence, Verdict, conclude
+from src.auditing.target import AuditTarget
+from src.auditing.verdict import EXIT_CODE, Check, CheckLog, Verdict, conclude
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs/audit.schema.json").read_text())
 
 
 def made(verdict=Verdict.TAMPERED, rebuilt=None):
-    good, bad, none = Evidence(), Evidence(), Evidence()
+    good, bad, none = CheckLog(), CheckLog(), CheckLog()
     good.agree("three things agree")
     good.note("<script>alert(1)</script>")
     bad.find("model.onnx", "abc", "abd", Verdict.TAMPERED)
@@ -29,11 +29,11 @@ def made(verdict=Verdict.TAMPERED, rebuilt=None):
         Check("Artifacts", "The same?", bad),
         Check("Figures", "Do they?", none),
     )
-    subject = Subject("a title", Path(), Path(), "train", lacks={"record": "none was kept"})
+    subject = AuditTarget("a title", Path(), Path(), "train", lacks={"record": "none was kept"})
     return Audit(subject, checks, verdict, "records that agree", rebuilt)
 
 
-REBUILT = Rebuilt(
+REBUILT = RebuildResult(
     Path("/somewhere"),
     12.34,
     2,
@@ -55,7 +55,7 @@ def test_every_verdict_has_its_exit_code():
 
 def test_the_worst_finding_decides():
     def check(*verdicts):
-        see = Evidence()
+        see = CheckLog()
         for verdict in verdicts:
             see.find("a", "b", "c", verdict)
         return Check("A", "?", see)

@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from src.compression.artifacts import Setting, TorchModel
+from src.compression.artifacts import StepContext, TorchModel
 from src.models.saving import Input, ModelSpec, Normalization
-from src.training.fit import Task, fit
+from src.training.fit import TrainingTask, fit
 from tests.training.tasks import digits_task
 
 CLASSES = [str(number) for number in range(10)]
 
 
 @lru_cache
-def base_task() -> Task:
+def base_task() -> TrainingTask:
     """Half of the digits to train on; every seventh to choose by."""
     return digits_task(
         images=900,
@@ -37,7 +37,7 @@ def base() -> TorchModel:
     return TorchModel(network, spec)
 
 
-def setting(state: Path, **changes: Any) -> Setting:
+def setting(state: Path, **changes: Any) -> StepContext:
     """On the rows of the base's training."""
     task = base_task()
     fields: dict[str, Any] = {
@@ -55,7 +55,7 @@ def setting(state: Path, **changes: Any) -> Setting:
         "show": False,
         "say": lambda text: None,
     }
-    return Setting(**{**fields, **changes})
+    return StepContext(**{**fields, **changes})
 
 
 def accuracy(model: TorchModel, rows: np.ndarray | None = None) -> float:

@@ -7,11 +7,11 @@ import torch
 from sklearn.datasets import load_digits
 from torch.nn import functional
 
-from src.compression.artifacts import Setting, TorchModel
+from src.compression.artifacts import StepContext, TorchModel
 from src.config.schema.augment import Augment
 from src.config.schema.model import Cnn, Timm
 from src.config.schema.train import Optimizer, Schedule, Train
-from src.models.build import create_model
+from src.models.build import build_model
 from src.models.saving import Input, ModelSpec, Normalization
 
 CNN = Cnn(
@@ -64,7 +64,7 @@ def make_setting(model, folder, **changes):
         "show": False,
         "say": lambda line: None,
     }
-    return Setting(**(values | changes))
+    return StepContext(**(values | changes))
 
 
 @cache
@@ -72,7 +72,7 @@ def trained():
     """The cnn with about 98 % of the validation images right."""
     images, targets = digits()
     torch.manual_seed(0)
-    network = create_model(CNN, 1, 10, (8, 8))
+    network = build_model(CNN, 1, 10, (8, 8))
     model = TorchModel(network, make_spec(CNN))
     optimizer = torch.optim.AdamW(network.parameters(), lr=0.003)
     whole = model.normalized().train()
@@ -99,7 +99,7 @@ def make_timm(name, size=32):
     """An untrained network of timm whose running statistics are those of noise, and noise to feed it."""
     section = Timm(kind="timm", name=name, pretrained=False, small_input=True, dropout=0.0)
     torch.manual_seed(0)
-    network = create_model(section, 3, 10, (size, size)).train()
+    network = build_model(section, 3, 10, (size, size)).train()
     images = np.random.default_rng(0).integers(0, 256, (64, 3, size, size), dtype=np.uint8)
     model = TorchModel(network, make_spec(section, 3, size))
     with torch.no_grad():

@@ -13,7 +13,7 @@ from src.compression.onnx.export import export_onnx
 from src.compression.parity import largest_difference, onnx_logits
 from src.config.schema.model import Cnn, Lenet
 from src.core.hashing import file_hash
-from src.models.build import create_model
+from src.models.build import build_model
 from src.models.normalization import NormalizedModel
 from src.models.size import count_macs, count_nonzero, count_parameters
 
@@ -32,7 +32,7 @@ MODELS = [CNN, Lenet(kind="lenet", activation="tanh", dropout=0.1)]
 
 def make(section, channels=3, size=32):
     torch.manual_seed(0)
-    network = create_model(section, channels, 5, (size, size))
+    network = build_model(section, channels, 5, (size, size))
     return NormalizedModel(network, [0.2] * channels, [0.3] * channels).eval()
 
 

@@ -12,11 +12,11 @@ from torch import nn
 
 from src.compression.artifacts import TorchModel
 from src.compression.fine_tune import finetune
-from src.compression.onnx.library_errors import MethodError
+from src.compression.onnx.library_errors import UnsupportedModelError
 from src.compression.prune import prune_structured, prune_unstructured
 from src.config.schema.compress import Finetune, PruneStructured, PruneUnstructured
 from src.config.schema.model import Cnn, Lenet, Timm
-from src.models.build import create_model
+from src.models.build import build_model
 from src.models.cnn import Residual
 from src.models.size import count_macs, count_nonzero, count_parameters
 from tests.compression.chains import accuracy, base, setting, weights
@@ -46,7 +46,7 @@ def prunable(model: TorchModel) -> dict[str, torch.Tensor]:
 
 def untrained(section, size=32, channels=3) -> TorchModel:
     torch.manual_seed(0)
-    network = create_model(section, channels, 10, (size, size)).eval()
+    network = build_model(section, channels, 10, (size, size)).eval()
     return TorchModel(network, make_spec(section, channels, size))
 
 
@@ -168,7 +168,7 @@ def test_a_network_too_small_to_lose_a_channel_is_told_so(tmp_path):
         dropout=0.0,
     )
     with pytest.raises(
-        MethodError, match=r"found no channel to remove at ratio=0\.3|cannot prune this network"
+        UnsupportedModelError, match=r"found no channel to remove at ratio=0\.3|cannot prune this network"
     ):
         prune_structured(untrained(narrow, 8, 1), channels(ratio=0.3), setting(tmp_path))
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from src.compression.artifacts import TorchModel
 from src.compression.export_step import export
-from src.compression.onnx.library_errors import MethodError
+from src.compression.onnx.library_errors import UnsupportedModelError
 from src.compression.parity import check_parity, onnx_logits
 from src.compression.qat import convert, make_training, prepare, quantize_aware_train
 from src.compression.result import measure_size
@@ -158,9 +158,11 @@ def test_a_model_with_branches_that_depend_on_the_image_is_a_result_with_a_reaso
 
     model = TorchModel(Branching().eval(), trained().spec, size=measure_size(trained()))
     setting = make_setting(trained(), tmp_path)
-    with pytest.raises(MethodError, match=r"^torchao's quantization-aware training cannot do this model: "):
+    with pytest.raises(
+        UnsupportedModelError, match=r"^torchao's quantization-aware training cannot do this model: "
+    ):
         quantize_aware_train(model, STEP, setting)
-    with pytest.raises(MethodError, match=r"^torch's ONNX exporter cannot do this model: "):
+    with pytest.raises(UnsupportedModelError, match=r"^torch's ONNX exporter cannot do this model: "):
         export(model, Export(name="export"), setting)
 
 

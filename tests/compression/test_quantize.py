@@ -15,7 +15,7 @@ from src.compression.artifacts import OnnxModel
 from src.compression.export_step import export
 from src.compression.onnx.export import export_onnx
 from src.compression.onnx.graph_rewrite import rewrite
-from src.compression.onnx.library_errors import MethodError
+from src.compression.onnx.library_errors import UnsupportedModelError
 from src.compression.parity import check_parity, largest_difference, onnx_logits
 from src.compression.post_training import quantize_dynamic, quantize_static
 from src.config.schema.compress import Export, QuantizeDynamic, QuantizeStatic
@@ -196,12 +196,14 @@ def test_a_model_without_weights_of_its_own_is_a_result_with_a_reason(setting):
         (static(), quantize_static),
         (QuantizeDynamic(name="quantize_dynamic", per_channel=False), quantize_dynamic),
     ):
-        with pytest.raises(MethodError, match="finds no weights in this model"):
+        with pytest.raises(UnsupportedModelError, match="finds no weights in this model"):
             method(model, step, setting)
 
 
 def test_a_damaged_model_is_a_result_with_a_short_reason(setting):
-    with pytest.raises(MethodError, match=r"^ONNX Runtime's quantizer cannot do this model: ") as caught:
+    with pytest.raises(
+        UnsupportedModelError, match=r"^ONNX Runtime's quantizer cannot do this model: "
+    ) as caught:
         quantize_static(OnnxModel(b"no model", trained()), static(), setting)
     assert len(str(caught.value)) < 250
 

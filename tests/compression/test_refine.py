@@ -11,12 +11,12 @@ import torch
 from torch import nn
 
 from src.compression.artifacts import TorchModel
-from src.compression.fine_tune import distill, finetune, make_task, refined
-from src.compression.onnx.library_errors import MethodError
+from src.compression.fine_tune import distill, fine_tuning_config, finetune, make_task
+from src.compression.onnx.library_errors import UnsupportedModelError
 from src.compression.prune import prune_unstructured
 from src.config.schema.compress import Distill, Finetune, PruneUnstructured
 from src.models.size import count_parameters
-from src.training.fine_tuning import Refinement, hold, soft_loss
+from src.training.fine_tuning import FineTuning, apply_masks, distillation_loss
 from src.training.fit import fit
 from tests.compression.chains import accuracy, base, base_task, setting, weights
 
@@ -56,8 +56,8 @@ def test_soft_loss_is_the_divergence_of_the_paper():
     p = torch.softmax(teacher / temperature, 1)
     q = torch.softmax(student / temperature, 1)
     wanted = temperature**2 * (p * (p / q).log()).sum(1).mean()
-    assert soft_loss(student, teacher, temperature) == pytest.approx(float(wanted), rel=1e-5)
-    assert soft_loss(teacher, teacher, temperature) == pytest.approx(0, abs=1e-6)
+    assert distillation_loss(student, teacher, temperature) == pytest.approx(float(wanted), rel=1e-5)
+    assert distillation_loss(teacher, teacher, temperature) == pytest.approx(0, abs=1e-6)
 
 
 def test_at_a_high_temperature_its_gradient_is_that_of_matching_logits():
@@ -67,14 +67,14 @@ def test_at_a_high_temperature_its_gradient_is_that_of_matching_logits():
         logits - logits.mean(1, keepdim=True) for logits in (torch.randn(1, 6), torch.randn(1, 6))
     )
     student.requires_grad_()
-    soft_loss(student, teacher, 1000.0).backward()
+    distillation_loss(student, teacher, 1000.0).backward()
     assert torch.allclose(student.grad, (student - teacher).detach() / 6, atol=1e-3)
 
 
 def test_hold_touches_nothing_but_what_is_masked():
     layer = nn.Linear(3, 2)
     before, mask = copy.deepcopy(layer.state_dict()), torch.tensor([[True, False, True], [False, True, True]])
-    hold(layer, {"weight": mask})
+    apply_masks(layer, {"weight": mask})
     assert torch.equal(layer.weight, before["weight"] * mask)
     assert torch.equal(layer.bias, before["bias"])
 
@@ -119,8 +119,8 @@ def test_the_teacher_sees_the_batches_of_the_student(tmp_path):
     pupil, teacher = Witness(copy.deepcopy(base().network)), Witness(copy.deepcopy(base().network))
     augment = base_task().augment.model_validate({"operations": [{"name": "crop", "padding": 1}]})
     known = setting(tmp_path, augment=augment)
-    task = make_task(base().spec, refined(known.train, 1, 0.01), known)
-    refinement = Refinement(network=pupil, teacher=teacher, temperature=2.0, alpha=0.5)
+    task = make_task(base().spec, fine_tuning_config(known.train, 1, 0.01), known)
+    refinement = FineTuning(network=pupil, teacher=teacher, temperature=2.0, alpha=0.5)
     fit(task, tmp_path, "cpu", refinement=refinement)
     batches = len(task.train_rows) // task.train.batch_size
     assert len(teacher.seen) == batches
@@ -144,7 +144,7 @@ def test_a_network_goes_on_as_its_own_student(tmp_path):
     [({"width": [4]}, "width: Extra inputs are not permitted"), ({"widths": []}, "at least 1 item")],
 )
 def test_an_impossible_student_is_a_result_with_a_reason(tmp_path, student, reason):
-    with pytest.raises(MethodError, match=reason):
+    with pytest.raises(UnsupportedModelError, match=reason):
         distill(base(), step(student=student), setting(tmp_path))
 
 
@@ -156,7 +156,7 @@ def test_a_student_larger_than_its_teacher_is_remarked_upon(tmp_path):
 
 def test_warm_up_keeps_its_share_of_the_training():
     train = base_task().train
-    short = refined(train, epochs=3, lr=0.5)
+    short = fine_tuning_config(train, epochs=3, lr=0.5)
     assert (short.epochs, short.optimizer.lr) == (3, 0.5)
     assert short.schedule.warmup_epochs / 3 == train.schedule.warmup_epochs / train.epochs
     assert short.optimizer.weight_decay == train.optimizer.weight_decay

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from src.compression.onnx.export import export_onnx
-from src.compression.onnx.runtime import onnx_model, onnx_session, torch_model
+from src.compression.onnx.runtime import load_onnx, onnx_session, torch_model
 from src.core.errors import AssayError
 from src.leaderboard.speed.machine import describe_machine
 from src.leaderboard.speed.peak_memory import peak_memory
-from src.leaderboard.speed.timing import Plan, Timing, measure, ratio, rotated
+from src.leaderboard.speed.timing import Timing, TimingPlan, measure, ratio, rotated
 from tests.models_on_disk import noise, normalized, write_base
 
 IMAGES = np.arange(70, dtype=np.uint8).reshape(70, 1, 1, 1)
@@ -43,7 +43,7 @@ class Clock:
 def test_models_take_turns_and_the_order_moves_on():
     clock, calls = Clock(), []
     models = {name: clock.model(1, calls, name) for name in "abc"}
-    measure(models, IMAGES, Plan(rounds=3, warmup=1, calls=1, batches=1, batch_sizes=(4,)), clock=clock)
+    measure(models, IMAGES, TimingPlan(rounds=3, warmup=1, calls=1, batches=1, batch_sizes=(4,)), clock=clock)
     one_image = [name for name, size in calls if size == 1][::2]  # of two calls each the first is not timed
     assert "".join(one_image) == "abc" + "bca" + "cab" + "abc"
     assert [size for name, size in calls[:4]] == [1, 1, 4, 4]
@@ -51,7 +51,7 @@ def test_models_take_turns_and_the_order_moves_on():
 
 
 def test_warm_up_rounds_are_dropped():
-    plan = Plan(rounds=2, warmup=3, calls=4, batches=2, batch_sizes=(8,))
+    plan = TimingPlan(rounds=2, warmup=3, calls=4, batches=2, batch_sizes=(8,))
     clock = Clock()
     turn = 4 + 1 + 2 + 1  # calls of a round, the untimed ones too
     slow_at_first = clock.model(lambda count: 100.0 if count <= 3 * turn else 0.5)
@@ -65,7 +65,7 @@ def test_warm_up_rounds_are_dropped():
 def test_the_first_call_of_each_kind_is_not_timed():
     clock = Clock()
     cold = clock.model(lambda count: 9.0 if count in (1, 5, 8, 12) else 1.0)  # of 3 + 1 and 2 + 1 calls
-    plan = Plan(rounds=2, warmup=0, calls=3, batches=2, batch_sizes=(2,))
+    plan = TimingPlan(rounds=2, warmup=0, calls=3, batches=2, batch_sizes=(2,))
     timing = measure({"a": cold}, IMAGES, plan, clock=clock)["a"]
     assert (timing.single == 1.0).all()
     assert (timing.batches[2] == 2.0).all()
@@ -100,7 +100,7 @@ def test_few_rounds_allow_no_ratio(rounds):
 
 def test_batches_take_other_images_and_never_run_over_the_end():
     seen = []
-    plan = Plan(rounds=1, warmup=0, calls=3, batches=4, batch_sizes=(32, 64))
+    plan = TimingPlan(rounds=1, warmup=0, calls=3, batches=4, batch_sizes=(32, 64))
     measure({"a": lambda images: seen.append(images.ravel().tolist())}, IMAGES, plan)
     assert [images for images in seen if len(images) == 1] == [[0], [0], [1], [2]]
     assert {len(images) for images in seen} == {1, 32, 64}
@@ -111,7 +111,7 @@ def test_a_sleeping_model_is_slower_by_the_right_factor():
     def sleeper(seconds):
         return lambda images: time.sleep(seconds * len(images))
 
-    plan = Plan(rounds=5, warmup=1, calls=3, batches=1, batch_sizes=(2,))
+    plan = TimingPlan(rounds=5, warmup=1, calls=3, batches=1, batch_sizes=(2,))
     timings = measure({"slow": sleeper(0.03), "fast": sleeper(0.01)}, IMAGES, plan)
     found = ratio(timings["fast"].rates(2), timings["slow"].rates(2))
     assert found.value == pytest.approx(3, rel=0.2)
@@ -132,7 +132,7 @@ def test_both_engines_say_what_the_network_says(both):
     with torch.inference_mode():
         expected = normalized(0)(torch.from_numpy(images)).numpy()
     assert torch_model(both[0])(images) == pytest.approx(expected, abs=1e-4)
-    assert onnx_model(both[1], threads=1)(images) == pytest.approx(expected, abs=1e-4)
+    assert load_onnx(both[1], threads=1)(images) == pytest.approx(expected, abs=1e-4)
 
 
 def test_a_session_has_the_stated_threads(both):

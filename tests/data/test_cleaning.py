@@ -6,17 +6,22 @@ from hypothesis import strategies as st
 
 from src.core.errors import AssayError
 from src.data.ingestion.cleaning import count_duplicates, find_conflicts, find_unusable, refuse_lost_classes
-from src.data.ingestion.decoding_pool import Outcome
-from src.data.ingestion.listing import Item
+from src.data.ingestion.decoding_pool import DecodedImage
+from src.data.ingestion.listing import ImageEntry
 
-GOOD = [Outcome("aa", 1, 1), Outcome("bb", 1, 1), Outcome("aa", 1, 1), Outcome("aa", 1, 1)]
-ITEMS = [
-    Item("cat/1.png", "cat"),
-    Item("cat/2.png", "cat"),
-    Item("dog/1.png", "dog"),
-    Item("cat/3.png", "cat"),
+GOOD = [
+    DecodedImage("aa", 1, 1),
+    DecodedImage("bb", 1, 1),
+    DecodedImage("aa", 1, 1),
+    DecodedImage("aa", 1, 1),
 ]
-BROKEN = Outcome(reason="the file is empty (0 bytes)")
+ITEMS = [
+    ImageEntry("cat/1.png", "cat"),
+    ImageEntry("cat/2.png", "cat"),
+    ImageEntry("dog/1.png", "dog"),
+    ImageEntry("cat/3.png", "cat"),
+]
+BROKEN = DecodedImage(reason="the file is empty (0 bytes)")
 
 
 def test_conflicting_images_are_all_dropped() -> None:
@@ -33,7 +38,7 @@ def test_conflicts_are_refused_with_their_names() -> None:
 
 
 def test_repeats_under_one_label_are_no_conflict() -> None:
-    items = [Item(f"{row}.png", "cat") for row in range(4)]
+    items = [ImageEntry(f"{row}.png", "cat") for row in range(4)]
     assert find_unusable(items, GOOD, "fail", "fail") == [None] * 4
 
 
@@ -43,7 +48,7 @@ def test_unreadable_images_are_no_conflict_with_each_other() -> None:
 
 
 def test_unreadable_images_are_refused_together() -> None:
-    items = [Item(f"cat/{row:02d}.png", "cat") for row in range(13)]
+    items = [ImageEntry(f"cat/{row:02d}.png", "cat") for row in range(13)]
     with pytest.raises(AssayError) as caught:
         find_unusable(items, [*[BROKEN] * 12, GOOD[0]], "fail", "fail")
     message = str(caught.value)

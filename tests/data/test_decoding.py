@@ -11,16 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from src.serving.decoding import Decoded, Form, UnreadableImageError, decode, fit_image, fitted_size
+from src.serving.decoding import Decoded, ImageFormat, UnreadableImageError, decode, fit_image, fitted_size
 from tests.data.pictures import HALVES, encoded, halves, noise
 
-COLOUR = Form(height=HALVES[1], width=HALVES[0], channels=3, fit="stretch", max_pixels=10**6)
+COLOUR = ImageFormat(height=HALVES[1], width=HALVES[0], channels=3, fit="stretch", max_pixels=10**6)
 GREY = replace(COLOUR, channels=1)
 ENDINGS = ("png", "jpg", "webp", "bmp")
 LOSSLESS = {"webp": {"lossless": True}}
 
 
-def _decode(content: bytes, form: Form = COLOUR) -> Decoded:
+def _decode(content: bytes, form: ImageFormat = COLOUR) -> Decoded:
     return decode(io.BytesIO(content), form)
 
 
@@ -74,7 +74,7 @@ def test_broken_metadata_does_not_lose_the_image() -> None:
 
 @pytest.mark.parametrize("ending", ["png", "webp"])
 @pytest.mark.parametrize("form", [COLOUR, GREY])
-def test_alpha_is_flattened_on_white(ending: str, form: Form) -> None:
+def test_alpha_is_flattened_on_white(ending: str, form: ImageFormat) -> None:
     image = Image.new("RGBA", HALVES, (0, 0, 0, 0))
     image.paste((0, 0, 0, 255), (0, 0, 20, 20))
     image.putpixel((39, 0), (0, 0, 0, 128))
@@ -209,7 +209,7 @@ def test_warnings_of_pillow_stay_inside(recwarn: pytest.WarningsRecorder) -> Non
     mode=st.sampled_from(["L", "RGB", "RGBA"]),
 )
 def test_every_size_gets_to_every_shape(size, shape, channels, fit, mode) -> None:
-    form = Form(*shape, channels, fit, 10**6)
+    form = ImageFormat(*shape, channels, fit, 10**6)
     pixels = fit_image(noise(0, size, mode), form)
     assert pixels.shape == (channels, *shape)
     assert pixels.flags["C_CONTIGUOUS"]
@@ -223,7 +223,7 @@ def test_an_image_of_the_right_shape_stays_as_it_is() -> None:
 
 
 def test_pad_keeps_everything_between_black_bars() -> None:
-    pixels = fit_image(Image.new("RGB", (40, 20), "white"), Form(40, 40, 3, "pad", 10**6))
+    pixels = fit_image(Image.new("RGB", (40, 20), "white"), ImageFormat(40, 40, 3, "pad", 10**6))
     assert (pixels[:, 10:30] == 255).all()
     assert (pixels[:, :10] == 0).all()
     assert (pixels[:, 30:] == 0).all()
@@ -232,18 +232,18 @@ def test_pad_keeps_everything_between_black_bars() -> None:
 def test_crop_keeps_the_middle() -> None:
     image = Image.new("RGB", (60, 20), "black")
     image.paste("white", (20, 0, 40, 20))
-    assert (fit_image(image, Form(20, 20, 3, "crop", 10**6)) == 255).all()
+    assert (fit_image(image, ImageFormat(20, 20, 3, "crop", 10**6)) == 255).all()
 
 
 def test_stretch_keeps_both_halves() -> None:
-    pixels = fit_image(halves(), Form(20, 20, 3, "stretch", 10**6))
+    pixels = fit_image(halves(), ImageFormat(20, 20, 3, "stretch", 10**6))
     assert (pixels[0, :, :9] == 255).all()
     assert (pixels[2, :, 11:] == 255).all()
 
 
 def test_cropping_a_long_strip_needs_no_long_strip_in_memory() -> None:
     # Resized as a whole, it would be 60000 × 2048 times 2048 pixels.
-    pixels = fit_image(Image.new("L", (60000, 1), 7), Form(2048, 2048, 1, "crop", 10**6))
+    pixels = fit_image(Image.new("L", (60000, 1), 7), ImageFormat(2048, 2048, 1, "crop", 10**6))
     assert (pixels == 7).all()
 
 
@@ -252,13 +252,13 @@ def test_reduced_decoding_stays_close_to_resizing_all_pixels() -> None:
     for size in ((500, 400), (333, 277)):
         smooth = noise(1, (10, 8)).resize(size, Image.Resampling.BICUBIC)
         content = encoded(smooth, "jpg", quality=90)
-        form = Form(40, 50, 3, "stretch", 10**6)
+        form = ImageFormat(40, 50, 3, "stretch", 10**6)
         whole = fit_image(Image.open(io.BytesIO(content)), form).astype(int)
         assert np.abs(_decode(content, form).pixels - whole).mean() < 1
 
 
 def test_fitted_size_never_vanishes() -> None:
-    assert fitted_size(1000, 1, Form(8, 8, 1, "pad", 1)) == (8, 1)
+    assert fitted_size(1000, 1, ImageFormat(8, 8, 1, "pad", 1)) == (8, 1)
 
 
 def _png(width: int, height: int, rows: bytes, bits: int, colour: int) -> bytes:

@@ -11,14 +11,14 @@ import psutil
 import pytest
 
 from src.data.dataset.arrays import create_array, open_array, pixel_hash
-from src.data.ingestion.decoding_pool import Outcome, decode_files
-from src.serving.decoding import Form, decode_file
+from src.data.ingestion.decoding_pool import DecodedImage, decode_files
+from src.serving.decoding import ImageFormat, decode_file
 from tests.data.pictures import write_folder
 
-FORM = Form(10, 12, 3, "pad", 10**6)
+FORM = ImageFormat(10, 12, 3, "pad", 10**6)
 
 
-def _decode(folder: Path, paths: list[Path], workers: int) -> tuple[bytes, list[Outcome], int]:
+def _decode(folder: Path, paths: list[Path], workers: int) -> tuple[bytes, list[DecodedImage], int]:
     array, done = folder / f"{workers}.npy", []
     create_array(array, (len(paths), 3, 10, 12))
     names = [path.relative_to(folder).as_posix() for path in paths]
@@ -43,7 +43,7 @@ def test_rows_and_outcomes_stand_in_the_order_of_the_paths(tmp_path: Path) -> No
     for row, path in enumerate(paths):
         expected = decode_file(path, FORM)
         np.testing.assert_array_equal(array[row], expected.pixels)
-        assert outcomes[row] == Outcome(pixel_hash(expected.pixels), expected.width, expected.height)
+        assert outcomes[row] == DecodedImage(pixel_hash(expected.pixels), expected.width, expected.height)
 
 
 def test_a_file_that_vanished_is_an_error_and_not_a_corrupt_image(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from threading import Thread
 import pytest
 
 from src.core.errors import AssayError
-from src.data.download import GZIP_HEADER, bring, missing_files
+from src.data.download import GZIP_HEADER, download, missing_files
 
 CONTENT = os.urandom(700_000)
 PACKED = GZIP_HEADER + gzip.compress(CONTENT, mtime=0)[10:]
@@ -50,7 +50,7 @@ def _bring(folder: Path, *places: str | Path) -> list[str]:
     def bar(_: str, __: int | None) -> nullcontext:
         return nullcontext(lambda n: None)
 
-    bring(folder, FILES, [str(place) for place in places], said.append, bar)
+    download(folder, FILES, [str(place) for place in places], said.append, bar)
     return said
 
 

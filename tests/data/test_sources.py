@@ -9,8 +9,8 @@ import pytest
 
 from src.core.errors import AssayError
 from src.data.ingestion import idx_format
-from src.data.ingestion.listing import Item
-from src.data.ingestion.sources import list_source
+from src.data.ingestion.listing import ImageEntry
+from src.data.ingestion.sources import read_listing
 from tests.data.pictures import write_folder
 
 
@@ -25,7 +25,7 @@ def _touch(folder: Path, *names: str) -> None:
 
 def test_class_folders_in_a_fixed_order(tmp_path: Path) -> None:
     _touch(tmp_path, "b/2.JPG", "b/10.png", "a/x.webp", "a/y.Bmp", "a/z.jpeg")
-    listing = list_source(tmp_path, "image_folder")
+    listing = read_listing(tmp_path, "image_folder")
     assert listing.classes == ["a", "b"]
     assert [item.source for item in listing.items] == [
         "a/x.webp",
@@ -34,12 +34,12 @@ def test_class_folders_in_a_fixed_order(tmp_path: Path) -> None:
         "b/10.png",
         "b/2.JPG",
     ]
-    assert listing.items[0] == Item("a/x.webp", "a", None, None)
+    assert listing.items[0] == ImageEntry("a/x.webp", "a", None, None)
 
 
 def test_official_splits_by_folder(tmp_path: Path) -> None:
     _touch(tmp_path, "train/a/1.png", "train/b/1.png", "val/a/1.png", "test/b/1.png", "test/notes.md")
-    listing = list_source(tmp_path, "image_folder")
+    listing = read_listing(tmp_path, "image_folder")
     assert [(item.source, item.label, item.official) for item in listing.items] == [
         ("test/b/1.png", "b", "test"),
         ("train/a/1.png", "a", "train"),
@@ -51,14 +51,14 @@ def test_official_splits_by_folder(tmp_path: Path) -> None:
 
 def test_train_may_be_a_class_of_vehicles(tmp_path: Path) -> None:
     _touch(tmp_path, "train/1.png", "bus/1.png")
-    listing = list_source(tmp_path, "image_folder")
+    listing = read_listing(tmp_path, "image_folder")
     assert listing.classes == ["bus", "train"]
     assert {item.official for item in listing.items} == {None}
 
 
 def test_other_files_are_listed_as_ignored_and_the_systems_own_are_not(tmp_path: Path) -> None:
     _touch(tmp_path, "a/1.png", "a/1.txt", "b/1.png", "README.md", "top.png", ".DS_Store", "b/.DS_Store")
-    assert list_source(tmp_path, "image_folder").ignored == ["README.md", "a/1.txt", "top.png"]
+    assert read_listing(tmp_path, "image_folder").ignored == ["README.md", "a/1.txt", "top.png"]
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_other_files_are_listed_as_ignored_and_the_systems_own_are_not(tmp_path:
 def test_folders_that_cannot_be_used(tmp_path: Path, names: list[str], message: str) -> None:
     _touch(tmp_path, *names)
     with pytest.raises(AssayError, match=message):
-        list_source(tmp_path, "image_folder")
+        read_listing(tmp_path, "image_folder")
 
 
 @pytest.mark.parametrize("source", ["idx", "image_folder", "csv"])
@@ -87,12 +87,12 @@ def test_missing_and_empty_folders(tmp_path: Path, source: str, state: str) -> N
     elif state == "is not a folder":
         folder.write_text("a file")
     with pytest.raises(AssayError, match=f"cats .*{state}.*dvc add .*cats"):
-        list_source(folder, source)
+        read_listing(folder, source)
 
 
 def test_the_mend_of_a_known_data_set_is_to_fetch_it(tmp_path: Path) -> None:
     with pytest.raises(AssayError, match=r"python -m src\.fetch fashion_mnist"):
-        list_source(tmp_path / "fashion_mnist", "idx")
+        read_listing(tmp_path / "fashion_mnist", "idx")
 
 
 # csv
@@ -106,21 +106,24 @@ def _csv(folder: Path, text: str, *images: str) -> Path:
 
 def test_csv_with_split_and_group(tmp_path: Path) -> None:
     text = "\ufeffgroup, path,label,split,weight\r\np1,x/1.png,cat,train,3\r\n,2.jpg,dog,,4\r\n\r\n"
-    listing = list_source(_csv(tmp_path, text, "x/1.png", "2.jpg", "3.jpg", "notes.md"), "csv")
+    listing = read_listing(_csv(tmp_path, text, "x/1.png", "2.jpg", "3.jpg", "notes.md"), "csv")
     assert listing.classes == ["cat", "dog"]
-    assert listing.items == [Item("x/1.png", "cat", "train", "p1"), Item("2.jpg", "dog", None, None)]
+    assert listing.items == [
+        ImageEntry("x/1.png", "cat", "train", "p1"),
+        ImageEntry("2.jpg", "dog", None, None),
+    ]
     assert listing.ignored == ["labels.csv: column weight", "3.jpg", "notes.md"]
 
 
 def test_csv_paths_are_written_one_way(tmp_path: Path) -> None:
-    listing = list_source(
+    listing = read_listing(
         _csv(tmp_path, "path,label\n./1.png,a\nx/../2.png,b\n", "1.png", "2.png", "x/3.png"), "csv"
     )
     assert [item.source for item in listing.items] == ["1.png", "2.png"]
 
 
 def test_one_path_under_two_labels_is_left_to_the_policy_for_conflicts(tmp_path: Path) -> None:
-    listing = list_source(_csv(tmp_path, "path,label\n1.png,a\n1.png,b\n", "1.png"), "csv")
+    listing = read_listing(_csv(tmp_path, "path,label\n1.png,a\n1.png,b\n", "1.png"), "csv")
     assert len(listing.items) == 2
 
 
@@ -150,13 +153,13 @@ def test_one_path_under_two_labels_is_left_to_the_policy_for_conflicts(tmp_path:
 )
 def test_csv_faults_name_file_line_and_column(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(AssayError, match=message):
-        list_source(_csv(tmp_path, text, "1.png", "2.png"), "csv")
+        read_listing(_csv(tmp_path, text, "1.png", "2.png"), "csv")
 
 
 def test_csv_faults_are_reported_together(tmp_path: Path) -> None:
     lines = "".join(f"{row}.png,\n" for row in range(10, 30))
     with pytest.raises(AssayError) as caught:
-        list_source(_csv(tmp_path, f"path,label\n{lines}"), "csv")
+        read_listing(_csv(tmp_path, f"path,label\n{lines}"), "csv")
     assert "has 40 fault(s)" in str(caught.value)
     assert "line 2, column path" in str(caught.value)
     assert "line 2, column label" in str(caught.value)
@@ -166,10 +169,10 @@ def test_csv_faults_are_reported_together(tmp_path: Path) -> None:
 def test_csv_that_is_missing_or_not_utf8(tmp_path: Path) -> None:
     _touch(tmp_path, "1.png")
     with pytest.raises(AssayError, match=r"labels\.csv is missing"):
-        list_source(tmp_path, "csv")
+        read_listing(tmp_path, "csv")
     (tmp_path / "labels.csv").write_bytes("path,label\n1.png,a\n2.png,Käfer\n".encode("latin-1"))
     with pytest.raises(AssayError, match="line 3: it is not UTF-8"):
-        list_source(tmp_path, "csv")
+        read_listing(tmp_path, "csv")
 
 
 # idx
@@ -185,24 +188,24 @@ def _idx(folder: Path, prefix: str, count: int, labels: list[int] | None = None)
 
 def test_idx_with_and_without_official_test(tmp_path: Path) -> None:
     _idx(tmp_path / "plain", "", 3)
-    plain = list_source(tmp_path / "plain", "idx")
+    plain = read_listing(tmp_path / "plain", "idx")
     assert plain.classes == ["0", "1"]
-    assert plain.items[2] == Item("images-idx3-ubyte.gz#2", "0", None, None)
+    assert plain.items[2] == ImageEntry("images-idx3-ubyte.gz#2", "0", None, None)
     _idx(tmp_path / "split", "train-", 3)
     _idx(tmp_path / "split", "t10k-", 2)
-    items = list_source(tmp_path / "split", "idx").items
+    items = read_listing(tmp_path / "split", "idx").items
     assert [item.official for item in items] == ["train"] * 3 + ["test"] * 2
     assert items[3].source == "t10k-images-idx3-ubyte.gz#0"
 
 
 def test_classes_are_numbers_in_their_order_or_named_by_file(tmp_path: Path) -> None:
     _idx(tmp_path, "", 3, [10, 2, 10])
-    assert list_source(tmp_path, "idx").classes == ["2", "10"]
+    assert read_listing(tmp_path, "idx").classes == ["2", "10"]
     (tmp_path / "classes.txt").write_text("zebra\nant\n")
     with pytest.raises(AssayError, match=r"names 2 classes, labels 0 to 1, but .* are 2, 10"):
-        list_source(tmp_path, "idx")
+        read_listing(tmp_path, "idx")
     _idx(tmp_path, "", 3, [1, 0, 1])
-    listing = list_source(tmp_path, "idx")
+    listing = read_listing(tmp_path, "idx")
     assert listing.classes == ["zebra", "ant"]
     assert [item.label for item in listing.items] == ["ant", "zebra", "ant"]
 
@@ -243,17 +246,17 @@ def test_damaged_idx_files_are_refused_by_name(tmp_path: Path, content: bytes, m
 def test_idx_files_that_do_not_belong_together(tmp_path: Path) -> None:
     _idx(tmp_path, "", 5, [0, 1, 0])
     with pytest.raises(AssayError, match=r"holds 5 images, but labels-idx1-ubyte\.gz 3 labels"):
-        list_source(tmp_path, "idx")
+        read_listing(tmp_path, "idx")
     (tmp_path / "labels-idx1-ubyte.gz").unlink()
     with pytest.raises(AssayError, match=r"labels-idx1-ubyte\.gz is missing beside images-idx3-ubyte\.gz"):
-        list_source(tmp_path, "idx")
+        read_listing(tmp_path, "idx")
     _idx(tmp_path, "", 5)
     _idx(tmp_path, "train-", 5)
     with pytest.raises(AssayError, match="which of them counts"):
-        list_source(tmp_path, "idx")
+        read_listing(tmp_path, "idx")
 
 
 def test_other_files_are_no_idx_data_set(tmp_path: Path) -> None:
     write_folder(tmp_path / "mine", {"a": 1, "b": 1})
     with pytest.raises(AssayError, match=r"has neither images-idx3.*data=image_folder"):
-        list_source(tmp_path / "mine", "idx")
+        read_listing(tmp_path / "mine", "idx")

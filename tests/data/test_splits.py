@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from src.core.errors import AssayError
-from src.data.dataset.index import LabelledRows
+from src.data.dataset.index import DatasetIndex
 from src.data.splitting.allocation import round_columns
-from src.data.splitting.splits import fold_rows, hold_out, split_rows
+from src.data.splitting.splits import fold_rows, holdout_mask, split_rows
 
 SEEDS = st.integers(0, 2**32 - 1)
 CLASS_SIZES = st.lists(st.integers(10, 90), min_size=2, max_size=6)
@@ -21,12 +21,12 @@ def rows_of(
     groups: list[str | None] | None = None,
     official: list[str | None] | None = None,
     pixels: list[int] | None = None,
-) -> LabelledRows:
+) -> DatasetIndex:
     """Rows of classes of these sizes, the classes mixed; equal ``pixels`` are equal images."""
     count = sum(sizes)
     targets = np.random.default_rng(1).permutation(np.repeat(np.arange(len(sizes)), sizes))
     names = pixels if pixels is not None else list(range(count))
-    return LabelledRows(
+    return DatasetIndex(
         classes=[f"class {number}" for number in range(len(sizes))],
         ids=np.arange(count),
         sources=[f"{row}.png" for row in range(count)],
@@ -38,7 +38,7 @@ def rows_of(
 
 
 @st.composite
-def grouped_rows(draw: st.DrawFn) -> LabelledRows:
+def grouped_rows(draw: st.DrawFn) -> DatasetIndex:
     """Many small groups, some rows without a group, some equal images within and between groups."""
     sizes = draw(st.lists(st.integers(40, 90), min_size=2, max_size=4))
     count = sum(sizes)
@@ -84,7 +84,7 @@ def test_folds_divide_train_and_val_and_nothing_else(sizes: list[int], folds: in
 
 @settings(max_examples=60, deadline=None)
 @given(grouped_rows(), SEEDS)
-def test_groups_and_equal_images_are_never_divided(rows: LabelledRows, seed: int) -> None:
+def test_groups_and_equal_images_are_never_divided(rows: DatasetIndex, seed: int) -> None:
     splits, copies = split_rows(rows, 0.15, 0.2, seed)
     folds = fold_rows(rows, splits, 4, seed)
     assert copies == []  # equal images move together, so none has to go
@@ -104,7 +104,7 @@ def test_groups_and_equal_images_are_never_divided(rows: LabelledRows, seed: int
 
 @settings(max_examples=30, deadline=None)
 @given(grouped_rows(), SEEDS)
-def test_the_seed_and_nothing_else_decides(rows: LabelledRows, seed: int) -> None:
+def test_the_seed_and_nothing_else_decides(rows: DatasetIndex, seed: int) -> None:
     first, again = (split_rows(rows, 0.15, 0.2, seed)[0] for _ in range(2))
     np.random.default_rng(7).random(100)
     assert np.array_equal(first, again)
@@ -225,7 +225,7 @@ def test_a_held_out_part_has_its_share_of_each_class_and_of_the_pool_only(
 ) -> None:
     rows = rows_of(sizes)
     pool = np.flatnonzero(np.random.default_rng(seed).random(len(rows)) < 0.8)
-    held = hold_out(rows, pool, share, seed)
+    held = holdout_mask(rows, pool, share, seed)
     assert held.shape == pool.shape
     for target in range(len(sizes)):
         count = int((rows.targets[pool] == target).sum())
@@ -233,14 +233,14 @@ def test_a_held_out_part_has_its_share_of_each_class_and_of_the_pool_only(
         assert abs(taken - share * count) < 1 or (taken == 1 and share * count >= 0.5)
         assert taken < count or not count
     assert abs(held.sum() - share * len(pool)) < len(sizes)
-    assert np.array_equal(held, hold_out(rows, pool, share, seed))
+    assert np.array_equal(held, holdout_mask(rows, pool, share, seed))
 
 
 @settings(max_examples=40, deadline=None)
 @given(grouped_rows(), SEEDS)
-def test_a_held_out_part_divides_no_group_and_no_equal_images(rows: LabelledRows, seed: int) -> None:
+def test_a_held_out_part_divides_no_group_and_no_equal_images(rows: DatasetIndex, seed: int) -> None:
     pool = np.arange(len(rows))[::2]
-    held = hold_out(rows, pool, 0.2, seed)
+    held = holdout_mask(rows, pool, 0.2, seed)
     for names in ([rows.groups[row] for row in pool], rows.digests[pool].tolist()):
         sides: dict[str, set[bool]] = {}
         for name, side in zip(names, held.tolist(), strict=True):
@@ -252,19 +252,19 @@ def test_a_held_out_part_divides_no_group_and_no_equal_images(rows: LabelledRows
 
 def test_a_class_too_rare_to_be_held_out_stays_in_training() -> None:
     rows = rows_of([60, 1, 2])
-    held = hold_out(rows, np.arange(63), 0.15, 0)
+    held = holdout_mask(rows, np.arange(63), 0.15, 0)
     assert rows.counts(held).tolist() == [9, 0, 0]
-    assert rows.counts(hold_out(rows, np.arange(63), 0.3, 0)).tolist() == [18, 0, 1]
+    assert rows.counts(holdout_mask(rows, np.arange(63), 0.3, 0)).tolist() == [18, 0, 1]
 
 
 def test_many_rare_classes_share_the_held_out_part() -> None:
     rows = rows_of([3] * 100)
-    held = hold_out(rows, np.arange(300), 0.15, 0)
+    held = holdout_mask(rows, np.arange(300), 0.15, 0)
     assert abs(held.sum() - 45) <= 1
     assert rows.counts(held).max() == 1
-    assert not np.array_equal(held, hold_out(rows, np.arange(300), 0.15, 1))
+    assert not np.array_equal(held, holdout_mask(rows, np.arange(300), 0.15, 1))
 
 
 def test_one_single_group_cannot_give_a_held_out_part() -> None:
     with pytest.raises(AssayError, match=r"20 images in 1 independent groups cannot give a part of 0\.15"):
-        hold_out(rows_of([10, 10], groups=["patient"] * 20), np.arange(20), 0.15, 0)
+        holdout_mask(rows_of([10, 10], groups=["patient"] * 20), np.arange(20), 0.15, 0)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from src.core.errors import AssayError
-from src.data.dataset.statistics import channel_statistics, shift_and_scale
+from src.data.dataset.statistics import channel_statistics, normalization_from
 
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz")
 
@@ -61,7 +61,7 @@ def test_fashion_mnist_has_its_published_mean_and_deviation() -> None:
 @pytest.mark.parametrize("method", ["standard", "minmax", "none"])
 def test_methods_do_what_they_say(method: str) -> None:
     images = np.random.default_rng(0).integers(20, 200, (30, 3, 8, 8), dtype=np.uint8)
-    shift, scale, notes = shift_and_scale(channel_statistics(images, np.arange(30)), method)
+    shift, scale, notes = normalization_from(channel_statistics(images, np.arange(30)), method)
     changed = (images / 255 - shift[:, None, None]) / scale[:, None, None]
     axes = (0, 2, 3)
     assert notes == []
@@ -79,7 +79,7 @@ def test_methods_do_what_they_say(method: str) -> None:
 def test_a_channel_without_spread_gets_scale_one_and_a_note(method: str) -> None:
     images = np.random.default_rng(0).integers(0, 256, (10, 2, 4, 4), dtype=np.uint8)
     images[:, 1] = 51
-    shift, scale, notes = shift_and_scale(channel_statistics(images, np.arange(10)), method)
+    shift, scale, notes = normalization_from(channel_statistics(images, np.arange(10)), method)
     assert scale[1] == 1.0
     assert shift[1] == pytest.approx(0.2, abs=1e-12)
     assert scale[0] != 1.0

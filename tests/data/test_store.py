@@ -39,7 +39,7 @@ def test_keeping_rows_gives_the_bytes_of_numpy_save(
     path.write_bytes(_saved(rows))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(arrays, "BLOCK_BYTES", block)
-        arrays.keep_rows(path, np.array(keep))
+        arrays.compact_rows(path, np.array(keep))
     assert path.read_bytes() == _saved(rows[np.array(keep)])
 
 
@@ -48,7 +48,7 @@ def test_the_header_has_room_for_any_number_of_rows(tmp_path: Path) -> None:
     arrays.create_array(path, (10**7, 1, 1, 1))  # sparse: takes no room
     keep = np.zeros(10**7, bool)
     keep[:2] = True
-    arrays.keep_rows(path, keep)
+    arrays.compact_rows(path, keep)
     assert arrays.open_array(path).shape == (2, 1, 1, 1)
 
 

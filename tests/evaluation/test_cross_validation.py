@@ -15,7 +15,7 @@ import src  # noqa: F401  (mends torchvision)
 from src.config.schema.evaluate import Evaluate
 from src.cross_validation.intervals import corrected_resampled, student_t
 from src.cross_validation.publish import publish_folds
-from src.cross_validation.report import Fold, cross_validation, share_of_tested
+from src.cross_validation.report import FoldPredictions, cross_validation, share_of_tested
 from src.evaluation.metrics import classification
 from src.evaluation.metrics.bootstrap import Interval
 from src.evaluation.report import figures
@@ -38,7 +38,9 @@ def folds_of(repeats=1, count=4, images=120, seed=0):
             ids = np.flatnonzero(numbers == fold)
             train = images - len(ids) - 9
             found.append(
-                Fold(repeat, fold, ids, targets[ids], probabilities[ids], train, 9, 3, 5, {"weights": "ab"})
+                FoldPredictions(
+                    repeat, fold, ids, targets[ids], probabilities[ids], train, 9, 3, 5, {"weights": "ab"}
+                )
             )
     return found
 
@@ -89,7 +91,7 @@ def test_repeats_count_as_folds_and_pool_by_their_mean_probability():
 def test_a_figure_that_some_folds_lack_is_taken_over_the_others_and_noted():
     folds = folds_of()
     alone = scores(3, [8, 0, 0], 1.0, 0)  # one class only: no ROC
-    odd = Fold(0, 4, np.arange(120, 128), alone[1], alone[0], 111, 9, 3, 5, {"weights": "cd"})
+    odd = FoldPredictions(0, 4, np.arange(120, 128), alone[1], alone[0], 111, 9, 3, 5, {"weights": "cd"})
     result = cross_validation([*folds, odd], NAMES, "none", SETTINGS)
     spread = result.spreads["roc_auc"]
     assert spread.undefined == 1
@@ -99,7 +101,7 @@ def test_a_figure_that_some_folds_lack_is_taken_over_the_others_and_noted():
 
 def test_undefined_in_all_folds_is_null():
     one = [
-        Fold(0, f, np.arange(9) + 9 * f, *reversed(scores(3, [9, 0, 0], 1.0, 0)), 9, 1, 1, 1, {})
+        FoldPredictions(0, f, np.arange(9) + 9 * f, *reversed(scores(3, [9, 0, 0], 1.0, 0)), 9, 1, 1, 1, {})
         for f in (0, 1)
     ]
     result = cross_validation(one, NAMES, "none", SETTINGS)

@@ -12,7 +12,7 @@ from src.evaluation.metrics import classification
 from src.evaluation.metrics.calibration import reliability
 from src.evaluation.metrics.curves import Curve, macro_pr, macro_roc, pr_curves, roc_curves
 from src.evaluation.report import figures
-from src.evaluation.report.misclassified import Mistake
+from src.evaluation.report.misclassified import Misclassified
 from src.plotting.style import LONGEST, legible
 from tests.evaluation.scores import case, scores
 
@@ -68,7 +68,7 @@ def test_every_figure_is_drawn(tmp_path, name):
 def test_same_bytes_each_time_whatever_the_user_has_set(tmp_path):
     probabilities, targets = case("ten classes")
     names = [f"class {index}" for index in range(10)]
-    mistakes = [Mistake(np.full((3, 8, 8), 90, np.uint8), "a", "b", 0.9)]
+    mistakes = [Misclassified(np.full((3, 8, 8), 90, np.uint8), "a", "b", 0.9)]
     first = contents(draw_all(tmp_path / "first", probabilities, targets, names, mistakes))
     with matplotlib.rc_context({"font.size": 20, "axes.grid": True, "lines.linewidth": 9, "savefig.dpi": 30}):
         second = contents(draw_all(tmp_path / "second", probabilities, targets, names, mistakes))
@@ -101,7 +101,7 @@ def test_one_class_alone_says_that_there_is_no_curve(tmp_path):
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 30, 90), (3, 90, 30)])
 def test_gallery_of_any_number_and_shape(tmp_path, count, shape):
     image = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
-    mistakes = [Mistake(image, "Ankle boot", "Sneaker", 0.99)] * count
+    mistakes = [Misclassified(image, "Ankle boot", "Sneaker", 0.99)] * count
     assert is_drawn(figures.draw_mistakes(tmp_path / "mistakes.png", mistakes, count, 1000))
 
 

@@ -9,7 +9,7 @@ import pytest
 import src  # noqa: F401  (mends torchvision)
 from src.evaluation.metrics import bootstrap as bootstrap_module
 from src.evaluation.metrics import classification
-from src.evaluation.metrics.bootstrap import Interval, bootstrap, draw, wilson
+from src.evaluation.metrics.bootstrap import Interval, bootstrap, bootstrap_weights, wilson
 from tests.evaluation.scores import case, scores
 
 RESAMPLES = 120
@@ -23,7 +23,7 @@ def quick(probabilities, targets, **changes):
 def naive(probabilities, targets, seed=7):
     """The figures of each resample, made by copying its rows."""
     found = {}
-    for weights in draw(seed, len(targets), RESAMPLES):
+    for weights in bootstrap_weights(seed, len(targets), RESAMPLES):
         for column in weights.T:
             rows = np.repeat(np.arange(len(targets)), column)
             for name, value in classification.summary(probabilities[rows], targets[rows], 2, 10).items():
@@ -81,7 +81,7 @@ def test_depends_on_the_seed_alone():
 
 
 def test_each_resample_has_as_many_rows_as_the_sample():
-    blocks = list(draw(0, 50, 30))
+    blocks = list(bootstrap_weights(0, 50, 30))
     assert sum(block.shape[1] for block in blocks) == 30
     assert all((block.sum(axis=0) == 50).all() for block in blocks)
 

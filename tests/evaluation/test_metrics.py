@@ -119,7 +119,7 @@ def test_top_k_of_equal_probabilities_takes_the_first():
 def test_top_k_that_would_always_be_right_is_left_out():
     probabilities, targets = case("three classes")
     assert "top3_accuracy" not in classification.summary(probabilities, targets, 3, 15)
-    notes = classification.reasons({}, targets, ["a", "b", "c"], 3)
+    notes = classification.undefined_reasons({}, targets, ["a", "b", "c"], 3)
     assert notes["top3_accuracy"] == "left out: there are 3 classes, so it would be 1"
 
 
@@ -157,10 +157,10 @@ def test_full_confidence_falls_into_the_last_bin():
 
 def test_missing_class_is_a_stated_gap():
     probabilities, targets = case("three, one missing")
-    area = classification.areas(probabilities, targets)
+    area = classification.curve_areas(probabilities, targets)
     assert np.isnan(area["roc_auc"]).tolist() == [False, True, False]
     assert np.isnan(area["average_precision"]).tolist() == [False, True, False]
-    notes = classification.reasons(
+    notes = classification.undefined_reasons(
         classification.summary(probabilities, targets, 2, 15), targets, ["a", "b", "c"], 2
     )
     assert notes == {"macro": "macro averages cover 2 of 3 classes; no test images of: b"}
@@ -175,7 +175,7 @@ def test_one_class_alone(only):
     assert undefined == {"roc_auc", "cohen_kappa", "matthews"} | (
         {"average_precision"} if only == 0 else set()
     )
-    notes = classification.reasons(figures, targets, ["cat", "dog"], 2)
+    notes = classification.undefined_reasons(figures, targets, ["cat", "dog"], 2)
     assert undefined < notes.keys()
     assert all(notes[name].startswith("undefined: ") for name in undefined)
 
@@ -198,5 +198,5 @@ def test_probabilities_of_extreme_logits_are_finite():
 
 
 def test_default_type_is_restored():
-    classification.areas(*case("three classes"))
+    classification.curve_areas(*case("three classes"))
     assert torch.get_default_dtype() == torch.float32

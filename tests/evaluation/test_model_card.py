@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from src.registry.model_card import LONGEST, Facts, model_card
+from src.registry.model_card import LONGEST, ModelCardFacts, model_card
 from src.registry.variant_metrics import weakest_class
 
-FACTS = Facts(
+FACTS = ModelCardFacts(
     name="assay-shapes",
     variant="int8",
     data="shapes",

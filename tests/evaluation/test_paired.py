@@ -15,8 +15,8 @@ from src.leaderboard.table.significance import (
     accuracy_change,
     discordance,
     mcnemar,
+    one_sided_p,
     significantly_worse,
-    worsening,
 )
 
 LIMITS = {"resamples": 400, "confidence": 0.95, "seed": 3}
@@ -82,12 +82,12 @@ def test_presidential_approval():
 @pytest.mark.parametrize(("lost", "won"), [(0, 0), (0, 5), (5, 0), (9, 4), (300, 250)])
 def test_one_sided_is_the_exact_sign_test(lost, won):
     expected = binomtest(lost, lost + won, alternative="greater").pvalue if lost + won else 1.0
-    assert worsening(*pair(50, lost, won, 9)) == pytest.approx(expected, rel=1e-12)
+    assert one_sided_p(*pair(50, lost, won, 9)) == pytest.approx(expected, rel=1e-12)
 
 
 def test_worse_at_a_level():
     before, after = pair(50, 9, 2, 9)  # p = 0.0327
-    assert worsening(before, after) == pytest.approx(67 / 2048)
+    assert one_sided_p(before, after) == pytest.approx(67 / 2048)
     assert significantly_worse(before, after, 0.05)
     assert not significantly_worse(before, after, 0.03)
     assert not significantly_worse(after, before, 0.05), "the better one is not worse"
@@ -110,14 +110,14 @@ def test_only_discordant_images_count_and_in_no_order(pairs, concordant, random)
     mixed = pairs + [(True, True), (False, False)] * concordant
     random.shuffle(mixed)
     assert mcnemar(*arrays(mixed)) == mcnemar(before, after)
-    assert worsening(*arrays(mixed)) == worsening(before, after)
+    assert one_sided_p(*arrays(mixed)) == one_sided_p(before, after)
 
 
 @relaxed
 @given(PAIRS)
 def test_losing_one_more_image_makes_it_worse(pairs):
     more = [*pairs, (True, False)]
-    assert worsening(*arrays(more)) <= worsening(*arrays(pairs))
+    assert one_sided_p(*arrays(more)) <= one_sided_p(*arrays(pairs))
 
 
 @settings(max_examples=25, deadline=None)

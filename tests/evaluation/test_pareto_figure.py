@@ -6,10 +6,10 @@ import warnings
 import numpy as np
 import pytest
 
-from src.core.pareto import on_front
+from src.core.pareto import pareto_mask
 from src.leaderboard.speed.pareto_plot import draw_pareto, find_bubbles
-from src.leaderboard.table.rows import Row
-from src.plotting.labels import Box, Point, place
+from src.leaderboard.table.rows import LeaderboardRow
+from src.plotting.labels import Box, LabelledPoint, place_labels
 
 
 @pytest.fixture(autouse=True)
@@ -21,10 +21,10 @@ def _no_warning():
 
 
 def row(name, latency, accuracy, size=1e6):
-    return Row(name, (), {"latency_ms_p50": latency, "val_accuracy": accuracy, "bytes": size})
+    return LeaderboardRow(name, (), {"latency_ms_p50": latency, "val_accuracy": accuracy, "bytes": size})
 
 
-FAILED = Row("failed", ("export",), {}, "a reason")
+FAILED = LeaderboardRow("failed", ("export",), {}, "a reason")
 CASES = {
     "one": [row("base", 1.3, 0.9)],
     "equal": [row("base", 1.0, 1.0), row("twin", 1.0, 1.0)],
@@ -49,7 +49,7 @@ def test_the_front_is_what_nothing_beats():
         "a": True,
         "base": False,
     }
-    assert on_front([(1, 1), (1, 1), (2, 0), (2, 2)]) == [True, True, True, False]
+    assert pareto_mask([(1, 1), (1, 1), (2, 0), (2, 2)]) == [True, True, True, False]
 
 
 def test_names_hide_neither_each_other_nor_bubbles():
@@ -57,8 +57,8 @@ def test_names_hide_neither_each_other_nor_bubbles():
     frame = Box(0, 0, 1000, 600)
     for _ in range(20):
         places = random.uniform([100, 80], [900, 520], (9, 2))
-        points = [Point(x, y, random.uniform(4, 22), random.uniform(50, 110), 28) for x, y in places]
-        boxes = place(points, frame)
+        points = [LabelledPoint(x, y, random.uniform(4, 22), random.uniform(50, 110), 28) for x, y in places]
+        boxes = place_labels(points, frame)
         shared = sum(one.shared(other) for one, other in itertools.combinations(boxes, 2))
         assert shared == 0
         assert all(box.shared(frame) == pytest.approx(box.area) for box in boxes)
@@ -67,8 +67,8 @@ def test_names_hide_neither_each_other_nor_bubbles():
 
 
 def test_a_lone_name_stands_right_beside_its_bubble():
-    (box,) = place([Point(500, 300, 10, 80, 20)], Box(0, 0, 1000, 600))
+    (box,) = place_labels([LabelledPoint(500, 300, 10, 80, 20)], Box(0, 0, 1000, 600))
     assert 510 < box.left < 520
     assert (box.bottom, box.top) == (290, 310)
-    (box,) = place([Point(980, 300, 10, 80, 20)], Box(0, 0, 1000, 600))
+    (box,) = place_labels([LabelledPoint(980, 300, 10, 80, 20)], Box(0, 0, 1000, 600))
     assert box.right < 970, "no room on the right"

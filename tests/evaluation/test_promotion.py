@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from src.registry.promotion import Evidence, image_names, judge, load, save
+from src.registry.promotion import ValidationEvidence, image_names, judge, load, save
 
 IMAGES = np.arange(200)
 TRAINED = np.arange(1000, 1500)
 
 
-def evidence(wrong: range | list[int], **changes: object) -> Evidence:
+def evidence(wrong: range | list[int], **changes: object) -> ValidationEvidence:
     """A model that is wrong on the images ``wrong``."""
     targets = IMAGES % 10
     predicted = targets.copy()
     predicted[list(wrong)] = (predicted[list(wrong)] + 1) % 10
-    return replace(Evidence(IMAGES, targets, predicted, TRAINED), **changes)
+    return replace(ValidationEvidence(IMAGES, targets, predicted, TRAINED), **changes)
 
 
 CHAMPION = evidence(range(10))
@@ -49,7 +49,7 @@ def test_the_order_of_the_images_does_not_matter():
     shuffled = rng.permutation(len(IMAGES))
     for wrong in (range(14), range(15), range(4, 22)):
         challenger = evidence(wrong)
-        other = Evidence(
+        other = ValidationEvidence(
             challenger.images[shuffled], challenger.targets[shuffled], challenger.predicted[shuffled], TRAINED
         )
         assert judge(CHAMPION, other, 0.05) == judge(CHAMPION, challenger, 0.05)
@@ -71,7 +71,7 @@ def test_what_cannot_be_compared_is_not_promoted(champion, challenger, reason):
 
 
 def test_fewer_images_are_other_images():
-    fewer = Evidence(IMAGES[:-1], IMAGES[:-1] % 10, IMAGES[:-1] % 10, TRAINED)
+    fewer = ValidationEvidence(IMAGES[:-1], IMAGES[:-1] % 10, IMAGES[:-1] % 10, TRAINED)
     assert "other validation images" in judge(CHAMPION, fewer, 0.05).reason
 
 

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from mlflow import MlflowClient
 
-from src.core.hashing import tree_hashes
+from src.core.hashing import hash_tree
 from src.provenance.journal import attempts
 
 DIVERGING = ("experiment=tiny", "sweep=none", "train.optimizer.lr=1e30", "train.precision=fp32")
@@ -19,7 +19,7 @@ def last_record(workspace, stage):
 
 
 def test_the_last_good_result_comes_back_as_the_message_says(copy):
-    before, lock = tree_hashes(copy / "data/ingest"), (copy / "dvc.lock").read_bytes()
+    before, lock = hash_tree(copy / "data/ingest"), (copy / "dvc.lock").read_bytes()
     (copy / "data/raw/digits/labels-idx1-ubyte.gz").write_bytes(b"no longer a gzip file")
     failed = copy.run("dvc", "repro", "ingest", check=False)
     assert failed.returncode != 0
@@ -28,14 +28,14 @@ def test_the_last_good_result_comes_back_as_the_message_says(copy):
     assert not (copy / "data/ingest").exists()
 
     copy.run("dvc", "checkout", "data/ingest")
-    assert tree_hashes(copy / "data/ingest") == before
+    assert hash_tree(copy / "data/ingest") == before
     assert (copy / "dvc.lock").read_bytes() == lock
 
 
 def test_the_last_good_report_comes_back_from_git(copy):
     copy.run("git", "add", "--all")
     copy.run("git", "commit", "--quiet", "--message", "With its reports")
-    before = tree_hashes(copy / "reports/evaluate")
+    before = hash_tree(copy / "reports/evaluate")
     copy.run("python", "-m", "src.compose", "experiment=tiny", "evaluate.mistakes=4")
     (copy / "models/base/model.json").write_text("{}")
     shutil.rmtree(copy / "reports/evaluate")  # as DVC does before it runs the stage
@@ -44,7 +44,7 @@ def test_the_last_good_report_comes_back_from_git(copy):
     assert "models/base/model.json" in failed.stderr and "Traceback" not in failed.stderr
     assert "git checkout -- reports/evaluate" in failed.stderr
     copy.run("git", "checkout", "--", "reports/evaluate")
-    assert tree_hashes(copy / "reports/evaluate") == before
+    assert hash_tree(copy / "reports/evaluate") == before
 
 
 def test_a_loss_that_is_no_number_stops_and_names_epoch_and_step(copy):
@@ -96,12 +96,12 @@ def test_a_full_disk_is_named_and_leaves_the_last_good_result(copy):
     if probe.returncode != 0:
         pytest.skip("a small disk needs mount namespaces, which this machine does not allow")
     copy.run("python", "-m", "src.compose", "experiment=tiny", "sweep=none", "model.widths=[32,64]")
-    before = tree_hashes(copy / "models/base")
+    before = hash_tree(copy / "models/base")
     failed = copy.run("unshare", "--mount", "--map-root-user", "sh", "-c", small_disk, check=False)
     assert failed.returncode == 1
     assert "the disk is full" in failed.stderr and "python -m src.track --clean" in failed.stderr
     assert "Traceback" not in failed.stderr
-    assert tree_hashes(copy / "models/base") == before
+    assert hash_tree(copy / "models/base") == before
     assert last_record(copy, "train")["status"] == "FAILED"
 
 
@@ -109,8 +109,8 @@ def test_a_training_without_its_tracking_server_ends_well_and_warns_once(copy):
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))  # bound, but nobody listens
         server = f"http://127.0.0.1:{nobody.getsockname()[1]}"
-        before = tree_hashes(copy / "models/base")
+        before = hash_tree(copy / "models/base")
         done = copy.run("python", "-m", "src.train", MLFLOW_TRACKING_URI=server)
     assert (done.stdout + done.stderr).count("Nothing is lost") == 1
-    assert tree_hashes(copy / "models/base") == before
+    assert hash_tree(copy / "models/base") == before
     assert last_record(copy, "train")["status"] == "FINISHED"

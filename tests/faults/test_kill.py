@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from src.core.files import write_json
-from src.core.hashing import tree_hashes
+from src.core.hashing import hash_tree
 from src.provenance.journal import attempts
 from tests.workspaces import Workspace
 
@@ -59,7 +59,7 @@ def unbroken(longer, tmp_path_factory):
     """The training that nobody disturbed: hashes of its files."""
     workspace = longer.copy(tmp_path_factory.mktemp("unbroken") / "copy")
     workspace.run("python", "-m", "src.train")
-    return tree_hashes(workspace / "models/base")
+    return hash_tree(workspace / "models/base")
 
 
 def test_a_killed_training_goes_on_and_ends_with_the_same_bytes(prepared, unbroken):
@@ -73,7 +73,7 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_bytes(prepared, unbrok
     before = epochs_so_far(prepared, since)
     again = time.time()
     prepared.run("dvc", "repro", "train")
-    assert tree_hashes(prepared / "models/base") == unbroken
+    assert hash_tree(prepared / "models/base") == unbroken
     assert 3 <= before < EPOCHS and epochs_so_far(prepared, again) >= EPOCHS - before
 
 
@@ -96,7 +96,7 @@ def test_an_orphaned_stage_is_waited_for_and_named(prepared, unbroken):
     first.communicate()
     assert f"waiting for process {orphan['pid']}" in lines[-1] and f"or: kill {orphan['pid']}" in lines[-1]
     assert "the other process has finished" in rest and second.returncode == 0
-    assert tree_hashes(prepared / "models/base") == unbroken
+    assert hash_tree(prepared / "models/base") == unbroken
     assert "Data and pipelines are up to date" in prepared.run("dvc", "repro", "train").stdout
 
 
@@ -110,7 +110,7 @@ def test_two_calls_side_by_side_do_not_disturb_each_other(prepared, unbroken):
     assert str(first.pid) in second.stderr and "blocked by" in second.stderr
     first.communicate()
     assert first.returncode == 0
-    assert tree_hashes(prepared / "models/base") == unbroken
+    assert hash_tree(prepared / "models/base") == unbroken
 
 
 def test_work_that_was_finished_but_not_published_is_not_done_again(prepared, unbroken):
@@ -123,11 +123,11 @@ def test_work_that_was_finished_but_not_published_is_not_done_again(prepared, un
     trained = epochs_so_far(prepared, since)
     prepared.run("dvc", "repro", "train")
     assert epochs_so_far(prepared, since) == trained, "nothing was trained again"
-    assert tree_hashes(prepared / "models/base") == unbroken
+    assert hash_tree(prepared / "models/base") == unbroken
 
 
 def test_a_forced_repetition_really_repeats(copy):
-    before, again = tree_hashes(copy / "models/base"), time.time()
+    before, again = hash_tree(copy / "models/base"), time.time()
     copy.run("dvc", "repro", "--force", "--single-item", "train")
     assert epochs_so_far(copy, again) == 2, "the epochs of experiment=tiny"
-    assert tree_hashes(copy / "models/base") == before
+    assert hash_tree(copy / "models/base") == before

@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from src.registry import mlflow_registry
 from src.registry.decisions import decisions
 from src.tracking import circuit_breaker
-from src.tracking.circuit_breaker import Circuit
+from src.tracking.circuit_breaker import CircuitBreaker
 from src.tracking.live import Tracker
 from src.tracking.mlflow_store import HASTY
 from src.tracking.sync import synchronize
@@ -33,7 +33,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(autouse=True)
 def fresh_circuit(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a new process."""
-    monkeypatch.setattr(circuit_breaker, "circuit", Circuit())
+    monkeypatch.setattr(circuit_breaker, "circuit", CircuitBreaker())
     for name in HASTY:
         monkeypatch.setenv(name, "undone at the end of the test")
         monkeypatch.delenv(name)

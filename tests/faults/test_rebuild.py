@@ -9,7 +9,7 @@ import psutil
 import pytest
 from mlflow import MlflowClient
 
-from src.auditing.audit import Wish
+from src.auditing.audit import RebuildOptions
 from src.auditing.verdict import Verdict
 from tests.audits import CHAMPION, Scene, check_of, findings
 from tests.servers import Server
@@ -113,7 +113,7 @@ def test_what_comes_out_different_is_listed_from_the_first_stage_on(scene, tmp_p
     before = params.read_text()
     params.write_text(before.replace("\nseed: 0\n", "\nseed: 1\n"))
     try:
-        found = scene.audit(None, Wish(rebuild=True, folder=tmp_path / "again", stages=("split",)))
+        found = scene.audit(None, RebuildOptions(rebuild=True, folder=tmp_path / "again", stages=("split",)))
     finally:
         params.write_text(before)
     assert found.verdict is Verdict.DIFFERENT
@@ -125,10 +125,10 @@ def test_what_comes_out_different_is_listed_from_the_first_stage_on(scene, tmp_p
 
 def test_a_folder_that_holds_something_else_is_left_alone(scene, tmp_path):
     (tmp_path / "letter.txt").write_text("dear")
-    found = scene.audit(CHAMPION, Wish(rebuild=True, folder=tmp_path))
+    found = scene.audit(CHAMPION, RebuildOptions(rebuild=True, folder=tmp_path))
     assert found.verdict is Verdict.INCOMPLETE
     assert "is not empty and holds no rebuild of this record" in findings(found)
-    inside = scene.audit(CHAMPION, Wish(rebuild=True, folder=scene / "outputs/again"))
+    inside = scene.audit(CHAMPION, RebuildOptions(rebuild=True, folder=scene / "outputs/again"))
     assert "lies in the working tree" in findings(inside)
 
 
@@ -136,7 +136,10 @@ def remade(workspace, scratch, settings, stages=()):
     """The verdicts on a record of these settings, before and after it is made again."""
     workspace.run("python", "-m", "src.compose", "experiment=tiny", *settings)
     workspace.run("dvc", "repro", "register", *([] if stages else ["cross_validate"]))
-    scene, wish = scene_of(workspace, scratch), Wish(rebuild=True, folder=scratch / "again", stages=stages)
+    scene, wish = (
+        scene_of(workspace, scratch),
+        RebuildOptions(rebuild=True, folder=scratch / "again", stages=stages),
+    )
     found = scene.audit(CHAMPION), scene.audit(CHAMPION, wish)
     made = {stage.name for stage in found[1].rebuilt.stages}
     assert stages or made >= ALL
@@ -162,7 +165,7 @@ def test_one_thread_in_place_of_two_is_equivalent(copy, tmp_path):
     copy.run("python", "-m", "src.compose", "experiment=tiny", "train.threads=auto", "sweep=none")
     copy.run("dvc", "repro")
     scene = scene_of(copy, tmp_path / "scratch")
-    found = scene.audit(CHAMPION, Wish(rebuild=True, threads=1))
+    found = scene.audit(CHAMPION, RebuildOptions(rebuild=True, threads=1))
     assert found.verdict is Verdict.EQUIVALENT, findings(found)
     assert any("threads: 1 here" in note for note in check_of(found, "Rebuild").evidence.notes)
 

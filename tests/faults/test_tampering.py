@@ -11,7 +11,7 @@ import pytest
 
 from src.attestation import signing
 from src.auditing.checks import environment
-from src.auditing.verdict import Evidence, Verdict
+from src.auditing.verdict import CheckLog, Verdict
 from src.core.errors import AssayError
 from src.provenance.dvc_lock import Cache, md5_of, read_lock
 from tests.audits import CHAMPION, Scene, changed, check_of, findings, flip_byte
@@ -303,7 +303,7 @@ def test_another_number_of_threads_is_a_note(scene):
     subject = scene.audit(CHAMPION).subject
     subject.params["train"]["threads"] = "auto"  # of this subject alone
     subject.run.tags["numerics.threads"] = str(len(os.sched_getaffinity(0)) + 1)
-    see = Evidence()
+    see = CheckLog()
     environment.check(subject, see)
     assert not see.findings
     assert any("threads: " in note and "recorded" in note for note in see.notes)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from src.config.schema.model import Cnn, Lenet, Timm
 from src.core.errors import AssayError
-from src.models.build import create_model
+from src.models.build import build_model
 
 
 def cnn(**changes) -> Cnn:
@@ -37,13 +37,13 @@ def logits(network: torch.nn.Module, channels: int, size: tuple[int, int]) -> to
     size=st.tuples(st.integers(16, 37), st.integers(16, 37)),
 )
 def test_cnn_takes_all_sizes_that_allow_its_stages(channels, size, **fields):
-    network = create_model(cnn(**fields), channels, 5, size)
+    network = build_model(cnn(**fields), channels, 5, size)
     assert logits(network, channels, size).shape == (3, 5)
     assert torch.isfinite(logits(network, channels, size)).all()
 
 
 def test_cnn_halves_in_every_stage():
-    network = create_model(cnn(widths=[4, 8, 16]), 1, 10, (28, 28)).eval()
+    network = build_model(cnn(widths=[4, 8, 16]), 1, 10, (28, 28)).eval()
     sides, x = [], torch.rand(1, 1, 28, 28)
     for stage in network[:3]:
         x = stage(x)
@@ -52,30 +52,30 @@ def test_cnn_halves_in_every_stage():
 
 
 def test_default_cnn_has_half_a_million_weights():
-    network = create_model(cnn(widths=[32, 64, 128]), 1, 10, (28, 28))
+    network = build_model(cnn(widths=[32, 64, 128]), 1, 10, (28, 28))
     assert sum(weight.numel() for weight in network.parameters()) == 482_154
 
 
 def test_cnn_refuses_an_image_too_small_for_its_stages():
     with pytest.raises(AssayError, match=r"model\.widths has 5 stages.*data\.image_size=\[8, 8\]"):
-        create_model(cnn(widths=[4] * 5), 1, 10, (8, 8))
+        build_model(cnn(widths=[4] * 5), 1, 10, (8, 8))
 
 
 @pytest.mark.parametrize("size", [(4, 4), (8, 8), (11, 30), (12, 12), (28, 28), (32, 64)])
 def test_lenet_takes_sizes_from_four_pixels_on(size):
-    network = create_model(Lenet(kind="lenet", activation="tanh", dropout=0.1), 3, 7, size)
+    network = build_model(Lenet(kind="lenet", activation="tanh", dropout=0.1), 3, 7, size)
     assert logits(network, 3, size).shape == (3, 7)
 
 
 def test_lenet_has_the_weights_of_the_paper_at_32_pixels():
-    network = create_model(Lenet(kind="lenet", activation="tanh", dropout=0.0), 1, 10, (28, 28))
+    network = build_model(Lenet(kind="lenet", activation="tanh", dropout=0.0), 1, 10, (28, 28))
     # LeCun et al.: 156 + 48,120 + 10,164 for C1, C5 and F6; C3 is full here, as everybody has it since.
     assert sum(weight.numel() for weight in network.parameters()) == 156 + 2416 + 48_120 + 10_164 + 850
 
 
 def test_lenet_refuses_tiny_images():
     with pytest.raises(AssayError, match="4 pixels or more"):
-        create_model(Lenet(kind="lenet", activation="relu", dropout=0.0), 1, 10, (3, 28))
+        build_model(Lenet(kind="lenet", activation="relu", dropout=0.0), 1, 10, (3, 28))
 
 
 @pytest.mark.parametrize(
@@ -87,13 +87,13 @@ def test_lenet_refuses_tiny_images():
 )
 @pytest.mark.parametrize(("channels", "size"), [(1, (8, 8)), (3, (28, 28))])
 def test_timm_models_are_adapted(name, channels, size):
-    network = create_model(timm(name), channels, 4, size)
+    network = build_model(timm(name), channels, 4, size)
     assert logits(network, channels, size).shape == (3, 4)
 
 
 def test_small_input_keeps_the_resolution_in_the_stem():
     def side(small: bool) -> int:
-        network = create_model(timm("resnet18", small_input=small), 1, 10, (32, 32)).eval()
+        network = build_model(timm("resnet18", small_input=small), 1, 10, (32, 32)).eval()
         seen: list[int] = []
         network.layer1.register_forward_hook(lambda part, inputs, output: seen.append(output.shape[-1]))
         logits(network, 1, (32, 32))
@@ -104,13 +104,13 @@ def test_small_input_keeps_the_resolution_in_the_stem():
 
 def test_small_input_is_refused_by_name_where_it_cannot_be():
     with pytest.raises(AssayError, match=r"small_input=true is not possible for model\.name=convnext_atto"):
-        create_model(timm("convnext_atto"), 1, 10, (28, 28))
-    assert create_model(timm("convnext_atto", small_input=False), 1, 10, (32, 32))
+        build_model(timm("convnext_atto"), 1, 10, (28, 28))
+    assert build_model(timm("convnext_atto", small_input=False), 1, 10, (32, 32))
 
 
 def test_unknown_name_is_refused_with_close_ones():
     with pytest.raises(AssayError, match=r"resnet81 is not a model of timm.*did you mean .*resnet18"):
-        create_model(timm("resnet81"), 1, 10, (28, 28))
+        build_model(timm("resnet81"), 1, 10, (28, 28))
 
 
 def test_weights_that_cannot_be_had_are_refused_with_the_mend(tmp_path, monkeypatch):
@@ -118,16 +118,16 @@ def test_weights_that_cannot_be_had_are_refused_with_the_mend(tmp_path, monkeypa
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(AssayError, match=r"weights of resnet18 could not be had.*model\.pretrained=false"):
-        create_model(timm("resnet18", pretrained=True), 3, 10, (32, 32))
+        build_model(timm("resnet18", pretrained=True), 3, 10, (32, 32))
 
 
 def test_images_too_small_for_a_model_are_refused_when_it_is_made():
     with pytest.raises(AssayError, match=r"vgg11 cannot take images of data\.image_size=\[8, 8\]"):
-        create_model(timm("vgg11", small_input=False), 1, 10, (8, 8))
+        build_model(timm("vgg11", small_input=False), 1, 10, (8, 8))
 
 
 def test_dropout_reaches_the_network():
-    dropped = create_model(timm("resnet18", dropout=0.25), 1, 10, (28, 28))
+    dropped = build_model(timm("resnet18", dropout=0.25), 1, 10, (28, 28))
     assert dropped.drop_rate == 0.25
-    rates = [part.p for part in create_model(cnn(dropout=0.3), 1, 10, (8, 8)) if hasattr(part, "p")]
+    rates = [part.p for part in build_model(cnn(dropout=0.3), 1, 10, (8, 8)) if hasattr(part, "p")]
     assert rates == [0.3]

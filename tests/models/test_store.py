@@ -8,7 +8,7 @@ import torch
 
 from src.config.schema.model import Cnn, Lenet, Timm
 from src.core.errors import AssayError
-from src.models.build import create_model
+from src.models.build import build_model
 from src.models.inference import predict_logits
 from src.models.normalization import NormalizedModel
 from src.models.saving import SPEC, WEIGHTS, Input, ModelSpec, Normalization, load_model, save_model
@@ -31,7 +31,7 @@ def spec(model: Cnn | Lenet | Timm) -> ModelSpec:
 
 def network(model: Cnn | Lenet | Timm, seed: int = 0) -> torch.nn.Module:
     torch.manual_seed(seed)
-    return create_model(model, 3, 3, (12, 14)).eval()
+    return build_model(model, 3, 3, (12, 14)).eval()
 
 
 @pytest.mark.parametrize("model", [CNN, LENET, RESNET], ids=["cnn", "lenet", "timm"])

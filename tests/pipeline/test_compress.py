@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from src.core.hashing import tree_hashes
+from src.core.hashing import hash_tree
 from tests.workspaces import Workspace
 
 EPOCHS = 8
@@ -27,7 +27,7 @@ def unbroken(finished, tmp_path_factory):
     workspace = finished.copy(tmp_path_factory.mktemp("unbroken") / "copy")
     workspace.run("python", "-m", "src.compose", *SETTINGS)
     workspace.run(*COMMAND)
-    return tree_hashes(workspace / f"models/{VARIANT}")
+    return hash_tree(workspace / f"models/{VARIANT}")
 
 
 def checkpoints(workspace: Workspace) -> list[float]:
@@ -50,7 +50,7 @@ def test_a_variant_killed_at_random_moments_ends_with_the_same_bytes(copy, unbro
         process.communicate()
     assert checkpoints(copy), "it was at work"
     copy.run(*COMMAND)
-    assert tree_hashes(copy / f"models/{VARIANT}") == unbroken
+    assert hash_tree(copy / f"models/{VARIANT}") == unbroken
 
 
 def test_what_another_variant_has_trained_is_not_trained_again(copy, unbroken):
@@ -59,7 +59,7 @@ def test_what_another_variant_has_trained_is_not_trained_again(copy, unbroken):
     copy.run("python", "-m", "src.compress", "structured_50")
     told = copy.run(*COMMAND).stdout
     assert "step 2, distill, goes on from the training of structured_50" in told
-    assert tree_hashes(copy / f"models/{VARIANT}") == unbroken
+    assert hash_tree(copy / f"models/{VARIANT}") == unbroken
 
 
 def test_a_method_that_cannot_do_the_model_is_a_result_with_its_reason(copy):

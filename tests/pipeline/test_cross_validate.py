@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from src.core.hashing import tree_hashes
+from src.core.hashing import hash_tree
 from src.provenance.journal import attempts
 from tests.workspaces import Workspace
 
@@ -57,7 +57,7 @@ def test_killed_three_times_and_with_two_workers_it_ends_with_the_same_bytes(cop
         process.wait()
         kept |= finished_folds(copy, begin)
     copy.run("python", "-m", "src.cross_validate")
-    assert tree_hashes(copy / REPORT) == tree_hashes(unbroken / REPORT)
+    assert hash_tree(copy / REPORT) == hash_tree(unbroken / REPORT)
     now = finished_folds(copy, begin)
     assert len(now) == FOLDS
     assert {name: now[name] for name in kept} == kept, "a finished fold is not done again"

@@ -9,7 +9,7 @@ from pathlib import Path
 import grimp
 import pytest
 
-from src.config.dotted_keys import within
+from src.config.dotted_keys import is_under
 from src.config.loading import read_params
 from src.provenance.dvc_yaml import read_pipeline
 
@@ -106,7 +106,7 @@ def test_a_stage_reads_no_parameter_that_it_does_not_declare(pipeline, stage):
     if stage == "ingest":
         read -= {"model.kind", "model.name", "model"}  # only said aloud
     undeclared = [
-        key for key in read if not within(key, declared) and not any(d.startswith(key) for d in declared)
+        key for key in read if not is_under(key, declared) and not any(d.startswith(key) for d in declared)
     ]
     assert undeclared == []
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from src.core.hashing import tree_hashes
+from src.core.hashing import hash_tree
 
 
 @pytest.fixture
@@ -27,13 +27,13 @@ def shapes(workspace):
 
 def test_dvc_add_and_an_experiment(shapes):
     """The whole way of the README; ``dvc exp run`` resets the folder, so the images must be DVC's."""
-    before = tree_hashes(shapes / "data/raw/shapes")
+    before = hash_tree(shapes / "data/raw/shapes")
     shapes.run("dvc", "add", "data/raw/shapes")
     own = ("data=image_folder", "data.name=shapes", "data.image_size=[16,16]", "experiment=tiny")
     overrides = [part for choice in own for part in ("-S", choice)]
     output = shapes.run("dvc", "exp", "run", *overrides, "split").stdout
     assert "Data set shapes (image_folder), model cnn" in output
-    assert tree_hashes(shapes / "data/raw/shapes") == before
+    assert hash_tree(shapes / "data/raw/shapes") == before
     report = json.loads((shapes / "data/ingest/report.json").read_text())
     assert (report["kept"], report["classes"]) == (36, ["left", "middle", "right"])
 

@@ -12,7 +12,7 @@ import psutil
 import pytest
 import yaml
 
-from src.core.hashing import tree_hashes
+from src.core.hashing import hash_tree
 from src.provenance.journal import attempts
 from tests.workspaces import Workspace
 
@@ -79,13 +79,13 @@ def unbroken(finished, tmp_path_factory):
     workspace = finished.copy(tmp_path_factory.mktemp("unbroken") / "copy")
     workspace.run("python", "-m", "src.compose", *SETTINGS)
     workspace.run("python", "-m", "src.sweep")
-    return tree_hashes(workspace / "sweep")
+    return hash_tree(workspace / "sweep")
 
 
 def test_two_workers_find_the_same_bytes_as_one_and_all_trials_are_tracked(tracked, unbroken):
     tracked.run("python", "-m", "src.compose", *SETTINGS, "sweep.jobs=2")
     tracked.run("python", "-m", "src.sweep")
-    assert tree_hashes(tracked / "sweep") == unbroken
+    assert hash_tree(tracked / "sweep") == unbroken
     assert {"best.yaml", "trials.csv", "importance.csv", "history.png", "parallel.png", "slices.png"} == set(
         unbroken
     )
@@ -117,7 +117,7 @@ def test_a_search_killed_at_random_moments_loses_nothing(tracked, unbroken):
     assert 0 < trained[0] < trained[-1] < 2 * TRIALS * EPOCHS
     again = datetime.now(UTC)
     tracked.run("python", "-m", "src.sweep")
-    assert tree_hashes(tracked / "sweep") == unbroken
+    assert hash_tree(tracked / "sweep") == unbroken
     assert len(rows(tracked)) == TRIALS, "the total asked for is reached"
     repeated = {
         f"{int(attempt.record['tags']['trial.number']):05d}"
@@ -145,7 +145,7 @@ def test_a_worker_that_is_killed_costs_nothing_but_time(prepared, unbroken):
     workers[0].kill()
     output, _ = process.communicate()
     assert process.returncode == 0, output
-    assert tree_hashes(prepared / "sweep") == unbroken
+    assert hash_tree(prepared / "sweep") == unbroken
 
 
 def test_a_trial_that_diverges_has_failed_and_the_search_goes_on(tracked):

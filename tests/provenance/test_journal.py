@@ -2,21 +2,21 @@
 
 import multiprocessing
 
-from src.provenance.journal import Attempt, attempts
+from src.provenance.journal import RunRecord, attempts
 
 RECORD = {"lineage": "abc", "stage": "train", "metrics": {}, "figures": [], "tags": {}}
 
 
 def test_attempts_are_numbered_and_kept(tmp_path):
     for _ in range(3):
-        Attempt.open(tmp_path, RECORD).close("FINISHED")
+        RunRecord.open(tmp_path, RECORD).close("FINISHED")
     found = list(attempts(tmp_path, "abc"))
     assert [attempt.folder.name for attempt in found] == ["0001", "0002", "0003"]
     assert {attempt.record["status"] for attempt in found} == {"FINISHED"}
 
 
 def test_updates_merge_mappings_and_extend_lists(tmp_path):
-    attempt = Attempt.open(tmp_path, RECORD)
+    attempt = RunRecord.open(tmp_path, RECORD)
     attempt.update(metrics={"a": 1.0}, figures=["x.png"])
     attempt.update(metrics={"b": 2.0}, figures=["x.png", "y.png"])
     assert attempt.record["metrics"] == {"a": 1.0, "b": 2.0}
@@ -24,7 +24,7 @@ def test_updates_merge_mappings_and_extend_lists(tmp_path):
 
 
 def test_a_line_cut_by_a_kill_is_left_out(tmp_path):
-    attempt = Attempt.open(tmp_path, RECORD)
+    attempt = RunRecord.open(tmp_path, RECORD)
     attempt.add_epoch({"epoch": 0, "val/loss": 1.5})
     with (attempt.folder / "history.jsonl").open("a") as file:
         file.write('{"epoch": 1, "val/lo')
@@ -32,7 +32,7 @@ def test_a_line_cut_by_a_kill_is_left_out(tmp_path):
 
 
 def test_copies_are_independent_of_the_workspace(tmp_path):
-    attempt = Attempt.open(tmp_path / "root", RECORD)
+    attempt = RunRecord.open(tmp_path / "root", RECORD)
     figure = tmp_path / "roc.png"
     figure.write_bytes(b"picture")
     attempt.add_figures([figure])
@@ -47,4 +47,4 @@ def test_processes_that_begin_at_once_get_attempts_of_their_own(tmp_path):
 
 
 def _open(root):
-    return Attempt.open(root, RECORD).folder.name
+    return RunRecord.open(root, RECORD).folder.name

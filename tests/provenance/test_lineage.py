@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from src.core.errors import AssayError
-from src.provenance.lineage import Ancestry
+from src.provenance.lineage import LineageGraph
 
 PIPELINE = """
 stages:
@@ -48,13 +48,13 @@ def test_another_folder_has_the_same_lineage(workspace, tmp_path):
     shutil.copytree(workspace, tmp_path / "elsewhere")
     for name in ("make", "use@a"):
         here, there = (
-            Ancestry(folder, VALUES).lineage(name) for folder in (workspace, tmp_path / "elsewhere")
+            LineageGraph(folder, VALUES).lineage(name) for folder in (workspace, tmp_path / "elsewhere")
         )
         assert here == there
 
 
 def test_parents_are_the_stages_whose_outputs_are_read(workspace):
-    ancestry = Ancestry(workspace, VALUES)
+    ancestry = LineageGraph(workspace, VALUES)
     assert ancestry.lineage("use@a").parents == {"make": ancestry.lineage("make").id}
     assert ancestry.lineage("make").parents == {}
 
@@ -77,9 +77,9 @@ def test_parents_are_the_stages_whose_outputs_are_read(workspace):
 def test_lineage_moves_with_exactly_what_the_stage_depends_on(workspace, change, moved):
     values = {"seed": 0, "variants": {"a": {"steps": [1]}, "b": {"steps": [2]}}}
     names = ("make", "use@a", "use@b")
-    before = {name: Ancestry(workspace, values).lineage(name).id for name in names}
+    before = {name: LineageGraph(workspace, values).lineage(name).id for name in names}
     change(workspace, values)
-    after = {name: Ancestry(workspace, values).lineage(name).id for name in names}
+    after = {name: LineageGraph(workspace, values).lineage(name).id for name in names}
     assert {name for name in names if before[name] != after[name]} == moved
 
 
@@ -93,21 +93,21 @@ def used(workspace):
 
 
 def test_a_folder_below_which_stages_write_is_what_they_write(used):
-    ancestry = Ancestry(used, VALUES)
+    ancestry = LineageGraph(used, VALUES)
     lineage = ancestry.lineage("sum")
     assert lineage.parents == {name: ancestry.lineage(name).id for name in ("use@a", "use@b")}
     (used / "used" / "left" / "file").write_text("else")
     (used / "used" / "stray").write_text("else")
-    assert Ancestry(used, VALUES).lineage("sum") == lineage
+    assert LineageGraph(used, VALUES).lineage("sum") == lineage
     shutil.rmtree(used / "used" / "left")
-    assert Ancestry(used, VALUES).lineage("sum") == lineage
+    assert LineageGraph(used, VALUES).lineage("sum") == lineage
 
 
 def test_a_folder_below_which_stages_write_counts_each_of_their_files(used):
-    before = Ancestry(used, VALUES).lineage("sum").id
+    before = LineageGraph(used, VALUES).lineage("sum").id
     (used / "used" / "b" / "file").write_text("else")
-    after = Ancestry(used, VALUES).lineage("sum").id
-    fewer = Ancestry(used, {**VALUES, "variants": {"a": VALUES["variants"]["a"]}}).lineage("sum")
+    after = LineageGraph(used, VALUES).lineage("sum").id
+    fewer = LineageGraph(used, {**VALUES, "variants": {"a": VALUES["variants"]["a"]}}).lineage("sum")
     assert len({before, after, fewer.id}) == 3
     assert list(fewer.parents) == ["use@a"]
 
@@ -115,18 +115,18 @@ def test_a_folder_below_which_stages_write_counts_each_of_their_files(used):
 def test_a_missing_variant_names_the_stage_that_makes_it(used):
     shutil.rmtree(used / "used" / "b")
     with pytest.raises(AssayError, match=r"used/b is missing\. Stage use@b makes it: dvc repro use@b"):
-        Ancestry(used, VALUES).lineage("sum")
+        LineageGraph(used, VALUES).lineage("sum")
 
 
 def test_compiled_files_do_not_count(workspace):
-    before = Ancestry(workspace, VALUES).lineage("make").id
+    before = LineageGraph(workspace, VALUES).lineage("make").id
     (workspace / "raw" / "__pycache__").mkdir()
     (workspace / "raw" / "__pycache__" / "x.pyc").write_text("compiled")
-    assert Ancestry(workspace, VALUES).lineage("make").id == before
+    assert LineageGraph(workspace, VALUES).lineage("make").id == before
 
 
 def test_templates_and_options_are_read(workspace):
-    stage = Ancestry(workspace, VALUES).stage("use@b")
+    stage = LineageGraph(workspace, VALUES).stage("use@b")
     assert (stage.command, stage.outputs, stage.cached) == ("python use.py b", ("used/b",), False)
     assert stage.parameters == ("seed", "variants.b")
 
@@ -134,10 +134,10 @@ def test_templates_and_options_are_read(workspace):
 def test_a_missing_input_names_the_stage_that_makes_it(workspace):
     shutil.rmtree(workspace / "made")
     with pytest.raises(AssayError, match=r"made is missing\. Stage make makes it: dvc repro make"):
-        Ancestry(workspace, VALUES).lineage("use@a")
+        LineageGraph(workspace, VALUES).lineage("use@a")
 
 
 def test_missing_raw_data_name_both_ways_to_bring_them(tmp_path):
     Path(tmp_path / "dvc.yaml").write_text("stages:\n  ingest:\n    cmd: x\n    deps: [data/raw/cats]\n")
     with pytest.raises(AssayError, match=r"python -m src.fetch cats.*dvc add data/raw/cats"):
-        Ancestry(tmp_path, {}).lineage("ingest")
+        LineageGraph(tmp_path, {}).lineage("ingest")

@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 
 from src.core.files import replace_folder
-from src.core.hashing import tree_hashes
-from src.core.processes import identity, is_alive
-from src.provenance.work_dir import State, held_lock
+from src.core.hashing import hash_tree
+from src.core.processes import is_alive, process_identity
+from src.provenance.work_dir import WorkDir, held_lock
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,35 +22,35 @@ def build(state, text="model"):
 
 
 def test_publication_moves_everything_and_replaces_what_was_there(tmp_path):
-    state, place = State(tmp_path, "train", "abc"), tmp_path / "models" / "base"
+    state, place = WorkDir(tmp_path, "train", "abc"), tmp_path / "models" / "base"
     place.mkdir(parents=True)
     (place / "old").write_text("old")
     outputs = build(state)
     state.publish(place)
-    assert tree_hashes(place) == outputs
+    assert hash_tree(place) == outputs
     assert state.finished() is None and state.published().outputs == outputs
 
 
 def test_finished_but_unpublished_work_is_found_again(tmp_path):
-    outputs = build(State(tmp_path, "train", "abc"))
-    assert State(tmp_path, "train", "abc").finished() == outputs
+    outputs = build(WorkDir(tmp_path, "train", "abc"))
+    assert WorkDir(tmp_path, "train", "abc").finished() == outputs
 
 
 def test_finished_work_that_was_touched_is_not_trusted(tmp_path):
-    state = State(tmp_path, "train", "abc")
+    state = WorkDir(tmp_path, "train", "abc")
     build(state)
     (state.build / "file").write_text("other")
     assert state.finished() is None
 
 
 def test_unfinished_work_is_not_taken_for_finished(tmp_path):
-    state = State(tmp_path, "train", "abc")
+    state = WorkDir(tmp_path, "train", "abc")
     (state.fresh_build() / "file").write_text("half")
     assert state.finished() is None
 
 
 def test_only_published_states_of_other_lineages_are_removed(tmp_path):
-    old, unpublished, new = (State(tmp_path, "train", name) for name in ("old", "unpublished", "new"))
+    old, unpublished, new = (WorkDir(tmp_path, "train", name) for name in ("old", "unpublished", "new"))
     for state in (old, new):
         build(state)
         state.publish(tmp_path / "place")
@@ -60,7 +60,7 @@ def test_only_published_states_of_other_lineages_are_removed(tmp_path):
 
 
 def test_a_state_in_use_is_not_removed(tmp_path):
-    old, new = (State(tmp_path, "train", name) for name in ("old", "new"))
+    old, new = (WorkDir(tmp_path, "train", name) for name in ("old", "new"))
     for state in (old, new):
         build(state)
         state.publish(tmp_path / "place")
@@ -82,7 +82,7 @@ def test_replacing_leaves_no_rest(tmp_path):
 def test_the_lock_names_its_holder_and_falls_with_it(tmp_path):
     seen = []
     with holder(tmp_path / "state") as process:
-        assert is_alive({**identity(), "pid": process.pid}) is False, "another process, another start"
+        assert is_alive({**process_identity(), "pid": process.pid}) is False, "another process, another start"
         start = time.monotonic()
         os.kill(process.pid, signal.SIGSTOP)
         killer = subprocess.Popen(["sh", "-c", f"sleep 0.5; kill -9 {process.pid}"])

@@ -4,17 +4,17 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from src.search.engine.distributions import Interval
-from src.search.engine.plan import Plan
-from src.search.engine.pruning import PruningRule
-from src.search.engine.records import Outcome, Proposal, Settings
-from src.search.engine.space import Space
+from src.search.engine.distributions import Range
+from src.search.engine.plan import SearchPlan
+from src.search.engine.pruning import PrunerSpec
+from src.search.engine.records import Proposal, Settings, TrialResult
+from src.search.engine.space import SearchSpace
 
-SQUARE = Space({"x": Interval(0.0, 1.0), "y": Interval(0.0, 1.0)})
-Function = Callable[[Settings, PruningRule], Outcome]
+SQUARE = SearchSpace({"x": Range(0.0, 1.0), "y": Range(0.0, 1.0)})
+Function = Callable[[Settings, PrunerSpec], TrialResult]
 
 
-def make_plan(space: Space = SQUARE, **changes: Any) -> Plan:
+def make_plan(space: SearchSpace = SQUARE, **changes: Any) -> SearchPlan:
     """A small search for the largest val/accuracy."""
     fields: dict[str, Any] = {
         "name": "test",
@@ -29,18 +29,18 @@ def make_plan(space: Space = SQUARE, **changes: Any) -> Plan:
         "max_failures": 3,
         "max_steps": 1,
     }
-    return Plan(**{**fields, **changes})
+    return SearchPlan(**{**fields, **changes})
 
 
-def hill(settings: Settings, rule: PruningRule) -> Outcome:
+def hill(settings: Settings, rule: PrunerSpec) -> TrialResult:
     """Highest, 1.0, at x = 0.3, y = 0.7; its "bytes" grow with x."""
     height = 1 - (settings["x"] - 0.3) ** 2 - (settings.get("y", 0.7) - 0.7) ** 2
     return complete(height, bytes=1000 * settings["x"])
 
 
-def complete(accuracy: float, **figures: float) -> Outcome:
+def complete(accuracy: float, **figures: float) -> TrialResult:
     """A trial of one epoch that ended well."""
-    return Outcome(
+    return TrialResult(
         "complete", {"val/accuracy": accuracy, "val/loss": 1 - accuracy, **figures}, {1: accuracy}, 1
     )
 
@@ -48,16 +48,18 @@ def complete(accuracy: float, **figures: float) -> Outcome:
 def learning(curve: Callable[[Settings, int], float], epochs: int) -> Function:
     """A training whose accuracy after an epoch is ``curve(settings, epoch)``."""
 
-    def train(settings: Settings, rule: PruningRule) -> Outcome:
+    def train(settings: Settings, rule: PrunerSpec) -> TrialResult:
         pruning = rule.begin()
         steps: dict[int, float] = {}
         for epoch in range(1, epochs + 1):
             steps[epoch] = curve(settings, epoch)
             if pruning.report(epoch, steps[epoch]):
                 figures = {"val/accuracy": max(steps.values())}
-                return Outcome("pruned", figures, steps, epoch, pruning.marks, f"pruned after epoch {epoch}")
+                return TrialResult(
+                    "pruned", figures, steps, epoch, pruning.marks, f"pruned after epoch {epoch}"
+                )
         figures = {"val/accuracy": max(steps.values()), "val/loss": 1 - max(steps.values())}
-        return Outcome("complete", figures, steps, epochs, pruning.marks)
+        return TrialResult("complete", figures, steps, epochs, pruning.marks)
 
     return train
 
@@ -79,19 +81,19 @@ class InProcess:
         self.shuffled = shuffled
         self.left = stop_after
         self.submitted: list[Proposal] = []
-        self._waiting: list[tuple[Proposal, PruningRule]] = []
+        self._waiting: list[tuple[Proposal, PrunerSpec]] = []
 
     @property
     def waiting(self) -> int:
         """How many are under way."""
         return len(self._waiting)
 
-    def submit(self, proposal: Proposal, rule: PruningRule) -> None:
+    def submit(self, proposal: Proposal, rule: PrunerSpec) -> None:
         assert rule.number == proposal.number
         self.submitted.append(proposal)
         self._waiting.append((proposal, rule))
 
-    def collect(self) -> tuple[int, Outcome]:
+    def collect(self) -> tuple[int, TrialResult]:
         if self.left is not None:
             if self.left == 0:
                 raise StoppedError

@@ -15,16 +15,16 @@ import pytest
 
 from src.core.errors import AssayError
 from src.search.distributed.plan_json import plan_from_json, plan_to_json
-from src.search.distributed.storage import Timing, opened, shown
+from src.search.distributed.storage import Heartbeat, open_storage, redact_url
 from src.search.distributed.study import attributes_of, create_study, ended_trials, plan_of, work
-from src.search.engine.distributions import Choice, Interval
-from src.search.engine.records import Outcome
-from src.search.engine.space import Space
+from src.search.engine.distributions import Categorical, Range
+from src.search.engine.records import TrialResult
+from src.search.engine.space import SearchSpace
 from tests.postgres import postgres_server
 from tests.search.searches import SQUARE, complete, make_plan, nobody
 
 ROOT = Path(__file__).parents[2]
-FAST = Timing(heartbeat=1, grace=1, poll=0.1)
+FAST = Heartbeat(heartbeat=1, grace=1, poll=0.1)
 
 
 pytestmark = [
@@ -54,7 +54,7 @@ def run(name, server, evaluate=hill, on_news=nobody):
 
 
 def states(server, name):
-    with opened(server, FAST) as storage:
+    with open_storage(server, FAST) as storage:
         study = optuna.load_study(storage=storage, study_name=name)
         return [trial.state.name for trial in study.get_trials()]
 
@@ -109,7 +109,7 @@ def test_many_workers_at_once_reach_the_total_and_no_more(server, name):
 def test_a_worker_that_died_without_a_trace(server, name, seen):
     """Killed before or after its first sign of life, which Optuna alone would wait for for ever."""
     create_study(make_plan(name=name, trials=3), server, {}, retries=1)
-    with opened(server, FAST) as storage:
+    with open_storage(server, FAST) as storage:
         study = optuna.load_study(storage=storage, study_name=name)
         trial = study.ask()
         settings = SQUARE.suggest(trial)
@@ -124,7 +124,7 @@ def test_a_worker_that_died_without_a_trace(server, name, seen):
 def test_retries_come_to_an_end(server, name):
     """A trial that kills each worker is a failed one in the end."""
     create_study(make_plan(name=name, trials=2), server, {}, retries=1)
-    with opened(server, FAST) as storage:
+    with open_storage(server, FAST) as storage:
         study = optuna.load_study(storage=storage, study_name=name)
         for _ in range(2):
             trial = study.ask()
@@ -160,7 +160,7 @@ def test_a_worker_that_was_silent_for_too_long_loses_its_trial(server, name):
 
     def asleep(proposal, pruning):
         if proposal.number == 0 and not others:
-            with opened(server, FAST) as storage:
+            with open_storage(server, FAST) as storage:
                 study = optuna.load_study(storage=storage, study_name=name)
                 storage.set_trial_state_values(study.trials[0]._trial_id, optuna.trial.TrialState.FAIL)
                 storage.get_heartbeat_stale_trial_callback()(study, study.trials[0])
@@ -177,11 +177,13 @@ def test_a_worker_that_was_silent_for_too_long_loses_its_trial(server, name):
 
 def test_outcomes_come_back_as_they_were(server, name):
     """Figures, steps, marks and reasons; failed and pruned trials count; equal settings are tried once."""
-    space = Space({"x": Choice((0.1, 0.2, 0.3))})
+    space = SearchSpace({"x": Categorical((0.1, 0.2, 0.3))})
     given = {
-        0.1: Outcome("complete", {"val/accuracy": 1 / 3, "bytes": 7.0}, {1: 0.5, 2: 1 / 3}, 2, {"mark": 1.5}),
-        0.2: Outcome("pruned", {"val/accuracy": 0.1}, {1: 0.1}, 1, {}, "pruned after epoch 1"),
-        0.3: Outcome("failed", reason="the loss is NaN in epoch 1"),
+        0.1: TrialResult(
+            "complete", {"val/accuracy": 1 / 3, "bytes": 7.0}, {1: 0.5, 2: 1 / 3}, 2, {"mark": 1.5}
+        ),
+        0.2: TrialResult("pruned", {"val/accuracy": 0.1}, {1: 0.1}, 1, {}, "pruned after epoch 1"),
+        0.3: TrialResult("failed", reason="the loss is NaN in epoch 1"),
     }
     create_study(make_plan(space, name=name, trials=14, max_failures=99), server, {}, retries=0)
     tried = []
@@ -211,8 +213,8 @@ def test_the_pruner_of_the_study_decides(server, name):
         for step in range(1, 5):
             steps[step] = 0.0 if proposal.number == 7 else 1.0
             if pruning.report(step, steps[step]):
-                return Outcome("pruned", {}, steps, step, pruning.marks, "median")
-        return Outcome("complete", {"val/accuracy": steps[4]}, steps, 4)
+                return TrialResult("pruned", {}, steps, step, pruning.marks, "median")
+        return TrialResult("complete", {"val/accuracy": steps[4]}, steps, 4)
 
     trials, _ = run(name, server, evaluate)
     assert [trial.outcome.state for trial in trials] == ["complete"] * 7 + ["pruned"]
@@ -228,7 +230,7 @@ def test_an_objective_that_is_no_number_is_a_failure(server, name):
 def test_hopeless_studies_stop(server, name):
     create_study(make_plan(name=name, trials=9, max_failures=2), server, {}, retries=0)
     with pytest.raises(AssayError, match=r"first 2 trials .* failed, the last of them with: no luck"):
-        run(name, server, lambda proposal, pruning: Outcome("failed", reason="no luck"))
+        run(name, server, lambda proposal, pruning: TrialResult("failed", reason="no luck"))
 
 
 def test_two_objectives_and_constraints(server, name):
@@ -239,7 +241,7 @@ def test_two_objectives_and_constraints(server, name):
     create_study(plan, server, {}, retries=0)
     trials, _ = run(name, server)
     assert len(trials) == 10
-    with opened(server, FAST) as storage:
+    with open_storage(server, FAST) as storage:
         found = optuna.load_study(storage=storage, study_name=name).get_trials()
     for trial, kept in zip(trials, found, strict=True):
         assert kept.values == [trial.outcome.figures["val/accuracy"], trial.outcome.figures["bytes"]]
@@ -247,7 +249,7 @@ def test_two_objectives_and_constraints(server, name):
 
 
 def test_a_grid_is_complete_and_without_repeats(server, name):
-    space = Space({"x": Choice((0.1, 0.2, 0.3)), "w": Choice(([8], [8, 16]))})
+    space = SearchSpace({"x": Categorical((0.1, 0.2, 0.3)), "w": Categorical(([8], [8, 16]))})
     create_study(make_plan(space, name=name, method="grid", trials=99), server, {}, retries=0)
     create_study(make_plan(space, name=name, method="grid", trials=99), server, {}, retries=0)  # joined
     lists = []
@@ -261,12 +263,12 @@ def test_a_grid_is_complete_and_without_repeats(server, name):
 
 
 def rich_plan(name):
-    space = Space(
+    space = SearchSpace(
         {
-            "model": Choice(("cnn", "lenet")),
-            "train.optimizer.lr": Interval(1e-4, 1e-1, log=True),
-            "model.widths": Choice(([8, 16], [16])),
-            "train.epochs": Interval(1, 5, integer=True),
+            "model": Categorical(("cnn", "lenet")),
+            "train.optimizer.lr": Range(1e-4, 1e-1, log=True),
+            "model.widths": Categorical(([8, 16], [16])),
+            "train.epochs": Range(1, 5, integer=True),
         },
         ("model",),
         {
@@ -306,7 +308,7 @@ def test_unknown_studies_are_told_with_the_known_ones(server, name):
 
 
 def test_a_study_of_somebody_else_is_not_worked_on(server, name):
-    with opened(server, FAST) as storage:
+    with open_storage(server, FAST) as storage:
         optuna.create_study(storage=storage, study_name=name)
     with pytest.raises(AssayError, match=r"not of Assay: it lacks .*plan"):
         run(name, server)
@@ -333,8 +335,8 @@ def test_no_url_of_a_database(url):
 
 
 def test_passwords_are_not_shown():
-    assert shown("postgresql://me:topsecret@host/db") == "postgresql+psycopg2://me:***@host/db"
-    assert "topsecret" not in shown("postgresql://host/db?user=me&password=topsecret")
+    assert redact_url("postgresql://me:topsecret@host/db") == "postgresql+psycopg2://me:***@host/db"
+    assert "topsecret" not in redact_url("postgresql://host/db?user=me&password=topsecret")
 
 
 def test_a_server_that_stops_is_told(name):

@@ -8,24 +8,24 @@ import matplotlib
 import pytest
 from PIL import Image
 
-from src.search.engine.distributions import Choice, Interval
-from src.search.engine.plan import Plan
-from src.search.engine.records import Outcome, Trial
-from src.search.engine.space import Space
+from src.search.engine.distributions import Categorical, Range
+from src.search.engine.plan import SearchPlan
+from src.search.engine.records import Trial, TrialResult
+from src.search.engine.space import SearchSpace
 from src.search.report import figures
 from src.search.report.axis_scales import number_scale, scale_of
 
-ONE = {"train.optimizer.lr": Interval(1e-3, 1e-2, log=True)}
+ONE = {"train.optimizer.lr": Range(1e-3, 1e-2, log=True)}
 SOME = {
-    "model": Choice(("cnn", "lenet")),
+    "model": Categorical(("cnn", "lenet")),
     **ONE,
-    "model.dropout": Interval(0, 0.3),
-    "model.widths": Choice(([8, 16], [16, 32], [16, 32, 64])),
-    "train.epochs": Interval(1, 5, integer=True),
-    "train.batch_size": Interval(16, 256, log=True, integer=True),
+    "model.dropout": Range(0, 0.3),
+    "model.widths": Categorical(([8, 16], [16, 32], [16, 32, 64])),
+    "train.epochs": Range(1, 5, integer=True),
+    "train.batch_size": Range(16, 256, log=True, integer=True),
 }
-TWELVE = SOME | {f"train.field_{index}": Choice((True, False)) for index in range(3)}
-TWELVE |= {f"train.other_{index}": Interval(-1, 1) for index in range(3)}
+TWELVE = SOME | {f"train.field_{index}": Categorical((True, False)) for index in range(3)}
+TWELVE |= {f"train.other_{index}": Range(-1, 1) for index in range(3)}
 ACCURACY = {"val/accuracy": "maximize"}
 SIZE = {"val/accuracy": "maximize", "parameters": "minimize"}
 
@@ -40,11 +40,13 @@ def _no_warning():
 
 def plan(domains, objectives, constraints=()):
     groups = tuple(key for key in domains if "." not in key)
-    return Plan("study", "tpe", Space(domains, groups), 30, 4, "median", objectives, constraints, 0, 3, 10)
+    return SearchPlan(
+        "study", "tpe", SearchSpace(domains, groups), 30, 4, "median", objectives, constraints, 0, 3, 10
+    )
 
 
 def a_value(domain, draw):
-    if isinstance(domain, Choice):
+    if isinstance(domain, Categorical):
         return draw.choice(domain.values)
     share = draw.random()
     if domain.log:
@@ -64,7 +66,7 @@ def some_trials(count, domains, states=("complete", "pruned", "failed")):
         size = 10 ** draw.uniform(3, 6)
         reached = {"val/accuracy": accuracy, "val/loss": 1 - accuracy, "parameters": size, "bytes": 4 * size}
         figures_of = {"complete": reached, "pruned": {}, "failed": {}}[state]
-        trials.append(Trial(number, settings, Outcome(state, figures_of, {1: 0.2, 2: accuracy}, 2)))
+        trials.append(Trial(number, settings, TrialResult(state, figures_of, {1: 0.2, 2: accuracy}, 2)))
     if count > 8:
         trials[8] = Trial(8, trials[0].settings, trials[0].outcome, reused=0)
     return trials
@@ -81,7 +83,7 @@ CASES = {
             Trial(
                 n,
                 {"train.optimizer.lr": 0.005},
-                Outcome("complete", {"val/accuracy": 0.0, "parameters": 0.0}),
+                TrialResult("complete", {"val/accuracy": 0.0, "parameters": 0.0}),
             )
             for n in (0, 1)
         ],
@@ -91,7 +93,7 @@ CASES = {
     "all pruned": (some_trials(3, SOME, ("pruned",)), plan(SOME, ACCURACY)),
     "all break a constraint": (some_trials(5, SOME, ("complete",)), plan(SOME, SIZE, ("bytes <= 1",))),
     "not finite": (
-        [Trial(0, {"train.optimizer.lr": 0.01}, Outcome("complete", {"val/accuracy": math.nan}))],
+        [Trial(0, {"train.optimizer.lr": 0.01}, TrialResult("complete", {"val/accuracy": math.nan}))],
         plan(ONE, SIZE),
     ),
     "forty": (some_trials(40, SOME), plan(SOME, ACCURACY)),
@@ -141,20 +143,20 @@ def test_what_is_drawn_depends_on_the_trials(tmp_path):
 
 
 def test_scales_place_values():
-    log = scale_of(Interval(1e-4, 1e-2, log=True))
+    log = scale_of(Range(1e-4, 1e-2, log=True))
     assert [log.place(value) for value in (1e-4, 1e-3, 1e-2)] == pytest.approx([0, 0.5, 1])
     assert [text for _, text in log.ticks] == ["0.0001", "0.0003", "0.001", "0.003", "0.01"]
-    lists = scale_of(Choice(([8], [8, 16])))
+    lists = scale_of(Categorical(([8], [8, 16])))
     assert [lists.place([8]), lists.place([8, 16])] == [0.25, 0.75]
     assert [text for _, text in lists.ticks] == ["[8]", "[8,16]"]
-    whole = scale_of(Interval(1, 4, integer=True))
+    whole = scale_of(Range(1, 4, integer=True))
     assert [whole.place(value) for value in (1, 4)] == [0.125, 0.875]
     assert [text for _, text in whole.ticks] == ["1", "2", "3", "4"]
-    assert scale_of(Choice((True, 1, "1"))).place(1) == 0.5  # equal to True in Python, but not here
+    assert scale_of(Categorical((True, 1, "1"))).place(1) == 0.5  # equal to True in Python, but not here
 
 
 def test_both_ends_have_a_tick():
-    assert [text for _, text in scale_of(Interval(0, 0.3)).ticks] == ["0", "0.1", "0.2", "0.3"]
+    assert [text for _, text in scale_of(Range(0, 0.3)).ticks] == ["0", "0.1", "0.2", "0.3"]
 
 
 def test_a_scale_of_one_value():
@@ -175,8 +177,8 @@ def test_ticks_lie_on_their_axis():
 
 
 def test_an_outlier_does_not_squash_the_picture():
-    good = [Trial(n, {}, Outcome("complete", {"val/accuracy": 0.97 + n / 1000})) for n in range(10)]
-    lost = [Trial(10, {}, Outcome("complete", {"val/accuracy": 0.1}))]
+    good = [Trial(n, {}, TrialResult("complete", {"val/accuracy": 0.97 + n / 1000})) for n in range(10)]
+    lost = [Trial(10, {}, TrialResult("complete", {"val/accuracy": 0.1}))]
     window = figures._window([*good, *lost], plan(ONE, ACCURACY), "val/accuracy")
     assert 0.9 < window.low < 0.97
     assert 0.979 < window.high < 0.99

@@ -7,13 +7,13 @@ import warnings
 import pytest
 
 from src.core.errors import AssayError
-from src.search.engine.ask_tell import Proposer
-from src.search.engine.distributions import Choice, Interval
+from src.search.engine.ask_tell import AskTell
+from src.search.engine.distributions import Categorical, Range
 from src.search.engine.ranking import best, pareto_front
-from src.search.engine.records import Outcome
+from src.search.engine.records import TrialResult
 from src.search.engine.samplers import grid_order, startup_trials
-from src.search.engine.space import Space
-from src.search.engine.study import search
+from src.search.engine.space import SearchSpace
+from src.search.engine.study import run_search
 from tests.search.searches import SQUARE, InProcess, complete, hill, make_plan, nobody
 
 # method: trials, and how far the best may be from the top of the hill
@@ -27,7 +27,7 @@ DISTANCES = {
 
 
 def run(plan, folder, function=hill):
-    return search(plan, InProcess(function), folder, nobody)
+    return run_search(plan, InProcess(function), folder, nobody)
 
 
 def distance(trial):
@@ -55,7 +55,7 @@ def test_models_beat_the_random_trials_that_they_begin_with(tmp_path, method):
 
 
 def test_grid_tries_every_point_once_and_stops(tmp_path):
-    space = Space({"x": Choice((0.1, 0.3, 0.5)), "y": Choice((0.5, 0.7))})
+    space = SearchSpace({"x": Categorical((0.1, 0.3, 0.5)), "y": Categorical((0.5, 0.7))})
     plan = make_plan(space, method="grid", trials=100)
     trials = run(plan, tmp_path)
     tried = [trial.settings for trial in trials]
@@ -66,19 +66,19 @@ def test_grid_tries_every_point_once_and_stops(tmp_path):
 
 
 def test_part_of_a_grid_has_no_repeats(tmp_path):
-    space = Space({"x": Choice(tuple(range(10))), "y": Choice(tuple(range(10)))})
+    space = SearchSpace({"x": Categorical(tuple(range(10))), "y": Categorical(tuple(range(10)))})
     trials = run(make_plan(space, method="grid", trials=30), tmp_path)
     assert len({json.dumps(trial.settings) for trial in trials}) == 30
 
 
 def test_order_of_a_grid_depends_on_the_seed_alone():
-    space = Space({"x": Choice(tuple(range(20)))})
+    space = SearchSpace({"x": Categorical(tuple(range(20)))})
     orders = [grid_order(make_plan(space, method="grid", trials=20, seed=seed)) for seed in (0, 0, 1)]
     assert orders[0] == orders[1] != orders[2]
 
 
-FORK = Space(
-    {"model": Choice(("line", "hill")), "x": Interval(0.0, 1.0), "y": Interval(0.0, 1.0)},
+FORK = SearchSpace(
+    {"model": Categorical(("line", "hill")), "x": Range(0.0, 1.0), "y": Range(0.0, 1.0)},
     groups=("model",),
     present={("line",): frozenset({"x"}), ("hill",): frozenset({"x", "y"})},
 )
@@ -102,7 +102,7 @@ def test_fields_that_exist_for_one_choice_only(tmp_path, method):
 
 @pytest.mark.parametrize("method", ["random", "tpe", "gp", "nsga2", "cmaes", "grid"])
 def test_final_choice_keeps_the_constraints(tmp_path, method):
-    grid = Space({"x": Choice((0.05, 0.15, 0.3)), "y": Choice((0.5, 0.7))})
+    grid = SearchSpace({"x": Categorical((0.05, 0.15, 0.3)), "y": Categorical((0.5, 0.7))})
     space = grid if method == "grid" else SQUARE
     constraints = ("bytes <= 200", "val/accuracy >= 0.1")  # so x <= 0.2; the hill's top breaks it
     plan = make_plan(space, method=method, trials=16 if method == "gp" else 40, constraints=constraints)
@@ -127,14 +127,14 @@ def test_constraints_guide_the_search(tmp_path, method):
 def two_sided(settings, rule):
     """Schaffer's function: the front is 0 <= x <= 2."""
     x = settings["x"]
-    return Outcome("complete", {"val/loss": x**2, "parameters": (x - 2) ** 2})
+    return TrialResult("complete", {"val/loss": x**2, "parameters": (x - 2) ** 2})
 
 
 @pytest.mark.parametrize("method", ["nsga2", "tpe", "random", "gp"])
 def test_front_of_a_known_function(tmp_path, method):
     objectives = {"val/loss": "minimize", "parameters": "minimize"}
     count = 16 if method == "gp" else 64
-    space = Space({"x": Interval(-4.0, 4.0)})
+    space = SearchSpace({"x": Range(-4.0, 4.0)})
     plan = make_plan(space, method=method, trials=count, batch=8, objectives=objectives)
     front = pareto_front(run(plan, tmp_path, two_sided), plan)
     assert len(front) >= 3
@@ -150,13 +150,13 @@ def test_any_batch_suits_cmaes(tmp_path, batch):
 
 
 def test_cmaes_takes_a_single_field(tmp_path):
-    plan = make_plan(Space({"x": Interval(0.0, 1.0)}), method="cmaes", trials=40)
+    plan = make_plan(SearchSpace({"x": Range(0.0, 1.0)}), method="cmaes", trials=40)
     assert abs(best(run(plan, tmp_path), plan.objectives, ()).settings["x"] - 0.3) < 0.03
 
 
 REFUSED = {
-    "cmaes": ({"lr": Interval(0.0, 1.0), "size": Choice((1, 2))}, "cmaes takes numbers only, and size"),
-    "grid": ({"lr": Interval(0.0, 1.0), "size": Choice((1, 2))}, "grid tries every value, and lr"),
+    "cmaes": ({"lr": Range(0.0, 1.0), "size": Categorical((1, 2))}, "cmaes takes numbers only, and size"),
+    "grid": ({"lr": Range(0.0, 1.0), "size": Categorical((1, 2))}, "grid tries every value, and lr"),
     "random": ({}, "names no field"),
 }
 
@@ -166,7 +166,7 @@ def test_what_optuna_cannot_do_is_refused_before_the_first_trial(tmp_path, metho
     domains, reason = REFUSED[method]
     evaluator = InProcess(hill)
     with pytest.raises(AssayError, match=reason):
-        search(make_plan(Space(domains), method=method), evaluator, tmp_path, nobody)
+        run_search(make_plan(SearchSpace(domains), method=method), evaluator, tmp_path, nobody)
     assert evaluator.submitted == []
 
 
@@ -177,7 +177,7 @@ def test_nsga2_needs_parents(tmp_path):
 
 def test_each_batch_has_a_sampler_of_its_own_seed():
     def first(index):
-        proposer = Proposer(make_plan(method="random"))
+        proposer = AskTell(make_plan(method="random"))
         proposer.reseed(index)
         return proposer.ask(0).settings
 

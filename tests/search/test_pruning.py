@@ -5,17 +5,17 @@ import pickle
 import optuna
 import pytest
 
-from src.search.engine.distributions import Choice
+from src.search.engine.distributions import Categorical
 from src.search.engine.pruning import make_rule, past_of
 from src.search.engine.ranking import best
-from src.search.engine.records import Outcome, Trial
-from src.search.engine.samplers import make_pruner, quiet
-from src.search.engine.space import Space
-from src.search.engine.study import search
+from src.search.engine.records import Trial, TrialResult
+from src.search.engine.samplers import make_pruner, quiet_optuna
+from src.search.engine.space import SearchSpace
+from src.search.engine.study import run_search
 from tests.search.searches import InProcess, learning, make_plan, nobody
 
 EPOCHS = 6
-LADDER = Space({"level": Choice(tuple(range(24)))})
+LADDER = SearchSpace({"level": Categorical(tuple(range(24)))})
 PRUNERS = ["median", "hyperband", "successive_halving"]
 
 
@@ -28,7 +28,7 @@ def climb(pruner, folder, **changes):
     """The ladder in random order."""
     fields = {"method": "grid", "trials": 24, "pruner": pruner, "max_steps": EPOCHS, **changes}
     plan = make_plan(LADDER, **fields)
-    return plan, search(plan, InProcess(learning(rung, EPOCHS)), folder, nobody)
+    return plan, run_search(plan, InProcess(learning(rung, EPOCHS)), folder, nobody)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -62,9 +62,9 @@ def test_direction_of_the_objective_is_heeded(pruner, way):
         pruning = make_rule(plan, number, past).begin()
         for epoch in range(1, EPOCHS + 1):
             if pruning.report(epoch, float(level)):
-                return Outcome("pruned", {}, {}, epoch, pruning.marks)
+                return TrialResult("pruned", {}, {}, epoch, pruning.marks)
         steps = dict.fromkeys(range(1, EPOCHS + 1), float(level))
-        return Outcome("complete", {"val/loss": float(level)}, steps, EPOCHS, pruning.marks)
+        return TrialResult("complete", {"val/loss": float(level)}, steps, EPOCHS, pruning.marks)
 
     past = past_of(plan, [Trial(number, {}, train(5, number, ())) for number in range(9)])
     assert train(9, 9, past).state == ("pruned" if way == "minimize" else "complete")
@@ -73,7 +73,7 @@ def test_direction_of_the_objective_is_heeded(pruner, way):
 
 def in_one_process(plan, trials):
     """States and epochs that Optuna comes to by itself for the same settings."""
-    with quiet():
+    with quiet_optuna():
         study = optuna.create_study(
             study_name=plan.name,
             direction="maximize",
@@ -109,7 +109,7 @@ def test_one_at_a_time_it_decides_as_optuna_does(tmp_path, pruner, steps, name):
     plan = make_plan(
         LADDER, name=name, method="grid", trials=24, batch=1, pruner=pruner, max_steps=steps, seed=len(name)
     )
-    trials = search(plan, InProcess(learning(noisy, steps)), tmp_path, nobody)
+    trials = run_search(plan, InProcess(learning(noisy, steps)), tmp_path, nobody)
     ours = [(trial.outcome.state, trial.outcome.epochs) for trial in trials]
     assert ours == in_one_process(plan, trials)
     assert len({state for state, _ in ours}) == 2
@@ -118,7 +118,7 @@ def test_one_at_a_time_it_decides_as_optuna_does(tmp_path, pruner, steps, name):
 def test_hyperband_has_brackets(tmp_path):
     """Trials of the second one may learn for longer before they are compared."""
     plan = make_plan(LADDER, method="grid", trials=24, pruner="hyperband", max_steps=20)
-    trials = search(plan, InProcess(learning(rung, 20)), tmp_path, nobody)
+    trials = run_search(plan, InProcess(learning(rung, 20)), tmp_path, nobody)
     ends = {trial.outcome.epochs for trial in trials if trial.outcome.state == "pruned"}
     assert {1, 4} <= ends
 
@@ -139,7 +139,7 @@ def test_worse_folds_end_a_trial_by_wilcoxon(tmp_path):
     def folds(settings, fold):
         return settings["level"] / 100 + 0.01 * (fold % 3)
 
-    trials = search(plan, InProcess(learning(folds, 8)), tmp_path, nobody)
+    trials = run_search(plan, InProcess(learning(folds, 8)), tmp_path, nobody)
     assert best(trials, plan.objectives, ()).settings == {"level": 23}
     pruned = [trial for trial in trials if trial.outcome.state == "pruned"]
     assert pruned and all(4 <= trial.outcome.epochs < 8 for trial in pruned)
@@ -148,7 +148,9 @@ def test_worse_folds_end_a_trial_by_wilcoxon(tmp_path):
 @pytest.mark.parametrize("pruner", [*PRUNERS, "wilcoxon", "none"])
 def test_nothing_is_pruned_after_its_last_step(pruner):
     plan = make_plan(LADDER, pruner=pruner, max_steps=3)
-    good = Outcome("complete", {"val/accuracy": 1.0}, {1: 1.0, 2: 1.0, 3: 1.0}, 3, {"completed_rung_0": 1.0})
+    good = TrialResult(
+        "complete", {"val/accuracy": 1.0}, {1: 1.0, 2: 1.0, 3: 1.0}, 3, {"completed_rung_0": 1.0}
+    )
     rule = make_rule(plan, 9, past_of(plan, [Trial(number, {}, good) for number in range(9)]))
     assert rule.begin().report(3, 0.0) is False
 
@@ -170,8 +172,12 @@ def test_rule_is_sent_as_plain_values_and_begins_anew_after_a_kill(pruner):
 
 def test_reused_and_failed_trials_are_no_evidence():
     plan = make_plan(LADDER, pruner="median")
-    done = Outcome("complete", {"val/accuracy": 1.0}, {1: 1.0})
-    trials = [Trial(0, {}, done), Trial(1, {}, done, reused=0), Trial(2, {}, Outcome("failed", reason="nan"))]
+    done = TrialResult("complete", {"val/accuracy": 1.0}, {1: 1.0})
+    trials = [
+        Trial(0, {}, done),
+        Trial(1, {}, done, reused=0),
+        Trial(2, {}, TrialResult("failed", reason="nan")),
+    ]
     assert [past.number for past in past_of(plan, trials)] == [0]
 
 
@@ -188,6 +194,6 @@ def test_later_numbers_may_have_ended_before():
 
 def test_without_a_pruner_optuna_is_not_asked():
     plan = make_plan(LADDER)
-    rule = make_rule(plan, 5, past_of(plan, [Trial(0, {}, Outcome("complete", {"val/accuracy": 1.0}))]))
+    rule = make_rule(plan, 5, past_of(plan, [Trial(0, {}, TrialResult("complete", {"val/accuracy": 1.0}))]))
     assert rule.earlier == ()
     assert rule.begin().report(1, float("nan")) is False

@@ -5,11 +5,11 @@ import random
 import pytest
 
 from src.core.errors import AssayError
-from src.search.engine.constraints import excesses
-from src.search.engine.distributions import Choice, Interval
+from src.search.engine.constraints import violations
+from src.search.engine.distributions import Categorical, Range
 from src.search.engine.ranking import best, importance, pareto_front, ranked
-from src.search.engine.records import Outcome, Trial
-from src.search.engine.space import Space
+from src.search.engine.records import Trial, TrialResult
+from src.search.engine.space import SearchSpace
 from tests.search.searches import SQUARE, make_plan
 
 HIGHEST = {"val/accuracy": "maximize"}
@@ -20,7 +20,7 @@ def trial(number, accuracy, loss=0.5, state="complete", reused=None, **figures):
     return Trial(
         number,
         {"x": number / 10, "y": 0.5},
-        Outcome(state, {"val/accuracy": accuracy, "val/loss": loss, **figures}, reason="nan"),
+        TrialResult(state, {"val/accuracy": accuracy, "val/loss": loss, **figures}, reason="nan"),
         reused,
     )
 
@@ -58,7 +58,7 @@ def test_best_keeps_every_constraint():
 def test_excess_is_a_share_of_the_bound():
     figures = {"bytes": 300.0, "val/accuracy": 0.8}
     constraints = ("bytes <= 200", "val/accuracy >= 0.9", "val/loss <= 1", "bytes >= 0")
-    over = excesses(figures, constraints)
+    over = violations(figures, constraints)
     assert over["bytes <= 200"] == pytest.approx(0.5)
     assert over["val/accuracy >= 0.9"] == pytest.approx(1 / 9)
     assert over["val/loss <= 1"] == float("inf")
@@ -106,7 +106,9 @@ def sampled(function, count=40, space=SQUARE, seed=0):
     draw = random.Random(seed)
     settings = [{name: draw.random() for name in space.domains} for _ in range(count)]
     return [
-        Trial(number, each, Outcome("complete", {"val/accuracy": function(each), "parameters": each["y"]}))
+        Trial(
+            number, each, TrialResult("complete", {"val/accuracy": function(each), "parameters": each["y"]})
+        )
         for number, each in enumerate(settings)
     ]
 
@@ -129,8 +131,8 @@ def test_importance_of_several_objectives_is_that_of_the_first():
 
 
 def test_importance_of_conditional_and_categorical_fields():
-    space = Space(
-        {"model": Choice(("a", "b")), "x": Interval(0.0, 1.0), "widths": Choice(([8], [16]))},
+    space = SearchSpace(
+        {"model": Categorical(("a", "b")), "x": Range(0.0, 1.0), "widths": Categorical(([8], [16]))},
         groups=("model",),
         present={("a",): frozenset({"x", "widths"}), ("b",): frozenset({"x"})},
     )
@@ -140,7 +142,7 @@ def test_importance_of_conditional_and_categorical_fields():
         each = {"model": draw.choice("ab"), "x": draw.random()}
         each |= {"widths": draw.choice([[8], [16]])} if each["model"] == "a" else {}
         accuracy = (each["model"] == "b") + 0.01 * draw.random()
-        trials.append(Trial(number, each, Outcome("complete", {"val/accuracy": accuracy})))
+        trials.append(Trial(number, each, TrialResult("complete", {"val/accuracy": accuracy})))
     shares = importance(trials, make_plan(space))
     assert set(shares) == {"model", "x", "widths"}
     assert next(iter(shares)) == "model"
@@ -153,7 +155,7 @@ def test_importance_of_conditional_and_categorical_fields():
         sampled(lambda each: each["x"], 3),
         sampled(lambda each: 0.5),
         [trial(number, 0.5 + number / 10, state="pruned") for number in range(8)],
-        [Trial(n, {"x": 0.5, "y": 0.5}, Outcome("complete", {"val/accuracy": n / 10})) for n in range(8)],
+        [Trial(n, {"x": 0.5, "y": 0.5}, TrialResult("complete", {"val/accuracy": n / 10})) for n in range(8)],
     ],
     ids=["none", "few", "equal", "pruned", "same settings"],
 )

@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from src.core.errors import AssayError
-from src.search.engine.distributions import Choice, Interval
-from src.search.engine.space import Space
+from src.search.engine.distributions import Categorical, Range
+from src.search.engine.space import SearchSpace
 
-MODELS = Space(
+MODELS = SearchSpace(
     {
-        "model": Choice(("cnn", "lenet")),
-        "lr": Choice((0.1, 0.2)),
-        "model.widths": Choice(([8], [8, 16], [32])),
-        "model.dropout": Choice((0.0, 0.5)),
+        "model": Categorical(("cnn", "lenet")),
+        "lr": Categorical((0.1, 0.2)),
+        "model.widths": Categorical(([8], [8, 16], [32])),
+        "model.dropout": Categorical((0.0, 0.5)),
     },
     groups=("model",),
     present={
@@ -32,7 +32,9 @@ def identities(points):
 
 
 def test_grid_is_every_combination_once():
-    space = Space({"a": Choice((1, 2, 3)), "b": Choice(("x", "y")), "c": Choice(([1], [2]))})
+    space = SearchSpace(
+        {"a": Categorical((1, 2, 3)), "b": Categorical(("x", "y")), "c": Categorical(([1], [2]))}
+    )
     points = space.points()
     assert space.size() == len(points) == 12
     assert len(set(identities(points))) == 12
@@ -52,17 +54,17 @@ def test_grid_has_only_the_fields_that_exist():
 def test_fields_follow_the_groups_and_keep_their_order():
     assert MODELS.fields({"model": "cnn"}) == ["lr", "model.widths", "model.dropout"]
     assert MODELS.fields({"model": "lenet"}) == ["lr", "model.dropout"]
-    assert Space({"b": Choice((1,)), "a": Choice((1,))}).fields({}) == ["b", "a"]
+    assert SearchSpace({"b": Categorical((1,)), "a": Categorical((1,))}).fields({}) == ["b", "a"]
 
 
 def test_grid_refuses_intervals_by_name():
-    space = Space({"lr": Interval(0.0, 1.0), "size": Choice((1, 2)), "drop": Interval(0.0, 0.5)})
+    space = SearchSpace({"lr": Range(0.0, 1.0), "size": Categorical((1, 2)), "drop": Range(0.0, 0.5)})
     with pytest.raises(AssayError, match=r"lr, drop"):
         space.points()
 
 
 def test_grid_that_nobody_could_finish_is_refused_with_its_size():
-    space = Space({f"f{index}": Choice(tuple(range(100))) for index in range(5)})
+    space = SearchSpace({f"f{index}": Categorical(tuple(range(100))) for index in range(5)})
     assert space.size() == 100**5
     with pytest.raises(AssayError, match="10,000,000,000 points"):
         space.points()
@@ -70,13 +72,13 @@ def test_grid_that_nobody_could_finish_is_refused_with_its_size():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_suggestions_lie_in_the_domains(seed):
-    space = Space(
+    space = SearchSpace(
         {
-            "real": Interval(-1.0, 1.0),
-            "log": Interval(1e-4, 1.0, log=True),
-            "whole": Interval(1, 64, integer=True),
-            "log_whole": Interval(1, 64, log=True, integer=True),
-            "mixed": Choice((1, True, 1.5, "1", [1], None, {"a": [1, "x"]})),
+            "real": Range(-1.0, 1.0),
+            "log": Range(1e-4, 1.0, log=True),
+            "whole": Range(1, 64, integer=True),
+            "log_whole": Range(1, 64, log=True, integer=True),
+            "mixed": Categorical((1, True, 1.5, "1", [1], None, {"a": [1, "x"]})),
         }
     )
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
@@ -102,7 +104,7 @@ values = st.recursive(
 @settings(deadline=None)
 @given(st.lists(values, min_size=1, max_size=6, unique_by=repr), st.data())
 def test_what_is_encoded_comes_back_with_its_type(choices, data):
-    space = Space({"f": Choice(tuple(choices)), "x": Interval(0.0, 1.0)})
+    space = SearchSpace({"f": Categorical(tuple(choices)), "x": Range(0.0, 1.0)})
     chosen = {"f": data.draw(st.sampled_from(choices)), "x": data.draw(st.floats(0, 1))}
     assert repr(space.suggest(optuna.trial.FixedTrial(space.encode(chosen)))) == repr(chosen)
 
@@ -116,5 +118,5 @@ def test_conditional_suggestions_hold_what_exists(chosen):
 
 
 def test_size_is_the_product_of_the_values():
-    space = Space({"a": Choice(tuple(range(7))), "b": Choice(tuple(range(11)))})
+    space = SearchSpace({"a": Categorical(tuple(range(7))), "b": Categorical(tuple(range(11)))})
     assert space.size() == math.prod([7, 11])

@@ -11,15 +11,16 @@ from pathlib import Path
 import pytest
 
 from src.core.errors import AssayError
-from src.search.engine.distributions import Choice, Interval
-from src.search.engine.records import Outcome, read_trial, write_trial
-from src.search.engine.space import Space
-from src.search.engine.study import Standing, search, search_asynchronously
+from src.search.engine.distributions import Categorical, Range
+from src.search.engine.records import TrialResult, read_trial, write_trial
+from src.search.engine.space import SearchSpace
+from src.search.engine.study import run_search, search_asynchronously
+from src.search.engine.trial_log import SearchProgress
 from tests.search.searches import SQUARE, InProcess, StoppedError, complete, hill, learning, make_plan, nobody
 
 ROOT = Path(__file__).parents[2]
 METHODS = ["grid", "random", "tpe", "gp", "cmaes", "nsga2"]
-GRID = Space({"x": Choice((0.1, 0.3, 0.5, 0.7)), "y": Choice((0.5, 0.7, 0.9))})
+GRID = SearchSpace({"x": Categorical((0.1, 0.3, 0.5, 0.7)), "y": Categorical((0.5, 0.7, 0.9))})
 
 
 def plan_of(method, **changes):
@@ -41,10 +42,10 @@ def slope(settings, epoch):
 def test_order_of_delivery_changes_no_byte(tmp_path, method):
     plan = plan_of(method, pruner="none" if method == "nsga2" else "hyperband", max_steps=6)
     train = learning(slope, 6)
-    expected = search(plan, InProcess(train), tmp_path / "in order", nobody)
+    expected = run_search(plan, InProcess(train), tmp_path / "in order", nobody)
     for seed in range(2):
         folder = tmp_path / f"shuffled {seed}"
-        assert search(plan, InProcess(train, random.Random(seed)), folder, nobody) == expected
+        assert run_search(plan, InProcess(train, random.Random(seed)), folder, nobody) == expected
         assert contents(folder) == contents(tmp_path / "in order")
 
 
@@ -52,14 +53,14 @@ def test_order_of_delivery_changes_no_byte(tmp_path, method):
 def test_stopped_search_ends_as_one_that_was_never_stopped(tmp_path, method):
     plan = plan_of(method, pruner="none" if method == "nsga2" else "median", max_steps=6)
     train = learning(slope, 6)
-    expected = search(plan, InProcess(train), tmp_path / "unbroken", nobody)
+    expected = run_search(plan, InProcess(train), tmp_path / "unbroken", nobody)
     moments, folder = random.Random(method), tmp_path / "stopped"
     begun = []
     while True:
         evaluator = InProcess(train, moments, stop_after=moments.randrange(6))
         begun.append(evaluator)
         try:
-            trials = search(plan, evaluator, folder, nobody)
+            trials = run_search(plan, evaluator, folder, nobody)
             break
         except StoppedError:
             continue
@@ -72,18 +73,18 @@ def test_interrupted_trials_begin_again_with_the_same_settings(tmp_path):
     plan = plan_of("tpe")
     first = InProcess(hill, stop_after=6)
     with pytest.raises(StoppedError):
-        search(plan, first, tmp_path, nobody)
+        run_search(plan, first, tmp_path, nobody)
     second = InProcess(hill)
-    search(plan, second, tmp_path, nobody)
+    run_search(plan, second, tmp_path, nobody)
     assert second.submitted[:2] == first.submitted[6:]
     assert len(second.submitted) == plan.total - 6
 
 
 def test_finished_search_evaluates_nothing(tmp_path):
     plan = plan_of("tpe")
-    trials = search(plan, InProcess(hill), tmp_path, nobody)
+    trials = run_search(plan, InProcess(hill), tmp_path, nobody)
     again = InProcess(hill)
-    assert search(plan, again, tmp_path, nobody) == trials
+    assert run_search(plan, again, tmp_path, nobody) == trials
     assert again.submitted == []
 
 
@@ -109,7 +110,8 @@ def test_other_processes_propose_the_same(tmp_path, method):
 
 def test_seed_decides(tmp_path):
     trials = [
-        search(plan_of("random", seed=seed), InProcess(hill), tmp_path / str(seed), nobody) for seed in (0, 1)
+        run_search(plan_of("random", seed=seed), InProcess(hill), tmp_path / str(seed), nobody)
+        for seed in (0, 1)
     ]
     assert trials[0] != trials[1]
 
@@ -121,8 +123,8 @@ def test_proposals_know_earlier_batches_only(tmp_path):
         return hill(settings, rule) if rule.number < 8 else complete(0.0)
 
     plan = plan_of("tpe", trials=12)
-    one = search(plan, InProcess(hill), tmp_path / "one", nobody)
-    other = search(plan, InProcess(spoiled), tmp_path / "other", nobody)
+    one = run_search(plan, InProcess(hill), tmp_path / "one", nobody)
+    other = run_search(plan, InProcess(spoiled), tmp_path / "other", nobody)
     assert [trial.settings for trial in one] == [trial.settings for trial in other]
 
 
@@ -133,11 +135,11 @@ def test_rules_know_earlier_batches_only(tmp_path):
         known[rule.number] = [past.number for past in rule.earlier]
         return complete(1.0)
 
-    search(plan_of("random", trials=10, pruner="median"), InProcess(train), tmp_path, nobody)
+    run_search(plan_of("random", trials=10, pruner="median"), InProcess(train), tmp_path, nobody)
     assert known == {number: list(range(number - number % 4)) for number in range(10)}
 
 
-FEW = Space({"x": Choice((0.1, 0.3)), "y": Choice((0.7,))})
+FEW = SearchSpace({"x": Categorical((0.1, 0.3)), "y": Categorical((0.7,))})
 
 
 def test_known_settings_are_not_evaluated_again(tmp_path):
@@ -145,7 +147,7 @@ def test_known_settings_are_not_evaluated_again(tmp_path):
     for shuffled in (None, random.Random(0)):
         folder = tmp_path / str(shuffled)
         evaluator = InProcess(hill, shuffled)
-        trials = search(plan, evaluator, folder, nobody)
+        trials = run_search(plan, evaluator, folder, nobody)
         assert len(trials) == 12 and len(evaluator.submitted) == 2
         originals = {trial.number: trial for trial in trials if trial.reused is None}
         assert len(originals) == 2
@@ -158,10 +160,10 @@ def test_known_settings_are_not_evaluated_again(tmp_path):
 
 def test_reused_outcomes_survive_a_stop(tmp_path):
     plan = make_plan(FEW, method="random", trials=12)
-    expected = search(plan, InProcess(hill), tmp_path / "unbroken", nobody)
+    expected = run_search(plan, InProcess(hill), tmp_path / "unbroken", nobody)
     with pytest.raises(StoppedError):
-        search(plan, InProcess(hill, stop_after=1), tmp_path / "stopped", nobody)
-    assert search(plan, InProcess(hill), tmp_path / "stopped", nobody) == expected
+        run_search(plan, InProcess(hill, stop_after=1), tmp_path / "stopped", nobody)
+    assert run_search(plan, InProcess(hill), tmp_path / "stopped", nobody) == expected
 
 
 def failing(*numbers):
@@ -169,7 +171,7 @@ def failing(*numbers):
 
     def train(settings, rule):
         if rule.number in numbers:
-            return Outcome("failed", reason=f"the loss of trial {rule.number} is nan")
+            return TrialResult("failed", reason=f"the loss of trial {rule.number} is nan")
         return hill(settings, rule)
 
     return train
@@ -177,7 +179,7 @@ def failing(*numbers):
 
 @pytest.mark.parametrize("method", ["random", "tpe", "gp", "cmaes", "nsga2"])
 def test_failed_trials_are_kept_with_their_reason_and_the_search_goes_on(tmp_path, method):
-    trials = search(plan_of(method), InProcess(failing(0, 1, 5)), tmp_path, nobody)
+    trials = run_search(plan_of(method), InProcess(failing(0, 1, 5)), tmp_path, nobody)
     assert [trial.number for trial in trials if trial.outcome.state == "failed"] == [0, 1, 5]
     assert trials[5].outcome.reason == "the loss of trial 5 is nan"
     assert len(trials) == plan_of(method).total
@@ -190,14 +192,14 @@ def test_search_stops_if_the_first_trials_all_fail(tmp_path, run):
         AssayError, match=r"first 3 trials \(sweep.max_failures\).*the loss of trial 2 is nan"
     ):
         if run == "batches":
-            search(plan_of("tpe"), evaluator, tmp_path, nobody)
+            run_search(plan_of("tpe"), evaluator, tmp_path, nobody)
         else:
             search_asynchronously(plan_of("tpe"), evaluator, 1, tmp_path, nobody)
     assert len(evaluator.submitted) <= 4
 
 
 def test_a_success_among_the_first_lets_it_go_on(tmp_path):
-    trials = search(plan_of("tpe"), InProcess(failing(0, 1, *range(3, 18))), tmp_path, nobody)
+    trials = run_search(plan_of("tpe"), InProcess(failing(0, 1, *range(3, 18))), tmp_path, nobody)
     assert [trial.outcome.state for trial in trials].count("failed") == 17
 
 
@@ -206,36 +208,36 @@ def test_an_objective_that_is_no_number_is_a_failure(tmp_path, value):
     def train(settings, rule):
         return complete(value) if rule.number == 4 else hill(settings, rule)
 
-    trials = search(plan_of("tpe"), InProcess(train), tmp_path, nobody)
+    trials = run_search(plan_of("tpe"), InProcess(train), tmp_path, nobody)
     assert trials[4].outcome.state == "failed"
     assert trials[4].outcome.reason == f"val/accuracy is {value}"
 
 
 def test_file_of_another_search_is_refused_by_name(tmp_path):
-    search(plan_of("random"), InProcess(hill), tmp_path, nobody)
+    run_search(plan_of("random"), InProcess(hill), tmp_path, nobody)
     with pytest.raises(AssayError, match=r"00000\.json has other settings"):
-        search(plan_of("random", seed=1), InProcess(hill), tmp_path, nobody)
+        run_search(plan_of("random", seed=1), InProcess(hill), tmp_path, nobody)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"number": 2, "outcome": {"steps": {"a": 1}}}'])
 def test_damaged_file_is_refused_by_name(tmp_path, content):
-    search(plan_of("random"), InProcess(hill), tmp_path, nobody)
+    run_search(plan_of("random"), InProcess(hill), tmp_path, nobody)
     (tmp_path / "00002.json").write_text(content)
     with pytest.raises(AssayError, match=r"00002\.json is no finished trial"):
-        search(plan_of("random"), InProcess(hill), tmp_path, nobody)
+        run_search(plan_of("random"), InProcess(hill), tmp_path, nobody)
 
 
 def test_file_of_a_trial_gives_the_same_trial(tmp_path):
-    outcome = Outcome("pruned", {"val/loss": 0.1}, {1: 0.5, 2: 0.25}, 2, {"completed_rung_0": 0.5}, "why")
-    (trial,) = search(make_plan(trials=1), InProcess(lambda settings, rule: outcome), tmp_path, nobody)
+    outcome = TrialResult("pruned", {"val/loss": 0.1}, {1: 0.5, 2: 0.25}, 2, {"completed_rung_0": 0.5}, "why")
+    (trial,) = run_search(make_plan(trials=1), InProcess(lambda settings, rule: outcome), tmp_path, nobody)
     trial = replace(trial, settings={"a": [1, "x", 0.1, None, True], "b": {"c": 1e-300}}, reused=3)
     write_trial(tmp_path, trial)
     assert repr(read_trial(tmp_path / "00000.json")) == repr(trial)
 
 
 def test_news_lead_to_the_total(tmp_path):
-    news: list[Standing] = []
-    search(plan_of("tpe"), InProcess(hill, random.Random(0)), tmp_path, news.append)
+    news: list[SearchProgress] = []
+    run_search(plan_of("tpe"), InProcess(hill, random.Random(0)), tmp_path, news.append)
     assert [standing.total for standing in news] == [18] * len(news)
     ended = [len(standing.trials) for standing in news]
     assert ended == sorted(ended) and ended[-1] == 18
@@ -312,7 +314,7 @@ def test_damaged_proposal_is_refused_by_name(tmp_path):
 
 
 def test_single_point_is_a_search_of_one_training(tmp_path):
-    space = Space({"x": Choice((0.3,)), "size": Interval(1, 2, integer=True)})
-    trials = search(make_plan(space, method="tpe", trials=8), InProcess(hill), tmp_path, nobody)
+    space = SearchSpace({"x": Categorical((0.3,)), "size": Range(1, 2, integer=True)})
+    trials = run_search(make_plan(space, method="tpe", trials=8), InProcess(hill), tmp_path, nobody)
     assert len({trial.settings["size"] for trial in trials}) <= 2
     assert sum(trial.reused is None for trial in trials) <= 2

@@ -7,11 +7,11 @@ import re
 import pytest
 from rich.console import Console
 
-from src.search.engine.distributions import Choice, Interval
-from src.search.engine.plan import Plan
-from src.search.engine.records import Outcome, Trial
-from src.search.engine.space import Space
-from src.search.engine.study import Standing
+from src.search.engine.distributions import Categorical, Range
+from src.search.engine.plan import SearchPlan
+from src.search.engine.records import Trial, TrialResult
+from src.search.engine.space import SearchSpace
+from src.search.engine.trial_log import SearchProgress
 from src.search.report.live_view import live_view
 from src.search.report.tables import (
     best_table,
@@ -23,41 +23,41 @@ from src.search.report.tables import (
 )
 
 FIELDS = {
-    "train.optimizer.lr": Interval(1e-4, 1e-1, log=True),
-    "model.widths": Choice(([8, 16], [16, 32])),
-    "train.schedule.name": Choice(("cosine", "step")),
+    "train.optimizer.lr": Range(1e-4, 1e-1, log=True),
+    "model.widths": Categorical(([8, 16], [16, 32])),
+    "train.schedule.name": Categorical(("cosine", "step")),
 }
 TRIALS = [
     Trial(
         0,
         {"train.optimizer.lr": 0.012345678901234, "model.widths": [8, 16], "train.schedule.name": "cosine"},
-        Outcome("complete", {"val/accuracy": 1 / 3, "bytes": 150_000.0}, epochs=10),
+        TrialResult("complete", {"val/accuracy": 1 / 3, "bytes": 150_000.0}, epochs=10),
     ),
-    Trial(1, {"train.optimizer.lr": 0.1}, Outcome("failed", reason='loss is NaN, "really"')),
+    Trial(1, {"train.optimizer.lr": 0.1}, TrialResult("failed", reason='loss is NaN, "really"')),
     Trial(
         2,
         {"train.optimizer.lr": 0.001, "model.widths": [16, 32], "train.schedule.name": "step"},
-        Outcome("complete", {"val/accuracy": 0.9, "bytes": 250_000.0}, epochs=10),
+        TrialResult("complete", {"val/accuracy": 0.9, "bytes": 250_000.0}, epochs=10),
     ),
     Trial(
         3,
         {"train.optimizer.lr": 0.01},
-        Outcome("pruned", {"val/accuracy": 0.2}, {1: 0.2}, 1, reason="median"),
+        TrialResult("pruned", {"val/accuracy": 0.2}, {1: 0.2}, 1, reason="median"),
     ),
     Trial(
         4,
         {"train.optimizer.lr": 0.001, "model.widths": [16, 32], "train.schedule.name": "step"},
-        Outcome("complete", {"val/accuracy": 0.9, "bytes": 250_000.0}, epochs=10),
+        TrialResult("complete", {"val/accuracy": 0.9, "bytes": 250_000.0}, epochs=10),
         reused=2,
     ),
 ]
 
 
 def plan(constraints=(), objectives=None, domains=FIELDS):
-    return Plan(
+    return SearchPlan(
         "study",
         "tpe",
-        Space(domains),
+        SearchSpace(domains),
         5,
         1,
         "none",
@@ -138,15 +138,15 @@ def test_only_n_are_shown():
 
 
 def test_many_fields_fit_the_terminal():
-    fields = {f"train.optimizer.field_{index}": Interval(0, 1) for index in range(12)}
-    trial = Trial(0, dict.fromkeys(fields, 0.123456789), Outcome("complete", {"val/accuracy": 0.5}))
+    fields = {f"train.optimizer.field_{index}": Range(0, 1) for index in range(12)}
+    trial = Trial(0, dict.fromkeys(fields, 0.123456789), TrialResult("complete", {"val/accuracy": 0.5}))
     text = shown(best_table([trial], plan(domains=fields)))
     assert max(map(len, text.splitlines())) <= 100
     assert all(f"field_{index}=0.1235" in text for index in range(12))
 
 
 def test_brackets_are_no_markup():
-    trial = Trial(0, {"model.widths": "[bold]"}, Outcome("failed", reason="[red]x[/red] [/oops]"))
+    trial = Trial(0, {"model.widths": "[bold]"}, TrialResult("failed", reason="[red]x[/red] [/oops]"))
     text = shown(best_table([trial], plan()))
     assert "[red]x[/red] [/oops]" in text and "[bold]" in text
 
@@ -175,11 +175,11 @@ def test_short_values(value, text):
 def news(trials, total, step):
     """Standings as a search gives them, two trials at a time."""
     for ended in range(0, total + 1, step):
-        yield Standing(total, tuple(trials[:ended]), min(2, total - ended))
+        yield SearchProgress(total, tuple(trials[:ended]), min(2, total - ended))
 
 
 def test_a_log_gets_a_line_for_each_tenth():
-    trials = [Trial(n, {}, Outcome("complete", {"val/accuracy": n / 100})) for n in range(40)]
+    trials = [Trial(n, {}, TrialResult("complete", {"val/accuracy": n / 100})) for n in range(40)]
     said = []
     with live_view(plan(), True, said.append, Console(force_terminal=False)) as on_news:
         for standing in news(trials, 40, 1):
@@ -192,7 +192,7 @@ def test_a_log_says_nothing_twice():
     said = []
     with live_view(plan(), False, said.append) as on_news:
         for _ in range(3):
-            on_news(Standing(5, tuple(TRIALS), 0))
+            on_news(SearchProgress(5, tuple(TRIALS), 0))
     assert len(said) == 1
     assert "3 complete, 1 pruned, 1 failed, 1 reused" in said[0]
 
@@ -211,5 +211,5 @@ def test_a_terminal_sees_how_it_stands():
 def test_nothing_good_yet():
     said = []
     with live_view(plan(("bytes <= 1",)), False, said.append) as on_news:
-        on_news(Standing(10, tuple(TRIALS), 1))
+        on_news(SearchProgress(10, tuple(TRIALS), 1))
     assert said == ["5 of 10 trials (3 complete, 1 running, 1 pruned, 1 failed, 1 reused); none is good yet"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from src.tracking import circuit_breaker
-from src.tracking.circuit_breaker import Circuit
+from src.tracking.circuit_breaker import CircuitBreaker
 from src.tracking.mlflow_store import create_database, database
 
 
@@ -24,7 +24,7 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def root(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A repository with an empty view."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setattr(circuit_breaker, "circuit", Circuit())
+    monkeypatch.setattr(circuit_breaker, "circuit", CircuitBreaker())
     # MLflow puts the code of a loaded model first, where the workers of later tests would look for src.
     monkeypatch.setattr(sys, "path", [*sys.path])
     folder = tmp_path / "repository"

@@ -7,9 +7,9 @@ import pytest
 from mlflow.entities import Run
 
 from src.core.errors import AssayError
-from src.pipeline.execution import Execution
+from src.pipeline.execution import StageRun
 from src.pipeline.job import Job
-from src.provenance.journal import Attempt
+from src.provenance.journal import RunRecord
 from src.provenance.lineage import Lineage
 from src.tracking.live import Tracker
 from src.tracking.mlflow_store import connect
@@ -30,12 +30,12 @@ class Speaker:
     parents: dict[str, str] = field(default_factory=lambda: PARENTS)
 
     def __post_init__(self) -> None:
-        self.attempt: Attempt = begin(self.root, self.stage, self.stage, parents=self.parents)
+        self.attempt: RunRecord = begin(self.root, self.stage, self.stage, parents=self.parents)
         lineage = Lineage(lineage_of(self.stage), self.parents)
         job = Job(self.stage, None, loaded=None, ancestry=None, lineage=lineage, place=self.root, options={})
         self.tracker = Tracker(self.root, lineage.id)
         self.tracker.start()
-        self.run = Execution(job, self.root, self.root, self.root, False, self.attempt, self.tracker)
+        self.run = StageRun(job, self.root, self.root, self.root, False, self.attempt, self.tracker)
 
     def end(self) -> None:
         finish(self.attempt)

@@ -14,14 +14,14 @@ import psutil
 import pytest
 from mlflow.entities import Run
 
-from src.core.processes import identity
+from src.core.processes import process_identity
 from src.pipeline.leftovers import leftovers
 from src.tracking import circuit_breaker, mlflow_store
 from src.tracking.child_runs import Children
 from src.tracking.live import Tracker
 from src.tracking.mlflow_store import HASTY, connect, database
 from src.tracking.rebuild import rebuild
-from src.tracking.run_groups import Journal
+from src.tracking.run_groups import JournalIndex
 from src.tracking.sync import synchronize
 from tests.faults.test_outage import A_FEW, Server
 from tests.journals import (
@@ -47,7 +47,7 @@ class Someone:
     def __init__(self) -> None:
         self.process = subprocess.Popen(["sleep", "600"])
         started = psutil.Process(self.process.pid).create_time()
-        self.identity = identity() | {"pid": self.process.pid, "started": started}
+        self.identity = process_identity() | {"pid": self.process.pid, "started": started}
 
     def kill(self) -> None:
         self.process.kill()
@@ -226,7 +226,7 @@ def test_nothing_is_running_after_the_sweep_was_killed(root: Path, someone: Some
     someone.kill()
     Tracker(root, begin(root, "ingest", "ingest").record["lineage"]).start()
     assert statuses(root) == {"sweep": "KILLED", "trial-000": "FINISHED", "trial-001": "KILLED"}
-    assert Journal(root).dead() == []
+    assert JournalIndex(root).dead() == []
 
 
 def test_a_real_kill_in_the_middle_loses_no_trial_and_doubles_none(root: Path) -> None:
@@ -341,7 +341,7 @@ def test_two_processes_that_bring_the_same_children_bring_each_once(
     begin_search(root)
     lineages = [tried(root, number) for number in range(6)]
     first, second = Children(connect(root)), Children(connect(root))  # each with a memory of its own
-    journal = Journal(root)
+    journal = JournalIndex(root)
     done = [side.bring(journal, lineage)[0].done for lineage in lineages for side in (first, second)]
     assert done == ["created", "unchanged"] * 6
     assert len(by_name(root)) == 7

@@ -13,7 +13,7 @@ from src.register import by_hand
 from src.registry.decisions import Challenge, Registration, Ruling, decisions
 from src.registry.manual import promote, rollback
 from src.tracking import circuit_breaker
-from src.tracking.circuit_breaker import Circuit
+from src.tracking.circuit_breaker import CircuitBreaker
 from src.tracking.mlflow_store import connect
 from src.tracking.rebuild import rebuild
 from src.tracking.sync import synchronize
@@ -302,7 +302,7 @@ def test_a_later_word_of_a_team_mate_holds_and_its_evidence_is_read_from_the_ser
         outage.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
         here.add("early", latency=0.5)
         here.register()
-    monkeypatch.setattr(circuit_breaker, "circuit", Circuit())
+    monkeypatch.setattr(circuit_breaker, "circuit", CircuitBreaker())
     promote(mate.root, "shapes", "1", "a word while we were offline")  # champion already: nothing is written
     mate.add("later", generation="two", latency=0.1)
     monkeypatch.chdir(mate.folder)
@@ -315,7 +315,7 @@ def test_a_later_word_of_a_team_mate_holds_and_its_evidence_is_read_from_the_ser
     here.add("ours", wrong=LOSS, latency=0.2)
     here.configure(optimize="latency")
     here.speeds["early"]["latency_ms_p50"] = 9.0
-    monkeypatch.setattr(circuit_breaker, "circuit", Circuit())
+    monkeypatch.setattr(circuit_breaker, "circuit", CircuitBreaker())
     made = here.register()
     assert made["promotion"].startswith("against version 2: significantly worse than the champion")
 

@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from src.core.errors import AssayError
-from src.core.hashing import text_hash
+from src.core.hashing import json_hash
 from src.tracking.live import Tracker
 from src.tracking.mlflow_store import connect, database
 from src.tracking.rebuild import rebuild
@@ -56,14 +56,14 @@ def test_a_run_shows_everything_of_its_training(root: Path, tmp_path: Path) -> N
         "lineage.parents": json.dumps({"normalize": lineage_of("normalize")}),
         "git.commit": "c0ffee",
         "git.dirty": "src/train.py",
-        "data.digest": text_hash("shapes"),
+        "data.digest": json_hash("shapes"),
         "seed": "7",
         "numerics.capability": "AVX512",
         "numerics.threads": "2",
     }
     assert expected.items() <= run.data.tags.items()
     (dataset,) = run.inputs.dataset_inputs
-    assert (dataset.dataset.name, dataset.dataset.digest) == ("shapes", text_hash("shapes")[:36])
+    assert (dataset.dataset.name, dataset.dataset.digest) == ("shapes", json_hash("shapes")[:36])
     figures = connect(root).client.list_artifacts(run.info.run_id, "evaluate")
     assert [figure.path for figure in figures] == ["evaluate/confusion.png"]
 

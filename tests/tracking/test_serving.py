@@ -210,13 +210,13 @@ def test_the_base_model_serves_through_torch(root: Path, tmp_path: Path) -> None
     import torch
 
     from src.config.schema.model import Lenet
-    from src.models.build import create_model
+    from src.models.build import build_model
     from src.models.normalization import NormalizedModel
     from src.models.saving import Input, ModelSpec, Normalization, save_model
 
     lenet = Lenet(kind="lenet", activation="tanh", dropout=0.0)
     torch.manual_seed(0)
-    network = create_model(lenet, 1, 3, (28, 28)).eval()
+    network = build_model(lenet, 1, 3, (28, 28)).eval()
     spec = ModelSpec(lenet, CLASSES, Input(1, 28, 28, "pad"), Normalization([0.5], [0.25]))
     save_model(tmp_path / "base", network, spec)
     attempt = begin(root)

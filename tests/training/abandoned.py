@@ -5,11 +5,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from src.core.worker_pool import Pool
-from src.cross_validation.worker import carry_out
+from src.core.worker_pool import WorkerPool
+from src.cross_validation.worker import run_fold_in_worker
 from tests.training.test_fold import fold_task
 
 if __name__ == "__main__":
-    with Pool(1, retries=0) as pool:
-        pool.submit(0, carry_out, fold_task(Path(sys.argv[1]), train={"epochs": 2000}))
+    with WorkerPool(1, retries=0) as pool:
+        pool.submit(0, run_fold_in_worker, fold_task(Path(sys.argv[1]), train={"epochs": 2000}))
         pool.collect()

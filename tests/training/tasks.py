@@ -14,7 +14,7 @@ import src  # noqa: F401  (mends torchvision)
 from src.config.schema.augment import Augment
 from src.config.schema.model import Model
 from src.config.schema.train import Train
-from src.training.fit import Fitted, Task
+from src.training.fit import TrainingResult, TrainingTask
 
 CONF = Path(__file__).parents[2] / "conf"
 CROP = {"name": "crop", "padding": 1}
@@ -65,14 +65,14 @@ def digits_task(
     augment: list[dict[str, Any]] | None = None,
     optimizer: dict[str, Any] | None = None,
     schedule: dict[str, Any] | None = None,
-) -> Task:
+) -> TrainingTask:
     """A training on some digits, one thread; every seventh image is for validation."""
     pixels, targets = digits()
     whole = section("train/default.yaml") | {"threads": 1, "batch_size": 64, "patience": 0} | (train or {})
     whole["optimizer"] |= optimizer or {}
     whole["schedule"] |= schedule or {}
     rows = np.arange(images)
-    return Task(
+    return TrainingTask(
         model=TypeAdapter(Model).validate_python(section("model/cnn.yaml") | (model or {})),
         augment=Augment.model_validate({"operations": augment or []}),
         train=Train.model_validate(whole),
@@ -87,7 +87,7 @@ def digits_task(
     )
 
 
-def write_outcome(path: Path, fitted: Fitted) -> None:
+def write_outcome(path: Path, fitted: TrainingResult) -> None:
     """The weights at ``path``, and the history beside them."""
     save_file({name: value.contiguous() for name, value in fitted.network.state_dict().items()}, path)
     path.with_suffix(".json").write_text(json.dumps([fitted.history, fitted.best_epoch]))

@@ -8,14 +8,14 @@ import torch
 from src.config.schema.model import Timm
 from src.core.cpus import resolve_threads
 from src.core.errors import AssayError
-from src.models.build import create_model
+from src.models.build import build_model
 from src.models.numerics import choose_device, deterministic, resolve_precision
 
 CPU = torch.device("cpu")
 
 
 def timm(name: str) -> torch.nn.Module:
-    return create_model(
+    return build_model(
         Timm(kind="timm", name=name, pretrained=False, small_input=True, dropout=0.0), 1, 10, (28, 28)
     )
 

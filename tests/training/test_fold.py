@@ -18,7 +18,7 @@ from src.cross_validation.fold import read_fold, read_folds, run_fold
 from src.cross_validation.fold_task import FoldTask
 from src.data.dataset.statistics import channel_statistics
 from src.provenance.journal import attempts
-from src.training.subset_task import Sample, make_task
+from src.training.subset_task import SharedDataset, make_task
 from tests.training.tasks import digits, digits_task
 
 VICTIM = Path(__file__).with_name("abandoned.py")
@@ -41,7 +41,7 @@ def fold_task(folder: Path, fold: int = 0, pixels=None, targets=None, **settings
     return FoldTask(
         repeat=0,
         fold=fold,
-        sample=Sample(
+        sample=SharedDataset(
             folder / "images.npy", (labels if targets is None else targets)[:IMAGES], 10, "standard"
         ),
         model=base.model,

@@ -3,7 +3,7 @@
 import pytest
 
 from src.config.schema.train import Train
-from src.training.early_stopping import best_epoch, is_over
+from src.training.early_stopping import best_epoch, should_stop
 from tests.training.tasks import section
 
 
@@ -45,4 +45,4 @@ def test_best_epoch(pairs, monitor, best):
     ],
 )
 def test_end(pairs, patience, over):
-    assert is_over(rows(*pairs), train(patience=patience)) is over
+    assert should_stop(rows(*pairs), train(patience=patience)) is over

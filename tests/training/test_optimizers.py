@@ -5,8 +5,8 @@ import torch
 
 from src.config.schema.model import Cnn
 from src.config.schema.train import Optimizer
-from src.models.build import create_model
-from src.training.ema import averaged_copy, update_average
+from src.models.build import build_model
+from src.training.ema import averaged_copy, update_ema
 from src.training.optimizers import create_optimizer
 
 CNN = Cnn(
@@ -16,7 +16,7 @@ CNN = Cnn(
 
 def network() -> torch.nn.Module:
     torch.manual_seed(0)
-    return create_model(CNN, 1, 10, (8, 8))
+    return build_model(CNN, 1, 10, (8, 8))
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_average_follows_the_weights():
     with torch.no_grad():
         for weight in inner.parameters():
             weight.add_(1)
-    update_average(average, inner, decay=0.5, step=10_000)
+    update_ema(average, inner, decay=0.5, step=10_000)
     for mean, first in zip(average.parameters(), start, strict=True):
         torch.testing.assert_close(mean, first + 0.5)
         assert not mean.requires_grad
@@ -64,6 +64,6 @@ def test_average_forgets_the_start_quickly():
     with torch.no_grad():
         for weight in inner.parameters():
             weight.zero_()
-    update_average(average, inner, decay=0.9999, step=0)
+    update_ema(average, inner, decay=0.9999, step=0)
     for mean, first in zip(average.parameters(), network().parameters(), strict=True):
         torch.testing.assert_close(mean, first * 0.1)

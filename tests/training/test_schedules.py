@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from src.config.schema.train import Schedule
-from src.training.lr_schedules import factor, plateau_drops
+from src.training.lr_schedules import lr_factor, plateau_drops
 
 NAMES = ["constant", "cosine", "step", "plateau", "one_cycle"]
 
@@ -17,7 +17,7 @@ def schedule(
 
 
 def factors(plan: Schedule, steps: int = 10, epochs: int = 10) -> list[float]:
-    return [factor(plan, step, steps, epochs) for step in range(steps * epochs)]
+    return [lr_factor(plan, step, steps, epochs) for step in range(steps * epochs)]
 
 
 @given(
@@ -28,7 +28,7 @@ def factors(plan: Schedule, steps: int = 10, epochs: int = 10) -> list[float]:
 )
 def test_stays_within_nought_and_the_peak(name, epochs, steps, share):
     plan = schedule(name, warmup=share * epochs)
-    values = [factor(plan, step, steps, epochs) for step in range(steps * epochs)]
+    values = [lr_factor(plan, step, steps, epochs) for step in range(steps * epochs)]
     assert all(0 < value <= 1 for value in values)
     top = values.index(max(values))
     assert values[: top + 1] == sorted(values[: top + 1])
@@ -67,7 +67,7 @@ def test_constant_is_constant():
 
 def test_plateau_multiplies_by_its_drops():
     plan = schedule("plateau", gamma=0.5)
-    assert [factor(plan, 0, 10, 10, drops) for drops in (0, 1, 2)] == [1, 0.5, 0.25]
+    assert [lr_factor(plan, 0, 10, 10, drops) for drops in (0, 1, 2)] == [1, 0.5, 0.25]
 
 
 @pytest.mark.parametrize(

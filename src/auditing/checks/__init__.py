@@ -1,1 +1,1 @@
-"""One question of the audit a file: ``check(subject, evidence)`` looks, and writes down what it saw."""
+"""One question of the audit per file: ``check(target, log)`` looks, and writes down what it saw."""

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from src.auditing.target import Subject
-from src.auditing.verdict import Evidence, Verdict
+from src.auditing.target import AuditTarget
+from src.auditing.verdict import CheckLog, Verdict
 from src.core.hashing import file_hash
 from src.provenance.journal import journal_folder
 
@@ -11,7 +11,7 @@ QUESTION = "Are registered file, run's artifact and pipeline's output the same b
 WEIGHTS, SPEC = ("model.onnx", "model.safetensors"), "model.json"
 
 
-def check(subject: Subject, see: Evidence) -> None:
+def check(subject: AuditTarget, see: CheckLog) -> None:
     """One hash, in as many places as have it."""
     if subject.run is None:
         see.skipped = "MLflow knows no run of this, so there is nothing to compare with"
@@ -27,7 +27,7 @@ def check(subject: Subject, see: Evidence) -> None:
     _journal(subject, expected, see)
 
 
-def _registered(subject: Subject, expected: str | None, see: Evidence) -> None:
+def _registered(subject: AuditTarget, expected: str | None, see: CheckLog) -> None:
     if subject.model is None or _weights(subject.model) is None:
         see.find("the registered file", "a model", "MLflow has no file", Verdict.INCOMPLETE)
         return
@@ -39,7 +39,7 @@ def _registered(subject: Subject, expected: str | None, see: Evidence) -> None:
         see.equal(f"the registered {SPEC}", file_hash(own), file_hash(subject.model / SPEC), Verdict.TAMPERED)
 
 
-def _journal(subject: Subject, expected: str | None, see: Evidence) -> None:
+def _journal(subject: AuditTarget, expected: str | None, see: CheckLog) -> None:
     """The copies that the journal of this machine keeps."""
     lineage = subject.run.lineage if subject.run else ""
     copies = [p for name in WEIGHTS for p in journal_folder(subject.root).glob(f"{lineage}/*/model/{name}")]

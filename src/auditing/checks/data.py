@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from src.auditing.target import Subject
-from src.auditing.verdict import Evidence, Verdict
+from src.auditing.target import AuditTarget
+from src.auditing.verdict import CheckLog, Verdict
 from src.core.errors import AssayError
 from src.core.hashing import file_hash
 from src.data.dataset.arrays import open_array, pixel_hash
-from src.data.dataset.index import LabelledRows, read_labelled_rows, read_split
-from src.data.dataset.statistics import channel_statistics, shift_and_scale
+from src.data.dataset.index import DatasetIndex, read_index, read_split
+from src.data.dataset.statistics import channel_statistics, normalization_from
 from src.provenance.dvc_lock import file_md5, md5_of
 
 QUESTION = "Are the data what was recorded, and divided as recorded?"
@@ -21,7 +21,7 @@ SPLITS = ("train", "val", "test", "dropped")
 SHOWN = 3
 
 
-def check(subject: Subject, see: Evidence) -> None:
+def check(subject: AuditTarget, see: CheckLog) -> None:
     """Hash everything again, then look at what the files say."""
     _raw(subject, see)
     _outputs(subject, see)
@@ -31,7 +31,7 @@ def check(subject: Subject, see: Evidence) -> None:
         return
     _digest(subject, ingest, see)
     try:
-        rows = read_labelled_rows(ingest)
+        rows = read_index(ingest)
         _counts(ingest, rows, see)
         _pixels(ingest, rows, see)
         if (split / "splits.parquet").is_file():
@@ -42,7 +42,7 @@ def check(subject: Subject, see: Evidence) -> None:
         )
 
 
-def _raw(subject: Subject, see: Evidence) -> None:
+def _raw(subject: AuditTarget, see: CheckLog) -> None:
     """The raw images, which all else is made of."""
     for path, md5 in subject.raw.items():
         place = subject.folder / path
@@ -61,7 +61,7 @@ def _raw(subject: Subject, see: Evidence) -> None:
         see.find(path, f"the files that ingest has read (MD5 {md5[:16]})", files, Verdict.INCOMPLETE)
 
 
-def _outputs(subject: Subject, see: Evidence) -> None:
+def _outputs(subject: AuditTarget, see: CheckLog) -> None:
     """Every output of the stages behind the model, byte for byte."""
     good = 0
     for name in subject.behind():
@@ -74,7 +74,7 @@ def _outputs(subject: Subject, see: Evidence) -> None:
     see.agree(f"{good} outputs of the stages behind it have the recorded hashes")
 
 
-def _absent(path: str, cached: bool, see: Evidence) -> None:
+def _absent(path: str, cached: bool, see: CheckLog) -> None:
     if cached:
         mend = "not in DVC's cache: dvc pull brings it, --rebuild makes it again"
         see.find(path, "in the cache", mend, Verdict.INCOMPLETE)
@@ -82,7 +82,7 @@ def _absent(path: str, cached: bool, see: Evidence) -> None:
         see.note(f"{path} of that time is not kept here; it follows from what is")
 
 
-def _unchanged(subject: Subject, path: str, md5: str, see: Evidence) -> bool:
+def _unchanged(subject: AuditTarget, path: str, md5: str, see: CheckLog) -> bool:
     """Whether an output has the recorded bytes; names the files that have not."""
     folder, recorded = subject.folder / path, subject.cache.files(md5)
     if recorded is None:  # git keeps it, so there is no listing
@@ -109,7 +109,7 @@ def _unchanged(subject: Subject, path: str, md5: str, see: Evidence) -> bool:
     return not changed
 
 
-def _digest(subject: Subject, ingest: Path, see: Evidence) -> None:
+def _digest(subject: AuditTarget, ingest: Path, see: CheckLog) -> None:
     """The data's identity, as the runs bear it."""
     found = file_hash(ingest / "manifest.parquet")
     for run in (subject.run, subject.base):
@@ -117,7 +117,7 @@ def _digest(subject: Subject, ingest: Path, see: Evidence) -> None:
             see.equal(f"data digest of {run.name}", run.tags.get("data.digest"), found, Verdict.TAMPERED)
 
 
-def _counts(ingest: Path, rows: LabelledRows, see: Evidence) -> None:
+def _counts(ingest: Path, rows: DatasetIndex, see: CheckLog) -> None:
     report = json.loads((ingest / "report.json").read_text(encoding="utf-8"))
     see.equal("images", report["kept"], len(rows), Verdict.TAMPERED)
     told = {str(name): int(count) for name, count in report["class_counts"].items()}
@@ -135,7 +135,7 @@ def _counts(ingest: Path, rows: LabelledRows, see: Evidence) -> None:
         )
 
 
-def _pixels(ingest: Path, rows: LabelledRows, see: Evidence) -> None:
+def _pixels(ingest: Path, rows: DatasetIndex, see: CheckLog) -> None:
     """The manifest has the hash of each image."""
     images = open_array(ingest / "images.npy")
     see.equal("images in images.npy", len(rows), len(images), Verdict.TAMPERED)
@@ -152,7 +152,7 @@ def _pixels(ingest: Path, rows: LabelledRows, see: Evidence) -> None:
         see.agree(f"{len(images):,} images have the hashes that the manifest names")
 
 
-def _division(subject: Subject, folder: Path, rows: LabelledRows, see: Evidence) -> None:
+def _division(subject: AuditTarget, folder: Path, rows: DatasetIndex, see: CheckLog) -> None:
     split, fold = read_split(folder)
     if not see.equal("rows that were divided", len(rows), len(split), Verdict.TAMPERED):
         return
@@ -164,7 +164,7 @@ def _division(subject: Subject, folder: Path, rows: LabelledRows, see: Evidence)
     _normalization(subject, split, see)
 
 
-def _disjoint(split: NDArray[np.str_], rows: LabelledRows, see: Evidence) -> None:
+def _disjoint(split: NDArray[np.str_], rows: DatasetIndex, see: CheckLog) -> None:
     """No image, by its pixels, is in two splits."""
     sides = {name: set(rows.digests[split == name].tolist()) for name in SPLITS[:3]}
     shared = [
@@ -178,21 +178,21 @@ def _disjoint(split: NDArray[np.str_], rows: LabelledRows, see: Evidence) -> Non
         see.agree(f"no image is in two splits: {sizes}")
 
 
-def _folds(subject: Subject, split: NDArray[np.str_], fold: NDArray[np.int64], see: Evidence) -> None:
+def _folds(subject: AuditTarget, split: NDArray[np.str_], fold: NDArray[np.int64], see: CheckLog) -> None:
     """Each row of train and val is in exactly one fold, and no other row in any."""
     number, inside = subject.params["split"]["folds"], np.isin(split, ("train", "val"))
     see.equal("folds", list(range(number)), sorted(set(fold[inside].tolist())), Verdict.TAMPERED)
     see.equal("rows of test that are in a fold", 0, int((fold[~inside] != -1).sum()), Verdict.TAMPERED)
 
 
-def _normalization(subject: Subject, split: NDArray[np.str_], see: Evidence) -> None:
+def _normalization(subject: AuditTarget, split: NDArray[np.str_], see: CheckLog) -> None:
     """Computed again from the training rows."""
     path = subject.folder / "data/normalize/normalization.json"
     if not path.is_file():
         return
     told = json.loads(path.read_text(encoding="utf-8"))
     images = open_array(subject.folder / "data/ingest/images.npy")
-    shift, scale, _ = shift_and_scale(
+    shift, scale, _ = normalization_from(
         channel_statistics(images, np.flatnonzero(split == "train")), told["method"]
     )
     ours, again = [told["shift"], told["scale"]], [shift.tolist(), scale.tolist()]

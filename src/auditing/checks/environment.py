@@ -2,21 +2,21 @@
 
 from importlib import metadata
 
-from src.auditing.target import Subject
-from src.auditing.verdict import Evidence
+from src.auditing.target import AuditTarget
+from src.auditing.verdict import CheckLog
 from src.core.cpus import resolve_threads
 
 QUESTION = "Would this machine compute the same bytes?"
 SHOWN = 8
 
 
-def check(subject: Subject, see: Evidence) -> None:
+def check(subject: AuditTarget, see: CheckLog) -> None:
     """Installed packages against the record, then the numerics fingerprint."""
     _packages(subject, see)
     _numerics(subject, see)
 
 
-def _packages(subject: Subject, see: Evidence) -> None:
+def _packages(subject: AuditTarget, see: CheckLog) -> None:
     wanted = pinned(subject)
     if not wanted:
         see.note("the record has no requirements.lock")
@@ -30,7 +30,7 @@ def _packages(subject: Subject, see: Evidence) -> None:
         see.note(f"other packages: {', '.join(shown[:SHOWN])}{more}")
 
 
-def pinned(subject: Subject) -> dict[str, str]:
+def pinned(subject: AuditTarget) -> dict[str, str]:
     """{package: version} of the recorded requirements.lock."""
     path = subject.folder / "requirements.lock"
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
@@ -38,7 +38,7 @@ def pinned(subject: Subject) -> dict[str, str]:
     return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
 
 
-def recorded_numerics(subject: Subject) -> dict[str, str]:
+def recorded_numerics(subject: AuditTarget) -> dict[str, str]:
     """The fingerprint of the machine that made the model; empty if nobody kept it."""
     runs = [run for run in (subject.run, subject.base) if run is not None]
     tags = {key: value for run in reversed(runs) for key, value in run.tags.items()}
@@ -54,7 +54,7 @@ def numerics_here(threads: int, precision: str) -> dict[str, str]:
     return {key: str(value) for key, value in numerics(choose_device("auto"), threads, precision).items()}
 
 
-def threads_here(subject: Subject, wanted: int | None = None) -> int:
+def threads_here(subject: AuditTarget, wanted: int | None = None) -> int:
     """The number of threads of a training here; ``wanted``: what ``auto`` stands for, else all cores."""
     configured = subject.params["train"]["threads"]
     return wanted if wanted and configured == "auto" else resolve_threads(configured)
@@ -70,7 +70,7 @@ def different_numerics(recorded: dict[str, str], threads: int) -> list[str]:
     ]
 
 
-def _numerics(subject: Subject, see: Evidence) -> None:
+def _numerics(subject: AuditTarget, see: CheckLog) -> None:
     recorded = recorded_numerics(subject)
     if not recorded:
         see.note("nobody kept the numerics fingerprint of the machine that made it")

@@ -2,10 +2,10 @@
 
 import json
 
-from src.auditing.target import Subject
-from src.auditing.verdict import Evidence, Verdict
+from src.auditing.target import AuditTarget
+from src.auditing.verdict import CheckLog, Verdict
 from src.core.errors import AssayError
-from src.core.hashing import content_hash, tree_hashes
+from src.core.hashing import content_hash, hash_tree
 from src.provenance.journal import attempts
 from src.registry.decisions import Registration, Ruling, decisions
 from src.registry.versions import RunFacts, VersionFacts
@@ -13,7 +13,7 @@ from src.registry.versions import RunFacts, VersionFacts
 QUESTION = "Does every link lead on, and back again?"
 
 
-def check(subject: Subject, see: Evidence) -> None:
+def check(subject: AuditTarget, see: CheckLog) -> None:
     """Follow the chain in both directions, then ask the journal."""
     for name, reason in subject.lacks.items():
         see.find(name, "kept with the version", reason, Verdict.INCOMPLETE)
@@ -27,7 +27,7 @@ def check(subject: Subject, see: Evidence) -> None:
     _journal(subject, see)
 
 
-def _version(subject: Subject, version: VersionFacts, see: Evidence) -> None:
+def _version(subject: AuditTarget, version: VersionFacts, see: CheckLog) -> None:
     """Version -> model -> run -> base run."""
     if version.model_run is None:
         see.find("model of the version", version.model_id, "MLflow has no such model", Verdict.INCOMPLETE)
@@ -51,7 +51,7 @@ def _version(subject: Subject, version: VersionFacts, see: Evidence) -> None:
         see.equal("status of the base's run", "FINISHED", version.base.status, Verdict.TAMPERED)
 
 
-def _stages(subject: Subject, see: Evidence) -> None:
+def _stages(subject: AuditTarget, see: CheckLog) -> None:
     """What a stage has read is what the stage before it has written."""
     outputs = {path: md5 for stage in subject.lock.values() for path, md5 in stage.outputs.items()}
     verdict = Verdict.DIFFERENT if subject.is_workspace else Verdict.INCOMPLETE
@@ -70,7 +70,7 @@ def _stages(subject: Subject, see: Evidence) -> None:
         see.agree(f"{len(subject.behind())} stages, each read what the stage before it wrote")
 
 
-def _lineage(subject: Subject, see: Evidence) -> None:
+def _lineage(subject: AuditTarget, see: CheckLog) -> None:
     """The lineage, computed again from the files."""
     try:
         found = subject.ancestry.lineage(subject.stage).id
@@ -81,7 +81,7 @@ def _lineage(subject: Subject, see: Evidence) -> None:
         see.equal("lineage, computed again", subject.run.lineage, found, Verdict.TAMPERED)
 
 
-def _journal(subject: Subject, see: Evidence) -> None:
+def _journal(subject: AuditTarget, see: CheckLog) -> None:
     """What the executions of the same lineage have written, by the journal of this machine."""
     known = 0
     for name in subject.behind():
@@ -97,7 +97,7 @@ def _journal(subject: Subject, see: Evidence) -> None:
         if not told or not (subject.folder / folder).exists():
             continue
         known += 1
-        ours = tree_hashes((subject.folder / folder).resolve())
+        ours = hash_tree((subject.folder / folder).resolve())
         if ours not in told:
             changed = sorted(
                 key for key in ours.keys() | told[-1].keys() if ours.get(key) != told[-1].get(key)
@@ -110,7 +110,7 @@ def _journal(subject: Subject, see: Evidence) -> None:
         see.note("the journal of this machine knows nothing of it: it was made elsewhere")
 
 
-def _decisions(subject: Subject, version: VersionFacts, see: Evidence) -> None:
+def _decisions(subject: AuditTarget, version: VersionFacts, see: CheckLog) -> None:
     """Whether MLflow has all that the journal says was decided; it has not if it was set back."""
     ours = decisions(subject.root, version.name)
     there = set(version.versions.values())

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src.auditing.file_comparison import read_table
-from src.auditing.target import Subject
-from src.auditing.verdict import Evidence, Verdict
-from src.core.cpus import usable_cores
+from src.auditing.target import AuditTarget
+from src.auditing.verdict import CheckLog, Verdict
+from src.core.cpus import available_cpus
 from src.data.dataset.arrays import open_array
 from src.leaderboard.speed.table import TRACKED
 from src.registry.variant_metrics import evaluate_figures
@@ -23,7 +23,7 @@ DIGITS = 6  # that a tag keeps of a figure
 OBSERVED = (*TRACKED, "speed_vs_")  # figures of a machine: benchmark may replace them at any time
 
 
-def check(subject: Subject, see: Evidence) -> None:
+def check(subject: AuditTarget, see: CheckLog) -> None:
     """Recompute from the stored predictions, run the model again, and compare with what is claimed."""
     if subject.variant is None:
         _base(subject, see)
@@ -39,7 +39,7 @@ def check(subject: Subject, see: Evidence) -> None:
         _evaluated(subject, subject.base.metrics, see)
 
 
-def _variant(subject: Subject, path: Path, see: Evidence) -> None:
+def _variant(subject: AuditTarget, path: Path, see: CheckLog) -> None:
     table = read_table(path)
     held = {name: table["split"] == name for name in ("val", "test")}
     right = table["predicted"] == table["target"]
@@ -57,7 +57,7 @@ def _variant(subject: Subject, path: Path, see: Evidence) -> None:
     _answers(subject, table, see)
 
 
-def _answers(subject: Subject, table: Mapping[str, NDArray[Any]], see: Evidence) -> None:
+def _answers(subject: AuditTarget, table: Mapping[str, NDArray[Any]], see: CheckLog) -> None:
     """The model itself, asked again for every held-out image."""
     from src.compression.parity import onnx_logits
 
@@ -66,12 +66,12 @@ def _answers(subject: Subject, table: Mapping[str, NDArray[Any]], see: Evidence)
     if not (file.is_file() and images.is_file()):
         see.note("the model was not asked again: it or the images are not here")
         return
-    logits = onnx_logits(file, open_array(images)[table["id"]], usable_cores())
+    logits = onnx_logits(file, open_array(images)[table["id"]], available_cpus())
     stored = np.stack([table[f"logit_{k}"] for k in range(logits.shape[1])], axis=1)
     _same_answers(stored, logits, table["predicted"], see)
 
 
-def _base(subject: Subject, see: Evidence) -> None:
+def _base(subject: AuditTarget, see: CheckLog) -> None:
     """The base model, by what evaluate has written of it."""
     folder = subject.folder / "reports/evaluate"
     if not (folder / PREDICTIONS).is_file():
@@ -92,7 +92,7 @@ def _base(subject: Subject, see: Evidence) -> None:
 
 
 def _base_answers(
-    subject: Subject, probabilities: NDArray[np.float64], table: Mapping[str, NDArray[Any]], see: Evidence
+    subject: AuditTarget, probabilities: NDArray[np.float64], table: Mapping[str, NDArray[Any]], see: CheckLog
 ) -> None:
     from src.evaluation.metrics.classification import softmax
     from src.models.inference import predict_logits
@@ -106,14 +106,14 @@ def _base_answers(
     _same_answers(probabilities, softmax(logits), table["predicted"], see)
 
 
-def _evaluated(subject: Subject, claimed: Mapping[str, float], see: Evidence) -> None:
+def _evaluated(subject: AuditTarget, claimed: Mapping[str, float], see: CheckLog) -> None:
     """What MLflow says of the base's test images, against evaluate's report."""
     path = subject.folder / "reports/evaluate/metrics.json"
     if path.is_file():
         _claimed(evaluate_figures(path), claimed, "of the base in MLflow", see)
 
 
-def _claimed(found: Mapping[str, float], claimed: Mapping[str, float], whose: str, see: Evidence) -> None:
+def _claimed(found: Mapping[str, float], claimed: Mapping[str, float], whose: str, see: CheckLog) -> None:
     """Compare figures that were found with those that are claimed; a missing claim is no lie."""
     compared = 0
     for name, value in found.items():
@@ -125,7 +125,7 @@ def _claimed(found: Mapping[str, float], claimed: Mapping[str, float], whose: st
     see.agree(f"{compared} figures {whose} compared with what was recomputed")
 
 
-def _tags(tags: Mapping[str, str], metrics: Mapping[str, float], see: Evidence) -> None:
+def _tags(tags: Mapping[str, str], metrics: Mapping[str, float], see: CheckLog) -> None:
     """The figures on the version are those on its run."""
     compared = 0
     for name, text in tags.items():
@@ -139,7 +139,7 @@ def _tags(tags: Mapping[str, str], metrics: Mapping[str, float], see: Evidence) 
     see.agree(f"{compared} figures of the version compared with those of its run")
 
 
-def _same_answers(stored: NDArray[Any], again: NDArray[Any], predicted: NDArray[Any], see: Evidence) -> None:
+def _same_answers(stored: NDArray[Any], again: NDArray[Any], predicted: NDArray[Any], see: CheckLog) -> None:
     """Whether a model says today what it said then."""
     changed = int((again.argmax(axis=1) != predicted).sum())
     largest = float(np.abs(stored - again).max())

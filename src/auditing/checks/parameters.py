@@ -4,9 +4,9 @@ from typing import Any
 
 import yaml
 
-from src.auditing.target import Subject
-from src.auditing.verdict import Evidence, Verdict
-from src.config.dotted_keys import assign, flatten
+from src.auditing.target import AuditTarget
+from src.auditing.verdict import CheckLog, Verdict
+from src.config.dotted_keys import flatten, set_dotted
 from src.core.errors import AssayError
 from src.provenance.dvc_yaml import lookup
 from src.registry.versions import RunFacts
@@ -15,7 +15,7 @@ QUESTION = "Do MLflow, params.yaml and dvc.lock name the same settings?"
 BEST = "sweep/best.yaml"
 
 
-def check(subject: Subject, see: Evidence) -> None:
+def check(subject: AuditTarget, see: CheckLog) -> None:
     """Compare the three by pairs."""
     _lock(subject, see)
     if subject.run is None:
@@ -26,7 +26,7 @@ def check(subject: Subject, see: Evidence) -> None:
             _mlflow(subject, run, stage, see)
 
 
-def _lock(subject: Subject, see: Evidence) -> None:
+def _lock(subject: AuditTarget, see: CheckLog) -> None:
     """params.yaml against what each stage ran with."""
     verdict = Verdict.DIFFERENT if subject.is_workspace else Verdict.INCOMPLETE
     seen, count = set(), 0
@@ -43,7 +43,7 @@ def _lock(subject: Subject, see: Evidence) -> None:
         see.agree(f"params.yaml says what the stages ran with by dvc.lock, in {count} sections and fields")
 
 
-def _mlflow(subject: Subject, run: RunFacts, stage: str, see: Evidence) -> None:
+def _mlflow(subject: AuditTarget, run: RunFacts, stage: str, see: CheckLog) -> None:
     """The parameters of a run against the record, with what the search found."""
     values = {key: str(value) for key, value in flatten(_with_found(subject))}
     wanted = _read_by(subject, stage)
@@ -59,15 +59,15 @@ def _mlflow(subject: Subject, run: RunFacts, stage: str, see: Evidence) -> None:
     see.equal(f"seed of {run.name}", str(subject.params["seed"]), run.tags.get("seed"), Verdict.TAMPERED)
 
 
-def _with_found(subject: Subject) -> dict[str, Any]:
+def _with_found(subject: AuditTarget) -> dict[str, Any]:
     """params.yaml with the settings that the search found, which all that comes after it has used."""
     path = subject.folder / BEST
     if not path.is_file():
         return subject.params
-    return assign(subject.params, yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+    return set_dotted(subject.params, yaml.safe_load(path.read_text(encoding="utf-8")) or {})
 
 
-def _read_by(subject: Subject, stage: str) -> set[str]:
+def _read_by(subject: AuditTarget, stage: str) -> set[str]:
     """The keys that the stage and those before it read; empty if their inputs are not here."""
     try:
         return set(subject.ancestry.read_by(stage, subject.params))

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from src.attestation import signing
 from src.attestation.statement import FILE, Material, Provenance, read_statement
-from src.auditing.target import Subject
-from src.auditing.verdict import Evidence, Verdict
+from src.auditing.target import AuditTarget
+from src.auditing.verdict import CheckLog, Verdict
 from src.core.errors import AssayError
 from src.core.hashing import content_hash, file_hash
 from src.registry.archive import signed_files
@@ -13,7 +13,7 @@ from src.registry.archive import signed_files
 QUESTION = "Does a statement name what it was made of, and who vouches for that?"
 
 
-def check(subject: Subject, see: Evidence) -> None:
+def check(subject: AuditTarget, see: CheckLog) -> None:
     """The in-toto statement against the record, then its signature."""
     if subject.version is None:
         see.skipped = "only registered versions have a statement"
@@ -33,7 +33,7 @@ def check(subject: Subject, see: Evidence) -> None:
     _signature(subject, path, see)
 
 
-def _subject(subject: Subject, statement: Provenance, see: Evidence) -> None:
+def _subject(subject: AuditTarget, statement: Provenance, see: CheckLog) -> None:
     assert subject.version is not None
     tags = subject.version.tags
     see.equal("SHA-256 that the statement is about", tags.get("sha256"), statement.sha256, Verdict.TAMPERED)
@@ -41,7 +41,7 @@ def _subject(subject: Subject, statement: Provenance, see: Evidence) -> None:
     see.equal("stage that it names", subject.stage, statement.stage, Verdict.TAMPERED)
 
 
-def _material(subject: Subject, material: Material, see: Evidence) -> None:
+def _material(subject: AuditTarget, material: Material, see: CheckLog) -> None:
     """One thing that it was made of, as the record has it."""
     found = _digest(subject, material)
     if found is not None:
@@ -50,7 +50,7 @@ def _material(subject: Subject, material: Material, see: Evidence) -> None:
         )
 
 
-def _digest(subject: Subject, material: Material) -> str | None:
+def _digest(subject: AuditTarget, material: Material) -> str | None:
     """The digest of a material by the record; None if the record cannot tell."""
     if material.name in subject.raw:
         return subject.raw[material.name].removesuffix(".dir")
@@ -60,7 +60,7 @@ def _digest(subject: Subject, material: Material) -> str | None:
     return file_hash(path) if "sha256" in material.digest and path.is_file() else None
 
 
-def _signature(subject: Subject, statement: Path, see: Evidence) -> None:
+def _signature(subject: AuditTarget, statement: Path, see: CheckLog) -> None:
     signature, key = statement.with_name(signing.FILE), subject.public_key
     if not signature.is_file():
         see.note("unsigned")

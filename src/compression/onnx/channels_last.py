@@ -26,7 +26,7 @@ def keep_channels_last(model: onnx.ModelProto) -> None:
     for rounding in roundings:
         shape = shapes.get(rounding.input[0], [])
         if len(shape) == 4 and shape[2] and _is_pooled_float(graph, rounding):
-            _turn(graph, rounding, shape[2])
+            _insert_transpose(graph, rounding, shape[2])
     graph.write(model)
 
 
@@ -46,7 +46,7 @@ def _is_pooled_float(graph: Graph, rounding: NodeProto) -> bool:
     return is_float and "MaxPool" in kinds
 
 
-def _turn(graph: Graph, rounding: NodeProto, rows: int) -> None:
+def _insert_transpose(graph: Graph, rounding: NodeProto, rows: int) -> None:
     """Transpose and back. The gathering of all rows between them keeps both from being cancelled."""
     value = rounding.input[0]
     last, same, first, every = (f"{value}.{part}" for part in ("last", "same", "first", "rows"))

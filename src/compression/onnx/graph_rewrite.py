@@ -64,7 +64,7 @@ def rewrite(model: onnx.ModelProto) -> None:
     graph.write(model)
 
 
-def round_rest(model: onnx.ModelProto) -> None:
+def quantize_remaining(model: onnx.ModelProto) -> None:
     """Norms and spatial means between rounded values, where training with rounding leaves them; in place."""
     graph = Graph(model)
     for node in list(graph.nodes):
@@ -81,11 +81,11 @@ def round_rest(model: onnx.ModelProto) -> None:
 def pixel_nodes(model: onnx.ModelProto) -> list[str]:
     """Names of the nodes to be left float: convolutions with few products, and the pooling of their sums."""
     graph = Graph(model)
-    seers = [node for node in graph.nodes if node.op_type == "Conv" and sees_pixels(graph, node)]
+    seers = [node for node in graph.nodes if node.op_type == "Conv" and is_stem(graph, node)]
     return [node.name for seer in seers for node in (seer, *_until_pool(graph, seer))]
 
 
-def sees_pixels(graph: Graph, convolution: NodeProto) -> bool:
+def is_stem(graph: Graph, convolution: NodeProto) -> bool:
     """True for a convolution of one group with few products in a sum, as the first one is on images."""
     weight = graph.constants.get(convolution.input[1])
     return weight is not None and attribute(convolution, "group", 1) == 1 and weight[0].size < FEW

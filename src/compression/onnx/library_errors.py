@@ -7,14 +7,14 @@ from contextlib import contextmanager
 from src.core.errors import AssayError
 
 
-class MethodError(Exception):
+class UnsupportedModelError(Exception):
     """The method cannot do this model: a result with a reason, and no crash."""
 
 
 LENGTH = 160  # characters of a reason
 OTHERS = (
     AssayError,
-    MethodError,
+    UnsupportedModelError,
     MemoryError,
     OSError,
 )  # say something about the person's input or the machine
@@ -22,14 +22,14 @@ COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @contextmanager
-def limits_of(library: str) -> Iterator[None]:
+def translate_errors(library: str) -> Iterator[None]:
     """Within: an error of ``library``, which raises what it likes, is a MethodError with a short reason."""
     try:
         yield
     except OTHERS:
         raise
     except Exception as error:
-        raise MethodError(f"{library} cannot do this model: {_reason(error)}") from error
+        raise UnsupportedModelError(f"{library} cannot do this model: {_reason(error)}") from error
 
 
 def _reason(error: BaseException) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Images = NDArray[np.uint8]  # (B, C, H, W)
-Answer = Callable[[Images], NDArray[np.float32]]  # logits (B, K)
+Predictor = Callable[[Images], NDArray[np.float32]]  # logits (B, K)
 
 
 def onnx_session(model: Path | bytes, threads: int) -> Any:
@@ -25,14 +25,14 @@ def onnx_session(model: Path | bytes, threads: int) -> Any:
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def onnx_model(path: Path, threads: int) -> Answer:
+def load_onnx(path: Path, threads: int) -> Predictor:
     """An ONNX file that takes uint8 images."""
     session = onnx_session(path, threads)
     name = session.get_inputs()[0].name
     return lambda images: session.run(None, {name: images})[0]
 
 
-def torch_model(folder: Path) -> Answer:
+def torch_model(folder: Path) -> Predictor:
     """A folder of src.models.saving in PyTorch's eager mode, fp32, channels last.
 
     The number of threads is torch's, and the process's: ``torch.set_num_threads``.

@@ -1,0 +1,1 @@
+"""The ingested data set: pixels, index, statistics."""

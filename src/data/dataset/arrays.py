@@ -37,7 +37,7 @@ def write_rows(path: Path, first: int, rows: Rows) -> None:
         file.write(np.ascontiguousarray(rows).data)
 
 
-def keep_rows(path: Path, keep: npt.NDArray[np.bool_]) -> None:
+def compact_rows(path: Path, keep: npt.NDArray[np.bool_]) -> None:
     """Close the gaps: only rows whose ``keep`` (n,) is true remain, in their order."""
     with path.open("r+b") as file:
         shape, start = _read_header(file, path)

@@ -13,7 +13,7 @@ COLUMNS = ("id", "source", "target", "sha256", "official", "group")
 
 
 @dataclass(frozen=True)
-class LabelledRows:
+class DatasetIndex:
     """One entry for each of N images; ``classes`` has K names."""
 
     classes: list[str]
@@ -32,13 +32,13 @@ class LabelledRows:
         return np.bincount(self.targets[chosen], minlength=len(self.classes))
 
 
-def read_labelled_rows(folder: Path) -> LabelledRows:
+def read_index(folder: Path) -> DatasetIndex:
     """Read ``manifest.parquet`` and the names of the classes in ``report.json``."""
     from pyarrow import parquet
 
     # ParquetFile, not read_table: that would import pandas, for half a second
     columns = parquet.ParquetFile(folder / "manifest.parquet").read(list(COLUMNS)).to_pydict()
-    return LabelledRows(
+    return DatasetIndex(
         classes=json.loads((folder / "report.json").read_text(encoding="utf-8"))["classes"],
         ids=np.array(columns["id"], dtype=np.int64),
         sources=columns["source"],
@@ -58,7 +58,7 @@ def read_split(folder: Path) -> tuple[NDArray[np.str_], NDArray[np.int64]]:
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class HeldOutRows:
     """Validation and test images, n in all."""
 
     ids: NDArray[np.int64]  # (n,) rows of the image array, ascending
@@ -66,11 +66,11 @@ class HeldOut:
     validation: NDArray[np.bool_]  # (n,); the others are for testing
 
 
-def read_held_out(ingest: Path, split: Path) -> HeldOut:
+def read_held_out(ingest: Path, split: Path) -> HeldOutRows:
     """Validation and test rows. Raises AssayError when one of the two has none."""
-    rows, (names, _) = read_labelled_rows(ingest), read_split(split)
+    rows, (names, _) = read_index(ingest), read_split(split)
     for name in ("val", "test"):
         if name not in names:
             raise AssayError(f"{split / 'splits.parquet'} has no {name} rows. Make it again: dvc repro split")
     held = np.isin(names, ("val", "test"))
-    return HeldOut(rows.ids[held], rows.targets[held], names[held] == "val")
+    return HeldOutRows(rows.ids[held], rows.targets[held], names[held] == "val")

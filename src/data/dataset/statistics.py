@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src.core.errors import AssayError
-from src.core.progress import progress
+from src.core.progress import progress_bar
 
 CHUNK_BYTES = 2**22  # of images in memory at once; bincount needs eight times that
 LEVELS = np.arange(256, dtype=np.int64)
@@ -60,7 +60,7 @@ def channel_histogram(
     channels = images.shape[1]
     chunk = max(1, CHUNK_BYTES // int(np.prod(images.shape[1:])))
     histogram = np.zeros((channels, 256), dtype=np.int64)
-    with progress("Reading training pixels", len(rows), show) as advance:
+    with progress_bar("Reading training pixels", len(rows), show) as advance:
         for start in range(0, len(rows), chunk):
             part = images[rows[start : start + chunk]]  # (n, C, H, W)
             for channel in range(channels):
@@ -69,7 +69,7 @@ def channel_histogram(
     return histogram
 
 
-def shift_and_scale(statistics: Statistics, method: Method) -> tuple[Floats, Floats, list[str]]:
+def normalization_from(statistics: Statistics, method: Method) -> tuple[Floats, Floats, list[str]]:
     """Shift and scale (C,) each, for x' = (x - shift) / scale with x in 0…1; and notes.
 
     A channel without any spread gets scale 1 and a note: dividing by zero would ruin the training.

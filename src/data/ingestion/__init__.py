@@ -1,0 +1,1 @@
+"""From files in ``data/raw`` to one checked array."""

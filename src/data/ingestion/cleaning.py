@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 from src.core.errors import AssayError
-from src.data.ingestion.decoding_pool import Outcome
-from src.data.ingestion.listing import Item
+from src.data.ingestion.decoding_pool import DecodedImage
+from src.data.ingestion.listing import ImageEntry
 
 Policy = Literal["drop", "fail"]
 SHOWN = 10  # lines of one kind in a message; the report lists all
@@ -35,7 +35,7 @@ def count_duplicates(digests: Sequence[str]) -> int:
 
 
 def find_unusable(
-    items: Sequence[Item], outcomes: Sequence[Outcome], on_corrupt: Policy, on_conflict: Policy
+    items: Sequence[ImageEntry], outcomes: Sequence[DecodedImage], on_corrupt: Policy, on_conflict: Policy
 ) -> list[str | None]:
     """For each row the reason to drop it, or None.
 
@@ -54,7 +54,7 @@ def find_unusable(
     return reasons
 
 
-def refuse_lost_classes(items: Sequence[Item], reasons: Sequence[str | None]) -> None:
+def refuse_lost_classes(items: Sequence[ImageEntry], reasons: Sequence[str | None]) -> None:
     """Raise ``AssayError`` if nothing is left of a class."""
     found = Counter(item.label for item in items)
     dropped = Counter(item.label for item, reason in zip(items, reasons, strict=True) if reason)
@@ -75,7 +75,7 @@ def shortened(lines: Sequence[str]) -> str:
     return "\n".join(shown + [f"  and {len(lines) - SHOWN} more"] * (len(lines) > SHOWN))
 
 
-def _refuse_unreadable(items: Sequence[Item], reasons: Sequence[str | None]) -> None:
+def _refuse_unreadable(items: Sequence[ImageEntry], reasons: Sequence[str | None]) -> None:
     bad = [f"{item.source}: {reason}" for item, reason in zip(items, reasons, strict=True) if reason]
     if bad:
         raise AssayError(
@@ -92,6 +92,6 @@ def _refuse_conflicts(texts: Sequence[str]) -> None:
         )
 
 
-def _first_drop(label: str, items: Sequence[Item], reasons: Sequence[str | None]) -> str:
+def _first_drop(label: str, items: Sequence[ImageEntry], reasons: Sequence[str | None]) -> str:
     drops = zip(items, reasons, strict=True)
     return next(f"{item.source}: {reason}" for item, reason in drops if reason and item.label == label)

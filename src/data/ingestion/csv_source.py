@@ -8,7 +8,7 @@ from pathlib import Path
 
 from src.core.errors import AssayError
 from src.core.hashing import IGNORED
-from src.data.ingestion.listing import SPLITS, Item, Listing
+from src.data.ingestion.listing import SPLITS, ImageEntry, Listing
 
 REQUIRED = ("path", "label")
 OPTIONAL = ("split", "group")
@@ -20,7 +20,7 @@ def list_csv(folder: Path) -> Listing:
     rows = _read_csv(table)
     header = [name.strip() for name in next(rows, (0, []))[1]]
     _check_header(table, header)
-    items: list[Item] = []
+    items: list[ImageEntry] = []
     faults: list[str] = []
     seen: dict[tuple[str, str], int] = {}
     for line, row in rows:
@@ -66,7 +66,9 @@ def _check_header(table: Path, header: list[str]) -> None:
         raise AssayError(f"{table}, line 1: column {', '.join(twice)} is there twice. Keep one")
 
 
-def _csv_item(folder: Path, line: int, row: list[str], header: list[str], faults: list[str]) -> Item | None:
+def _csv_item(
+    folder: Path, line: int, row: list[str], header: list[str], faults: list[str]
+) -> ImageEntry | None:
     """The item of a line, or None and a fault for each cell that is wrong."""
     if len(row) != len(header):
         faults.append(f"line {line}: {len(row)} cells, but the header has {len(header)} columns")
@@ -77,7 +79,7 @@ def _csv_item(folder: Path, line: int, row: list[str], header: list[str], faults
     if wrong:
         return None
     path = os.path.normpath(cells["path"]).replace(os.sep, "/")
-    return Item(path, cells["label"], cells.get("split") or None, cells.get("group") or None)
+    return ImageEntry(path, cells["label"], cells.get("split") or None, cells.get("group") or None)
 
 
 def _cell_faults(folder: Path, cells: dict[str, str]) -> Iterator[tuple[str, str]]:
@@ -104,7 +106,7 @@ def _refuse_faults(table: Path, faults: list[str]) -> None:
     raise AssayError(f"{table} has {len(faults)} fault(s). Mend these lines:\n" + "\n".join(shown))
 
 
-def _unlisted(folder: Path, items: list[Item]) -> list[str]:
+def _unlisted(folder: Path, items: list[ImageEntry]) -> list[str]:
     listed = {item.source for item in items} | {"labels.csv"}
     files = (path for path in folder.rglob("*") if path.is_file() and not IGNORED & set(path.parts))
     return sorted(name for path in files if (name := path.relative_to(folder).as_posix()) not in listed)

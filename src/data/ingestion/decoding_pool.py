@@ -20,7 +20,7 @@ import numpy as np
 
 from src.core.errors import AssayError
 from src.data.dataset.arrays import pixel_hash, write_rows
-from src.serving.decoding import Form, UnreadableImageError, decode_file
+from src.serving.decoding import ImageFormat, UnreadableImageError, decode_file
 
 CHUNK = 32  # images a process gets at a time, at most
 CHUNK_BYTES = 8 * 2**20  # of their pixels, at most
@@ -28,7 +28,7 @@ AHEAD = 4  # chunks waiting for each process
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class DecodedImage:
     """``digest`` of the pixels and the original's size, or the ``reason`` why there is no image."""
 
     digest: str | None = None
@@ -47,8 +47,13 @@ class Chunk:
 
 
 def decode_files(
-    folder: Path, names: Sequence[str], form: Form, array: Path, workers: int, advance: Callable[[int], None]
-) -> list[Outcome]:
+    folder: Path,
+    names: Sequence[str],
+    form: ImageFormat,
+    array: Path,
+    workers: int,
+    advance: Callable[[int], None],
+) -> list[DecodedImage]:
     """Decode the files ``names`` in ``folder`` into ``array``; returns one outcome for each.
 
     The array has been made with as many rows of ``form``'s shape. Rows of unreadable images stay zero.
@@ -58,23 +63,25 @@ def decode_files(
     chunks = (Chunk(row, folder, names[row : row + size]) for row in range(0, len(names), size))
     workers = min(workers, -(-len(names) // size))
     results = _in_pool(chunks, form, array, workers) if workers > 1 else _in_turn(chunks, form, array)
-    outcomes: list[Outcome] = []
+    outcomes: list[DecodedImage] = []
     for chunk in results:
         outcomes += chunk
         advance(len(chunk))
     return outcomes
 
 
-def _in_turn(chunks: Iterable[Chunk], form: Form, array: Path) -> Iterator[list[Outcome]]:
+def _in_turn(chunks: Iterable[Chunk], form: ImageFormat, array: Path) -> Iterator[list[DecodedImage]]:
     for chunk in chunks:
         yield _decode_chunk(chunk, form, array)
 
 
-def _in_pool(chunks: Iterable[Chunk], form: Form, array: Path, workers: int) -> Iterator[list[Outcome]]:
+def _in_pool(
+    chunks: Iterable[Chunk], form: ImageFormat, array: Path, workers: int
+) -> Iterator[list[DecodedImage]]:
     """In the order of ``chunks``, with a bounded number under way."""
     # spawn: a fork would copy locks that the progress bar's or Arrow's threads may hold
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_follow_parent)
-    waiting: deque[tuple[Chunk, Future[list[Outcome]]]] = deque()
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_exit_with_parent)
+    waiting: deque[tuple[Chunk, Future[list[DecodedImage]]]] = deque()
     with pool:
         try:
             for chunk in chunks:
@@ -88,7 +95,7 @@ def _in_pool(chunks: Iterable[Chunk], form: Form, array: Path, workers: int) -> 
                 future.cancel()
 
 
-def _result(chunk: Chunk, future: Future[list[Outcome]]) -> list[Outcome]:
+def _result(chunk: Chunk, future: Future[list[DecodedImage]]) -> list[DecodedImage]:
     try:
         return future.result()
     except BrokenProcessPool as error:
@@ -98,7 +105,7 @@ def _result(chunk: Chunk, future: Future[list[Outcome]]) -> list[Outcome]:
         ) from error
 
 
-def _decode_chunk(chunk: Chunk, form: Form, array: Path) -> list[Outcome]:
+def _decode_chunk(chunk: Chunk, form: ImageFormat, array: Path) -> list[DecodedImage]:
     pixels = np.zeros((len(chunk.names), form.channels, form.height, form.width), np.uint8)
     outcomes = [
         _decode_one(chunk.folder / name, form, out) for name, out in zip(chunk.names, pixels, strict=True)
@@ -107,17 +114,19 @@ def _decode_chunk(chunk: Chunk, form: Form, array: Path) -> list[Outcome]:
     return outcomes
 
 
-def _decode_one(path: Path, form: Form, out: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Outcome:
+def _decode_one(
+    path: Path, form: ImageFormat, out: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
+) -> DecodedImage:
     """Decode into ``out`` (C, H, W)."""
     try:
         decoded = decode_file(path, form)
     except UnreadableImageError as error:
-        return Outcome(reason=str(error))
+        return DecodedImage(reason=str(error))
     out[:] = decoded.pixels
-    return Outcome(pixel_hash(decoded.pixels), decoded.width, decoded.height)
+    return DecodedImage(pixel_hash(decoded.pixels), decoded.width, decoded.height)
 
 
-def _follow_parent() -> None:
+def _exit_with_parent() -> None:
     """End with the parent, even when that is killed; leave Ctrl-C to it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = parent_process()

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from src.core.errors import AssayError
-from src.data.ingestion.listing import SPLITS, Item, Listing, entries
+from src.data.ingestion.listing import SPLITS, ImageEntry, Listing, entries
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
@@ -15,7 +15,7 @@ def list_folder(folder: Path) -> Listing:
     if not tops:
         raise AssayError(f"{folder} has no class folders. The layout is {folder}/CLASS/IMAGE.png")
     ignored = _loose_files(folder, folder)
-    items: list[Item] = []
+    items: list[ImageEntry] = []
     for official, place in _class_parents(folder, tops):
         ignored += _loose_files(folder, place) if official else []
         for entry in entries(place):
@@ -40,7 +40,7 @@ def _loose_files(root: Path, folder: Path) -> list[str]:
     return [path.relative_to(root).as_posix() for path in files]
 
 
-def _list_class(root: Path, folder: Path, official: str | None) -> tuple[list[Item], list[str]]:
+def _list_class(root: Path, folder: Path, official: str | None) -> tuple[list[ImageEntry], list[str]]:
     items, ignored = [], []
     for entry in entries(folder):
         name = f"{folder.relative_to(root).as_posix()}/{entry.name}"
@@ -50,7 +50,7 @@ def _list_class(root: Path, folder: Path, official: str | None) -> tuple[list[It
                 f"{root}/CLASS/IMAGE.png and {root}/{{train,val,test}}/CLASS/IMAGE.png"
             )
         if entry.name.lower().endswith(ENDINGS):
-            items.append(Item(name, folder.name, official))
+            items.append(ImageEntry(name, folder.name, official))
         else:
             ignored.append(name)
     if not items:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from src.core.errors import AssayError
 from src.data.ingestion import idx_format
-from src.data.ingestion.known_datasets import KNOWN
-from src.data.ingestion.listing import Item, Listing, entries
+from src.data.ingestion.known_datasets import KNOWN_DATASETS
+from src.data.ingestion.listing import ImageEntry, Listing, entries
 
 IMAGES, LABELS = "images-idx3-ubyte", "labels-idx1-ubyte"
 PREFIXES = {"": None, "train-": "train", "val-": "val", "t10k-": "test", "test-": "test"}
@@ -19,7 +19,7 @@ def list_idx(folder: Path) -> Listing:
     names -= {path.name for _, images, labels in pairs for path in (images, labels)} | {"classes.txt"}
     classes = _classes(folder, sorted({label for _, _, labels in parts for label in labels}))
     items = [
-        Item(f"{images.name}#{row}", classes[label], split)
+        ImageEntry(f"{images.name}#{row}", classes[label], split)
         for split, images, labels in parts
         for row, label in enumerate(labels)
     ]
@@ -31,7 +31,7 @@ def _pairs(folder: Path, names: set[str]) -> list[tuple[str | None, Path, Path]]
     pairs = [(split, _pair(folder, prefix, names)) for prefix, split in PREFIXES.items()]
     found = [(split, *pair) for split, pair in pairs if pair]
     if not found:
-        raise AssayError(f"{folder} has neither {IMAGES}.gz nor train-{IMAGES}.gz. {_mend(folder)}")
+        raise AssayError(f"{folder} has neither {IMAGES}.gz nor train-{IMAGES}.gz. {_how_to_restore(folder)}")
     if len(found) > 1 and found[0][0] is None:
         first, second = found[0][1].name, found[1][1].name
         raise AssayError(f"{folder} has both {first} and {second}: which of them counts? Remove one pair")
@@ -45,7 +45,9 @@ def _pair(folder: Path, prefix: str, names: set[str]) -> tuple[Path, Path] | Non
         return folder / images, folder / labels
     if images or labels:
         lacking = f"{prefix}{LABELS if images else IMAGES}.gz"
-        raise AssayError(f"{folder}/{lacking} is missing beside {images or labels}. {_mend(folder)}")
+        raise AssayError(
+            f"{folder}/{lacking} is missing beside {images or labels}. {_how_to_restore(folder)}"
+        )
     return None
 
 
@@ -58,7 +60,8 @@ def _labels_of(images: Path, labels: Path) -> list[int]:
     count, values = idx_format.read_shape(images, 3)[0], idx_format.read_labels(labels)
     if count != len(values):
         raise AssayError(
-            f"{images} holds {count} images, but {labels.name} {len(values)} labels. {_mend(images.parent)}"
+            f"{images} holds {count} images, but {labels.name} {len(values)} labels. "
+            f"{_how_to_restore(images.parent)}"
         )
     return [int(value) for value in values]
 
@@ -91,7 +94,7 @@ def _ranges(labels: list[int]) -> str:
     return ", ".join(str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in parts)
 
 
-def _mend(folder: Path) -> str:
-    if folder.name in KNOWN:
+def _how_to_restore(folder: Path) -> str:
+    if folder.name in KNOWN_DATASETS:
         return f"Bring the files: python -m src.fetch {folder.name}"
     return "For images as files, choose data=image_folder or data=csv"

@@ -11,19 +11,19 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from src.data.dataset.arrays import create_array, keep_rows, pixel_hash, write_rows
+from src.data.dataset.arrays import compact_rows, create_array, pixel_hash, write_rows
 from src.data.ingestion import idx_format
 from src.data.ingestion.cleaning import Policy, count_duplicates, find_unusable, refuse_lost_classes
-from src.data.ingestion.decoding_pool import Outcome, decode_files
+from src.data.ingestion.decoding_pool import DecodedImage, decode_files
 from src.data.ingestion.listing import Listing
 from src.data.ingestion.manifest import write_manifest
-from src.serving.decoding import Form, fit_image
+from src.serving.decoding import ImageFormat, fit_image
 
 Advance = Callable[[int], None]
 
 
 @dataclass(frozen=True)
-class Policies:
+class CleaningPolicy:
     """What becomes of an image that cannot be read, and of equal pixels under two labels."""
 
     on_corrupt: Policy
@@ -33,8 +33,8 @@ class Policies:
 def ingest(
     folder: Path,
     listing: Listing,
-    form: Form,
-    policies: Policies,
+    form: ImageFormat,
+    policies: CleaningPolicy,
     out: Path,
     *,
     workers: int,
@@ -53,7 +53,7 @@ def ingest(
         outcomes = decode_files(folder, names, form, array, workers, advance)
     reasons = find_unusable(listing.items, outcomes, policies.on_corrupt, policies.on_conflict)
     refuse_lost_classes(listing.items, reasons)
-    keep_rows(array, np.array([reason is None for reason in reasons]))
+    compact_rows(array, np.array([reason is None for reason in reasons]))
     kept = [row for row, reason in enumerate(reasons) if reason is None]
     items, outcomes = [listing.items[row] for row in kept], [outcomes[row] for row in kept]
     write_manifest(out / "manifest.parquet", items, outcomes, listing.classes)
@@ -78,20 +78,20 @@ def write_report(path: Path, report: dict[str, Any]) -> None:
     path.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _copy_arrays(listing: Listing, form: Form, array: Path, advance: Advance) -> list[Outcome]:
+def _copy_arrays(listing: Listing, form: ImageFormat, array: Path, advance: Advance) -> list[DecodedImage]:
     """The images of the idx files, one after the other."""
-    outcomes: list[Outcome] = []
+    outcomes: list[DecodedImage] = []
     for source in listing.arrays:
         for block in idx_format.read_images(source, form.max_pixels):
             fitted = _fit_block(block, form)
             write_rows(array, len(outcomes), fitted)
             _, height, width = block.shape
-            outcomes += [Outcome(pixel_hash(image), width, height) for image in fitted]
+            outcomes += [DecodedImage(pixel_hash(image), width, height) for image in fitted]
             advance(len(block))
     return outcomes
 
 
-def _fit_block(block: npt.NDArray[np.uint8], form: Form) -> npt.NDArray[np.uint8]:
+def _fit_block(block: npt.NDArray[np.uint8], form: ImageFormat) -> npt.NDArray[np.uint8]:
     """Grey images (n, H, W) to (n, C, height, width)."""
     if block.shape[1:] == (form.height, form.width):
         return np.repeat(block[:, None], form.channels, axis=1)

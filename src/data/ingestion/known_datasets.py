@@ -50,4 +50,4 @@ FASHION_MNIST = KnownDataset(
     ),
 )
 
-KNOWN = {dataset.name: dataset for dataset in (DIGITS, FASHION_MNIST)}
+KNOWN_DATASETS = {dataset.name: dataset for dataset in (DIGITS, FASHION_MNIST)}

@@ -10,7 +10,7 @@ SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class ImageEntry:
     """One image; ``source`` relative to the data set's folder, ``official`` its own split, if any."""
 
     source: str
@@ -27,7 +27,7 @@ class Listing:
     """
 
     classes: list[str]
-    items: list[Item]
+    items: list[ImageEntry]
     ignored: list[str] = field(default_factory=list)
     arrays: list[Path] = field(default_factory=list)
 

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from src.data.ingestion.decoding_pool import Outcome
-from src.data.ingestion.listing import Item
+from src.data.ingestion.decoding_pool import DecodedImage
+from src.data.ingestion.listing import ImageEntry
 
 COMPRESSION = "zstd"
 
 
 def write_manifest(
-    path: Path, items: Sequence[Item], outcomes: Sequence[Outcome], classes: Sequence[str]
+    path: Path, items: Sequence[ImageEntry], outcomes: Sequence[DecodedImage], classes: Sequence[str]
 ) -> None:
     """Write what is known of each image; the n-th item and outcome belong to row n of the array.
 

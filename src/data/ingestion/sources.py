@@ -8,14 +8,14 @@ from src.core.hashing import IGNORED
 from src.data.ingestion.csv_source import list_csv
 from src.data.ingestion.folder_source import list_folder
 from src.data.ingestion.idx_source import list_idx
-from src.data.ingestion.known_datasets import KNOWN
+from src.data.ingestion.known_datasets import KNOWN_DATASETS
 from src.data.ingestion.listing import Listing
 
 Source = Literal["idx", "image_folder", "csv"]
 LAYOUTS = {"idx": list_idx, "image_folder": list_folder, "csv": list_csv}
 
 
-def list_source(folder: Path, source: Source) -> Listing:
+def read_listing(folder: Path, source: Source) -> Listing:
     """List the data set in ``folder``. Raises ``AssayError`` if it cannot be learned from."""
     _refuse_empty(folder)
     listing = LAYOUTS[source](folder)
@@ -31,7 +31,7 @@ def _refuse_empty(folder: Path) -> None:
     if folder.is_dir() and any(entry.name not in IGNORED for entry in folder.iterdir()):
         return
     state = "is empty" if folder.is_dir() else "is missing" if not folder.exists() else "is not a folder"
-    if folder.name in KNOWN:
+    if folder.name in KNOWN_DATASETS:
         mend = f"Bring the data: python -m src.fetch {folder.name}"
     else:
         mend = f"Put your images there, then: dvc add {folder}"

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from src.core.seeds import derive
+from src.core.seeds import derive_seed
 
 Batch = tuple[Tensor, Tensor]
 Rows = npt.NDArray[np.int64]
 
 
-class Slices(Dataset[Batch]):
+class BatchSlices(Dataset[Batch]):
     """Indexed by an array of rows; gives uint8 images (B, C, H, W) and int64 targets (B,)."""
 
     def __init__(self, images: npt.NDArray[np.uint8], targets: Rows) -> None:
@@ -49,7 +49,7 @@ class ShuffledBatches(Sampler[Rows]):
         return len(self.rows) // self.batch_size
 
     def __iter__(self) -> Iterator[Rows]:
-        generator = np.random.default_rng(derive(self.seed, "shuffle", self.epoch))
+        generator = np.random.default_rng(derive_seed(self.seed, "shuffle", self.epoch))
         order = generator.permutation(self.rows)
         for start in range(0, len(self) * self.batch_size, self.batch_size):
             # Ascending rows read the file forwards; the order within a batch means nothing.
@@ -84,7 +84,7 @@ class DataModule(pl.LightningDataModule):
         seed: int,
     ) -> None:
         super().__init__()
-        self.slices = Slices(images, np.asarray(targets, dtype=np.int64))
+        self.slices = BatchSlices(images, np.asarray(targets, dtype=np.int64))
         self.shuffled = ShuffledBatches(train_rows, batch_size, seed)
         self.ordered = OrderedBatches(np.sort(val_rows), batch_size)
 

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 Counts = NDArray[np.int64]
 
 
-def allocate(targets: Counts, units: Counts, quotas: NDArray[np.float64], seed: int) -> Counts:
+def stratified_group_allocation(
+    targets: Counts, units: Counts, quotas: NDArray[np.float64], seed: int
+) -> Counts:
     """Part 0 … P-1 of each row, shape (N,).
 
     Args:
@@ -34,7 +36,7 @@ def allocate(targets: Counts, units: Counts, quotas: NDArray[np.float64], seed: 
         have[part] += present
         left -= present > 0
     single = np.flatnonzero(sizes[unit] == 1)
-    parts[single] = _deal(targets[single], quotas - have, generator)
+    parts[single] = _allocate_single_rows(targets[single], quotas - have, generator)
     return parts
 
 
@@ -67,7 +69,9 @@ def _best_part(present: Counts, have: Counts, quotas: NDArray[np.float64], left:
     return int(np.argmax(fit))
 
 
-def _deal(targets: Counts, room: NDArray[np.float64], generator: np.random.Generator) -> Counts:
+def _allocate_single_rows(
+    targets: Counts, room: NDArray[np.float64], generator: np.random.Generator
+) -> Counts:
     """Part of each single row, shape (n,), filling the ``room`` (P, K) that the units have left."""
     counts = np.bincount(targets, minlength=room.shape[1])
     open_ = np.clip(room, 0, None)

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 Numbers = NDArray[np.int64]
 
 
-def independent_units(digests: NDArray[np.str_], groups: list[str | None]) -> Numbers:
+def group_rows(digests: NDArray[np.str_], groups: list[str | None]) -> Numbers:
     """Unit of each row, shape (N,): the lowest row that belongs to it.
 
     Two rows share a unit if their pixels or their group are equal, or if a chain of such rows

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from src.core.progress import progress
+from src.core.progress import progress_bar
 
 HELD_OUT = ("test", "val", "train")  # the most held-out first
 SIDE = 12  # pixels of a thumbnail
@@ -21,7 +21,7 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Copy:
+class ExactDuplicate:
     """A row that had to go, because an equal image is more held-out."""
 
     dropped: int
@@ -30,7 +30,7 @@ class Copy:
 
 
 @dataclass(frozen=True)
-class Near:
+class NearDuplicate:
     """Two rows in different splits whose thumbnails are nearly equal."""
 
     held_out: int
@@ -38,7 +38,7 @@ class Near:
     correlation: float
 
 
-def copies_across_splits(digests: NDArray[np.str_], splits: NDArray[np.str_]) -> list[Copy]:
+def copies_across_splits(digests: NDArray[np.str_], splits: NDArray[np.str_]) -> list[ExactDuplicate]:
     """Rows with an equal image in a more held-out split, in the order of rows.
 
     Args:
@@ -46,13 +46,13 @@ def copies_across_splits(digests: NDArray[np.str_], splits: NDArray[np.str_]) ->
         splits: (N,) train, val, test or dropped; dropped rows do not count.
     """
     names = digests.tolist()
-    found: list[Copy] = []
+    found: list[ExactDuplicate] = []
     owner: dict[str, int] = {}
     for split in HELD_OUT:
         own: dict[str, int] = {}
         for row in np.flatnonzero(splits == split).tolist():
             if names[row] in owner:
-                found.append(Copy(row, owner[names[row]], split))
+                found.append(ExactDuplicate(row, owner[names[row]], split))
             else:
                 own.setdefault(names[row], row)
         owner |= own
@@ -61,7 +61,7 @@ def copies_across_splits(digests: NDArray[np.str_], splits: NDArray[np.str_]) ->
 
 def near_duplicates(
     images: NDArray[np.uint8], splits: NDArray[np.str_], threshold: float, show: bool = False
-) -> tuple[int, list[Near]]:
+) -> tuple[int, list[NearDuplicate]]:
     """Number of nearly equal pairs across splits, and the nearest of them (at most 50).
 
     Compares test with val and train, and val with train, by the correlation of grey thumbnails of
@@ -80,7 +80,7 @@ def near_duplicates(
     total = sum(len(rows) for rows, _ in sides)
     count, nearest = 0, np.zeros((0, 3))
     # Blocks this small gain little from a second thread, and lose much where another process has the core.
-    with threadpool_limits(1, "blas"), progress("Comparing across splits", total, show) as advance:
+    with threadpool_limits(1, "blas"), progress_bar("Comparing across splits", total, show) as advance:
         for rows, others in sides:
             for pairs, done in _pairs_above(thumbnails, rows, others, threshold):
                 count += len(pairs)
@@ -88,7 +88,7 @@ def near_duplicates(
                 advance(done)
     exact = _correlations(thumbnails, nearest[:, 0].astype(np.int64), nearest[:, 1].astype(np.int64))
     nearest = _nearest(np.column_stack([nearest[:, :2], exact]), LISTED)
-    return count, [Near(int(row), int(other), float(value)) for row, other, value in nearest]
+    return count, [NearDuplicate(int(row), int(other), float(value)) for row, other, value in nearest]
 
 
 def standardized_thumbnails(images: NDArray[np.uint8], show: bool = False) -> Floats:
@@ -99,7 +99,7 @@ def standardized_thumbnails(images: NDArray[np.uint8], show: bool = False) -> Fl
     areas = np.outer(np.diff([*tops, height]), np.diff([*lefts, width])) * channels  # (tall, wide)
     result = np.empty((count, tall * wide), dtype=np.float32)
     chunk = max(1, CHUNK_BYTES // (channels * height * width))
-    with progress("Making thumbnails", count, show) as advance:
+    with progress_bar("Making thumbnails", count, show) as advance:
         for start in range(0, count, chunk):
             grey = images[start : start + chunk].sum(axis=1, dtype=np.uint32)  # (n, H, W)
             sums = np.add.reduceat(np.add.reduceat(grey, tops, axis=1), lefts, axis=2)

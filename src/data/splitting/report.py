@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from src.data.dataset.index import LabelledRows
-from src.data.splitting.leakage import Copy, Near
+from src.data.dataset.index import DatasetIndex
+from src.data.splitting.leakage import ExactDuplicate, NearDuplicate
 from src.data.splitting.splits import SPLITS
 
 Mask = NDArray[np.bool_]
@@ -18,7 +18,7 @@ Mask = NDArray[np.bool_]
 class SplitReport:
     """Composes the parts of ``report.json``."""
 
-    rows: LabelledRows
+    rows: DatasetIndex
     splits: NDArray[np.str_]  # (N,)
     folds: NDArray[np.int64]  # (N,)
 
@@ -36,7 +36,11 @@ class SplitReport:
         }
 
     def leakage(
-        self, copies: Sequence[Copy], near: Sequence[Near], near_count: int, threshold: float
+        self,
+        copies: Sequence[ExactDuplicate],
+        near: Sequence[NearDuplicate],
+        near_count: int,
+        threshold: float,
     ) -> dict[str, Any]:
         """Copies that were dropped, and the nearest of the pairs that were left."""
         return {

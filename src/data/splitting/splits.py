@@ -4,11 +4,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src.core.errors import AssayError
-from src.core.seeds import derive
-from src.data.dataset.index import LabelledRows
-from src.data.splitting.allocation import allocate, units_of_classes
-from src.data.splitting.groups import independent_units
-from src.data.splitting.leakage import Copy, copies_across_splits
+from src.core.seeds import derive_seed
+from src.data.dataset.index import DatasetIndex
+from src.data.splitting.allocation import stratified_group_allocation, units_of_classes
+from src.data.splitting.groups import group_rows
+from src.data.splitting.leakage import ExactDuplicate, copies_across_splits
 
 SPLITS = ("train", "val", "test")
 SHOWN = 10  # faults listed in one message
@@ -17,7 +17,7 @@ Names = NDArray[np.str_]
 Numbers = NDArray[np.int64]
 
 
-def split_rows(rows: LabelledRows, val: float, test: float, seed: int) -> tuple[Names, list[Copy]]:
+def split_rows(rows: DatasetIndex, val: float, test: float, seed: int) -> tuple[Names, list[ExactDuplicate]]:
     """Split of each row, shape (N,): train, val, test or dropped; and the copies that were dropped.
 
     Official test and val rows stay what they are; of equal images in two official splits the most
@@ -40,7 +40,7 @@ def split_rows(rows: LabelledRows, val: float, test: float, seed: int) -> tuple[
         pool = np.flatnonzero(splits == "train")
         quotas = _quotas(rows, splits, shares)
         units = _independent(rows, pool, len(quotas), "the splits need")
-        parts = allocate(rows.targets[pool], units, quotas, derive(seed, "split"))
+        parts = stratified_group_allocation(rows.targets[pool], units, quotas, derive_seed(seed, "split"))
         splits[pool] = np.array([*shares, "train"])[parts]
     _refuse_missing_classes(rows, splits, [*shares, "train"])
     if copies_across_splits(rows.digests, splits):
@@ -48,7 +48,7 @@ def split_rows(rows: LabelledRows, val: float, test: float, seed: int) -> tuple[
     return splits, copies
 
 
-def fold_rows(rows: LabelledRows, splits: Names, folds: int, seed: int) -> Numbers:
+def fold_rows(rows: DatasetIndex, splits: Names, folds: int, seed: int) -> Numbers:
     """Fold 0 … folds-1 of each row of train and val, shape (N,); -1 for test and dropped rows.
 
     Each fold has its share of each class; equal images and groups are never divided.
@@ -61,11 +61,11 @@ def fold_rows(rows: LabelledRows, splits: Names, folds: int, seed: int) -> Numbe
     counts = np.bincount(rows.targets[pool], minlength=len(rows.classes))
     quotas = np.tile(counts / folds, (folds, 1))  # (folds, K)
     numbers = np.full(len(rows), -1, dtype=np.int64)
-    numbers[pool] = allocate(rows.targets[pool], units, quotas, derive(seed, "folds"))
+    numbers[pool] = stratified_group_allocation(rows.targets[pool], units, quotas, derive_seed(seed, "folds"))
     return numbers
 
 
-def hold_out(rows: LabelledRows, pool: Numbers, share: float, seed: int) -> NDArray[np.bool_]:
+def holdout_mask(rows: DatasetIndex, pool: Numbers, share: float, seed: int) -> NDArray[np.bool_]:
     """Which rows of the pool are held out, shape (n,): ``share`` of each class, at random.
 
     Equal images and groups are never divided. A class may be missing in the held-out part if its share is
@@ -79,12 +79,14 @@ def hold_out(rows: LabelledRows, pool: Numbers, share: float, seed: int) -> NDAr
         AssayError: nothing is held out, or nothing is left.
     """
     targets = rows.targets[pool]
-    units = independent_units(rows.digests[pool], [rows.groups[row] for row in pool.tolist()])
+    units = group_rows(rows.digests[pool], [rows.groups[row] for row in pool.tolist()])
     counts = np.bincount(targets, minlength=len(rows.classes))
     exact = share * counts
     wanted = np.where(exact >= HALF, np.clip(exact, 1, np.maximum(counts - 1, 1)), exact)
     wanted[units_of_classes(targets, units, len(rows.classes)) < 2] = 0
-    parts = allocate(targets, units, np.stack([wanted, counts - wanted]), derive(seed, "hold out"))
+    parts = stratified_group_allocation(
+        targets, units, np.stack([wanted, counts - wanted]), derive_seed(seed, "hold out")
+    )
     held: NDArray[np.bool_] = parts == 0
     if not held.any() or held.all():
         raise AssayError(
@@ -104,7 +106,7 @@ def _refuse_divided_groups(groups: list[str | None], splits: list[str]) -> None:
             )
 
 
-def _quotas(rows: LabelledRows, splits: Names, shares: dict[str, float]) -> NDArray[np.float64]:
+def _quotas(rows: DatasetIndex, splits: Names, shares: dict[str, float]) -> NDArray[np.float64]:
     """Wanted rows (P, K) of each part that is drawn, and last of train."""
     kept, pool = rows.counts(splits != "dropped"), rows.counts(splits == "train")
     exact = np.outer(list(shares.values()), kept)
@@ -126,10 +128,10 @@ def _quotas(rows: LabelledRows, splits: Names, shares: dict[str, float]) -> NDAr
     return np.concatenate([wanted, [rest]])
 
 
-def _independent(rows: LabelledRows, pool: Numbers, need: int, who: str) -> Numbers:
+def _independent(rows: DatasetIndex, pool: Numbers, need: int, who: str) -> Numbers:
     """Units of the rows of the pool, of which each class has at least as many as are needed."""
     groups = [rows.groups[row] for row in pool.tolist()]
-    units = independent_units(rows.digests[pool], groups)
+    units = group_rows(rows.digests[pool], groups)
     kind = "independent groups" if any(group is not None for group in groups) else "different images"
     total = len(np.unique(units))
     if total < need:
@@ -146,7 +148,7 @@ def _independent(rows: LabelledRows, pool: Numbers, need: int, who: str) -> Numb
     return units
 
 
-def _refuse_missing_classes(rows: LabelledRows, splits: Names, needed: list[str]) -> None:
+def _refuse_missing_classes(rows: DatasetIndex, splits: Names, needed: list[str]) -> None:
     """An official split may lack a class; one that was drawn, and train, may not."""
     faults = [
         f"class {rows.classes[c]!r} has no image in {split}"

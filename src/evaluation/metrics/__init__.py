@@ -1,0 +1,5 @@
+"""Metrics, their intervals, curves."""
+
+from src.core import torchvision_compat
+
+torchvision_compat.install()  # before anything here imports torchvision

@@ -16,10 +16,10 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from src.core.seeds import derive
+from src.core.seeds import derive_seed
 from src.evaluation.metrics import classification
-from src.evaluation.metrics.calibration import bin_of
-from src.evaluation.metrics.classification import Counts, Floats, Integers
+from src.evaluation.metrics.calibration import bin_index
+from src.evaluation.metrics.classification import ConfusionCounts, Floats, Integers
 
 Weights = NDArray[np.int32]  # (n, resamples of a block): how often each row was drawn
 
@@ -63,7 +63,7 @@ def bootstrap(
     """
     statistics = _statistics(probabilities, targets, top_k, bins, resamples)
     found: dict[str, list[Floats]] = {}
-    for weights in draw(seed, len(targets), resamples):
+    for weights in bootstrap_weights(seed, len(targets), resamples):
         for statistic in statistics:
             for name, values in statistic(weights).items():
                 found.setdefault(name, []).append(values)
@@ -71,9 +71,9 @@ def bootstrap(
     return {name: percentiles(np.concatenate(values), confidence) for name, values in found.items()}
 
 
-def draw(seed: int, rows: int, resamples: int) -> Iterator[Weights]:
+def bootstrap_weights(seed: int, rows: int, resamples: int) -> Iterator[Weights]:
     """Blocks of resamples as weights (rows, block); each column sums to ``rows``."""
-    random = np.random.default_rng(derive(seed, "bootstrap"))
+    random = np.random.default_rng(derive_seed(seed, "bootstrap"))
     block = max(1, BLOCK // rows)
     for start in range(0, resamples, block):
         size = min(block, resamples - start)
@@ -130,7 +130,9 @@ def _count_statistic(probabilities: Floats, targets: Integers) -> Callable[[Weig
     def statistic(weights: Weights) -> dict[str, Floats]:
         hits = _sum_groups(weights[right], targets[right], classes)
         actual = _sum_groups(weights, targets, classes)
-        return classification.from_counts(Counts(hits, actual, _sum_groups(weights, predicted, classes)))
+        return classification.from_counts(
+            ConfusionCounts(hits, actual, _sum_groups(weights, predicted, classes))
+        )
 
     return statistic
 
@@ -148,7 +150,7 @@ def _calibration_statistic(
 ) -> Callable[[Weights], dict[str, Floats]]:
     confidence = probabilities.max(axis=1)
     gap = (classification.predict(probabilities) == targets) - confidence
-    place = bin_of(confidence, bins)
+    place = bin_index(confidence, bins)
 
     def statistic(weights: Weights) -> dict[str, Floats]:
         # |accuracy - confidence| x share of the images = |sum of the gaps| / n, for each bin
@@ -197,7 +199,7 @@ def _areas(weights: Weights, ranking: _Ranking) -> tuple[Floats, Floats]:
     before = np.searchsorted(ranking.ranks, ranking.first, side="left")
     hits = positives_seen[past - 1]
     drawn = seen[ranking.last]
-    above = _down_to(seen, ranking.first) - _down_to(positives_seen, before)
+    above = _cumulative_before(seen, ranking.first) - _cumulative_before(positives_seen, before)
     # a row of the class beats the others below it, and half of those that tie with it
     total = positives_seen[-1].astype(np.float64)
     others = seen[-1] - total
@@ -206,7 +208,7 @@ def _areas(weights: Weights, ranking: _Ranking) -> tuple[Floats, Floats]:
     return classification.ratio(won, total * others), classification.ratio(precise, total)
 
 
-def _down_to(cumulated: Weights, places: Integers) -> Weights:
+def _cumulative_before(cumulated: Weights, places: Integers) -> Weights:
     """Cumulated weights strictly before each place, (len(places), r)."""
     return np.where(places[:, None] > 0, cumulated[np.maximum(places, 1) - 1], 0)
 

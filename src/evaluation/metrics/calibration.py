@@ -22,7 +22,7 @@ class Reliability:
     accuracy: NDArray[np.float64]  # share of the bin's rows that are right
 
 
-def bin_of(confidences: NDArray[np.float64], bins: int) -> NDArray[np.int64]:
+def bin_index(confidences: NDArray[np.float64], bins: int) -> NDArray[np.int64]:
     """The bin of each confidence, 0 to ``bins`` - 1. (n,) -> (n,)."""
     edges = np.linspace(0, 1, bins + 1)
     return np.clip(np.searchsorted(edges, confidences, side="right") - 1, 0, bins - 1)
@@ -32,7 +32,7 @@ def reliability(probabilities: NDArray[np.float64], targets: NDArray[np.int64], 
     """The reliability diagram's figures. ``probabilities``: (n, K), ``targets``: (n,)."""
     confidence = probabilities.max(axis=1)
     right = (probabilities.argmax(axis=1) == targets).astype(np.float64)
-    place = bin_of(confidence, bins)
+    place = bin_index(confidence, bins)
     images = np.bincount(place, minlength=bins)
     with np.errstate(invalid="ignore"):  # 0 / 0 is the NaN of an empty bin
         mean_confidence = np.bincount(place, confidence, bins) / images

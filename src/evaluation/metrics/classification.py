@@ -27,7 +27,7 @@ SMALLEST = float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True)
-class Counts:
+class ConfusionCounts:
     """Per class, over the last axis (…, K): what every metric of hard predictions is made of."""
 
     hits: Floats  # rows of the class that were predicted as it
@@ -55,16 +55,16 @@ def confusion(targets: Integers, predicted: Integers, classes: int) -> Integers:
     return np.asarray(matrix.numpy(), dtype=np.int64)
 
 
-def count(targets: Integers, predicted: Integers, classes: int) -> Counts:
+def count(targets: Integers, predicted: Integers, classes: int) -> ConfusionCounts:
     """The counts of one set of predictions, each (K,)."""
     scores = classification.multiclass_stat_scores(
         torch.from_numpy(predicted), torch.from_numpy(targets), num_classes=classes, average=None
     )
     hits, false_hits, _, _, actual = scores.numpy().astype(np.float64).T
-    return Counts(hits, actual, hits + false_hits)
+    return ConfusionCounts(hits, actual, hits + false_hits)
 
 
-def from_counts(counts: Counts) -> dict[str, Floats]:
+def from_counts(counts: ConfusionCounts) -> dict[str, Floats]:
     """All metrics of hard predictions; the class axis goes, leading axes stay.
 
     Macro averages take the classes with ``actual`` > 0. A class that is present but never predicted
@@ -90,7 +90,7 @@ def from_counts(counts: Counts) -> dict[str, Floats]:
     }
 
 
-def per_class(counts: Counts) -> dict[str, Floats]:
+def per_class(counts: ConfusionCounts) -> dict[str, Floats]:
     """Precision, recall and F1 of each class, (…, K).
 
     NaN where undefined: recall and F1 of a class without rows, precision of one never predicted.
@@ -123,7 +123,7 @@ def brier_scores(probabilities: Floats, targets: Integers) -> Floats:
     return np.asarray(((probabilities - truth) ** 2).sum(axis=1))
 
 
-def areas(probabilities: Floats, targets: Integers) -> dict[str, Floats]:
+def curve_areas(probabilities: Floats, targets: Integers) -> dict[str, Floats]:
     """Areas under the one-vs-rest ROC curve and the precision-recall curve (as a sum of steps).
 
     Each (K,), in class order; NaN for a class without rows, and for the ROC of one that has all rows.
@@ -156,7 +156,7 @@ def summary(probabilities: Floats, targets: Integers, top_k: int, bins: int) -> 
     classes = probabilities.shape[1]
     predicted = predict(probabilities)
     figures = {name: float(value) for name, value in from_counts(count(targets, predicted, classes)).items()}
-    area = {name: float(average_area(value)) for name, value in areas(probabilities, targets).items()}
+    area = {name: float(average_area(value)) for name, value in curve_areas(probabilities, targets).items()}
     top = {}
     if top_k < classes:
         top = {f"top{top_k}_accuracy": float(top_hits(probabilities, targets, top_k).mean())}
@@ -173,7 +173,9 @@ def summary(probabilities: Floats, targets: Integers, top_k: int, bins: int) -> 
     }
 
 
-def reasons(figures: dict[str, float], targets: Integers, classes: list[str], top_k: int) -> dict[str, str]:
+def undefined_reasons(
+    figures: dict[str, float], targets: Integers, classes: list[str], top_k: int
+) -> dict[str, str]:
     """Why a figure is missing or covers fewer classes than there are: {figure: sentence}."""
     present = np.unique(targets)
     absent = [name for index, name in enumerate(classes) if index not in present]
@@ -219,13 +221,13 @@ def _macro(values: Floats, actual: Floats) -> Floats:
     return np.asarray(np.where(present, values, 0.0).sum(axis=-1) / present.sum(axis=-1))
 
 
-def _cohen_kappa(counts: Counts, total: Floats) -> Floats:
+def _cohen_kappa(counts: ConfusionCounts, total: Floats) -> Floats:
     """(observed - expected) / (1 - expected) agreement; NaN when one class is all there is."""
     expected = (counts.actual * counts.predicted).sum(axis=-1)
     return ratio(counts.hits.sum(axis=-1) * total - expected, total**2 - expected)
 
 
-def _matthews(counts: Counts, total: Floats) -> Floats:
+def _matthews(counts: ConfusionCounts, total: Floats) -> Floats:
     """Correlation of truth and prediction (Gorodkin, 2004); NaN when either has one class only."""
     both = counts.hits.sum(axis=-1) * total - (counts.actual * counts.predicted).sum(axis=-1)
     spread = (total**2 - (counts.actual**2).sum(axis=-1)) * (total**2 - (counts.predicted**2).sum(axis=-1))

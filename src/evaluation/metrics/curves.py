@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torchmetrics.functional import classification
 
-from src.evaluation.metrics.classification import Floats, Integers, areas, double
+from src.evaluation.metrics.classification import Floats, Integers, curve_areas, double
 
 MOST_POINTS = 500  # of one curve
 ALL_POINTS = 5_000  # of all curves together: 100 classes keep 50 points each
@@ -30,7 +30,7 @@ class Curve:
 
 def roc_curves(probabilities: Floats, targets: Integers, classes: list[str]) -> list[Curve]:
     """One curve for each class that has rows and is not all there is; of two classes the second only."""
-    curves, area = [], areas(probabilities, targets)["roc_auc"]
+    curves, area = [], curve_areas(probabilities, targets)["roc_auc"]
     for index in drawable(targets, len(classes)):
         if (targets == index).all():
             continue
@@ -42,7 +42,7 @@ def roc_curves(probabilities: Floats, targets: Integers, classes: list[str]) -> 
 
 def pr_curves(probabilities: Floats, targets: Integers, classes: list[str]) -> list[Curve]:
     """One curve for each class that has rows; of two classes the second only."""
-    curves, area = [], areas(probabilities, targets)["average_precision"]
+    curves, area = [], curve_areas(probabilities, targets)["average_precision"]
     for index in drawable(targets, len(classes)):
         both = _curve(classification.binary_precision_recall_curve, probabilities, targets, index)
         recall, precision = both[1][::-1], both[0][::-1]  # torchmetrics goes from recall 1 to 0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 
-from src.evaluation.report.misclassified import Mistake
+from src.evaluation.report.misclassified import Misclassified
 from src.plotting.style import SOFT, new_figure, save, styled
 
 # The gallery of mistakes: inches an image is wide, and in units of that width the space between images and
@@ -14,7 +14,7 @@ from src.plotting.style import SOFT, new_figure, save, styled
 INCHES, GAP, HEADING = 1.7, 0.07, 0.22
 
 
-def draw_mistakes(path: Path, mistakes: Sequence[Mistake], total: int, images: int) -> Path:
+def draw_mistakes(path: Path, mistakes: Sequence[Misclassified], total: int, images: int) -> Path:
     """The given mistakes in reading order; ``total`` were made among ``images``."""
     if not mistakes:
         return _draw_no_mistakes(path, images)
@@ -37,7 +37,7 @@ def draw_mistakes(path: Path, mistakes: Sequence[Mistake], total: int, images: i
         return save(figure, path)
 
 
-def _draw_mistake(axes: Axes, mistake: Mistake, left: float, top: float, height: float) -> None:
+def _draw_mistake(axes: Axes, mistake: Misclassified, left: float, top: float, height: float) -> None:
     """The image with its upper left corner at (``left``, ``top``), and the caption above it."""
     grey = mistake.image.shape[0] == 1
     picture = mistake.image[0] if grey else mistake.image.transpose(1, 2, 0)  # (H, W) or (H, W, 3)
@@ -56,7 +56,7 @@ def _draw_mistake(axes: Axes, mistake: Mistake, left: float, top: float, height:
     axes.text(left + 0.5, top - 0.02, share, ha="center", va="bottom", fontsize=7.0, color=SOFT)
 
 
-def _is_short(mistake: Mistake) -> bool:
+def _is_short(mistake: Misclassified) -> bool:
     """Whether both names go in one line."""
     return len(mistake.actual) + len(mistake.predicted) <= 20
 

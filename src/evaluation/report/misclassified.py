@@ -10,7 +10,7 @@ from src.evaluation.report.report import Report
 
 
 @dataclass(frozen=True)
-class Mistake:
+class Misclassified:
     """One of them."""
 
     image: NDArray[np.uint8]  # (C, H, W)
@@ -28,10 +28,10 @@ def find_mistakes(report: Report) -> NDArray[np.int64]:
 
 def show_mistakes(
     report: Report, names: Sequence[str], places: NDArray[np.int64], images: NDArray[np.uint8]
-) -> list[Mistake]:
+) -> list[Misclassified]:
     """The mistakes at ``places`` (m,), with their ``images`` (m, C, H, W) and the classes' ``names``."""
     return [
-        Mistake(
+        Misclassified(
             image,
             names[report.targets[place]],
             names[report.predicted[place]],

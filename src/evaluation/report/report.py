@@ -9,7 +9,7 @@ import numpy as np
 from src.config.schema.evaluate import Evaluate
 from src.evaluation.metrics import bootstrap, classification
 from src.evaluation.metrics.bootstrap import Interval
-from src.evaluation.metrics.classification import Counts, Floats, Integers
+from src.evaluation.metrics.classification import ConfusionCounts, Floats, Integers
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Report:
     targets: Integers  # (n,)
     probabilities: Floats  # (n, K)
     predicted: Integers  # (n,)
-    counts: Counts
+    counts: ConfusionCounts
     figures: dict[str, float]
     intervals: dict[str, Interval]
     areas: dict[str, Floats]  # roc_auc and average_precision of each class, (K,)
@@ -98,7 +98,7 @@ def make_report(
         counts=classification.count(targets, predicted, len(classes)),
         figures=figures,
         intervals=found,
-        areas=classification.areas(probabilities, targets),
+        areas=classification.curve_areas(probabilities, targets),
         notes=_notes(figures, found, targets, classes, settings),
         confidence=settings.confidence,
     )
@@ -115,7 +115,7 @@ def _notes(
         f"low and high: percentile bootstrap over the test images, {settings.bootstrap} resamples, "
         f"{settings.confidence:.4g} confidence; accuracy_wilson: Wilson's score interval"
     ]
-    reasons = classification.reasons(figures, targets, classes, settings.top_k)
+    reasons = classification.undefined_reasons(figures, targets, classes, settings.top_k)
     notes += [f"{name}: {reason}" for name, reason in reasons.items()]
     for name, value in figures.items():
         if name not in found:

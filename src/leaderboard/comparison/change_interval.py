@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from src.evaluation.metrics.bootstrap import Interval, draw, percentiles
+from src.evaluation.metrics.bootstrap import Interval, bootstrap_weights, percentiles
 from src.evaluation.metrics.classification import Floats
 from src.leaderboard.table.significance import Right, discordance
 
@@ -20,6 +20,6 @@ def mean_interval(values: Floats, *, resamples: int, confidence: float, seed: in
     # einsum, because the sums of a matrix product depend on the number of threads
     means = [
         np.einsum("i,ij->j", values[some], weights[some]) / len(values)
-        for weights in draw(seed, len(values), resamples)
+        for weights in bootstrap_weights(seed, len(values), resamples)
     ]
     return percentiles(np.concatenate(means), confidence)

@@ -9,39 +9,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src.config.schema.evaluate import Evaluate
-from src.data.dataset.index import HeldOut
+from src.data.dataset.index import HeldOutRows
 from src.evaluation.metrics.calibration import calibration_error
 from src.evaluation.metrics.classification import Integers, softmax
 from src.leaderboard.comparison.change_interval import change_interval, mean_interval
-from src.leaderboard.comparison.variants import Contender, Model, size_figures
-from src.leaderboard.table.rows import BASE, FIGURES, Row
+from src.leaderboard.comparison.variants import Model, VariantPredictions, size_figures
+from src.leaderboard.table.rows import BASE, FIGURES, LeaderboardRow
 from src.leaderboard.table.significance import Right, accuracy_change, mcnemar
 
 
 def compare(
     base: Model,
-    variants: Sequence[Contender],
-    held: HeldOut,
+    variants: Sequence[VariantPredictions],
+    held: HeldOutRows,
     settings: Evaluate,
     seed: int,
     advance: Callable[[int], None],
-) -> list[Row]:
+) -> list[LeaderboardRow]:
     """The base's row, then one for each variant in its order; ``advance`` is told of each."""
     rows = []
-    for contender in (Contender(BASE, (), base), *variants):
+    for contender in (VariantPredictions(BASE, (), base), *variants):
         model = contender.model
         figures = {} if model is None else _figures(base, model, held, settings, seed)
-        rows.append(Row(contender.name, contender.steps, figures, contender.reason))
+        rows.append(LeaderboardRow(contender.name, contender.steps, figures, contender.reason))
         advance(1)
     return rows
 
 
-def _figures(base: Model, model: Model, held: HeldOut, settings: Evaluate, seed: int) -> dict[str, float]:
+def _figures(base: Model, model: Model, held: HeldOutRows, settings: Evaluate, seed: int) -> dict[str, float]:
     test = ~held.validation
     figures = {
-        **_choosing(base, model, held.targets, held.validation, settings, seed),
-        **_reporting(base, model, held.targets, test, settings, seed),
-        "agreement": float(np.mean((_said(model) == _said(base))[held.validation])),
+        **_validation_metrics(base, model, held.targets, held.validation, settings, seed),
+        **_test_metrics(base, model, held.targets, test, settings, seed),
+        "agreement": float(np.mean((_predictions(model) == _predictions(base))[held.validation])),
         "calibration_error": calibration_error(
             softmax(model.logits[test]), held.targets[test], settings.calibration_bins
         ),
@@ -51,20 +51,20 @@ def _figures(base: Model, model: Model, held: HeldOut, settings: Evaluate, seed:
     return {key: figures[key] for key in FIGURES if key in figures}
 
 
-def _choosing(
+def _validation_metrics(
     base: Model, model: Model, targets: Integers, rows: NDArray[np.bool_], settings: Evaluate, seed: int
 ) -> dict[str, float]:
     """What a choice may look at."""
-    before, after = _right(base, targets, rows), _right(model, targets, rows)
+    before, after = _correct(base, targets, rows), _correct(model, targets, rows)
     change = {} if model is base else _change(before, after, settings, seed)
     return {"val_accuracy": float(after.mean()), **{f"val_{key}": value for key, value in change.items()}}
 
 
-def _reporting(
+def _test_metrics(
     base: Model, model: Model, targets: Integers, rows: NDArray[np.bool_], settings: Evaluate, seed: int
 ) -> dict[str, float]:
     """What nothing may be chosen by."""
-    before, after = _right(base, targets, rows), _right(model, targets, rows)
+    before, after = _correct(base, targets, rows), _correct(model, targets, rows)
     limits = mean_interval(
         after.astype(np.float64),
         resamples=settings.bootstrap,
@@ -93,9 +93,9 @@ def _change(before: Right, after: Right, settings: Evaluate, seed: int) -> dict[
     }
 
 
-def _said(model: Model) -> Integers:
+def _predictions(model: Model) -> Integers:
     return np.asarray(model.logits.argmax(axis=1), dtype=np.int64)
 
 
-def _right(model: Model, targets: Integers, rows: NDArray[np.bool_]) -> Right:
-    return np.asarray((_said(model) == targets)[rows])
+def _correct(model: Model, targets: Integers, rows: NDArray[np.bool_]) -> Right:
+    return np.asarray((_predictions(model) == targets)[rows])

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src.core.errors import AssayError
-from src.data.dataset.index import HeldOut
+from src.data.dataset.index import HeldOutRows
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Model:
 
 
 @dataclass(frozen=True)
-class Contender:
+class VariantPredictions:
     """A variant by its name; with a ``reason`` it failed, and there is no model."""
 
     name: str
@@ -48,7 +48,7 @@ class Contender:
     reason: str | None = None
 
 
-def read_variant(folder: Path, held: HeldOut) -> Contender:
+def read_variant(folder: Path, held: HeldOutRows) -> VariantPredictions:
     """What compress wrote into ``folder``.
 
     Raises:
@@ -58,9 +58,9 @@ def read_variant(folder: Path, held: HeldOut) -> Contender:
         about = json.loads((folder / "variant.json").read_text(encoding="utf-8"))
         steps = tuple(about["steps"])
         if about["status"] != "ok":
-            return Contender(folder.name, steps, None, str(about["reason"]))
+            return VariantPredictions(folder.name, steps, None, str(about["reason"]))
         size = Size(**{name: int(about[name]) for name in Size.__dataclass_fields__})
-        return Contender(folder.name, steps, Model(_read_logits(folder, held), size))
+        return VariantPredictions(folder.name, steps, Model(_read_logits(folder, held), size))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise AssayError(
             f"{folder} cannot be read ({type(error).__name__}: {error}): bring it back with `dvc checkout`, "
@@ -68,7 +68,7 @@ def read_variant(folder: Path, held: HeldOut) -> Contender:
         ) from error
 
 
-def remove_lingering(models: Path, named: Collection[str]) -> list[str]:
+def remove_stale_variants(models: Path, named: Collection[str]) -> list[str]:
     """Remove the folders of variants that are not ``named`` any more; returns their names."""
     lingering = [path.parent for path in models.glob("*/variant.json") if path.parent.name not in named]
     for folder in sorted(lingering):
@@ -82,7 +82,7 @@ def size_figures(size: Size) -> dict[str, float]:
     return {**figures, "sparsity": size.sparsity}
 
 
-def _read_logits(folder: Path, held: HeldOut) -> NDArray[np.float32]:
+def _read_logits(folder: Path, held: HeldOutRows) -> NDArray[np.float32]:
     from pyarrow import parquet
 
     path = folder / "predictions.parquet"

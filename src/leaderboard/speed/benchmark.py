@@ -9,12 +9,12 @@ from typing import Literal
 import torch
 
 from src.compression.onnx.export import export_onnx
-from src.compression.onnx.runtime import Answer, onnx_model, torch_model
+from src.compression.onnx.runtime import Predictor, load_onnx, torch_model
 from src.core.errors import AssayError
 from src.leaderboard.speed.machine import busy_elsewhere
 from src.leaderboard.speed.peak_memory import peak_memory
 from src.leaderboard.speed.table import ONNXRUNTIME, RATIOS, TORCH
-from src.leaderboard.speed.timing import Images, Plan, Timing, measure, ratio
+from src.leaderboard.speed.timing import Images, Timing, TimingPlan, measure, ratio
 from src.models.normalization import NormalizedModel
 from src.models.numerics import deterministic
 from src.models.saving import load_model
@@ -23,18 +23,18 @@ REFERENCES = (TORCH, ONNXRUNTIME)
 
 
 @dataclass(frozen=True)
-class Entry:
+class BenchmarkedModel:
     """A model on the disk and what runs it."""
 
     engine: Literal["torch", "onnx"]
     path: Path  # for torch the folder of a model
 
-    def load(self, threads: int) -> Answer:
-        return torch_model(self.path) if self.engine == "torch" else onnx_model(self.path, threads)
+    def load(self, threads: int) -> Predictor:
+        return torch_model(self.path) if self.engine == "torch" else load_onnx(self.path, threads)
 
 
 @dataclass(frozen=True)
-class Outcome:
+class BenchmarkResult:
     """What was found."""
 
     figures: dict[str, dict[str, float]]  # of each model by its name, the references first
@@ -43,14 +43,14 @@ class Outcome:
     refusal: str | None  # why there are no ratios of speeds, if there are none
 
 
-def hold(
+def run_benchmark(
     base: Path,
     variants: Mapping[str, Path],
     images: Images,
-    plan: Plan,
+    plan: TimingPlan,
     threads: int,
     advance: Callable[[int], None],
-) -> Outcome:
+) -> BenchmarkResult:
     """Time all in interleaved rounds, then find out how much memory each needs.
 
     ``base``: folder of a model; ``variants``: name -> .onnx file; ``images``: (n, C, H, W), as many as the
@@ -66,7 +66,7 @@ def hold(
         size = entries[ONNXRUNTIME].path.stat().st_size
     ratios, refusal = _ratios(timings, largest)
     figures = {name: {**timings[name].figures(), **memory[name], **ratios[name]} for name in entries}
-    return Outcome(figures, size, busy, refusal)
+    return BenchmarkResult(figures, size, busy, refusal)
 
 
 def speedups(timings: Mapping[str, Timing], batch_size: int) -> dict[str, dict[str, float]]:
@@ -84,7 +84,9 @@ def speedups(timings: Mapping[str, Timing], batch_size: int) -> dict[str, dict[s
     return found
 
 
-def _enter(base: Path, variants: Mapping[str, Path], images: Images, folder: Path) -> dict[str, Entry]:
+def _enter(
+    base: Path, variants: Mapping[str, Path], images: Images, folder: Path
+) -> dict[str, BenchmarkedModel]:
     """The references, of which one is exported into ``folder``, then the variants."""
     taken = [name for name in REFERENCES if name in variants]
     if taken:
@@ -92,11 +94,14 @@ def _enter(base: Path, variants: Mapping[str, Path], images: Images, folder: Pat
     network, spec = load_model(base)
     whole = NormalizedModel(network, spec.normalization.shift, spec.normalization.scale)
     export_onnx(whole, torch.from_numpy(images[:2]), folder / "base.onnx")
-    references = {TORCH: Entry("torch", base), ONNXRUNTIME: Entry("onnx", folder / "base.onnx")}
-    return references | {name: Entry("onnx", path) for name, path in variants.items()}
+    references = {
+        TORCH: BenchmarkedModel("torch", base),
+        ONNXRUNTIME: BenchmarkedModel("onnx", folder / "base.onnx"),
+    }
+    return references | {name: BenchmarkedModel("onnx", path) for name, path in variants.items()}
 
 
-def _memory(entry: Entry, images: Images, threads: int) -> dict[str, float]:
+def _memory(entry: BenchmarkedModel, images: Images, threads: int) -> dict[str, float]:
     return {"peak_memory_mb": peak_memory(entry.engine, entry.path, images, threads)}
 
 

@@ -3,7 +3,7 @@
 import platform
 from pathlib import Path
 
-from src.core.cpus import usable_cores
+from src.core.cpus import available_cpus
 
 # Instructions that decide how fast int8 and bf16 are, as Linux spells them.
 TELLING = (
@@ -30,7 +30,7 @@ def describe_machine() -> dict[str, str | int]:
         "cpu": facts.get("model name") or platform.processor() or platform.machine(),
         "capability": torch.backends.cpu.get_cpu_capability(),
         "instructions": " ".join(name for name in TELLING if name in flags),
-        "cores": usable_cores(),
+        "cores": available_cpus(),
         "system": platform.system(),
         "onnxruntime": str(onnxruntime.__version__),
         "torch": str(torch.__version__),

@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from src.core.pareto import on_front
-from src.leaderboard.table.rows import BASE, Row
-from src.plotting.labels import Box, Point, place
+from src.core.pareto import pareto_mask
+from src.leaderboard.table.rows import BASE, LeaderboardRow
+from src.plotting.labels import Box, LabelledPoint, place_labels
 from src.plotting.style import INK, SOFT, legible, new_figure, save, styled, subtitle
 
 LARGEST = 1100.0  # area of the bubble with the most bytes, in square points
@@ -36,7 +36,7 @@ class Bubble:
     front: bool  # nothing is both faster and more accurate
 
 
-def draw_pareto(path: Path, rows: Sequence[Row], conditions: str) -> Path:
+def draw_pareto(path: Path, rows: Sequence[LeaderboardRow], conditions: str) -> Path:
     """One bubble a model, its area that of its file; ``conditions`` says how the latency was measured.
 
     Failed variants are named below. The base, which is PyTorch's, has a dark edge.
@@ -59,14 +59,14 @@ def draw_pareto(path: Path, rows: Sequence[Row], conditions: str) -> Path:
         return save(figure, path)
 
 
-def find_bubbles(rows: Sequence[Row]) -> list[Bubble]:
+def find_bubbles(rows: Sequence[LeaderboardRow]) -> list[Bubble]:
     """The rows that can be drawn, by their latency."""
     needed = {"latency_ms_p50", "val_accuracy", "bytes"}
     known = [(row.name, row.figures) for row in rows if needed <= row.figures.keys()]
     losses = [(figures["latency_ms_p50"], -figures["val_accuracy"]) for _, figures in known]
     found = [
         Bubble(name, figures["latency_ms_p50"], figures["val_accuracy"], figures["bytes"], front)
-        for (name, figures), front in zip(known, on_front(losses), strict=True)
+        for (name, figures), front in zip(known, pareto_mask(losses), strict=True)
     ]
     return sorted(found, key=lambda bubble: (bubble.latency, bubble.accuracy))
 
@@ -148,11 +148,11 @@ def _name(figure: Figure, axes: Axes, bubbles: Sequence[Bubble], floor: float) -
     ]
     places = axes.transData.transform([(b.latency, max(b.accuracy, floor)) for b in bubbles])
     points = [
-        Point(float(x), float(y), math.sqrt(_area(bubble, bubbles)) / 2 * pixels, *_size(axes, text))
+        LabelledPoint(float(x), float(y), math.sqrt(_area(bubble, bubbles)) / 2 * pixels, *_size(axes, text))
         for bubble, text, (x, y) in zip(bubbles, texts, places, strict=True)
     ]
     frame = axes.get_window_extent()
-    boxes = place(points, Box(frame.x0, frame.y0, frame.x1, frame.y1), _stairs(axes, bubbles, floor))
+    boxes = place_labels(points, Box(frame.x0, frame.y0, frame.x1, frame.y1), _stairs(axes, bubbles, floor))
     for point, box, text in zip(points, boxes, texts, strict=True):
         _write(axes, point, box, text, pixels)
 
@@ -188,7 +188,7 @@ def _stairs(axes: Axes, bubbles: Sequence[Bubble], floor: float) -> list[Box]:
     return [*level, *rises]
 
 
-def _write(axes: Axes, point: Point, box: Box, text: str, pixels: float) -> None:
+def _write(axes: Axes, point: LabelledPoint, box: Box, text: str, pixels: float) -> None:
     x, y = (box.left + box.right) / 2, (box.bottom + box.top) / 2
     nearest = min(max(point.x, box.left), box.right), min(max(point.y, box.bottom), box.top)
     far = math.dist(nearest, (point.x, point.y)) > point.radius + 8

@@ -49,9 +49,9 @@ def main(kind: str, model: str, images: str, threads: str) -> None:
         torch.set_num_threads(int(threads))
         torch_model(Path(model))(batch)
     else:
-        from src.compression.onnx.runtime import onnx_model
+        from src.compression.onnx.runtime import load_onnx
 
-        onnx_model(Path(model), int(threads))(batch)
+        load_onnx(Path(model), int(threads))(batch)
     print(_peak_mib())
 
 

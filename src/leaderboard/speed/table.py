@@ -18,7 +18,7 @@ from src.leaderboard.table.markdown import (
     table,
     write_page,
 )
-from src.leaderboard.table.rows import BASE, FIGURES, Row, write_rows
+from src.leaderboard.table.rows import BASE, FIGURES, LeaderboardRow, write_rows
 
 TORCH, ONNXRUNTIME = "torch_fp32", "onnxruntime_fp32"  # the references
 RATIOS = {TORCH: "speed_vs_torch", ONNXRUNTIME: "speed_vs_onnxruntime"}
@@ -30,21 +30,25 @@ QUIET = 15.0  # percent of the processor that others may use
 Measured = Mapping[str, Mapping[str, float]]  # name of a model -> its figures
 
 
-def join(rows: Sequence[Row], measured: Measured, bytes_of_reference: int) -> list[Row]:
+def add_speed(
+    rows: Sequence[LeaderboardRow], measured: Measured, bytes_of_reference: int
+) -> list[LeaderboardRow]:
     """The rows with what was measured; ONNX Runtime's reference gets one of its own, after the base.
 
     It is the base's export, so its accuracy is not asked for again.
     """
     names = {row.name: TORCH if row.name == BASE else row.name for row in rows}
     joined = [
-        Row(row.name, row.steps, {**row.figures, **measured.get(names[row.name], {})}, row.reason)
+        LeaderboardRow(row.name, row.steps, {**row.figures, **measured.get(names[row.name], {})}, row.reason)
         for row in rows
     ]
-    reference = Row(ONNXRUNTIME, ("export",), {"bytes": bytes_of_reference, **measured[ONNXRUNTIME]})
+    reference = LeaderboardRow(
+        ONNXRUNTIME, ("export",), {"bytes": bytes_of_reference, **measured[ONNXRUNTIME]}
+    )
     return [*joined[:1], reference, *joined[1:]]
 
 
-def tracked(row: Row) -> dict[str, float]:
+def tracked(row: LeaderboardRow) -> dict[str, float]:
     """What was measured, by its names on the run of the model."""
     return {
         name: value
@@ -53,7 +57,7 @@ def tracked(row: Row) -> dict[str, float]:
     }
 
 
-def unrest(busy_percent: float) -> str | None:
+def load_warning(busy_percent: float) -> str | None:
     """What is to be said if other processes are at work."""
     if busy_percent <= QUIET:
         return None
@@ -74,7 +78,7 @@ def conditions(found: Mapping[str, Any]) -> str:
     )
 
 
-def write_leaderboard_csv(path: Path, rows: Sequence[Row]) -> Path:
+def write_leaderboard_csv(path: Path, rows: Sequence[LeaderboardRow]) -> Path:
     """The columns of variants.csv, then all that was measured."""
     found = dict.fromkeys(key for row in rows for key in row.figures if key not in FIGURES)
     write_rows(path, rows, [*FIGURES, *found])
@@ -83,7 +87,7 @@ def write_leaderboard_csv(path: Path, rows: Sequence[Row]) -> Path:
 
 def write_leaderboard(
     path: Path,
-    rows: Sequence[Row],
+    rows: Sequence[LeaderboardRow],
     batch_sizes: Sequence[int],
     confidence: float,
     conditions: str,

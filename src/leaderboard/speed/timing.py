@@ -24,7 +24,7 @@ FEWEST = 5  # rounds that allow a ratio
 
 
 @dataclass(frozen=True)
-class Plan:
+class TimingPlan:
     """What is timed, beside the rounds that are dropped."""
 
     rounds: int
@@ -81,7 +81,7 @@ class Ratio:
 def measure(
     models: Mapping[str, Call],
     images: Images,
-    plan: Plan,
+    plan: TimingPlan,
     advance: Callable[[int], None] = lambda _: None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Timing]:
@@ -120,7 +120,7 @@ def ratio(own: Seconds, reference: Seconds) -> Ratio:
     return Ratio(float(np.median(ratios)), float(ratios.min()), float(ratios.max()))
 
 
-def _turn(model: Call, images: Images, plan: Plan, clock: Callable[[], float]) -> Timing:
+def _turn(model: Call, images: Images, plan: TimingPlan, clock: Callable[[], float]) -> Timing:
     single = _seconds(model, images, 1, plan.calls, clock)
     batches = {size: _seconds(model, images, size, plan.batches, clock) for size in plan.batch_sizes}
     return Timing(single, batches)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from src.leaderboard.table.rows import BASE, Row
+from src.leaderboard.table.rows import BASE, LeaderboardRow
 
 Figures = Mapping[str, float]
 Column = tuple[str, Callable[[Figures], str]]  # heading, text of a row's cell
@@ -16,7 +16,7 @@ HONEST = (
 )
 
 
-def write_variants(path: Path, rows: Sequence[Row], confidence: float) -> None:
+def write_variants(path: Path, rows: Sequence[LeaderboardRow], confidence: float) -> None:
     """What is a function of the inputs: accuracy, size, and the reasons of those that failed."""
     sure = f"{100 * confidence:.4g}%"
     accuracy: list[Column] = [
@@ -49,7 +49,7 @@ def write_variants(path: Path, rows: Sequence[Row], confidence: float) -> None:
     write_page(path, [*parts, chains(rows), *failures(rows), *notes])
 
 
-def table(rows: Iterable[Row], columns: Sequence[Column]) -> str:
+def table(rows: Iterable[LeaderboardRow], columns: Sequence[Column]) -> str:
     """A line for each row; one that failed has no figures."""
     head = ["Variant", *(name for name, _ in columns)]
     lines = [head, ["---", *["---:"] * len(columns)]]
@@ -61,12 +61,12 @@ def table(rows: Iterable[Row], columns: Sequence[Column]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def chains(rows: Sequence[Row]) -> str:
+def chains(rows: Sequence[LeaderboardRow]) -> str:
     """The steps of each variant."""
     return "\n".join(f"- `{row.name}`: {' → '.join(row.steps)}" for row in rows if row.name != BASE)
 
 
-def failures(rows: Sequence[Row]) -> list[str]:
+def failures(rows: Sequence[LeaderboardRow]) -> list[str]:
     """A paragraph on those that failed, if any."""
     failed = [f"- `{row.name}`: {' '.join(row.reason.split())}" for row in rows if row.reason is not None]
     return ["\n".join(["Failed, with the reason:", "", *failed])] if failed else []

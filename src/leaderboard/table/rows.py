@@ -36,7 +36,7 @@ TRACKED_OF_BASE = {name: name for name in SIZES if name != "size_ratio"}
 
 
 @dataclass(frozen=True)
-class Row:
+class LeaderboardRow:
     """A line of the leaderboard; a figure that is undefined or unknown is absent."""
 
     name: str
@@ -54,7 +54,7 @@ class Row:
         return {names[key]: value for key, value in self.figures.items() if key in names}
 
 
-def write_rows(path: Path, rows: Sequence[Row], figures: Sequence[str] = FIGURES) -> None:
+def write_rows(path: Path, rows: Sequence[LeaderboardRow], figures: Sequence[str] = FIGURES) -> None:
     """One line a row; what is unknown is left blank."""
     lines = (
         [row.name, row.status, row.reason, " > ".join(row.steps), *(row.figures.get(key) for key in figures)]
@@ -63,16 +63,16 @@ def write_rows(path: Path, rows: Sequence[Row], figures: Sequence[str] = FIGURES
     write_csv(path, [*TEXTS, *figures], lines)
 
 
-def read_rows(path: Path) -> list[Row]:
+def read_rows(path: Path) -> list[LeaderboardRow]:
     """What :func:`write_rows` wrote."""
     with path.open(encoding="utf-8", newline="") as file:
         return [_row(line) for line in csv.DictReader(file)]
 
 
-def _row(line: dict[str, str]) -> Row:
+def _row(line: dict[str, str]) -> LeaderboardRow:
     figures = {key: _number(text) for key, text in line.items() if key not in TEXTS and text}
     steps = tuple(filter(None, line["steps"].split(" > ")))
-    return Row(line["variant"], steps, figures, line["reason"] or None)
+    return LeaderboardRow(line["variant"], steps, figures, line["reason"] or None)
 
 
 def _number(text: str) -> float:

@@ -46,7 +46,7 @@ def mcnemar(before: Right, after: Right) -> float:
     return math.erfc(math.sqrt(gap**2 / total / 2))  # upper tail of chi-square with one degree of freedom
 
 
-def worsening(before: Right, after: Right) -> float:
+def one_sided_p(before: Right, after: Right) -> float:
     """One-sided p value of "after is right at least as often as before"; small when it is worse.
 
     The exact binomial (sign) test, whatever the number of discordant images. 1 when there are none.
@@ -57,7 +57,7 @@ def worsening(before: Right, after: Right) -> float:
 
 def significantly_worse(before: Right, after: Right, level: float) -> bool:
     """Whether :func:`worsening` is below ``level``, which is in (0, 1)."""
-    return worsening(before, after) < level
+    return one_sided_p(before, after) < level
 
 
 def accuracy_change(before: Right, after: Right) -> float:

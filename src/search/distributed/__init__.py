@@ -1,0 +1,1 @@
+"""A study shared by several machines through a database."""

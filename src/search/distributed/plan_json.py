@@ -3,12 +3,12 @@
 from dataclasses import asdict
 from typing import Any
 
-from src.search.engine.distributions import Choice, Domain, Interval
-from src.search.engine.plan import Plan
-from src.search.engine.space import Space
+from src.search.engine.distributions import Categorical, Distribution, Range
+from src.search.engine.plan import SearchPlan
+from src.search.engine.space import SearchSpace
 
 
-def plan_to_json(plan: Plan) -> dict[str, Any]:
+def plan_to_json(plan: SearchPlan) -> dict[str, Any]:
     """Mappings, lists, texts and numbers only."""
     space = {
         # a list, because JSON in a database may lose the order of a mapping
@@ -16,26 +16,26 @@ def plan_to_json(plan: Plan) -> dict[str, Any]:
         "groups": list(plan.space.groups),
         "present": [[list(names), sorted(fields)] for names, fields in sorted(plan.space.present.items())],
     }
-    plain = {name: getattr(plan, name) for name in Plan.__dataclass_fields__ if name != "space"}
+    plain = {name: getattr(plan, name) for name in SearchPlan.__dataclass_fields__ if name != "space"}
     objectives = [list(item) for item in plan.objectives.items()]
     return {**plain, "space": space, "objectives": objectives, "constraints": list(plan.constraints)}
 
 
-def plan_from_json(content: dict[str, Any]) -> Plan:
+def plan_from_json(content: dict[str, Any]) -> SearchPlan:
     """The plan that :func:`plan_to_json` was given."""
     space = content["space"]
-    rebuilt = Space(
+    rebuilt = SearchSpace(
         domains={name: _domain_from_json(domain) for name, domain in space["domains"]},
         groups=tuple(space["groups"]),
         present={tuple(names): frozenset(fields) for names, fields in space["present"]},
     )
     objectives, constraints = dict(content["objectives"]), tuple(content["constraints"])
-    return Plan(**{**content, "space": rebuilt, "objectives": objectives, "constraints": constraints})
+    return SearchPlan(**{**content, "space": rebuilt, "objectives": objectives, "constraints": constraints})
 
 
-def _domain_to_json(domain: Domain) -> dict[str, Any]:
-    return {"values": list(domain.values)} if isinstance(domain, Choice) else asdict(domain)
+def _domain_to_json(domain: Distribution) -> dict[str, Any]:
+    return {"values": list(domain.values)} if isinstance(domain, Categorical) else asdict(domain)
 
 
-def _domain_from_json(content: dict[str, Any]) -> Domain:
-    return Choice(tuple(content["values"])) if "values" in content else Interval(**content)
+def _domain_from_json(content: dict[str, Any]) -> Distribution:
+    return Categorical(tuple(content["values"])) if "values" in content else Range(**content)

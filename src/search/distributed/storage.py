@@ -26,7 +26,7 @@ KEEPALIVE = {"keepalives": 1, "keepalives_idle": 60, "keepalives_interval": 15, 
 
 
 @dataclass(frozen=True)
-class Timing:
+class Heartbeat:
     """How soon a dead worker is noticed. Seconds."""
 
     heartbeat: int = 30  # between signs of life; each is one small write
@@ -37,7 +37,7 @@ class Timing:
 
 
 @contextmanager
-def opened(url: str, timing: Timing) -> Iterator[RDBStorage]:
+def open_storage(url: str, timing: Heartbeat) -> Iterator[RDBStorage]:
     """The storage at ``url``; whatever goes wrong with it inside is told without its password.
 
     Raises:
@@ -49,7 +49,7 @@ def opened(url: str, timing: Timing) -> Iterator[RDBStorage]:
         yield storage
     except (StorageInternalError, SQLAlchemyError) as error:
         raise AssayError(
-            f"{shown(url)} stopped answering: {_reason(error, address)}. Trials that have ended are kept "
+            f"{redact_url(url)} stopped answering: {_reason(error, address)}. Finished trials are kept "
             "there; start the worker again when the server is back"
         ) from None
     finally:
@@ -57,7 +57,7 @@ def opened(url: str, timing: Timing) -> Iterator[RDBStorage]:
         storage.engine.dispose()
 
 
-def shown(url: str) -> str:
+def redact_url(url: str) -> str:
     """The URL without its password."""
     return _address(url).difference_update_query(["password"]).render_as_string(hide_password=True)
 
@@ -74,7 +74,7 @@ def _address(url: str) -> URL:
     return address.set(drivername="postgresql+psycopg2") if plain else address
 
 
-def _open(address: URL, timing: Timing) -> RDBStorage:
+def _open(address: URL, timing: Heartbeat) -> RDBStorage:
     for attempt in range(ATTEMPTS):
         try:
             return _connect(address, timing)
@@ -87,7 +87,7 @@ def _open(address: URL, timing: Timing) -> RDBStorage:
     raise AssertionError("unreachable")
 
 
-def _connect(address: URL, timing: Timing) -> RDBStorage:
+def _connect(address: URL, timing: Heartbeat) -> RDBStorage:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         return RDBStorage(

@@ -20,22 +20,22 @@ from optuna.study import StudyDirection
 from src.config.dotted_keys import differing_keys
 from src.core.errors import AssayError
 from src.search.distributed.plan_json import plan_from_json, plan_to_json
-from src.search.distributed.storage import OUTCOME, RETRIES, Timing, opened, retry, shown
-from src.search.distributed.trials import REUSED, SURPLUS, Book, outcome_to_json
+from src.search.distributed.storage import OUTCOME, RETRIES, Heartbeat, open_storage, redact_url, retry
+from src.search.distributed.trials import REUSED, SURPLUS, TrialTable, outcome_to_json
 from src.search.engine.frozen_trials import constraint_values, objective_values
-from src.search.engine.plan import Plan
+from src.search.engine.plan import SearchPlan
 from src.search.engine.pruning import Pruning
-from src.search.engine.records import Outcome, Proposal, Trial
-from src.search.engine.samplers import grid_order, make_pruner, make_sampler, quiet, refuse
-from src.search.engine.trial_log import Standing, refuse_hopeless, with_finite_objectives
+from src.search.engine.records import Proposal, Trial, TrialResult
+from src.search.engine.samplers import check_supported, grid_order, make_pruner, make_sampler, quiet_optuna
+from src.search.engine.trial_log import SearchProgress, refuse_hopeless, with_finite_objectives
 
 PLAN, ATTRIBUTES, READY = "plan", "attributes", "ready"  # attributes of a study
-Evaluate = Callable[[Proposal, Pruning], Outcome]
-TIMING = Timing()
+Evaluate = Callable[[Proposal, Pruning], TrialResult]
+TIMING = Heartbeat()
 
 
 def create_study(
-    plan: Plan, url: str, attributes: Mapping[str, Any], retries: int, timing: Timing = TIMING
+    plan: SearchPlan, url: str, attributes: Mapping[str, Any], retries: int, timing: Heartbeat = TIMING
 ) -> bool:
     """Whether the study ``plan.name`` was created here; it is joined if it is there already.
 
@@ -45,9 +45,9 @@ def create_study(
         AssayError: there is a study of this name with another plan, attributes or retries, and in what; the
             storage cannot be used; Optuna cannot do this search.
     """
-    refuse(plan)
+    check_supported(plan)
     said = {PLAN: plan_to_json(plan), ATTRIBUTES: dict(attributes), RETRIES: retries}
-    with opened(url, timing) as storage:
+    with open_storage(url, timing) as storage:
         study, created = _create(storage, plan)
         for key, value in said.items():
             if key not in study.user_attrs:
@@ -59,24 +59,24 @@ def create_study(
         return created
 
 
-def plan_of(study_name: str, url: str, timing: Timing = TIMING) -> Plan:
+def plan_of(study_name: str, url: str, timing: Heartbeat = TIMING) -> SearchPlan:
     """What a study is to do. Raises as :func:`attributes_of`."""
-    with opened(url, timing) as storage:
+    with open_storage(url, timing) as storage:
         return _plan(_load(storage, study_name, url))
 
 
-def attributes_of(study_name: str, url: str, timing: Timing = TIMING) -> dict[str, Any]:
+def attributes_of(study_name: str, url: str, timing: Heartbeat = TIMING) -> dict[str, Any]:
     """What a worker needs beside the plan.
 
     Raises:
         AssayError: there is no such study (the others are named), or the storage cannot be used.
     """
-    with opened(url, timing) as storage:
+    with open_storage(url, timing) as storage:
         attributes: dict[str, Any] = _load(storage, study_name, url).user_attrs[ATTRIBUTES]
         return attributes
 
 
-def ended_trials(study_name: str, url: str, timing: Timing = TIMING) -> list[Trial]:
+def ended_trials(study_name: str, url: str, timing: Heartbeat = TIMING) -> list[Trial]:
     """The trials that have ended, by the number of their first attempt.
 
     All attempts at one trial are one. What was begun beyond the total is not among them, and leaves a gap in
@@ -85,11 +85,11 @@ def ended_trials(study_name: str, url: str, timing: Timing = TIMING) -> list[Tri
     return list(standing(study_name, url, timing).trials)
 
 
-def standing(study_name: str, url: str, timing: Timing = TIMING) -> Standing:
+def standing(study_name: str, url: str, timing: Heartbeat = TIMING) -> SearchProgress:
     """How far a study is. Raises as :func:`attributes_of`."""
-    with opened(url, timing) as storage:
+    with open_storage(url, timing) as storage:
         study = _load(storage, study_name, url)
-        book = Book(_plan(study), study.user_attrs[RETRIES], study.get_trials(deepcopy=False))
+        book = TrialTable(_plan(study), study.user_attrs[RETRIES], study.get_trials(deepcopy=False))
         return _standing(book)
 
 
@@ -97,9 +97,9 @@ def work(
     study_name: str,
     url: str,
     evaluate: Evaluate,
-    on_news: Callable[[Standing], None],
+    on_news: Callable[[SearchProgress], None],
     say: Callable[[str], None],
-    timing: Timing = TIMING,
+    timing: Heartbeat = TIMING,
 ) -> list[Trial]:
     """Work on a study until its total has ended, here and elsewhere; returns :func:`ended_trials`.
 
@@ -110,9 +110,9 @@ def work(
         AssayError: the first trials have all failed; else as :func:`attributes_of`.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # failed trials are told of by on_news
-    with opened(url, timing) as storage:
+    with open_storage(url, timing) as storage:
         study = _load(storage, study_name, url)
-        worker = _Worker(study, storage, evaluate, say, timing)
+        worker = StudyWorker(study, storage, evaluate, say, timing)
         while True:
             book = worker.book()
             ended = book.ended()
@@ -127,10 +127,10 @@ def work(
                 time.sleep(timing.poll)
 
 
-class _Live:
+class LivePruner:
     """Asks the study's own pruner, which knows what all workers have reported."""
 
-    def __init__(self, trial: optuna.Trial, plan: Plan) -> None:
+    def __init__(self, trial: optuna.Trial, plan: SearchPlan) -> None:
         self.marks: dict[str, float] = {}  # Optuna keeps its own
         self._trial = trial
         self._plan = plan
@@ -146,7 +146,7 @@ class _Live:
         return self._trial.should_prune() and step < self._plan.max_steps
 
 
-class _Worker:
+class StudyWorker:
     """One process at work on a study."""
 
     def __init__(
@@ -155,7 +155,7 @@ class _Worker:
         storage: RDBStorage,
         evaluate: Evaluate,
         say: Callable[[str], None],
-        timing: Timing,
+        timing: Heartbeat,
     ) -> None:
         self._study = study
         self._plan, self._retries = _plan(study), study.user_attrs[RETRIES]
@@ -167,13 +167,13 @@ class _Worker:
         self._attempt: int | None = None  # Optuna's number of the trial at hand
         self._settled = False  # it has its outcome, from here or from elsewhere
         self._orphans: dict[int, float] = {}  # id of a trial -> when it was first seen without a worker
-        with quiet():  # a seed of its own, or two workers would propose the same
+        with quiet_optuna():  # a seed of its own, or two workers would propose the same
             study.sampler = make_sampler(self._plan, secrets.randbits(32))
             study.pruner = make_pruner(self._plan.pruner, self._plan.trials, self._plan.max_steps)
 
-    def book(self) -> Book:
+    def book(self) -> TrialTable:
         """How the study stands now."""
-        return Book(self._plan, self._retries, self._study.get_trials(deepcopy=False))
+        return TrialTable(self._plan, self._retries, self._study.get_trials(deepcopy=False))
 
     def try_one(self) -> None:
         """Ask for a trial, and evaluate it if it counts."""
@@ -193,9 +193,9 @@ class _Worker:
             self._hand_back()
             raise
 
-    def look_after_others(self, book: Book) -> None:
+    def look_after_others(self, book: TrialTable) -> None:
         """See to the trials of workers that have died, also where Optuna's heartbeats do not reach."""
-        with quiet():
+        with quiet_optuna():
             optuna.storages.fail_stale_trials(self._study)
         silent = self._without_heartbeat()
         lost = {entry.attempts[-1]._trial_id: entry for entry in book.of("lost")}
@@ -234,14 +234,14 @@ class _Worker:
         settings = self._plan.space.suggest(trial)
         twin = book.twin(settings, number)
         if twin is None:
-            outcome = self._evaluate(Proposal(number, settings), _Live(trial, self._plan))
+            outcome = self._evaluate(Proposal(number, settings), LivePruner(trial, self._plan))
         else:
             outcome = twin.outcome
             trial.set_user_attr(REUSED, twin.number)
             self._report(trial, outcome)
         return self._keep(trial, Trial(number, settings, with_finite_objectives(self._plan, outcome)))
 
-    def _report(self, trial: optuna.Trial, outcome: Outcome) -> None:
+    def _report(self, trial: optuna.Trial, outcome: TrialResult) -> None:
         for step, value in outcome.steps.items() if len(self._plan.objectives) == 1 else ():
             trial.report(value, step)
 
@@ -256,9 +256,9 @@ class _Worker:
         return objective_values(ended, list(self._plan.objectives)) or self._failed
 
 
-def _create(storage: RDBStorage, plan: Plan) -> tuple[optuna.Study, bool]:
+def _create(storage: RDBStorage, plan: SearchPlan) -> tuple[optuna.Study, bool]:
     directions = [StudyDirection[way.upper()] for way in plan.objectives.values()]
-    with quiet():
+    with quiet_optuna():
         try:
             study = optuna.create_study(storage=storage, study_name=plan.name, directions=directions)
         except DuplicatedStudyError:
@@ -278,7 +278,7 @@ def _refuse_other(name: str, wanted: Mapping[str, Any], there: Mapping[str, Any]
         )
 
 
-def _queue_grid(study: optuna.Study, plan: Plan) -> None:
+def _queue_grid(study: optuna.Study, plan: SearchPlan) -> None:
     """All points of a grid wait for whoever asks, so that none is tried twice or left out."""
     for point in grid_order(plan) if plan.method == "grid" else ():
         study.enqueue_trial(plan.space.encode(point), skip_if_exists=True)
@@ -288,21 +288,21 @@ def _load(storage: RDBStorage, name: str, url: str) -> optuna.Study:
     names = optuna.get_all_study_names(storage)
     if name not in names:
         known = f"it has {', '.join(names)}" if names else "it has none"
-        raise AssayError(f"there is no study {name} in {shown(url)}: {known}")
-    with quiet():
+        raise AssayError(f"there is no study {name} in {redact_url(url)}: {known}")
+    with quiet_optuna():
         study = optuna.load_study(storage=storage, study_name=name)
     missing = {PLAN, ATTRIBUTES, RETRIES, READY} - study.user_attrs.keys()
     if missing:
         raise AssayError(
-            f"the study {name} in {shown(url)} is not complete, or not of Assay: it lacks "
+            f"the study {name} in {redact_url(url)} is not complete, or not of Assay: it lacks "
             f"{', '.join(sorted(missing))}. Begin it again: python -m src.sweep sweep.storage=URL …"
         )
     return study
 
 
-def _plan(study: optuna.Study) -> Plan:
+def _plan(study: optuna.Study) -> SearchPlan:
     return plan_from_json(study.user_attrs[PLAN])
 
 
-def _standing(book: Book) -> Standing:
-    return Standing(book.plan.total, tuple(book.ended()), len(book.of("under way")))
+def _standing(book: TrialTable) -> SearchProgress:
+    return SearchProgress(book.plan.total, tuple(book.ended()), len(book.of("under way")))

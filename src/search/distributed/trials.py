@@ -7,15 +7,15 @@ from typing import Any, Literal
 from optuna.trial import FrozenTrial, TrialState
 
 from src.search.distributed.storage import OUTCOME
-from src.search.engine.plan import Plan
-from src.search.engine.records import Outcome, Settings, Trial, identity
+from src.search.engine.plan import SearchPlan
+from src.search.engine.records import Settings, Trial, TrialResult, settings_key
 
 SURPLUS, REUSED = "surplus", "reused"  # attributes of a trial
 UNDER_WAY = (TrialState.RUNNING, TrialState.WAITING)
 
 
 @dataclass(frozen=True)
-class Entry:
+class TrialAttempts:
     """A trial with all attempts at it, the first of which gives it its number."""
 
     number: int
@@ -38,32 +38,32 @@ class Entry:
         done = [a for a in self.attempts if OUTCOME in a.user_attrs and a.state not in UNDER_WAY]
         return done[0] if done else None
 
-    def outcome(self) -> Outcome:
+    def outcome(self) -> TrialResult:
         """What came of a trial that has ended."""
         kept = self.kept()
         if kept is not None:
             return outcome_from_json(kept.user_attrs[OUTCOME])
         times = "once" if len(self.attempts) == 1 else f"{len(self.attempts)} times"
-        return Outcome("failed", reason=f"its worker died, {times}")
+        return TrialResult("failed", reason=f"its worker died, {times}")
 
-    def trial(self, plan: Plan) -> Trial:
+    def trial(self, plan: SearchPlan) -> Trial:
         """As the rest of the search knows it."""
         attempt = self.kept() or self.attempts[-1]
         return Trial(self.number, _settings(plan, attempt), self.outcome(), attempt.user_attrs.get(REUSED))
 
 
-class Book:
+class TrialTable:
     """All trials of a study at one moment."""
 
-    def __init__(self, plan: Plan, retries: int, trials: Iterable[FrozenTrial]) -> None:
+    def __init__(self, plan: SearchPlan, retries: int, trials: Iterable[FrozenTrial]) -> None:
         self.plan = plan
         together: dict[int, list[FrozenTrial]] = {}
         for trial in trials:
             together.setdefault(first_number(trial), []).append(trial)
-        entries = [Entry(number, tuple(together[number]), retries) for number in sorted(together)]
+        entries = [TrialAttempts(number, tuple(together[number]), retries) for number in sorted(together)]
         self.entries = [entry for entry in entries if entry.state != "given up"]
 
-    def of(self, state: str) -> list[Entry]:
+    def of(self, state: str) -> list[TrialAttempts]:
         """The entries in this state, by number."""
         return [entry for entry in self.entries if entry.state == state]
 
@@ -95,7 +95,7 @@ class Book:
         for entry in self.of("ended"):
             if entry.number != number and entry.kept() is not None:
                 trial = entry.trial(self.plan)
-                if trial.reused is None and identity(trial.settings) == identity(settings):
+                if trial.reused is None and settings_key(trial.settings) == settings_key(settings):
                     return trial
         return None
 
@@ -105,18 +105,18 @@ def first_number(trial: FrozenTrial) -> int:
     return int(trial.system_attrs.get("failed_trial", trial.number))
 
 
-def outcome_to_json(outcome: Outcome) -> dict[str, Any]:
+def outcome_to_json(outcome: TrialResult) -> dict[str, Any]:
     """Plain values; JSON makes texts of the steps."""
     return asdict(outcome)
 
 
-def outcome_from_json(content: Mapping[str, Any]) -> Outcome:
+def outcome_from_json(content: Mapping[str, Any]) -> TrialResult:
     """The outcome that :func:`outcome_to_json` was given."""
     steps = {int(step): value for step, value in content["steps"].items()}
-    return Outcome(**{**content, "steps": steps})
+    return TrialResult(**{**content, "steps": steps})
 
 
-def _settings(plan: Plan, attempt: FrozenTrial) -> Settings:
+def _settings(plan: SearchPlan, attempt: FrozenTrial) -> Settings:
     """Of an attempt that died before all was proposed: those that were."""
     try:
         return plan.space.suggest(attempt)

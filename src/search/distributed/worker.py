@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from src.core.errors import AssayError
-from src.core.worker_pool import Lost, Pool
-from src.search.engine.plan import Plan
+from src.core.worker_pool import WorkerLost, WorkerPool
+from src.search.engine.plan import SearchPlan
 from src.search.engine.pruning import Pruning
-from src.search.engine.records import Outcome, Proposal, Trial
+from src.search.engine.records import Proposal, Trial, TrialResult
 from src.search.engine.trial_tasks import TrialTasks
 
 if TYPE_CHECKING:
-    from src.pipeline.execution import Execution
-    from src.search.engine.trial_log import Standing
+    from src.pipeline.execution import StageRun
+    from src.search.engine.trial_log import SearchProgress
 
-OnNews = Callable[["Standing"], None]
+OnNews = Callable[["SearchProgress"], None]
 LOOK = 1.0  # seconds between two looks at the study
 
 
@@ -40,8 +40,8 @@ class Membership:
     tasks: TrialTasks
 
 
-def search_together(
-    run: "Execution", plan: Plan, url: str, tasks: TrialTasks, jobs: int, on_news: OnNews
+def run_shared_search(
+    run: "StageRun", plan: SearchPlan, url: str, tasks: TrialTasks, jobs: int, on_news: OnNews
 ) -> list[Trial]:
     """Create or join the study ``plan.name``, work on it in ``jobs`` processes, and wait for its end."""
     from src.search.distributed.study import create_study
@@ -65,10 +65,10 @@ def join(study: str, arguments: argparse.Namespace) -> None:
     from src.config.loading import load
     from src.core.cpus import resolve_jobs
     from src.pipeline.job import prepare, repository_root
-    from src.provenance.work_dir import State
+    from src.provenance.work_dir import WorkDir
     from src.search.distributed.study import attributes_of, plan_of
-    from src.search.engine.trial_configs import Candidates
-    from src.search.engine.trial_tasks import Diary, read_sample
+    from src.search.engine.trial_configs import TrialConfigs
+    from src.search.engine.trial_tasks import TrialRecorder, read_sample
     from src.search.report.live_view import live_view
     from src.tracking.live import Tracker
 
@@ -77,14 +77,14 @@ def join(study: str, arguments: argparse.Namespace) -> None:
     job = prepare(argparse.Namespace(overrides=attributes["overrides"]), "sweep")
     _refuse_other_inputs(study, attributes, job.lineage.id)
     root, config = repository_root(), job.loaded.config
-    state = State(root, job.address, job.lineage.id).path
-    tasks = TrialTasks(Candidates(job.loaded), *read_sample(config), state, root, job.record())
+    state = WorkDir(root, job.address, job.lineage.id).path
+    tasks = TrialTasks(TrialConfigs(job.loaded), *read_sample(config), state, root, job.record())
     tracker = Tracker(root, job.lineage.id)
-    diary = Diary(tasks, tracker, adopts=False)
+    diary = TrialRecorder(tasks, tracker, adopts=False)
     jobs = resolve_jobs(own.sweep.jobs, config.sweep.threads)
     with live_view(plan_of(study, own.sweep.storage), own.machine.progress, job.say) as show:
 
-        def on_news(standing: "Standing") -> None:
+        def on_news(standing: "SearchProgress") -> None:
             show(standing)
             diary(standing)
 
@@ -97,13 +97,13 @@ def _work_in_processes(membership: Membership, jobs: int, on_news: OnNews) -> li
     from src.search.distributed.study import ended_trials, standing
 
     working = jobs
-    with Pool(jobs, membership.tasks.candidates.loaded.config.sweep.retries) as pool:
+    with WorkerPool(jobs, membership.tasks.candidates.loaded.config.sweep.retries) as pool:
         for worker in range(jobs):
             pool.submit(worker, work_on, membership)
         while working:
             ended = pool.poll(LOOK)
             working -= ended is not None
-            if ended is not None and isinstance(ended[1], Lost):
+            if ended is not None and isinstance(ended[1], WorkerLost):
                 raise AssayError(
                     f"a worker was stopped by the machine: {ended[1].reason}. Join the study again"
                 )
@@ -116,11 +116,11 @@ def work_on(membership: Membership) -> None:
     from src.search.distributed.study import work
     from src.search.engine.trial import run_trial
 
-    def evaluate(proposal: Proposal, pruning: Pruning) -> Outcome:
+    def evaluate(proposal: Proposal, pruning: Pruning) -> TrialResult:
         try:
             task = membership.tasks(proposal, Given(pruning))
         except AssayError as error:
-            return Outcome("failed", reason=str(error))
+            return TrialResult("failed", reason=str(error))
         return run_trial(task)
 
     work(membership.study, membership.url, evaluate, on_news=lambda _: None, say=print)

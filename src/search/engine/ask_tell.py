@@ -6,21 +6,21 @@ import optuna
 from optuna.study import StudyDirection
 
 from src.search.engine.frozen_trials import STATES, constraint_values, frozen_trial, objective_values
-from src.search.engine.plan import Plan
-from src.search.engine.records import Proposal, Settings, Trial, identity
-from src.search.engine.samplers import grid_order, make_sampler, quiet
+from src.search.engine.plan import SearchPlan
+from src.search.engine.records import Proposal, Settings, Trial, settings_key
+from src.search.engine.samplers import grid_order, make_sampler, quiet_optuna
 
 
-class Proposer:
+class AskTell:
     """A study of Optuna that knows trials by the numbers of the search."""
 
-    def __init__(self, plan: Plan, ended: Sequence[Trial] = (), begun: Sequence[Proposal] = ()) -> None:
+    def __init__(self, plan: SearchPlan, ended: Sequence[Trial] = (), begun: Sequence[Proposal] = ()) -> None:
         """``ended`` and ``begun``: what an earlier process has left, in a search that is not replayed."""
         self._plan = plan
         self._objectives = list(plan.objectives)
         self._running: dict[int, optuna.Trial] = {}
         directions = [StudyDirection[way.upper()] for way in plan.objectives.values()]
-        with quiet():
+        with quiet_optuna():
             self._study = optuna.create_study(
                 study_name=plan.name, directions=directions, sampler=make_sampler(plan, 0)
             )
@@ -57,7 +57,7 @@ class Proposer:
         self._study.enqueue_trial(self._plan.space.encode(settings))
 
     def _queue_grid(self, done: Sequence[Settings]) -> None:
-        known = {identity(settings) for settings in done}
+        known = {settings_key(settings) for settings in done}
         for point in grid_order(self._plan):
-            if identity(point) not in known:
+            if settings_key(point) not in known:
                 self._queue(point)

@@ -19,19 +19,19 @@ def parse_constraint(constraint: str) -> tuple[str, str, float]:
     return match["figure"], match["relation"], float(match["bound"])
 
 
-def broken(figures: Mapping[str, float], constraints: Sequence[str]) -> list[str]:
+def violated(figures: Mapping[str, float], constraints: Sequence[str]) -> list[str]:
     """The constraints that the figures do not keep; a figure that is missing keeps none."""
     return [constraint for constraint in constraints if not _holds(figures, *parse_constraint(constraint))]
 
 
-def keeps(figures: Mapping[str, float], constraints: Sequence[str]) -> bool:
+def feasible(figures: Mapping[str, float], constraints: Sequence[str]) -> bool:
     """Whether the figures keep all constraints."""
-    return not broken(figures, constraints)
+    return not violated(figures, constraints)
 
 
-def excesses(figures: Mapping[str, float], constraints: Sequence[str]) -> dict[str, float]:
+def violations(figures: Mapping[str, float], constraints: Sequence[str]) -> dict[str, float]:
     """By what share of its bound each constraint is broken; below 0 where it is kept."""
-    return {constraint: _excess(figures, *parse_constraint(constraint)) for constraint in constraints}
+    return {constraint: _violation(figures, *parse_constraint(constraint)) for constraint in constraints}
 
 
 def _holds(figures: Mapping[str, float], figure: str, relation: str, bound: float) -> bool:
@@ -39,7 +39,7 @@ def _holds(figures: Mapping[str, float], figure: str, relation: str, bound: floa
     return value <= bound if relation == "<=" else value >= bound
 
 
-def _excess(figures: Mapping[str, float], figure: str, relation: str, bound: float) -> float:
+def _violation(figures: Mapping[str, float], figure: str, relation: str, bound: float) -> float:
     value = figures.get(figure, math.nan)
     if math.isnan(value):
         return math.inf

@@ -5,14 +5,14 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Choice:
+class Categorical:
     """One of these values: numbers, texts, lists or mappings."""
 
     values: tuple[Any, ...]
 
 
 @dataclass(frozen=True)
-class Interval:
+class Range:
     """Any number from ``low`` to ``high``, both included."""
 
     low: float
@@ -21,4 +21,4 @@ class Interval:
     integer: bool = False
 
 
-Domain = Choice | Interval
+Distribution = Categorical | Range

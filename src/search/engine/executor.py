@@ -4,23 +4,23 @@ from collections import deque
 from collections.abc import Callable
 
 from src.core.errors import AssayError
-from src.core.worker_pool import Lost, Pool
-from src.search.engine.pruning import PruningRule
-from src.search.engine.records import Outcome, Proposal
+from src.core.worker_pool import WorkerLost, WorkerPool
+from src.search.engine.pruning import PrunerSpec
+from src.search.engine.records import Proposal, TrialResult
 from src.search.engine.trial_task import TrialTask
 
-MakeTask = Callable[[Proposal, PruningRule], TrialTask]  # raises AssayError for impossible settings
+MakeTask = Callable[[Proposal, PrunerSpec], TrialTask]  # raises AssayError for impossible settings
 
 
-class Executor:
+class PoolRunner:
     """Trials in the processes of a pool."""
 
     def __init__(
         self,
-        pool: Pool,
+        pool: WorkerPool,
         make_task: MakeTask,
         forgiving: bool,
-        run: Callable[[TrialTask], Outcome] | None = None,
+        run: Callable[[TrialTask], TrialResult] | None = None,
     ) -> None:
         """``forgiving``: a trial that the machine stops again and again has failed, and the search goes on.
 
@@ -30,18 +30,18 @@ class Executor:
         self.make_task = make_task
         self.forgiving = forgiving
         self.run = run or _run
-        self._impossible: deque[tuple[int, Outcome]] = deque()
+        self._impossible: deque[tuple[int, TrialResult]] = deque()
 
-    def submit(self, proposal: Proposal, rule: PruningRule) -> None:
+    def submit(self, proposal: Proposal, rule: PrunerSpec) -> None:
         """Queue a trial."""
         try:
             task = self.make_task(proposal, rule)
         except AssayError as error:
-            self._impossible.append((proposal.number, Outcome("failed", reason=str(error))))
+            self._impossible.append((proposal.number, TrialResult("failed", reason=str(error))))
         else:
             self.pool.submit(proposal.number, self.run, task)
 
-    def collect(self) -> tuple[int, Outcome]:
+    def collect(self) -> tuple[int, TrialResult]:
         """Number and outcome of a trial that has ended; waits for one.
 
         Raises:
@@ -50,28 +50,28 @@ class Executor:
         if self._impossible:
             return self._impossible.popleft()
         number, result = self.pool.collect()
-        if not isinstance(result, Lost):
+        if not isinstance(result, WorkerLost):
             return number, result
         if self.forgiving:
-            return number, Outcome("failed", reason=result.reason)
+            return number, TrialResult("failed", reason=result.reason)
         raise AssayError(
             f"trial {number} was stopped by the machine and not by its settings: {result.reason}. Finished "
             "trials are kept. Give it more room (fewer sweep.jobs, a smaller train.batch_size), then repeat"
         )
 
 
-class InPlace:
+class InProcessRunner:
     """Trials one after another in this process, without records of their own: a search within a fold."""
 
     def __init__(self, make_task: MakeTask) -> None:
         self.make_task = make_task
-        self._waiting: deque[tuple[Proposal, PruningRule]] = deque()
+        self._waiting: deque[tuple[Proposal, PrunerSpec]] = deque()
 
-    def submit(self, proposal: Proposal, rule: PruningRule) -> None:
+    def submit(self, proposal: Proposal, rule: PrunerSpec) -> None:
         """Queue a trial."""
         self._waiting.append((proposal, rule))
 
-    def collect(self) -> tuple[int, Outcome]:
+    def collect(self) -> tuple[int, TrialResult]:
         """Number and outcome of the next trial."""
         from src.search.engine.trial import train_trial
 
@@ -79,11 +79,11 @@ class InPlace:
         try:
             task = self.make_task(proposal, rule)
         except AssayError as error:
-            return proposal.number, Outcome("failed", reason=str(error))
+            return proposal.number, TrialResult("failed", reason=str(error))
         return proposal.number, train_trial(task)
 
 
-def _run(task: TrialTask) -> Outcome:
+def _run(task: TrialTask) -> TrialResult:
     from src.search.engine.trial import run_trial  # torch, which only the workers need
 
     return run_trial(task)

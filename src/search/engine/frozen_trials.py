@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 from optuna.trial import FixedTrial, FrozenTrial, TrialState, create_trial
 
-from src.search.engine.constraints import excesses
-from src.search.engine.plan import Plan
+from src.search.engine.constraints import violations
+from src.search.engine.plan import SearchPlan
 from src.search.engine.records import Trial
 
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 
 
-def frozen_trial(plan: Plan, trial: Trial, objectives: Sequence[str]) -> FrozenTrial:
+def frozen_trial(plan: SearchPlan, trial: Trial, objectives: Sequence[str]) -> FrozenTrial:
     """The trial for a study with these objectives."""
     outcome = trial.outcome
     fixed = FixedTrial(plan.space.encode(trial.settings))
@@ -32,8 +32,8 @@ def objective_values(trial: Trial, objectives: Sequence[str]) -> list[float] | N
     return [outcome.figures[name] for name in objectives] if outcome.state == "complete" else None
 
 
-def constraint_values(plan: Plan, trial: Trial) -> dict[str, float]:
+def constraint_values(plan: SearchPlan, trial: Trial) -> dict[str, float]:
     """By how much a complete trial breaks each constraint; nothing for CMA-ES, which cannot use them."""
     if trial.outcome.state != "complete" or plan.method == "cmaes":
         return {}
-    return excesses(trial.outcome.figures, plan.constraints)
+    return violations(trial.outcome.figures, plan.constraints)

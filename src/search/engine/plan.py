@@ -2,16 +2,16 @@
 
 from dataclasses import dataclass
 
-from src.search.engine.space import Space
+from src.search.engine.space import SearchSpace
 
 
 @dataclass(frozen=True)
-class Plan:
+class SearchPlan:
     """A search, apart from the training."""
 
     name: str  # of the study; hyperband's brackets depend on it, so it is a function of the inputs
     method: str  # grid, random, tpe, gp, cmaes, nsga2
-    space: Space
+    space: SearchSpace
     trials: int  # in all; a grid ends with its last point
     batch: int  # proposed together
     pruner: str  # none, median, hyperband, successive_halving, wilcoxon

@@ -1,6 +1,6 @@
 """Stopping unpromising trials, by what earlier trials did and never by what runs at the same time.
 
-A trial in a worker process gets a :class:`PruningRule`: its number, and what there is to compare with. From
+A trial in a worker process gets a :class:`PrunerSpec`: its number, and what there is to compare with. From
 it the worker makes a study of its own, in memory, in which every trial has the number that it has in the
 search; Optuna's pruners then decide as they would in one process.
 """
@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from src.search.engine.constraints import excesses
-from src.search.engine.plan import Plan
+from src.search.engine.constraints import violations
+from src.search.engine.plan import SearchPlan
 from src.search.engine.records import Trial
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Pruning(Protocol):
 
 
 @dataclass(frozen=True)
-class Past:
+class EarlierTrial:
     """What a pruner may know of an earlier trial."""
 
     number: int
@@ -40,7 +40,7 @@ class Past:
 
 
 @dataclass(frozen=True)
-class PruningRule:
+class PrunerSpec:
     """All that decides whether a trial is stopped, beside its own course; plain values, to be sent."""
 
     number: int
@@ -49,14 +49,14 @@ class PruningRule:
     direction: str
     trials: int
     max_steps: int
-    earlier: tuple[Past, ...]
+    earlier: tuple[EarlierTrial, ...]
 
     def begin(self) -> Pruning:
         """The pruner for a trial that starts at step 1, also where it goes on after a kill."""
         return _NoPruning() if self.pruner == "none" else _StudyPruning(self)
 
 
-def past_of(plan: Plan, trials: Sequence[Trial]) -> tuple[Past, ...]:
+def past_of(plan: SearchPlan, trials: Sequence[Trial]) -> tuple[EarlierTrial, ...]:
     """What the rules of a batch share. Nothing without a pruner; reused outcomes count once, failed not."""
     if plan.pruner == "none":
         return ()
@@ -65,10 +65,10 @@ def past_of(plan: Plan, trials: Sequence[Trial]) -> tuple[Past, ...]:
     )
 
 
-def make_rule(plan: Plan, number: int, earlier: tuple[Past, ...]) -> PruningRule:
+def make_rule(plan: SearchPlan, number: int, earlier: tuple[EarlierTrial, ...]) -> PrunerSpec:
     """The rule of the trial with this number."""
     direction = next(iter(plan.objectives.values()))
-    return PruningRule(number, plan.name, plan.pruner, direction, plan.trials, plan.max_steps, earlier)
+    return PrunerSpec(number, plan.name, plan.pruner, direction, plan.trials, plan.max_steps, earlier)
 
 
 class _NoPruning:
@@ -82,7 +82,7 @@ class _NoPruning:
 class _StudyPruning:
     """Asks Optuna's pruner in a study that holds the earlier trials."""
 
-    def __init__(self, rule: PruningRule) -> None:
+    def __init__(self, rule: PrunerSpec) -> None:
         self.marks: dict[str, float] = {}
         self._max_steps = rule.max_steps
         self._study = _make_study(rule)
@@ -97,23 +97,23 @@ class _StudyPruning:
         return stop and step < self._max_steps
 
 
-def _past(plan: Plan, trial: Trial) -> Past:
+def _past(plan: SearchPlan, trial: Trial) -> EarlierTrial:
     outcome = trial.outcome
     complete = outcome.state == "complete"
     value = outcome.figures[next(iter(plan.objectives))] if complete else None
-    over = excesses(outcome.figures, plan.constraints) if complete else {}
-    return Past(trial.number, outcome.state, value, outcome.steps, outcome.marks, over)
+    over = violations(outcome.figures, plan.constraints) if complete else {}
+    return EarlierTrial(trial.number, outcome.state, value, outcome.steps, outcome.marks, over)
 
 
-def _make_study(rule: PruningRule) -> "optuna.Study":
+def _make_study(rule: PrunerSpec) -> "optuna.Study":
     """Every number up to the last is taken: by an earlier trial, by this one (which waits to be asked for),
     or by one that this one must not know of (which looks failed)."""
     import optuna
     from optuna.trial import TrialState, create_trial
 
-    from src.search.engine.samplers import make_pruner, quiet
+    from src.search.engine.samplers import make_pruner, quiet_optuna
 
-    with quiet():
+    with quiet_optuna():
         study = optuna.create_study(
             study_name=rule.study,
             direction=optuna.study.StudyDirection[rule.direction.upper()],
@@ -129,7 +129,7 @@ def _make_study(rule: PruningRule) -> "optuna.Study":
     return study
 
 
-def _frozen(past: Past | None) -> "optuna.trial.FrozenTrial":
+def _frozen(past: EarlierTrial | None) -> "optuna.trial.FrozenTrial":
     from optuna.trial import TrialState, create_trial
 
     if past is None:

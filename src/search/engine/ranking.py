@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from src.core.errors import AssayError
-from src.core.pareto import on_front
-from src.search.engine.constraints import keeps
+from src.core.pareto import pareto_mask
+from src.search.engine.constraints import feasible
 from src.search.engine.records import Trial
 
 if TYPE_CHECKING:
-    from src.search.engine.plan import Plan
+    from src.search.engine.plan import SearchPlan
 
 
 FEWEST = 4  # complete trials that say anything of importance
@@ -31,7 +31,7 @@ def best(trials: Sequence[Trial], objectives: Mapping[str, str], constraints: Se
     return min(admitted, key=lambda trial: _order(trial, objectives))
 
 
-def ranked(trials: Sequence[Trial], plan: "Plan") -> list[Trial]:
+def ranked(trials: Sequence[Trial], plan: "SearchPlan") -> list[Trial]:
     """The complete trials that keep the constraints, best first, without reused outcomes.
 
     With several objectives those of the front come first.
@@ -42,13 +42,13 @@ def ranked(trials: Sequence[Trial], plan: "Plan") -> list[Trial]:
     return sorted(by_value, key=lambda trial: trial.number not in front)
 
 
-def pareto_front(trials: Sequence[Trial], plan: "Plan") -> list[Trial]:
+def pareto_front(trials: Sequence[Trial], plan: "SearchPlan") -> list[Trial]:
     """The trials that no other equals in all objectives and beats in one, by the first objective."""
     admitted = _admitted(trials, plan.objectives, plan.constraints)
     return sorted(_undominated(admitted, plan.objectives), key=lambda trial: _losses(trial, plan.objectives))
 
 
-def importance(trials: Sequence[Trial], plan: "Plan") -> dict[str, float]:
+def importance(trials: Sequence[Trial], plan: "SearchPlan") -> dict[str, float]:
     """The share of each field in being of the better half by the first objective, largest first; in all 1.
 
     By PED-ANOVA (Watanabe et al., 2023). Empty where nothing can be said: too few trials, or all equal.
@@ -84,7 +84,7 @@ def _admitted(
     return [
         trial
         for trial in _finite(trials, objectives)
-        if trial.reused is None and keeps(trial.outcome.figures, constraints)
+        if trial.reused is None and feasible(trial.outcome.figures, constraints)
     ]
 
 
@@ -112,7 +112,7 @@ def _losses(trial: Trial, objectives: Mapping[str, str]) -> tuple[float, ...]:
 
 
 def _undominated(trials: Sequence[Trial], objectives: Mapping[str, str]) -> list[Trial]:
-    front = on_front([_losses(trial, objectives) for trial in trials])
+    front = pareto_mask([_losses(trial, objectives) for trial in trials])
     return [trial for trial, unbeaten in zip(trials, front, strict=True) if unbeaten]
 
 
@@ -122,15 +122,15 @@ def _varies(field: str, trials: Sequence[Trial]) -> bool:
 
 
 def _ped_anova(
-    trials: Sequence[Trial], plan: "Plan", name: str, way: str, fields: list[str]
+    trials: Sequence[Trial], plan: "SearchPlan", name: str, way: str, fields: list[str]
 ) -> dict[str, float]:
     import optuna
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
     from src.search.engine.frozen_trials import frozen_trial
-    from src.search.engine.samplers import quiet
+    from src.search.engine.samplers import quiet_optuna
 
-    with quiet(), warnings.catch_warnings():
+    with quiet_optuna(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Some regimes|Target and region")  # of small searches
         study = optuna.create_study(direction=optuna.study.StudyDirection[way.upper()])
         study.add_trials(frozen_trial(plan, trial, [name]) for trial in trials)

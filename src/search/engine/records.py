@@ -21,7 +21,7 @@ class Proposal:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrialResult:
     """What came of a proposal: a function of the inputs, so with no time and no machine."""
 
     state: Literal["complete", "pruned", "failed"]
@@ -38,11 +38,11 @@ class Trial:
 
     number: int
     settings: Settings
-    outcome: Outcome
+    outcome: TrialResult
     reused: int | None = None  # the trial with the same settings whose outcome this is
 
 
-def identity(settings: Settings) -> str:
+def settings_key(settings: Settings) -> str:
     """A text that is equal for equal settings, whatever the order of their fields."""
     return json.dumps(settings, sort_keys=True)
 
@@ -67,7 +67,7 @@ def read_trial(path: Path) -> Trial:
         content = json.loads(path.read_text(encoding="utf-8"))
         outcome = content.pop("outcome")
         steps = {int(step): value for step, value in outcome.pop("steps").items()}
-        return Trial(outcome=Outcome(steps=steps, **outcome), **content)
+        return Trial(outcome=TrialResult(steps=steps, **outcome), **content)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise AssayError(f"{path} is no finished trial ({error}). Delete it: the trial runs again") from error
 

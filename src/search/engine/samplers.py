@@ -19,15 +19,15 @@ from optuna.pruners import (
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 
 from src.core.errors import AssayError
-from src.core.seeds import derive
-from src.search.engine.distributions import Choice
-from src.search.engine.plan import Plan
+from src.core.seeds import derive_seed
+from src.search.engine.distributions import Categorical
+from src.search.engine.plan import SearchPlan
 from src.search.engine.records import Settings
 
 REDUCTION = 4  # one trial in four goes on at a rung; the rungs are steps 1, 4, 16, …
 
 
-def refuse(plan: Plan) -> None:
+def check_supported(plan: SearchPlan) -> None:
     """Name what Optuna cannot do, beside what ``src.schema.Sweep`` refuses.
 
     Raises:
@@ -41,7 +41,7 @@ def refuse(plan: Plan) -> None:
         raise AssayError(
             "sweep.method=nsga2 crosses parents of a batch: sweep.batch must be at least 2, but got 1"
         )
-    choices = [name for name, domain in plan.space.domains.items() if isinstance(domain, Choice)]
+    choices = [name for name, domain in plan.space.domains.items() if isinstance(domain, Categorical)]
     if plan.method == "cmaes" and choices:
         raise AssayError(
             f"sweep.method=cmaes takes numbers only, and {', '.join(choices)} (sweep.space) is a choice: "
@@ -49,13 +49,13 @@ def refuse(plan: Plan) -> None:
         )
 
 
-def make_sampler(plan: Plan, index: int) -> BaseSampler:
+def make_sampler(plan: SearchPlan, index: int) -> BaseSampler:
     """A fresh sampler for the batch with this index, seeded for it alone.
 
     So a proposal depends on the trials before its batch, and not on how far a generator has run.
     """
-    seed = derive(plan.seed, "sampler", index) % 2**32
-    with quiet():
+    seed = derive_seed(plan.seed, "sampler", index) % 2**32
+    with quiet_optuna():
         if plan.method == "tpe":
             conditional = bool(plan.space.groups) and len(plan.objectives) == 1
             return TPESampler(seed=seed, n_startup_trials=startup_trials(plan), group=conditional)
@@ -72,7 +72,7 @@ def make_sampler(plan: Plan, index: int) -> BaseSampler:
 
 def make_pruner(name: str, trials: int, max_steps: int) -> BasePruner:
     """The pruner of a search of so many trials of so many steps (the first is 1)."""
-    with quiet():
+    with quiet_optuna():
         if name == "median":
             return MedianPruner(
                 n_startup_trials=min(5, max(1, trials // 3)), n_warmup_steps=1 + max_steps // 5
@@ -90,20 +90,20 @@ def make_pruner(name: str, trials: int, max_steps: int) -> BasePruner:
     return NopPruner()
 
 
-def startup_trials(plan: Plan) -> int:
+def startup_trials(plan: SearchPlan) -> int:
     """Random trials before a model is fitted to them: a third, as a small search has few to spare."""
     return min(10, max(1, plan.trials // 3))
 
 
-def grid_order(plan: Plan) -> list[Settings]:
+def grid_order(plan: SearchPlan) -> list[Settings]:
     """The points of the grid in random order, so that a part of them covers all of it."""
     points = plan.space.points()
-    random.Random(derive(plan.seed, "grid")).shuffle(points)
+    random.Random(derive_seed(plan.seed, "grid")).shuffle(points)
     return points[: plan.total]
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def quiet_optuna() -> Iterator[None]:
     """Without Optuna's notices of progress and of experimental features; warnings still show."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     # That GP would be a little faster with greenlet: it takes 40 ms a trial without.
@@ -113,7 +113,7 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def _make_cmaes(plan: Plan, seed: int) -> BaseSampler:
+def _make_cmaes(plan: SearchPlan, seed: int) -> BaseSampler:
     """A generation is at least a batch (the default size is Hansen's), so that no trial is wasted.
 
     Optuna's own benchmark (pull request 1229) is for considering pruned trials with hyperband, and against

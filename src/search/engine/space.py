@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from src.core.errors import AssayError
-from src.search.engine.distributions import Choice, Domain, Interval
+from src.search.engine.distributions import Categorical, Distribution, Range
 from src.search.engine.records import Settings
 
 if TYPE_CHECKING:
@@ -18,10 +18,10 @@ MOST_POINTS = 1_000_000  # that a grid may have
 
 
 @dataclass(frozen=True)
-class Space:
+class SearchSpace:
     """Domains by field. A field may exist for some choices of the groups only."""
 
-    domains: dict[str, Domain]  # field or group -> domain
+    domains: dict[str, Distribution]  # field or group -> domain
     groups: tuple[str, ...] = ()  # those keys that are groups of conf/; each is a choice of names
     present: dict[tuple[Any, ...], frozenset[str]] = field(default_factory=dict)
     """Values of the groups in that order -> fields that exist then; nothing said: all of them."""
@@ -80,10 +80,10 @@ class Space:
 
     def _values(self, names: "list[str] | tuple[str, ...]") -> list[tuple[Any, ...]]:
         domains = [self.domains[name] for name in names]
-        return [domain.values for domain in domains if isinstance(domain, Choice)]
+        return [domain.values for domain in domains if isinstance(domain, Categorical)]
 
     def _refuse_intervals(self) -> None:
-        endless = [name for name, domain in self.domains.items() if isinstance(domain, Interval)]
+        endless = [name for name, domain in self.domains.items() if isinstance(domain, Range)]
         if endless:
             raise AssayError(
                 f"sweep.method=grid tries every value, and {', '.join(endless)} (sweep.space) is an "
@@ -91,8 +91,8 @@ class Space:
             )
 
 
-def _suggest(trial: "BaseTrial", name: str, domain: Domain) -> Any:
-    if isinstance(domain, Choice):
+def _suggest(trial: "BaseTrial", name: str, domain: Distribution) -> Any:
+    if isinstance(domain, Categorical):
         value = trial.suggest_categorical(name, [_encode(domain, value) for value in domain.values])
         return _decode(domain, value)
     if domain.integer:
@@ -100,15 +100,15 @@ def _suggest(trial: "BaseTrial", name: str, domain: Domain) -> Any:
     return trial.suggest_float(name, domain.low, domain.high, log=domain.log)
 
 
-def _encode(domain: Domain, value: Any) -> Any:
-    return value if isinstance(domain, Interval) or _is_plain(domain) else json.dumps(value)
+def _encode(domain: Distribution, value: Any) -> Any:
+    return value if isinstance(domain, Range) or _is_plain(domain) else json.dumps(value)
 
 
-def _decode(domain: Choice, value: Any) -> Any:
+def _decode(domain: Categorical, value: Any) -> Any:
     return value if _is_plain(domain) else json.loads(value)
 
 
-def _is_plain(domain: Choice) -> bool:
+def _is_plain(domain: Categorical) -> bool:
     """Whether Optuna takes the values as they are. Values of several types become JSON texts, all of them:
     Optuna takes 1 for true, and the text "[16]" could be meant as well as the list."""
     kinds = {type(value) for value in domain.values}

@@ -16,19 +16,19 @@ from decimal import Decimal
 from typing import Any
 
 from src.core.errors import AssayError
-from src.search.engine.distributions import Choice, Domain, Interval
+from src.search.engine.distributions import Categorical, Distribution, Range
 
 MOST_VALUES = 10_000  # of one range
 SYNTAX = "choice(a, b), range(1, 5), interval(0, 0.5), int(interval(1, 64)), tag(log, interval(1e-4, 1e-1))"
 
 
-def parse_space(texts: Mapping[str, str]) -> dict[str, Domain]:
+def parse_space(texts: Mapping[str, str]) -> dict[str, Distribution]:
     """What each field may be, by field, in the order of ``texts``.
 
     Raises:
         AssayError: texts that say nothing to search; all are listed, each with its field.
     """
-    domains: dict[str, Domain] = {}
+    domains: dict[str, Distribution] = {}
     faults = []
     for field, text in texts.items():
         try:
@@ -41,7 +41,7 @@ def parse_space(texts: Mapping[str, str]) -> dict[str, Domain]:
     return domains
 
 
-def _parse(text: str) -> Domain:
+def _parse(text: str) -> Distribution:
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, RangeSweep, Sweep
     from hydra.errors import HydraException
@@ -60,7 +60,7 @@ def _parse(text: str) -> Domain:
     if value.tags:
         raise AssayError("log is for intervals only, as it has no meaning for single values")
     if isinstance(value, RangeSweep):
-        return Choice(_range(value.start, value.stop, value.step))
+        return Categorical(_range(value.start, value.stop, value.step))
     assert isinstance(value, ChoiceSweep)
     return _choice([_plain(item) for item in value.list])
 
@@ -69,7 +69,7 @@ def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _interval(low: Any, high: Any, log: bool) -> Interval:
+def _interval(low: Any, high: Any, log: bool) -> Range:
     """Hydra's ends are floats, or integers after ``int(…)``."""
     if not (math.isfinite(low) and math.isfinite(high)):
         raise AssayError("an interval needs finite ends")
@@ -79,7 +79,7 @@ def _interval(low: Any, high: Any, log: bool) -> Interval:
         )
     if log and low <= 0:
         raise AssayError(f"a logarithmic scale must lie above 0, and {low} does not")
-    return Interval(low, high, log=log, integer=isinstance(low, int))
+    return Range(low, high, log=log, integer=isinstance(low, int))
 
 
 def _range(start: Any, stop: Any, step: Any) -> tuple[int, ...] | tuple[float, ...]:
@@ -99,11 +99,11 @@ def _range(start: Any, stop: Any, step: Any) -> tuple[int, ...] | tuple[float, .
     return tuple(map(int, values)) if whole else tuple(map(float, values))
 
 
-def _choice(values: list[Any]) -> Choice:
+def _choice(values: list[Any]) -> Categorical:
     repeated = [value for index, value in enumerate(values) if value in values[:index]]
     if repeated:
         raise AssayError(f"the values of a choice must differ, and {json.dumps(repeated[0])} is there twice")
-    return Choice(tuple(values))
+    return Categorical(tuple(values))
 
 
 def _plain(value: Any) -> Any:

@@ -10,38 +10,36 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from src.search.engine.ask_tell import Proposer
-from src.search.engine.plan import Plan
-from src.search.engine.pruning import PruningRule, make_rule, past_of
+from src.search.engine.ask_tell import AskTell
+from src.search.engine.plan import SearchPlan
+from src.search.engine.pruning import PrunerSpec, make_rule, past_of
 from src.search.engine.records import (
-    Outcome,
     Proposal,
     Trial,
+    TrialResult,
     forget_proposal,
     read_proposals,
     write_proposal,
 )
-from src.search.engine.samplers import refuse
-from src.search.engine.trial_log import Ledger, Standing, refuse_hopeless
+from src.search.engine.samplers import check_supported
+from src.search.engine.trial_log import SearchProgress, TrialLog, refuse_hopeless
 
-__all__ = ["Evaluator", "Plan", "Standing", "search", "search_asynchronously"]
-
-OnNews = Callable[[Standing], None]
+OnNews = Callable[[SearchProgress], None]
 
 
-class Evaluator(Protocol):
+class TrialRunner(Protocol):
     """Carries proposals out, several at a time if it can."""
 
-    def submit(self, proposal: Proposal, rule: PruningRule) -> None:
+    def submit(self, proposal: Proposal, rule: PrunerSpec) -> None:
         """Begin, or queue."""
         ...
 
-    def collect(self) -> tuple[int, Outcome]:
+    def collect(self) -> tuple[int, TrialResult]:
         """Number and outcome of one that has ended; waits."""
         ...
 
 
-def search(plan: Plan, evaluator: Evaluator, folder: Path, on_news: OnNews) -> list[Trial]:
+def run_search(plan: SearchPlan, evaluator: TrialRunner, folder: Path, on_news: OnNews) -> list[Trial]:
     """All trials of the plan by number; those that an earlier call left in ``folder`` are taken from there.
 
     The result depends on the plan and on the outcomes only. ``on_news`` hears of every trial that ends.
@@ -50,9 +48,9 @@ def search(plan: Plan, evaluator: Evaluator, folder: Path, on_news: OnNews) -> l
         AssayError: Optuna cannot do this; the first trials have all failed; a file in ``folder`` is damaged
             or of another search.
     """
-    refuse(plan)
+    check_supported(plan)
     folder.mkdir(parents=True, exist_ok=True)
-    ledger, proposer = Ledger(plan, folder), Proposer(plan)
+    ledger, proposer = TrialLog(plan, folder), AskTell(plan)
     for index, start in enumerate(range(0, plan.total, plan.batch)):
         proposer.reseed(index)
         numbers = range(start, min(start + plan.batch, plan.total))
@@ -71,19 +69,19 @@ def search(plan: Plan, evaluator: Evaluator, folder: Path, on_news: OnNews) -> l
 
 
 def search_asynchronously(
-    plan: Plan, evaluator: Evaluator, slots: int, folder: Path, on_news: OnNews
+    plan: SearchPlan, evaluator: TrialRunner, slots: int, folder: Path, on_news: OnNews
 ) -> list[Trial]:
     """The same without batches: whenever fewer than ``slots`` trials are under way, the next is proposed.
 
     No worker waits, but the result depends on timing. After a kill the finished trials are kept, and those
     that were under way begin again with the same settings. Raises as :func:`search`.
     """
-    refuse(plan)
+    check_supported(plan)
     folder.mkdir(parents=True, exist_ok=True)
-    ledger = Ledger(plan, folder)
+    ledger = TrialLog(plan, folder)
     ended = ledger.restore()
     begun = read_proposals(folder, but={trial.number for trial in ended})
-    proposer = Proposer(plan, ended, begun)
+    proposer = AskTell(plan, ended, begun)
     upcoming = _upcoming(plan, proposer, ended, begun)
     while True:
         while ledger.running < slots and (proposal := next(upcoming, None)):
@@ -101,7 +99,7 @@ def search_asynchronously(
 
 
 def _upcoming(
-    plan: Plan, proposer: Proposer, ended: Sequence[Trial], begun: Sequence[Proposal]
+    plan: SearchPlan, proposer: AskTell, ended: Sequence[Trial], begun: Sequence[Proposal]
 ) -> Iterator[Proposal]:
     """What was interrupted, then new proposals, each made when it is asked for."""
     yield from begun
@@ -112,7 +110,7 @@ def _upcoming(
             yield proposer.ask(number)
 
 
-def _tell_new(ledger: Ledger, proposer: Proposer, folder: Path) -> None:
+def _tell_new(ledger: TrialLog, proposer: AskTell, folder: Path) -> None:
     for trial in ledger.take_new():
         proposer.tell(trial)
         forget_proposal(folder, trial.number)

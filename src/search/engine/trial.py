@@ -12,16 +12,16 @@ from safetensors.torch import save
 
 from src.config.schema.model import Cnn, Lenet, Model, Timm
 from src.core.errors import AssayError
-from src.core.hashing import text_hash
-from src.core.processes import identity
-from src.core.seeds import derive
-from src.core.worker_pool import is_out_of_memory, stop_if_alone
+from src.core.hashing import json_hash
+from src.core.processes import process_identity
+from src.core.seeds import derive_seed
+from src.core.worker_pool import exit_if_orphaned, is_out_of_memory
 from src.data.dataset.arrays import open_array
-from src.models.build import create_model
+from src.models.build import build_model
 from src.models.size import count_macs, count_parameters
-from src.provenance.journal import Attempt
+from src.provenance.journal import RunRecord
 from src.search.engine.pruning import Pruning
-from src.search.engine.records import Outcome
+from src.search.engine.records import TrialResult
 from src.search.engine.trial_task import TrialTask
 from src.training.early_stopping import Row
 from src.training.fit import fit
@@ -34,7 +34,7 @@ class _PruningError(Exception):
     """Ends a training from within its epoch's callback, as Optuna's integrations do."""
 
 
-def run_trial(task: TrialTask) -> Outcome:
+def run_trial(task: TrialTask) -> TrialResult:
     """Train in a worker process, with a lock on the checkpoints and a record in the journal.
 
     Raises what only the machine is to blame for: MemoryError, OSError, torch's errors of memory.
@@ -42,7 +42,7 @@ def run_trial(task: TrialTask) -> Outcome:
     task.state.mkdir(parents=True, exist_ok=True)
     # A worker whose parent was killed trains on until its epoch ends, then sees that it is alone.
     with FileLock(f"{task.state}.lock"):
-        attempt = Attempt.open(task.root, {**task.record, "process": identity()})
+        attempt = RunRecord.open(task.root, {**task.record, "process": process_identity()})
         try:
             outcome = train_trial(task, attempt)
         except BaseException as error:
@@ -52,7 +52,7 @@ def run_trial(task: TrialTask) -> Outcome:
         return outcome
 
 
-def train_trial(task: TrialTask, attempt: Attempt | None = None) -> Outcome:
+def train_trial(task: TrialTask, attempt: RunRecord | None = None) -> TrialResult:
     """The outcome of the training; what the settings are to blame for makes it a failed one."""
     trial = _Trial(task, attempt)
     try:
@@ -71,7 +71,7 @@ def train_trial(task: TrialTask, attempt: Attempt | None = None) -> Outcome:
 class _Trial:
     """A trial at work: what it has reported so far."""
 
-    def __init__(self, task: TrialTask, attempt: Attempt | None) -> None:
+    def __init__(self, task: TrialTask, attempt: RunRecord | None) -> None:
         self.task = task
         self.attempt = attempt
         self.pruning: Pruning = task.rule.begin()
@@ -90,8 +90,8 @@ class _Trial:
         for part in range(len(self.task.parts)):
             self._train_part(part)
 
-    def outcome(self, state: Any, reason: str | None) -> Outcome:
-        return Outcome(state, self.figures, self.steps, self.epochs, dict(self.pruning.marks), reason)
+    def outcome(self, state: Any, reason: str | None) -> TrialResult:
+        return TrialResult(state, self.figures, self.steps, self.epochs, dict(self.pruning.marks), reason)
 
     def progress(self) -> str:
         """How far it came."""
@@ -102,7 +102,7 @@ class _Trial:
     def _train_part(self, part: int) -> None:
         task = self.task
         train_rows, val_rows = task.parts[part]
-        seed = derive(task.seed, "part", part)
+        seed = derive_seed(task.seed, "part", part)
         training = make_task(task.sample, task.model, task.augment, task.train, train_rows, val_rows, seed)
         state = task.state / str(part)
         fitted = fit(training, state, task.device, on_start=self._on_start, on_epoch=self._on_epoch)
@@ -116,13 +116,13 @@ class _Trial:
             self.attempt.update(numerics=numerics)
 
     def _on_epoch(self, row: Row) -> None:
-        stop_if_alone()
+        exit_if_orphaned()
         self.epochs += 1
         if self.attempt is not None:
             self.attempt.add_epoch({**row, "epoch": self.epochs})
         if len(self.task.parts) > 1:
             return
-        self.figures |= _better(self.figures, row, self.task.train.monitor)
+        self.figures |= _update_best(self.figures, row, self.task.train.monitor)
         last = row["epoch"] >= self.task.train.epochs
         if self.task.objective in row:
             self._report(int(row["epoch"]), row[self.task.objective], last)
@@ -140,7 +140,7 @@ class _Trial:
             raise _PruningError
 
 
-def _better(figures: dict[str, float], row: Row, monitor: str) -> dict[str, float]:
+def _update_best(figures: dict[str, float], row: Row, monitor: str) -> dict[str, float]:
     """The measured figures of the row, if it is the best so far."""
     sign = -1 if monitor == "val/loss" else 1
     if monitor in figures and sign * row[monitor] <= sign * figures[monitor]:
@@ -152,7 +152,7 @@ def _better(figures: dict[str, float], row: Row, monitor: str) -> dict[str, floa
 def _measure(model: str, shape: tuple[int, ...], classes: int) -> dict[str, float]:
     """Size of a network for images (C, H, W); trials often share one."""
     section: Cnn | Lenet | Timm = TypeAdapter(Model).validate_json(model)
-    network = create_model(section, shape[0], classes, shape[1:]).eval()
+    network = build_model(section, shape[0], classes, shape[1:]).eval()
     state = {name: value.contiguous() for name, value in network.state_dict().items()}
     return {
         "parameters": float(count_parameters(network)),
@@ -161,9 +161,9 @@ def _measure(model: str, shape: tuple[int, ...], classes: int) -> dict[str, floa
     }
 
 
-def close_attempt(attempt: Attempt, outcome: Outcome) -> None:
+def close_attempt(attempt: RunRecord, outcome: TrialResult) -> None:
     """Tell the journal what came of a trial."""
     tags = {"trial.state": outcome.state} | ({"trial.reason": outcome.reason} if outcome.reason else {})
-    attempt.update(metrics=outcome.figures, tags=tags, outputs={"outcome": text_hash(asdict(outcome))})
+    attempt.update(metrics=outcome.figures, tags=tags, outputs={"outcome": json_hash(asdict(outcome))})
     failed = outcome.state == "failed"
     attempt.close("FAILED" if failed else "FINISHED", outcome.reason if failed else None)

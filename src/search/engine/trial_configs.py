@@ -5,15 +5,15 @@ import itertools
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from src.config.dotted_keys import assign, flatten, within
-from src.config.loading import CONF, Loaded, compose
-from src.config.validation import check
+from src.config.dotted_keys import flatten, is_under, set_dotted
+from src.config.loading import CONF, LoadedConfig, compose
+from src.config.validation import validate_config
 from src.core.errors import AssayError
 from src.provenance.dvc_yaml import lookup
-from src.search.engine.distributions import Choice, Domain
-from src.search.engine.plan import Plan
+from src.search.engine.distributions import Categorical, Distribution
+from src.search.engine.plan import SearchPlan
 from src.search.engine.records import Settings
-from src.search.engine.space import Space
+from src.search.engine.space import SearchSpace
 from src.search.engine.space_syntax import parse_space
 
 if TYPE_CHECKING:
@@ -24,10 +24,10 @@ SECTIONS = ("model", "augment", "train")  # what a search may change: all else w
 MACHINE = ("train.threads",)  # sweep.threads decides
 
 
-class Candidates:
+class TrialConfigs:
     """What a search may choose from, and the configuration of each choice."""
 
-    def __init__(self, loaded: Loaded) -> None:
+    def __init__(self, loaded: LoadedConfig) -> None:
         """
         Raises:
             AssayError: sweep.space or sweep.proxy cannot be searched; all faults are named.
@@ -43,7 +43,9 @@ class Candidates:
         }
         fields = [key for key in domains if key not in groups]
         _refuse(_bad_fields(fields, frozenset().union(*present.values())))
-        self.space = Space(domains, groups, {names: known & set(fields) for names, known in present.items()})
+        self.space = SearchSpace(
+            domains, groups, {names: known & set(fields) for names, known in present.items()}
+        )
 
     def config(self, settings: Settings) -> "Config":
         """The configuration of a trial.
@@ -54,9 +56,9 @@ class Candidates:
         sweep = self.loaded.config.sweep
         groups = tuple((group, settings[group]) for group in self.space.groups)
         fields = {key: value for key, value in settings.items() if key not in self.space.groups}
-        values = assign(self._composed(groups), {**sweep.proxy, **fields, "train.threads": sweep.threads})
+        values = set_dotted(self._composed(groups), {**sweep.proxy, **fields, "train.threads": sweep.threads})
         try:
-            return check(values, "the trial")
+            return validate_config(values, "the trial")
         except AssayError as error:  # only the faults: they are kept as the trial's reason, on one line
             faults = [line.strip() for line in str(error).splitlines() if line.startswith("  ")]
             raise AssayError("; ".join(faults)) from error
@@ -64,18 +66,18 @@ class Candidates:
     def longest(self) -> int:
         """Epochs of the longest trial."""
         sweep = self.loaded.config.sweep
-        proxied = lookup(assign(self.loaded.values, sweep.proxy), "train.epochs")
+        proxied = lookup(set_dotted(self.loaded.values, sweep.proxy), "train.epochs")
         domain = self.space.domains.get("train.epochs")
         if domain is None:
             return int(proxied)
-        return int(max(domain.values) if isinstance(domain, Choice) else domain.high)
+        return int(max(domain.values) if isinstance(domain, Categorical) else domain.high)
 
     def _composed(self, groups: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
         """Plain values with these choices of groups."""
         overrides = tuple(f"{group}={name}" for group, name in groups)
         return _compose((*self.loaded.overrides, *overrides)) if overrides else self.loaded.values
 
-    def _bad_groups(self, groups: tuple[str, ...], domains: dict[str, Domain]) -> list[str]:
+    def _bad_groups(self, groups: tuple[str, ...], domains: dict[str, Distribution]) -> list[str]:
         if groups and not self.loaded.by_hand:
             return [
                 f"{', '.join(groups)}: the pipeline reads only params.yaml, and cannot choose whole groups. "
@@ -89,7 +91,7 @@ class Candidates:
             if name not in _names(group)
         ]
 
-    def _bad_proxy(self, domains: dict[str, Domain]) -> list[str]:
+    def _bad_proxy(self, domains: dict[str, Distribution]) -> list[str]:
         proxy = self.loaded.config.sweep.proxy
         known = set(dict(flatten(self.loaded.values)))
         return [
@@ -110,12 +112,12 @@ def _bad_fields(fields: list[str], known: frozenset[str]) -> list[str]:
     foreign = [
         f"{key}: a search changes {', '.join(SECTIONS)}; what other stages read is decided before it"
         for key in fields
-        if not within(key, SECTIONS) or key in MACHINE
+        if not is_under(key, SECTIONS) or key in MACHINE
     ]
     missing = [key for key in fields if key not in known]
     return [
         *foreign,
-        *(f"{key}: there is no such field{_close(key, known)}" for key in missing if within(key, SECTIONS)),
+        *(f"{key}: there is no such field{_close(key, known)}" for key in missing if is_under(key, SECTIONS)),
     ]
 
 
@@ -124,8 +126,8 @@ def _close(key: str, known: "set[str] | frozenset[str]") -> str:
     return f" (did you mean {found[0]}?)" if found else ""
 
 
-def _values(domain: Domain) -> tuple[Any, ...]:
-    return domain.values if isinstance(domain, Choice) else (domain,)
+def _values(domain: Distribution) -> tuple[Any, ...]:
+    return domain.values if isinstance(domain, Categorical) else (domain,)
 
 
 def _names(group: str) -> list[str]:
@@ -143,11 +145,11 @@ def _refuse(faults: list[str]) -> None:
         raise AssayError(f"sweep.space cannot be searched:\n{lines}")
 
 
-def make_plan(candidates: "Candidates", seed: int) -> Plan:
+def make_plan(candidates: "TrialConfigs", seed: int) -> SearchPlan:
     """What is searched, and how."""
     config = candidates.loaded.config
     sweep = config.sweep
-    return Plan(
+    return SearchPlan(
         name=f"{config.model.kind}-{sweep.method}-{config.seed}",
         method=sweep.method,
         space=candidates.space,

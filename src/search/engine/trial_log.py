@@ -7,12 +7,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from src.core.errors import AssayError
-from src.search.engine.plan import Plan
-from src.search.engine.records import Outcome, Proposal, Trial, identity, read_trials, trial_path, write_trial
+from src.search.engine.plan import SearchPlan
+from src.search.engine.records import (
+    Proposal,
+    Trial,
+    TrialResult,
+    read_trials,
+    settings_key,
+    trial_path,
+    write_trial,
+)
 
 
 @dataclass(frozen=True)
-class Standing:
+class SearchProgress:
     """How far a search is."""
 
     total: int
@@ -20,10 +28,10 @@ class Standing:
     running: int
 
 
-class Ledger:
+class TrialLog:
     """Keeps each trial in a file of ``folder`` as soon as it has ended."""
 
-    def __init__(self, plan: Plan, folder: Path) -> None:
+    def __init__(self, plan: SearchPlan, folder: Path) -> None:
         self._plan = plan
         self._folder = folder
         self._kept = read_trials(folder)  # of an earlier process, not yet proposed by this one
@@ -47,9 +55,9 @@ class Ledger:
         """The trials that have ended."""
         return [self._ended[number] for number in sorted(self._ended)]
 
-    def standing(self) -> Standing:
+    def standing(self) -> SearchProgress:
         """For whoever looks on."""
-        return Standing(self._plan.total, tuple(self.by_number()), self.running)
+        return SearchProgress(self._plan.total, tuple(self.by_number()), self.running)
 
     def restore(self) -> list[Trial]:
         """Take over all that an earlier process has kept, whatever would be proposed now."""
@@ -69,7 +77,7 @@ class Ledger:
         Raises:
             AssayError: a file has the number of the proposal but other settings.
         """
-        kept, first = self._kept.get(proposal.number), self._first.get(identity(proposal.settings))
+        kept, first = self._kept.get(proposal.number), self._first.get(settings_key(proposal.settings))
         if kept is not None:
             self._add(_matching(kept, proposal, trial_path(self._folder, proposal.number)))
         elif first in self._ended:
@@ -77,12 +85,12 @@ class Ledger:
         elif first is not None:
             self._followers[first].append(proposal)
         else:
-            self._first[identity(proposal.settings)] = proposal.number
+            self._first[settings_key(proposal.settings)] = proposal.number
             self._running[proposal.number] = proposal
             return True
         return False
 
-    def end(self, number: int, outcome: Outcome) -> None:
+    def end(self, number: int, outcome: TrialResult) -> None:
         """Note what came of a trial, and of those with the same settings."""
         proposal = self._running.pop(number)
         trial = Trial(number, proposal.settings, with_finite_objectives(self._plan, outcome))
@@ -100,10 +108,10 @@ class Ledger:
     def _add(self, trial: Trial) -> None:
         self._ended[trial.number] = trial
         self._new.append(trial)
-        self._first.setdefault(identity(trial.settings), trial.number)
+        self._first.setdefault(settings_key(trial.settings), trial.number)
 
 
-def refuse_hopeless(plan: Plan, trials: Sequence[Trial]) -> None:
+def refuse_hopeless(plan: SearchPlan, trials: Sequence[Trial]) -> None:
     """
     Raises:
         AssayError: the first ``max_failures`` of these trials have all failed.
@@ -117,7 +125,7 @@ def refuse_hopeless(plan: Plan, trials: Sequence[Trial]) -> None:
 
 
 def _matching(kept: Trial, proposal: Proposal, path: Path) -> Trial:
-    if identity(kept.settings) != identity(proposal.settings):
+    if settings_key(kept.settings) != settings_key(proposal.settings):
         raise AssayError(
             f"{path} has other settings than this search proposes as trial {proposal.number} "
             f"({kept.settings} instead of {proposal.settings}). Delete {path.parent}: the search begins anew"
@@ -125,7 +133,7 @@ def _matching(kept: Trial, proposal: Proposal, path: Path) -> Trial:
     return kept
 
 
-def with_finite_objectives(plan: Plan, outcome: Outcome) -> Outcome:
+def with_finite_objectives(plan: SearchPlan, outcome: TrialResult) -> TrialResult:
     """A complete trial that has no number for an objective has failed."""
     values = {name: outcome.figures.get(name, math.nan) for name in plan.objectives}
     bad = [f"{name} is {value}" for name, value in values.items() if not math.isfinite(value)]

@@ -11,7 +11,7 @@ from src.config.schema.augment import Augment
 from src.config.schema.model import Cnn, Lenet, Timm
 from src.config.schema.train import Train
 from src.search.engine.pruning import Pruning
-from src.training.subset_task import Sample
+from src.training.subset_task import SharedDataset
 
 Rows = NDArray[np.int64]
 
@@ -29,7 +29,7 @@ class TrialTask:
     """All that decides a trial, and where it may keep what survives a kill."""
 
     number: int
-    sample: Sample
+    sample: SharedDataset
     model: Cnn | Lenet | Timm
     augment: Augment
     train: Train

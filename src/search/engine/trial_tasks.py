@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from src.core.hashing import text_hash
-from src.core.processes import identity
-from src.core.seeds import derive
-from src.data.dataset.index import LabelledRows, read_labelled_rows, read_split
+from src.core.hashing import json_hash
+from src.core.processes import process_identity
+from src.core.seeds import derive_seed
+from src.data.dataset.index import DatasetIndex, read_index, read_split
 from src.data.splitting.splits import fold_rows
-from src.provenance.journal import Attempt, attempts, child_record
+from src.provenance.journal import RunRecord, attempts, child_record
 from src.search.engine.records import Proposal, Settings, Trial
 from src.search.engine.trial import close_attempt
 from src.search.engine.trial_task import TrialTask
-from src.training.subset_task import Sample
+from src.training.subset_task import SharedDataset
 
 if TYPE_CHECKING:
     from src.config.schema import Config
-    from src.search.engine.study import Standing
-    from src.search.engine.trial_configs import Candidates
+    from src.search.engine.trial_configs import TrialConfigs
+    from src.search.engine.trial_log import SearchProgress
     from src.search.engine.trial_task import Rule
     from src.tracking.live import Tracker
 
@@ -31,20 +31,20 @@ Parts = tuple[tuple[Rows, Rows], ...]
 INGEST, SPLIT = Path("data/ingest"), Path("data/split")
 
 
-def read_sample(config: "Config") -> tuple[Sample, Parts]:
+def read_sample(config: "Config") -> tuple[SharedDataset, Parts]:
     """The images of a search, and the rows that train and that choose: of the splits, or of each fold.
 
     Test rows are in neither.
     """
-    rows, (split, _) = read_labelled_rows(INGEST), read_split(SPLIT)
+    rows, (split, _) = read_index(INGEST), read_split(SPLIT)
     images = INGEST / "images.npy"
-    sample = Sample(images, rows.targets, len(rows.classes), config.normalize.method)
+    sample = SharedDataset(images, rows.targets, len(rows.classes), config.normalize.method)
     if not config.sweep.folds:
         return sample, ((rows.ids[split == "train"], rows.ids[split == "val"]),)
-    return sample, fold_parts(rows, split, config.sweep.folds, derive(config.seed, "sweep"))
+    return sample, fold_parts(rows, split, config.sweep.folds, derive_seed(config.seed, "sweep"))
 
 
-def fold_parts(rows: LabelledRows, split: NDArray[np.str_], folds: int, seed: int) -> Parts:
+def fold_parts(rows: DatasetIndex, split: NDArray[np.str_], folds: int, seed: int) -> Parts:
     """(train, val) rows of each fold of what is train or val in ``split`` (N,)."""
     numbers = fold_rows(rows, split, folds, seed)
     return tuple(
@@ -54,15 +54,15 @@ def fold_parts(rows: LabelledRows, split: NDArray[np.str_], folds: int, seed: in
 
 def trial_lineage(parent: str, number: int) -> str:
     """The identity of a trial: that of its search, and its place in it."""
-    return text_hash([parent, "trial", number])
+    return json_hash([parent, "trial", number])
 
 
 @dataclass(frozen=True)
 class TrialTasks:
     """Makes the task of each proposal."""
 
-    candidates: "Candidates"
-    sample: Sample
+    candidates: "TrialConfigs"
+    sample: SharedDataset
     parts: Parts
     state: Path  # survives a kill
     root: Path  # of the repository
@@ -81,7 +81,7 @@ class TrialTasks:
             augment=config.augment,
             train=config.train,
             parts=self.parts,
-            seed=derive(config.seed, "trial", proposal.number),
+            seed=derive_seed(config.seed, "trial", proposal.number),
             objective=next(iter(sweep.objectives)),
             mean_of_folds=sweep.pruner != "wilcoxon",
             rule=rule,
@@ -104,7 +104,7 @@ def trial_record(parent: dict[str, Any], number: int, settings: Settings) -> dic
 
 
 @dataclass
-class Diary:
+class TrialRecorder:
     """Follows a search: frees what ended trials leave, and sees that the journal and MLflow have each."""
 
     tasks: TrialTasks
@@ -112,7 +112,7 @@ class Diary:
     adopts: bool = True  # also trials that no process here has carried out
     seen: set[int] = field(default_factory=set)
 
-    def __call__(self, standing: "Standing") -> None:
+    def __call__(self, standing: "SearchProgress") -> None:
         """Take note of the trials that have ended since the last call."""
         for trial in standing.trials:
             if trial.number not in self.seen:
@@ -134,7 +134,7 @@ class Diary:
         record = trial_record(self.tasks.record, trial.number, trial.settings)
         if trial.reused is not None:
             record["tags"] |= {"trial.reused": str(trial.reused)}
-        attempt = Attempt.open(self.tasks.root, {**record, "process": identity()})
+        attempt = RunRecord.open(self.tasks.root, {**record, "process": process_identity()})
         for row in self._history(trial.reused):
             attempt.add_epoch(row)
         close_attempt(attempt, trial.outcome)

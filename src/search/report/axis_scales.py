@@ -7,12 +7,12 @@ from typing import Any
 
 from matplotlib.ticker import MaxNLocator
 
-from src.search.engine.distributions import Choice, Domain
+from src.search.engine.distributions import Categorical, Distribution
 from src.search.report.tables import short_value
 
 
 @dataclass(frozen=True)
-class Scale:
+class AxisScale:
     """An axis from 0 to 1: evenly by value, by its logarithm, or a place for each category."""
 
     ticks: tuple[tuple[float, str], ...]  # (place, text), from below
@@ -29,26 +29,26 @@ class Scale:
         return _share(float(value), self.low, self.high, self.log)
 
 
-def scale_of(domain: Domain) -> Scale:
+def scale_of(domain: Distribution) -> AxisScale:
     """The axis of a field: its whole domain, whatever was tried of it."""
-    if isinstance(domain, Choice):
+    if isinstance(domain, Categorical):
         texts = [short_value(value, 14) for value in domain.values]
         ticks = tuple((_slot(index, len(texts)), text) for index, text in enumerate(texts))
-        return Scale(ticks, categories=tuple(map(_key, domain.values)), step=1 / len(texts))
+        return AxisScale(ticks, categories=tuple(map(_key, domain.values)), step=1 / len(texts))
     return number_scale(domain.low, domain.high, domain.log, domain.integer)
 
 
-def number_scale(low: float, high: float, log: bool = False, integer: bool = False) -> Scale:
+def number_scale(low: float, high: float, log: bool = False, integer: bool = False) -> AxisScale:
     """An axis of numbers with round ones as ticks."""
     if not low < high:
-        return Scale(((0.5, short_value(low)),), low, high)
+        return AxisScale(((0.5, short_value(low)),), low, high)
     values = _log_ticks(low, high) if log else []
     if len(values) < 2:  # also a logarithmic axis without powers of ten
         values = _even_ticks(low, high, integer)
     if integer and not log:  # each has room to both sides
         low, high = low - 0.5, high + 0.5
     ticks = tuple((_share(value, low, high, log), tick_text(value)) for value in values)
-    return Scale(ticks, low, high, log, step=1 / (high - low) if integer and not log else 0.0)
+    return AxisScale(ticks, low, high, log, step=1 / (high - low) if integer and not log else 0.0)
 
 
 def tick_text(value: float) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from src.config.dotted_keys import assign, differing_keys
+from src.config.dotted_keys import differing_keys, set_dotted
 from src.config.loading import CONF, compose
 from src.core.errors import AssayError
 
@@ -17,7 +17,7 @@ LEFT_OUT = ("sweep", "machine", "seed")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
-def adopt(study: str, overrides: Sequence[str], best: Mapping[str, Any]) -> Path:
+def write_experiment(study: str, overrides: Sequence[str], best: Mapping[str, Any]) -> Path:
     """Write ``conf/experiment/<study>.yaml``, and check that it composes to what was searched, with ``best``.
 
     ``overrides``: those that the search was composed with; all they say is kept, except for the sweep
@@ -51,7 +51,7 @@ def _path(study: str) -> Path:
 def _wanted(overrides: Sequence[str], best: Mapping[str, Any]) -> dict[str, Any]:
     chosen = [f"{group}={name}" for group, name in best.items() if _is_group(group)]
     fields = {field: value for field, value in best.items() if not _is_group(field)}
-    return assign(compose([*overrides, *chosen]), fields)
+    return set_dotted(compose([*overrides, *chosen]), fields)
 
 
 def _is_group(key: str) -> bool:

@@ -21,14 +21,14 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from numpy.typing import NDArray
 
 from src.plotting.style import BLUE, INK, ORANGE, RULE, SOFT, new_figure, save, styled, subtitle
-from src.search.engine.constraints import keeps, parse_constraint
+from src.search.engine.constraints import feasible, parse_constraint
 from src.search.engine.ranking import pareto_front, ranked
 from src.search.engine.records import Trial
-from src.search.report.axis_scales import Scale, number_scale, scale_of, tick_text
+from src.search.report.axis_scales import AxisScale, number_scale, scale_of, tick_text
 from src.search.report.tables import short_figure, short_names
 
 if TYPE_CHECKING:
-    from src.search.engine.plan import Plan
+    from src.search.engine.plan import SearchPlan
 
 LABELS = {
     "val/accuracy": "Validation accuracy",
@@ -64,7 +64,7 @@ class Window:
     log: bool = False
 
 
-def draw_history(path: Path, trials: Sequence[Trial], plan: "Plan") -> Path:
+def draw_history(path: Path, trials: Sequence[Trial], plan: "SearchPlan") -> Path:
     """Every objective by the number of the trial, and the best so far as a line of steps."""
     objectives = list(plan.objectives)
     with styled():
@@ -79,7 +79,7 @@ def draw_history(path: Path, trials: Sequence[Trial], plan: "Plan") -> Path:
         return save(figure, path)
 
 
-def draw_parallel(path: Path, trials: Sequence[Trial], plan: "Plan") -> Path:
+def draw_parallel(path: Path, trials: Sequence[Trial], plan: "SearchPlan") -> Path:
     """A line for each trial through all its settings to its objectives: the darker, the better.
 
     Fields that a trial does not have are passed below their axis.
@@ -103,7 +103,7 @@ def draw_parallel(path: Path, trials: Sequence[Trial], plan: "Plan") -> Path:
         return save(figure, path)
 
 
-def draw_slices(path: Path, trials: Sequence[Trial], plan: "Plan") -> Path:
+def draw_slices(path: Path, trials: Sequence[Trial], plan: "SearchPlan") -> Path:
     """A panel for each field: its value against the objective; the darker, the later the trial."""
     fields, objectives = list(plan.space.domains), list(plan.objectives)
     columns = min(PANELS, len(fields))
@@ -128,7 +128,7 @@ def draw_slices(path: Path, trials: Sequence[Trial], plan: "Plan") -> Path:
         return save(figure, path)
 
 
-def draw_front(path: Path, trials: Sequence[Trial], plan: "Plan") -> Path:
+def draw_front(path: Path, trials: Sequence[Trial], plan: "SearchPlan") -> Path:
     """The first objective against each other one. With two objectives the front is a line: nothing that was
     tried is better in both."""
     first, *others = plan.objectives
@@ -144,10 +144,10 @@ def draw_front(path: Path, trials: Sequence[Trial], plan: "Plan") -> Path:
         return save(figure, path)
 
 
-def _kind(trial: Trial, plan: "Plan") -> str:
+def _kind(trial: Trial, plan: "SearchPlan") -> str:
     if trial.outcome.state != "complete":
         return trial.outcome.state
-    if not keeps(trial.outcome.figures, plan.constraints):
+    if not feasible(trial.outcome.figures, plan.constraints):
         return "breaks a constraint"
     return "complete" if trial.reused is None else "reused"
 
@@ -166,7 +166,7 @@ def _values(trials: Iterable[Trial], objective: str) -> list[float]:
     return [value for trial in trials if (value := _value(trial, objective)) is not None]
 
 
-def _window(trials: Sequence[Trial], plan: "Plan", objective: str) -> Window:
+def _window(trials: Sequence[Trial], plan: "SearchPlan", objective: str) -> Window:
     """The part of the axis in which the better half of the trials can be told apart.
 
     A few that learned nothing must not squash it: they are drawn at its edge. Counts over more than a power
@@ -208,7 +208,7 @@ def _mark_failed(axes: Axes, x: float) -> None:
     axes.plot(x, 0.06, linestyle="none", transform=axes.get_xaxis_transform(), **MARKS["failed"])
 
 
-def _draw_course(axes: Axes, trials: Sequence[Trial], plan: "Plan", name: str) -> None:
+def _draw_course(axes: Axes, trials: Sequence[Trial], plan: "SearchPlan", name: str) -> None:
     way, window = plan.objectives[name], _window(trials, plan, name)
     _set_up(axes, name, window)
     steps = _best_so_far(trials, plan, name)
@@ -227,7 +227,7 @@ def _draw_course(axes: Axes, trials: Sequence[Trial], plan: "Plan", name: str) -
         _say(axes, _nothing(trials))
 
 
-def _best_so_far(trials: Sequence[Trial], plan: "Plan", name: str) -> list[tuple[float, float]]:
+def _best_so_far(trials: Sequence[Trial], plan: "SearchPlan", name: str) -> list[tuple[float, float]]:
     """(number, best value up to there), up to the last trial."""
     better = max if plan.objectives[name] == "maximize" else min
     steps: list[tuple[float, float]] = []
@@ -238,14 +238,16 @@ def _best_so_far(trials: Sequence[Trial], plan: "Plan", name: str) -> list[tuple
     return [*steps, (trials[-1].number + 0.4, steps[-1][1])] if steps else []
 
 
-def _scales(trials: Sequence[Trial], plan: "Plan") -> dict[str, Scale]:
+def _scales(trials: Sequence[Trial], plan: "SearchPlan") -> dict[str, AxisScale]:
     """An axis for each field, then one for each objective."""
     fields = {field: scale_of(domain) for field, domain in plan.space.domains.items()}
     windows = {name: _window(trials, plan, name) for name in plan.objectives}
     return fields | {name: number_scale(view.low, view.high, view.log) for name, view in windows.items()}
 
 
-def _draw_lines(axes: Axes, trials: Sequence[Trial], plan: "Plan", scales: Mapping[str, Scale]) -> None:
+def _draw_lines(
+    axes: Axes, trials: Sequence[Trial], plan: "SearchPlan", scales: Mapping[str, AxisScale]
+) -> None:
     """Pruned ones first, then from the worst to the best, which is drawn in a colour of its own."""
     name, way = next(iter(plan.objectives.items()))
     best = [trial.number for trial in ranked(trials, plan)[:1]]
@@ -264,7 +266,9 @@ def _goodness(trials: Sequence[Trial], name: str, way: str) -> dict[int, float]:
     return {trial.number: place / max(len(order) - 1, 1) for place, trial in enumerate(order)}
 
 
-def _heights(trials: Sequence[Trial], plan: "Plan", scales: Mapping[str, Scale]) -> dict[int, list[float]]:
+def _heights(
+    trials: Sequence[Trial], plan: "SearchPlan", scales: Mapping[str, AxisScale]
+) -> dict[int, list[float]]:
     """Trial -> its height on each axis. Trials of the same value lie side by side, the better the higher."""
     name, way = next(iter(plan.objectives.items()))
     order = sorted(trials, key=lambda trial: _value(trial, name) or 0.0, reverse=way == "minimize")
@@ -278,7 +282,7 @@ def _heights(trials: Sequence[Trial], plan: "Plan", scales: Mapping[str, Scale])
     return heights
 
 
-def _height(trial: Trial, key: str, plan: "Plan", scale: Scale) -> float:
+def _height(trial: Trial, key: str, plan: "SearchPlan", scale: AxisScale) -> float:
     if key not in plan.objectives:
         return scale.place(trial.settings[key]) if key in trial.settings else ABSENT
     value = _value(trial, key)
@@ -308,7 +312,7 @@ def _curve(heights: Sequence[float]) -> NDArray[np.float64]:
     return np.column_stack([across, levels[left] + (levels[left + 1] - levels[left]) * eased])
 
 
-def _draw_axes(axes: Axes, scales: Mapping[str, Scale], plan: "Plan", absent: set[str]) -> None:
+def _draw_axes(axes: Axes, scales: Mapping[str, AxisScale], plan: "SearchPlan", absent: set[str]) -> None:
     halo = [patheffects.withStroke(linewidth=2.5, foreground="white")]
     names = short_names(plan.space.domains)
     for place, (key, scale) in enumerate(scales.items()):
@@ -325,7 +329,7 @@ def _draw_axes(axes: Axes, scales: Mapping[str, Scale], plan: "Plan", absent: se
         axes.text(place, 1.04, label, fontsize=8.5, fontweight="bold" if objective else "normal", ha="center")
 
 
-def _lines_legend(trials: Sequence[Trial], plan: "Plan") -> list[Line2D]:
+def _lines_legend(trials: Sequence[Trial], plan: "SearchPlan") -> list[Line2D]:
     best = [(ORANGE, f"the best, trial {trial.number}") for trial in ranked(trials, plan)[:1]]
     good = [(SHADES(0.9), "better"), (SHADES(0.0), "worse")] if len(trials) > 1 else []
     others = any(_kind(trial, plan) != "complete" for trial in trials)
@@ -333,7 +337,7 @@ def _lines_legend(trials: Sequence[Trial], plan: "Plan") -> list[Line2D]:
     return [Line2D([], [], color=colour, label=label, linewidth=2) for colour, label in best + good + grey]
 
 
-def _draw_slice(axes: Axes, trials: Sequence[Trial], plan: "Plan", field: str, objective: str) -> None:
+def _draw_slice(axes: Axes, trials: Sequence[Trial], plan: "SearchPlan", field: str, objective: str) -> None:
     scale, shade = scale_of(plan.space.domains[field]), _numbers(trials)
     window = _window(trials, plan, objective)
     here = [trial for trial in trials if field in trial.settings and trial.reused is None]
@@ -362,7 +366,7 @@ def _sway(trial: Trial) -> float:
     return 0.5 * ((trial.number * 0.618034) % 1 - 0.5)
 
 
-def _label_slice(axes: Axes, plan: "Plan", field: str, objective: str, first: bool) -> None:
+def _label_slice(axes: Axes, plan: "SearchPlan", field: str, objective: str, first: bool) -> None:
     axes.set_xlabel(short_names(plan.space.domains)[field])
     axes.tick_params(labelleft=first)
     if first:
@@ -373,7 +377,7 @@ def _numbers(trials: Sequence[Trial]) -> Normalize:
     return Normalize(0, max(len(trials) - 1, 1))
 
 
-def _draw_plane(axes: Axes, trials: Sequence[Trial], plan: "Plan", across: str, up: str) -> None:
+def _draw_plane(axes: Axes, trials: Sequence[Trial], plan: "SearchPlan", across: str, up: str) -> None:
     shown = [trial for trial in trials if _value(trial, across) is not None and _value(trial, up) is not None]
     window, width = _window(shown, plan, up), _whole(across, _values(shown, across))
     axes.set(xlabel=LABELS.get(across, across), xscale="log" if width.log else "linear")
@@ -393,7 +397,7 @@ def _draw_plane(axes: Axes, trials: Sequence[Trial], plan: "Plan", across: str, 
         _say(axes, _nothing(trials))
 
 
-def _draw_bounds(axes: Axes, plan: "Plan", across: str, up: str) -> None:
+def _draw_bounds(axes: Axes, plan: "SearchPlan", across: str, up: str) -> None:
     """A shade over what the constraints forbid, as far as it lies in the picture."""
     for constraint in plan.constraints:
         figure, relation, bound = parse_constraint(constraint)
@@ -419,7 +423,7 @@ def _name_bound(axes: Axes, constraint: str, bound: float, vertical: bool) -> No
         axes.annotate(constraint, (0.99, bound), **place)
 
 
-def _draw_front_line(axes: Axes, front: Sequence[Trial], plan: "Plan", across: str, up: str) -> None:
+def _draw_front_line(axes: Axes, front: Sequence[Trial], plan: "SearchPlan", across: str, up: str) -> None:
     """Stairs: what is nowhere beaten, as far as is known."""
     points = sorted(
         (trial.outcome.figures[across], trial.outcome.figures[up], trial.number) for trial in front
@@ -432,13 +436,13 @@ def _draw_front_line(axes: Axes, front: Sequence[Trial], plan: "Plan", across: s
         axes.annotate(str(number), (x, y), fontsize=7.0, color=SOFT, **aside)
 
 
-def _legend(trials: Sequence[Trial], plan: "Plan") -> list[Line2D]:
+def _legend(trials: Sequence[Trial], plan: "SearchPlan") -> list[Line2D]:
     """The kinds that occur."""
     present = {_kind(trial, plan) for trial in trials}
     return [Line2D([], [], linestyle="none", label=kind, **MARKS[kind]) for kind in MARKS if kind in present]
 
 
-def _front_legend(trials: Sequence[Trial], plan: "Plan") -> list[Line2D]:
+def _front_legend(trials: Sequence[Trial], plan: "SearchPlan") -> list[Line2D]:
     shown = _legend([trial for trial in trials if trial.outcome.state != "failed"], plan)
     if not pareto_front(trials, plan):
         return shown

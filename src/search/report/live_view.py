@@ -13,14 +13,14 @@ from src.search.report.tables import short_figure, short_names, short_value
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from src.search.engine.plan import Plan
-    from src.search.engine.study import Standing
+    from src.search.engine.plan import SearchPlan
+    from src.search.engine.trial_log import SearchProgress
 
 
 @contextmanager
 def live_view(
-    plan: "Plan", show: bool, say: Callable[[str], None], console: "Console | None" = None
-) -> "Iterator[Callable[[Standing], None]]":
+    plan: "SearchPlan", show: bool, say: Callable[[str], None], console: "Console | None" = None
+) -> "Iterator[Callable[[SearchProgress], None]]":
     """Yield ``on_news``: draws how the search stands, or says so at every tenth if ``show`` is false or
     there is no terminal.
 
@@ -32,7 +32,7 @@ def live_view(
     view = _View(plan)
     console = console or Console(stderr=True)
     if not (show and console.is_terminal):
-        yield lambda standing: _say_tenth(view, standing, say)
+        yield lambda standing: _print_every_tenth(view, standing, say)
         return
     with Live(
         get_renderable=view.draw,
@@ -42,14 +42,14 @@ def live_view(
         redirect_stdout=sys.stdout.isatty(),  # what is printed goes above the view, and a pipe keeps its own
     ) as screen:
 
-        def on_news(standing: "Standing") -> None:
+        def on_news(standing: "SearchProgress") -> None:
             view.follow(standing)
             screen.refresh()
 
         yield on_news
 
 
-def describe_best(trials: Sequence[Trial], plan: "Plan") -> str:
+def describe_best(trials: Sequence[Trial], plan: "SearchPlan") -> str:
     """The best trial with its objectives in one line; "" as long as there is none."""
     best = ranked(trials, plan)
     if not best:
@@ -62,14 +62,14 @@ def describe_best(trials: Sequence[Trial], plan: "Plan") -> str:
 class _View:
     """What is known of the search, and since when."""
 
-    def __init__(self, plan: "Plan") -> None:
+    def __init__(self, plan: "SearchPlan") -> None:
         self.plan = plan
-        self.standing: Standing | None = None
+        self.standing: SearchProgress | None = None
         self.started = self.begun = self.heard = time.monotonic()
         self.before = 0  # trials that had ended before the first one ran here: they were read from files
         self.worked = False
 
-    def follow(self, standing: "Standing") -> None:
+    def follow(self, standing: "SearchProgress") -> None:
         """Take note of the news and of the moment."""
         self.standing, self.heard = standing, time.monotonic()
         if not self.worked:
@@ -145,7 +145,7 @@ class _View:
         return f"{_clock(time.monotonic() - self.started)}{about}"
 
 
-def _say_tenth(view: _View, standing: "Standing", say: Callable[[str], None]) -> None:
+def _print_every_tenth(view: _View, standing: "SearchProgress", say: Callable[[str], None]) -> None:
     """One line if the trials that have ended since the last news complete another tenth of all."""
     before = len(view.standing.trials) if view.standing else 0
     view.follow(standing)

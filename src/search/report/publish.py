@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from src.search.engine.plan import Plan
+from src.search.engine.plan import SearchPlan
 from src.search.engine.ranking import best, importance
 from src.search.engine.records import Settings, Trial
 from src.search.report import figures, tables
@@ -15,7 +15,7 @@ BEST, TRIALS, IMPORTANCE = "best.yaml", "trials.csv", "importance.csv"
 
 
 @dataclass(frozen=True)
-class Publication:
+class SearchReport:
     """The best trial, how much each field mattered, and the pictures."""
 
     best: Trial
@@ -23,7 +23,7 @@ class Publication:
     pictures: list[Path]
 
 
-def publish(folder: Path, plan: Plan, trials: Sequence[Trial]) -> Publication:
+def write_report(folder: Path, plan: SearchPlan, trials: Sequence[Trial]) -> SearchReport:
     """Write everything into ``folder``; the same trials give the same bytes.
 
     Raises:
@@ -40,7 +40,7 @@ def publish(folder: Path, plan: Plan, trials: Sequence[Trial]) -> Publication:
     ]
     if len(plan.objectives) == 2:
         pictures.append(figures.draw_front(folder / "front.png", trials, plan))
-    return Publication(found, shares, pictures)
+    return SearchReport(found, shares, pictures)
 
 
 def publish_nothing(folder: Path) -> None:

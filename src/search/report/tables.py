@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 
 from src.core.csv_files import write_csv
-from src.search.engine.constraints import broken, keeps
+from src.search.engine.constraints import feasible, violated
 from src.search.engine.ranking import ranked
 from src.search.engine.records import Trial
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from src.search.engine.plan import Plan
+    from src.search.engine.plan import SearchPlan
 
 STATES = ("complete", "pruned", "failed")
 WIDEST = 24  # letters of a setting at the terminal
@@ -42,7 +42,7 @@ def write_importance(path: Path, shares: Mapping[str, float]) -> None:
     write_csv(path, ["field", "importance"], _by_size(shares))
 
 
-def best_table(trials: Sequence[Trial], plan: "Plan", n: int = 5) -> "Table":
+def best_table(trials: Sequence[Trial], plan: "SearchPlan", n: int = 5) -> "Table":
     """The ``n`` best trials, for a terminal of 100 columns.
 
     Where there are fewer good ones, those follow that break a constraint, were pruned, or failed.
@@ -113,7 +113,7 @@ def _row(
     trial: Trial, figures: Sequence[str], fields: Sequence[str], constraints: Sequence[str]
 ) -> list[object]:
     outcome = trial.outcome
-    kept = keeps(outcome.figures, constraints) if outcome.state == "complete" else None
+    kept = feasible(outcome.figures, constraints) if outcome.state == "complete" else None
     return [
         trial.number,
         outcome.state,
@@ -178,7 +178,7 @@ def _remark(trial: Trial, trials: Sequence[Trial], constraints: Sequence[str]) -
     outcome = trial.outcome
     if outcome.state == "failed":
         return f"failed: {short_value(outcome.reason or 'no reason', 2 * WIDEST)}"
-    if outcome.state == "complete" and not keeps(outcome.figures, constraints):
-        return f"breaks {', '.join(broken(outcome.figures, constraints))}"
+    if outcome.state == "complete" and not feasible(outcome.figures, constraints):
+        return f"breaks {', '.join(violated(outcome.figures, constraints))}"
     users = [f"{other.number}" for other in trials if other.reused == trial.number]
     return f"{outcome.state}, reused as {', '.join(users)}" if users else outcome.state
