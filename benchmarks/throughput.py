@@ -18,8 +18,6 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-import src  # noqa: F401  (mends torchvision before anything imports it)
-
 # isort: split
 import numpy as np
 import torch

@@ -1,12 +1,18 @@
-"""Clones that the tests start from."""
+"""What the tests start from: clones of the repository, and empty MLflow stores."""
 
 import os
+import shutil
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
-from tests.workspaces import Workspace, clone_working_tree
+from src.tracking import circuit_breaker
+from src.tracking.circuit_breaker import CircuitBreaker
+from src.tracking.mlflow_store import create_database, database
+from tests.support.workspaces import Workspace, clone_working_tree
 
 # Tests run side by side, and a second thread of torch would only wait for the core of the other process.
 # Read when torch is imported; the commands that tests start have what their users have.
@@ -47,3 +53,24 @@ def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Worksp
 def copy(finished: Workspace, tmp_path: Path) -> Workspace:
     """A copy of the finished pipeline, cache and all, to go on from."""
     return finished.copy(tmp_path / "copy")
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database as it is made for the first time (which takes seconds)."""
+    root = tmp_path_factory.mktemp("empty")
+    create_database(root)
+    return database(root)
+
+
+@pytest.fixture
+def root(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A repository with an empty view."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr(circuit_breaker, "circuit", CircuitBreaker())
+    # MLflow puts the code of a loaded model first, where the workers of later tests would look for src.
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    folder = tmp_path / "repository"
+    database(folder).parent.mkdir(parents=True)
+    shutil.copy(empty_database, database(folder))
+    yield folder

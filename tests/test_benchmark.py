@@ -2,7 +2,6 @@
 
 import json
 import re
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,9 +15,9 @@ from src.config.validation import validate_config
 from src.core.errors import AssayError
 from src.leaderboard.speed.table import load_warning
 from src.leaderboard.table.rows import LeaderboardRow, write_rows
-from tests.models_on_disk import write_base, write_data, write_variant
+from tests.support.models_on_disk import write_base, write_data, write_variant
+from tests.support.workspaces import ROOT
 
-ROOT = Path(__file__).parents[1]
 ACCURACY = {"val_accuracy": 0.8, "val_change": -0.1, "val_change_low": -0.2, "val_change_high": 0.1}
 REFERENCES = ["torch_fp32", "onnxruntime_fp32"]
 REASON = "no room | for\nit"

@@ -18,9 +18,9 @@ from src.core.errors import AssayError
 from src.data.dataset.index import read_held_out
 from src.leaderboard.comparison.variants import read_variant
 from src.leaderboard.table.rows import FIGURES, TEXTS, LeaderboardRow, read_rows, write_rows
-from tests.models_on_disk import write_base, write_data, write_failed, write_variant
+from tests.support.models_on_disk import write_base, write_data, write_failed, write_variant
+from tests.support.workspaces import ROOT
 
-ROOT = Path(__file__).parents[1]
 REASON = "the exporter knows no aten::fft"
 NAMES = ["same", "other", "broken"]
 

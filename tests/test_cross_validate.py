@@ -13,8 +13,8 @@ from src.core.errors import AssayError
 from src.cross_validation.fold_tasks import make_tasks
 from src.data.dataset.index import read_index
 from src.data.splitting.splits import fold_rows, split_rows
+from tests.support.workspaces import ROOT
 
-ROOT = Path(__file__).parents[1]
 RECORD = {
     "stage": "cross_validate",
     "lineage": "parent",

@@ -14,7 +14,6 @@ import torch
 import yaml
 from sklearn.datasets import load_digits
 
-import src  # noqa: F401  (mends torchvision)
 from src.config.schema.model import Lenet
 from src.config.validation import validate_config
 from src.core.errors import AssayError
@@ -22,8 +21,8 @@ from src.evaluate import build
 from src.models.build import build_model
 from src.models.saving import Input, ModelSpec, Normalization, save_model
 from src.registry.variant_metrics import evaluate_figures
+from tests.support.workspaces import ROOT
 
-ROOT = Path(__file__).parents[1]
 FILES = {
     *("metrics.json", "predictions.parquet"),
     *("calibration.csv", "confusion.csv", "per_class.csv", "pr.csv", "roc.csv"),

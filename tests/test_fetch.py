@@ -9,7 +9,7 @@ import pytest
 from src.core.hashing import hash_tree
 from src.data.ingestion.known_datasets import FASHION_MNIST
 from tests.data.test_download import serving
-from tests.workspaces import Workspace
+from tests.support.workspaces import Workspace
 
 PACKAGE = Path(FASHION_MNIST.folders[0])
 needs_package = pytest.mark.skipif(

@@ -13,8 +13,8 @@ from pyarrow import parquet
 
 from src.core.hashing import hash_tree
 from src.data.dataset.arrays import open_array
-from tests.data.pictures import encoded, halves, write_folder
-from tests.workspaces import Workspace
+from tests.support.pictures import encoded, halves, write_folder
+from tests.support.workspaces import Workspace
 
 PYTHON = sys.executable
 

@@ -9,7 +9,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from tests.workspaces import ROOT, Workspace
+from tests.support.workspaces import ROOT, Workspace
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PICTURES = {"01_explore_data": 5, "02_compare_runs": 1}  # at least

@@ -54,7 +54,9 @@ class WorkerPool:
         self._start(_Task(key, function, argument))
 
     def collect(self) -> tuple[Any, Any]:
-        """(key, result) of a task that has ended, waiting for one if necessary; the result may be a WorkerLost.
+        """(key, result) of a task that has ended, waiting for one if necessary.
+
+        The result is a WorkerLost if the worker died.
 
         Raises whatever else the function raised.
         """

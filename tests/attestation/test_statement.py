@@ -7,7 +7,7 @@ import pytest
 from src.attestation import signing
 from src.attestation.statement import Material, Provenance, read_statement, write_statement
 from src.core.errors import AssayError
-from tests.keys import make_keys
+from tests.support.keys import make_keys
 
 SAID = Provenance(
     sha256="ab" * 32,

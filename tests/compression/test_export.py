@@ -16,8 +16,8 @@ from src.core.hashing import file_hash
 from src.models.build import build_model
 from src.models.normalization import NormalizedModel
 from src.models.size import count_macs, count_nonzero, count_parameters
+from tests.support.workspaces import ROOT
 
-ROOT = Path(__file__).parents[2]
 CNN = Cnn(
     kind="cnn",
     widths=[8, 16],
@@ -75,7 +75,8 @@ def test_another_folder_and_process_give_the_same_bytes(tmp_path):
     for name in ("one", "another folder"):
         folder = tmp_path / name
         folder.mkdir()
-        (folder / "src").symlink_to(ROOT / "src")
+        for package in ("src", "tests"):
+            (folder / package).symlink_to(ROOT / package)
         script = folder / "export.py"
         script.write_text(Path(__file__).read_text() + SCRIPT)
         subprocess.run([sys.executable, script.name], cwd=folder, env={"PYTHONPATH": "."}, check=True)

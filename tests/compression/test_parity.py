@@ -9,7 +9,7 @@ from src.compression.export_step import export
 from src.compression.parity import Parity, check_parity, onnx_logits
 from src.compression.post_training import quantize_static
 from src.config.schema.compress import Export, QuantizeStatic
-from tests.compression.digits import VAL_ROWS, digits, make_setting, trained
+from tests.support.digits import VAL_ROWS, digits, make_setting, trained
 
 
 @pytest.fixture(scope="module")

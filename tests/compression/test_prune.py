@@ -3,7 +3,6 @@
 import copy
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,10 +18,10 @@ from src.config.schema.model import Cnn, Lenet, Timm
 from src.models.build import build_model
 from src.models.cnn import Residual
 from src.models.size import count_macs, count_nonzero, count_parameters
-from tests.compression.chains import accuracy, base, setting, weights
-from tests.compression.digits import make_spec
+from tests.support.chains import accuracy, base, setting, weights
+from tests.support.digits import make_spec
+from tests.support.workspaces import ROOT
 
-ROOT = Path(__file__).parents[2]
 EXAMPLE = torch.zeros(1, 1, 8, 8)
 CRITERIA = ["magnitude", "batch_norm", "taylor", "fpgm", "random"]
 MOBILE = Timm(kind="timm", name="mobilenetv3_small_050", pretrained=False, small_input=True, dropout=0.0)

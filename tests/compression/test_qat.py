@@ -19,7 +19,7 @@ from src.compression.qat import convert, make_training, prepare, quantize_aware_
 from src.compression.result import measure_size
 from src.config.schema.compress import Export, QuantizeAwareTrain
 from src.training.fit import fit
-from tests.compression.digits import TRAIN_ROWS, VAL_ROWS, accuracy, digits, make_setting, make_timm, trained
+from tests.support.digits import TRAIN_ROWS, VAL_ROWS, accuracy, digits, make_setting, make_timm, trained
 
 STEP = QuantizeAwareTrain(name="quantize_aware_train", epochs=1, lr=0.0005)
 
@@ -195,7 +195,8 @@ def test_families_of_timm_are_prepared_and_converted(name):
 
 def test_other_variants_never_import_torchao(tmp_path):
     script = (
-        "import sys, src.compression.steps, src.compression.onnx.export, src.compression.post_training, json; "
+        "import json, sys, src.compression.steps, src.compression.onnx.export, "
+        "src.compression.post_training; "
         "print(json.dumps('torchao' in sys.modules))"
     )
     answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

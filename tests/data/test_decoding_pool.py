@@ -13,7 +13,7 @@ import pytest
 from src.data.dataset.arrays import create_array, open_array, pixel_hash
 from src.data.ingestion.decoding_pool import DecodedImage, decode_files
 from src.serving.decoding import ImageFormat, decode_file
-from tests.data.pictures import write_folder
+from tests.support.pictures import write_folder
 
 FORM = ImageFormat(10, 12, 3, "pad", 10**6)
 

@@ -11,7 +11,7 @@ from src.core.errors import AssayError
 from src.data.ingestion import idx_format
 from src.data.ingestion.listing import ImageEntry
 from src.data.ingestion.sources import read_listing
-from tests.data.pictures import write_folder
+from tests.support.pictures import write_folder
 
 
 def _touch(folder: Path, *names: str) -> None:

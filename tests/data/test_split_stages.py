@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from pyarrow import parquet
 
-from tests.workspaces import Workspace, clone_working_tree
+from tests.support.workspaces import Workspace, clone_working_tree
 
 
 def run_stages(workspace: Workspace, *stages: str) -> None:

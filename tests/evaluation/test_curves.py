@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 import sklearn.metrics as reference
 
-import src  # noqa: F401  (mends torchvision)
 from src.evaluation.metrics.curves import macro_pr, macro_roc, points_each, pr_curves, roc_curves
-from tests.evaluation.scores import case, scores
+from tests.support.scores import case, scores
 
 TEN = [f"c{index}" for index in range(10)]
 

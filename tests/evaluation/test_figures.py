@@ -7,14 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import src  # noqa: F401  (mends torchvision)
 from src.evaluation.metrics import classification
 from src.evaluation.metrics.calibration import reliability
 from src.evaluation.metrics.curves import Curve, macro_pr, macro_roc, pr_curves, roc_curves
 from src.evaluation.report import figures
 from src.evaluation.report.misclassified import Misclassified
 from src.plotting.style import LONGEST, legible
-from tests.evaluation.scores import case, scores
+from tests.support.scores import case, scores
 
 
 @pytest.fixture(autouse=True)

@@ -13,8 +13,8 @@ from PIL import Image
 
 from src.data.dataset.arrays import open_array
 from src.data.ingestion.idx_format import to_bytes
-from tests.data.pictures import encoded, noise, write_folder
-from tests.workspaces import Workspace
+from tests.support.pictures import encoded, noise, write_folder
+from tests.support.workspaces import Workspace
 
 FOLDER = ("data=image_folder", "data.name=mine", "data.image_size=[8,8]")
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from pyarrow import parquet
 
-from tests.workspaces import Workspace
+from tests.support.workspaces import Workspace
 
 
 def write_images(folder: Path, count: int, seed: int) -> None:

@@ -10,7 +10,7 @@ import yaml
 from src.core.files import write_json
 from src.core.hashing import hash_tree
 from src.provenance.journal import attempts
-from tests.workspaces import Workspace
+from tests.support.workspaces import Workspace
 
 EPOCHS = 12
 SETTINGS = (

@@ -15,9 +15,9 @@ from src.tracking.circuit_breaker import CircuitBreaker
 from src.tracking.live import Tracker
 from src.tracking.mlflow_store import HASTY
 from src.tracking.sync import synchronize
-from tests.journals import add_epochs, begin, compressed, finish, lineage_of, make_variant
-from tests.registries import decide_on
-from tests.servers import Server, free_port
+from tests.support.journals import add_epochs, begin, compressed, finish, lineage_of, make_variant
+from tests.support.registries import decide_on
+from tests.support.servers import Server, free_port
 
 CURVE = [(0, 0.0), (1, 0.1), (2, 0.2)]
 A_FEW = 10.0  # seconds; 3 to 4 on an idle machine

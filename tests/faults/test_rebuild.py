@@ -11,8 +11,8 @@ from mlflow import MlflowClient
 
 from src.auditing.audit import RebuildOptions
 from src.auditing.verdict import Verdict
-from tests.audits import CHAMPION, Scene, check_of, findings
-from tests.servers import Server
+from tests.support.audits import CHAMPION, Scene, check_of, findings
+from tests.support.servers import Server
 
 ONE_VARIANT = "~compress.variants.structured_50_int8"
 ALL = {"ingest", "train", "evaluate", "compare", "cross_validate"}  # and more, by the record

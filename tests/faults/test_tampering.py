@@ -14,8 +14,8 @@ from src.auditing.checks import environment
 from src.auditing.verdict import CheckLog, Verdict
 from src.core.errors import AssayError
 from src.provenance.dvc_lock import Cache, md5_of, read_lock
-from tests.audits import CHAMPION, Scene, changed, check_of, findings, flip_byte
-from tests.keys import make_keys
+from tests.support.audits import CHAMPION, Scene, changed, check_of, findings, flip_byte
+from tests.support.keys import make_keys
 
 WORKSPACE = None
 

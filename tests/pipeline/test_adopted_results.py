@@ -8,7 +8,7 @@ import pytest
 
 from src.auditing.verdict import Verdict
 from src.provenance.journal import attempts
-from tests.audits import Scene, check_of, findings
+from tests.support.audits import Scene, check_of, findings
 
 PICTURES = {"confusion.png", "curves.png", "mistakes.png", "pr.png", "reliability.png", "roc.png"}
 

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from src.core.hashing import hash_tree
-from tests.workspaces import Workspace
+from tests.support.workspaces import Workspace
 
 EPOCHS = 8
 EXPORT = "{name:export}"

@@ -10,7 +10,7 @@ import pytest
 
 from src.core.hashing import hash_tree
 from src.provenance.journal import attempts
-from tests.workspaces import Workspace
+from tests.support.workspaces import Workspace
 
 EPOCHS, FOLDS = 12, 5
 SETTINGS = (

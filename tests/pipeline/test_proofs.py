@@ -10,7 +10,7 @@ import time
 import pytest
 import yaml
 
-from tests.workspaces import clone_working_tree
+from tests.support.workspaces import clone_working_tree
 
 pytestmark = pytest.mark.prove
 

@@ -5,7 +5,7 @@ import csv
 import pytest
 
 from src.provenance.journal import attempts
-from tests.postgres import postgres_server
+from tests.support.postgres import postgres_server
 
 TRIALS = 5
 

@@ -14,7 +14,7 @@ import yaml
 
 from src.core.hashing import hash_tree
 from src.provenance.journal import attempts
-from tests.workspaces import Workspace
+from tests.support.workspaces import Workspace
 
 TRIALS, EPOCHS = 6, 3
 SETTINGS = (

@@ -20,10 +20,10 @@ from src.search.distributed.study import attributes_of, create_study, ended_tria
 from src.search.engine.distributions import Categorical, Range
 from src.search.engine.records import TrialResult
 from src.search.engine.space import SearchSpace
-from tests.postgres import postgres_server
-from tests.search.searches import SQUARE, complete, make_plan, nobody
+from tests.support.postgres import postgres_server
+from tests.support.searches import SQUARE, complete, make_plan, nobody
+from tests.support.workspaces import ROOT
 
-ROOT = Path(__file__).parents[2]
 FAST = Heartbeat(heartbeat=1, grace=1, poll=0.1)
 
 
@@ -66,7 +66,7 @@ def begun(log):
 def test_three_workers_one_of_them_killed(server, name, tmp_path):
     plan, log = make_plan(name=name, trials=12), tmp_path / "begun"
     create_study(plan, server, {}, retries=2)
-    command = [sys.executable, "-m", "tests.search.shared_worker", server, name, str(log)]
+    command = [sys.executable, "-m", "tests.support.shared_worker", server, name, str(log)]
     victim = subprocess.Popen([*command, "600"], cwd=ROOT)  # never ends its trial
     while not begun(log):
         assert victim.poll() is None

@@ -12,7 +12,7 @@ from src.search.engine.records import Trial, TrialResult
 from src.search.engine.samplers import make_pruner, quiet_optuna
 from src.search.engine.space import SearchSpace
 from src.search.engine.study import run_search
-from tests.search.searches import InProcess, learning, make_plan, nobody
+from tests.support.searches import InProcess, learning, make_plan, nobody
 
 EPOCHS = 6
 LADDER = SearchSpace({"level": Categorical(tuple(range(24)))})

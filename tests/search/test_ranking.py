@@ -10,7 +10,7 @@ from src.search.engine.distributions import Categorical, Range
 from src.search.engine.ranking import best, importance, pareto_front, ranked
 from src.search.engine.records import Trial, TrialResult
 from src.search.engine.space import SearchSpace
-from tests.search.searches import SQUARE, make_plan
+from tests.support.searches import SQUARE, make_plan
 
 HIGHEST = {"val/accuracy": "maximize"}
 SMALL_AND_GOOD = {"val/accuracy": "maximize", "parameters": "minimize"}

@@ -6,7 +6,6 @@ import random
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -16,9 +15,18 @@ from src.search.engine.records import TrialResult, read_trial, write_trial
 from src.search.engine.space import SearchSpace
 from src.search.engine.study import run_search, search_asynchronously
 from src.search.engine.trial_log import SearchProgress
-from tests.search.searches import SQUARE, InProcess, StoppedError, complete, hill, learning, make_plan, nobody
+from tests.support.searches import (
+    SQUARE,
+    InProcess,
+    StoppedError,
+    complete,
+    hill,
+    learning,
+    make_plan,
+    nobody,
+)
+from tests.support.workspaces import ROOT
 
-ROOT = Path(__file__).parents[2]
 METHODS = ["grid", "random", "tpe", "gp", "cmaes", "nsga2"]
 GRID = SearchSpace({"x": Categorical((0.1, 0.3, 0.5, 0.7)), "y": Categorical((0.5, 0.7, 0.9))})
 
@@ -93,7 +101,7 @@ import sys
 from pathlib import Path
 from src.search.study import search
 from tests.search.searches import InProcess, make_plan, nobody
-from tests.search.test_methods import FORK, fork
+from tests.search.test_samplers import FORK, fork
 search(make_plan(FORK, method=sys.argv[1], trials=20), InProcess(fork), Path(sys.argv[2]), nobody)
 """
 

@@ -15,8 +15,8 @@ from src.tracking.live import Tracker
 from src.tracking.mlflow_store import connect
 from src.tracking.rebuild import rebuild
 from src.tracking.sync import synchronize
-from tests.journals import begin, compressed, evaluated, finish, lineage_of, trained
-from tests.tracking.test_replay import runs
+from tests.support.journals import begin, compressed, evaluated, finish, lineage_of, trained
+from tests.tracking.test_sync import runs
 
 PARENTS = {"train": lineage_of("one"), "compress@onnx_fp32": lineage_of("onnx one")}
 

@@ -8,7 +8,7 @@ import torch
 from src.core.errors import AssayError
 from src.training.checkpoint import NAME
 from src.training.fit import fit
-from tests.training.tasks import CROP, digits_task
+from tests.support.training_tasks import CROP, digits_task
 
 SMALL = {"model": {"widths": [8, 16]}, "augment": [CROP]}
 ALL = {**SMALL, "images": 1797}  # enough to learn from

@@ -12,9 +12,10 @@ import torch
 from src.core.errors import AssayError
 from src.training.checkpoint import NAME
 from src.training.fit import fit
-from tests.training.tasks import SETTINGS, digits_task, write_outcome
+from tests.support.training_tasks import SETTINGS, digits_task, write_outcome
+from tests.support.workspaces import ROOT
 
-VICTIM = Path(__file__).with_name("victim.py")
+VICTIM = ROOT / "tests/support/killed_training.py"
 
 
 def run_victim(setting: str, state: Path, outcome: Path, *death: str) -> int:

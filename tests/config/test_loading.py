@@ -1,0 +1,269 @@
+"""The configuration: one library, one composition, all faults at once."""
+
+import ast
+import inspect
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from src.config import schema
+from src.config.dotted_keys import differing_keys, flatten
+from src.config.loading import compose, compose_text, load, read_params
+from src.config.validation import validate_config
+from src.core.errors import AssayError
+from tests.support.workspaces import ROOT
+
+BY_FIELD = ("space.", "proxy.", "objectives.")  # mappings of fields, explained as a whole
+
+
+@pytest.fixture(autouse=True)
+def _in_repository(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+def test_composition_equals_that_of_dvc(tmp_path):
+    from dvc.utils.hydra import compose_and_dump
+
+    overrides = ["experiment=fashion_mnist", "train.epochs=3"]
+    compose_and_dump(str(tmp_path / "params.yaml"), str(ROOT / "conf"), None, "config", "", overrides)
+    assert compose_text(overrides) == (tmp_path / "params.yaml").read_text()
+
+
+def test_committed_parameters_are_the_default_composition():
+    assert differing_keys(read_params(), compose()) == []
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "conf").rglob("*.yaml")), ids=lambda p: f"{p.parent.name}/{p.stem}"
+)
+def test_every_choice_of_conf_is_valid(path):
+    if path.parent.name == "conf":
+        overrides = []
+    elif path.stem in ("csv", "image_folder"):
+        overrides = [f"data={path.stem}", "data.name=cats"]
+    else:
+        overrides = [f"{path.parent.name}={path.stem}"]
+    assert validate_config(compose(overrides), "conf/").seed == 0
+
+
+def test_all_faults_are_reported_together_each_with_its_key():
+    values = compose()
+    values["train"]["epochs"] = 0
+    values["train"]["optimizer"]["lr"] = "fast"
+    values["train"]["epoch"] = 3
+    values["model"]["widths"] = [32, "64"]
+    values["split"]["test"] = 0.9
+    values["compress"]["variants"]["int8_static"]["steps"][1]["images"] = 0
+    values["data"]["channels"] = 2
+    with pytest.raises(AssayError) as caught:
+        validate_config(values, "params.yaml")
+    message = str(caught.value)
+    for fault in (
+        "train.epochs: must be at least 1, but got 0",
+        "train.optimizer.lr: input should be a valid number, but got 'fast'",
+        "train.epoch: is not a known key here (did you mean epochs?)",
+        "model.widths.1: input should be a valid integer, but got '64'",
+        "split.test: val + test must be below 1, but got 0.15 + 0.9",
+        "compress.variants.int8_static.steps.1.images: must be at least 1, but got 0",
+        "data.channels: must be 1 or 3, but got 2",
+    ):
+        assert fault in message
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["model=resnet"], "Could not find 'model/resnet'"),
+        (["modle=cnn"], "modle"),
+        (["train.epoch=3"], "Key 'epoch' is not in struct"),
+        (["+train.epoch=3"], "train.epoch: is not a known key here"),
+        (["train.epochs=many"], "train.epochs: input should be a valid integer, but got 'many'"),
+        (["train.optimizer.name=sdg"], "train.optimizer.name: must be 'sgd', 'adam', 'adamw' or 'rmsprop'"),
+        (["seed=-1"], "seed: must be at least 0, but got -1"),
+        (["model.kind=vgg"], "model: must be one of 'cnn', 'lenet', 'timm' in 'kind', but got 'vgg'"),
+        (["train.patience=3"], "train.patience: must be 0 with train.schedule.name=one_cycle"),
+        (["train.schedule.warmup_epochs=40"], "warmup_epochs must be below train.epochs=40, but got 40"),
+        (
+            ["augment.operations=[{name: hue, strength: 0.1}]"],
+            "operations hue need colour, but data.channels=1",
+        ),
+        (
+            ["augment.operations=[{name: scale, low: 2.0, high: 1.0}]"],
+            "must be at least low=2.0, but got 1.0",
+        ),
+        (["augment.operations=[{name: spin}]"], "augment.operations.0: must be one of 'crop'"),
+        (["compress.variants.onnx_fp32.steps=[]"], "compress.variants.onnx_fp32.steps"),
+        (["data.name=../elsewhere"], "data.name: must match"),
+    ],
+)
+def test_bad_overrides_are_refused_with_rule_and_value(overrides, message):
+    with pytest.raises(AssayError) as caught:
+        load(overrides)
+    assert message in str(caught.value)
+
+
+EXPORT, STATIC = (
+    {"name": "export"},
+    {"name": "quantize_static", "images": 9, "calibration": "minmax", "per_channel": True},
+)
+DYNAMIC, FINETUNE = (
+    {"name": "quantize_dynamic", "per_channel": True},
+    {"name": "finetune", "epochs": 1, "lr": 0.1},
+)
+QAT = {"name": "quantize_aware_train", "epochs": 1, "lr": 0.1}
+MASKS = {"name": "prune_unstructured", "ratio": 0.5, "criterion": "magnitude"}
+CHANNELS = {"name": "prune_structured", "ratio": 0.5, "criterion": "magnitude", "iterations": 1}
+STUDENT = {"name": "distill", "student": {}, "epochs": 1, "lr": 0.1, "temperature": 1.0, "alpha": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [
+        ([FINETUNE], "must have export exactly once, but got finetune"),
+        ([EXPORT, EXPORT], "must have export exactly once, but got export, export"),
+        ([STATIC, CHANNELS, EXPORT], "quantize_static must come after export: it takes an ONNX model"),
+        ([EXPORT, CHANNELS], "prune_structured cannot come after export: it takes a torch model"),
+        ([EXPORT, DYNAMIC, STATIC], "only one of the quantize steps can follow export"),
+        (
+            [QAT, CHANNELS, EXPORT],
+            "prune_structured cannot come after quantize_aware_train: the network is int8",
+        ),
+        (
+            [QAT, EXPORT, STATIC],
+            "quantize_static cannot come after quantize_aware_train: the network is int8",
+        ),
+        ([MASKS, CHANNELS, EXPORT], "prune_structured cannot come after prune_unstructured: its masks would"),
+        ([MASKS, QAT, EXPORT], "quantize_aware_train cannot come after prune_unstructured: it does not hold"),
+        ([CHANNELS, STUDENT, EXPORT], "begins anew, and throws away what prune_structured did"),
+        (
+            [{"name": "prune", "ratio": 0.5}, EXPORT],
+            "must be one of 'prune_unstructured', 'prune_structured'",
+        ),
+        ([MASKS | {"ratio": 1.0}, EXPORT], "steps.0.ratio: must be below 1.0, but got 1.0"),
+        ([CHANNELS | {"ratio": 0.0}, EXPORT], "steps.0.ratio: must be above 0.0, but got 0.0"),
+        ([STATIC | {"calibration": "mean"}, EXPORT], "steps.0.calibration: must be 'minmax', 'entropy'"),
+    ],
+)
+def test_a_chain_that_makes_no_sense_is_refused_by_name(steps, message):
+    values = compose()
+    values["compress"]["variants"] = {"mine": {"steps": steps}}
+    with pytest.raises(AssayError) as caught:
+        validate_config(values, "params.yaml")
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [CHANNELS, FINETUNE, CHANNELS, FINETUNE, EXPORT, STATIC],
+        [CHANNELS, QAT, EXPORT],
+        [MASKS, FINETUNE, EXPORT, DYNAMIC],
+    ],
+)
+def test_steps_are_chained_at_will(steps):
+    values = compose()
+    values["compress"]["variants"] = {"mine": {"steps": steps}}
+    found = validate_config(values, "params.yaml").compress.variants["mine"].steps
+    assert [step.name for step in found] == [step["name"] for step in steps]
+
+
+@pytest.mark.parametrize("place", ["params.yaml", "conf/compress/default.yaml"])
+def test_a_variant_that_is_named_twice_is_refused(tmp_path, monkeypatch, place):
+    """YAML would let the second one win without a word."""
+    shutil.copytree(ROOT / "conf", tmp_path / "conf")
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    path = Path(place)
+    text = path.read_text()
+    again = text[text.index("onnx_fp32:") :].splitlines()[0]
+    indent = "    " if place == "params.yaml" else "  "
+    path.write_text(
+        text.replace(f"{indent}onnx_fp32:\n", f"{indent}{again}\n{indent}  steps: []\n{indent}onnx_fp32:\n")
+    )
+    with pytest.raises(AssayError, match="duplicate key onnx_fp32"):
+        load() if place == "params.yaml" else load(["seed=1"])
+
+
+@pytest.mark.parametrize("text", ["", "seed: [", "- 1\n", "\x00", "just words"])
+def test_an_invalid_params_file_is_an_error_that_names_the_mend(tmp_path, monkeypatch, text):
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text(text)
+    with pytest.raises(AssayError, match=r"params\.yaml .*(\n.*)*python -m src\.compose"):
+        load()
+
+
+def test_a_missing_params_file_is_an_error_that_names_the_mend(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(AssayError, match=r"params\.yaml is missing .*python -m src\.compose"):
+        load()
+
+
+def test_overrides_compose_from_conf_and_do_not_touch_params():
+    before = Path("params.yaml").read_bytes()
+    loaded = load(["train.epochs=3", "train.schedule.warmup_epochs=1"])
+    assert loaded.by_hand and loaded.config.train.epochs == 3
+    assert Path("params.yaml").read_bytes() == before
+
+
+def test_check_names_each_differing_key(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("conf").symlink_to(ROOT / "conf")
+    values = OmegaConf.create(compose_text())
+    values.train.epochs = 7
+    values.model.dropout = 0.5
+    OmegaConf.save(values, "params.yaml")
+    done = subprocess.run(
+        [sys.executable, "-m", "src.compose", "--check"],
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(ROOT)},
+    )
+    assert (done.returncode, done.stdout.split()) == (1, ["model.dropout", "train.epochs"])
+
+
+def test_a_refused_composition_leaves_params_as_it_was(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("conf").symlink_to(ROOT / "conf")
+    Path("params.yaml").write_text("seed: 1\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "src.compose", "train.epochs=0"],
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 1 and "train.epochs: must be at least 1, but got 0" in done.stderr
+    assert [path.name for path in tmp_path.glob("params*")] == ["params.yaml"]
+    assert Path("params.yaml").read_text() == "seed: 1\n"
+
+
+def test_every_leaf_of_conf_is_read_by_code():
+    """Each field of the schema is the name of an attribute that some code outside the schema reads, or
+    an argument of the augmentation of that name."""
+    from src.data.loading.augmentation import CHANGES
+
+    read = {name for change in CHANGES.values() for name in inspect.signature(change).parameters}
+    for path in (ROOT / "src").rglob("*.py"):
+        if path.name != "schema.py":
+            tree = ast.walk(ast.parse(path.read_text()))
+            read |= {node.attr for node in tree if isinstance(node, ast.Attribute)}
+    sections = [kind for kind in vars(schema).values() if isinstance(kind, type)]
+    leaves = {leaf for kind in sections if issubclass(kind, schema.Section) for leaf in kind.model_fields}
+    assert leaves - read == set()
+
+
+def test_every_leaf_of_conf_has_a_comment_with_unit_or_choices():
+    bare = []
+    for path in (ROOT / "conf").rglob("*.yaml"):
+        if path.parent.name in ("experiment", "augment", "conf"):  # they repeat fields explained elsewhere
+            continue
+        text = path.read_text()
+        for key, value in flatten(OmegaConf.to_container(OmegaConf.load(path), resolve=False)):
+            leaf = key.split(".")[0 if key.startswith(BY_FIELD) else -1]
+            said = any(f"{leaf}:" in line and "#" in line for line in text.splitlines())
+            if not (said or isinstance(value, (bool, list)) or leaf in ("kind", "alias", "name")):
+                bare.append(f"{path.parent.name}/{path.stem}: {key}")
+    assert bare == []

@@ -1,0 +1,118 @@
+"""The vectorised bootstrap is a plain loop over resampled rows, only faster."""
+
+import math
+import time
+
+import numpy as np
+import pytest
+
+from src.evaluation.metrics import bootstrap as bootstrap_module
+from src.evaluation.metrics import classification
+from src.evaluation.metrics.bootstrap import Interval, bootstrap, bootstrap_weights, wilson
+from tests.support.scores import case, scores
+
+RESAMPLES = 120
+
+
+def quick(probabilities, targets, **changes):
+    settings = {"top_k": 2, "bins": 10, "resamples": RESAMPLES, "confidence": 0.9, "seed": 7} | changes
+    return bootstrap(probabilities, targets, advance=lambda n: None, **settings)
+
+
+def naive(probabilities, targets, seed=7):
+    """The figures of each resample, made by copying its rows."""
+    found = {}
+    for weights in bootstrap_weights(seed, len(targets), RESAMPLES):
+        for column in weights.T:
+            rows = np.repeat(np.arange(len(targets)), column)
+            for name, value in classification.summary(probabilities[rows], targets[rows], 2, 10).items():
+                found.setdefault(name, []).append(value)
+    return found
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["two, ties", "two, imbalanced", "three classes", "three, ties", "three, one missing", "ten, imbalanced"],
+)
+def test_equals_a_naive_loop(name):
+    probabilities, targets = case(name)
+    expected = naive(probabilities, targets)
+    found = quick(probabilities, targets)
+    assert found.keys() == expected.keys()
+    for figure, values in expected.items():
+        known = np.array(values)[~np.isnan(values)]
+        low, high = np.quantile(known, [0.05, 0.95])
+        assert found[figure].low == pytest.approx(low, abs=1e-9), figure
+        assert found[figure].high == pytest.approx(high, abs=1e-9), figure
+        assert found[figure].undefined == RESAMPLES - len(known), figure
+
+
+def test_resamples_without_the_positive_class_are_left_out_and_counted():
+    probabilities, targets = case("two, imbalanced")  # 3 of 100: missing in about 5% of the resamples
+    found = quick(probabilities, targets)
+    assert 0 < found["roc_auc"].undefined < RESAMPLES / 4
+    assert found["accuracy"].undefined == 0
+
+
+def test_a_figure_that_is_never_defined_has_no_interval():
+    found = quick(*scores(2, [20, 0], 9.0, 0))
+    assert found["roc_auc"].undefined == RESAMPLES
+    assert math.isnan(found["roc_auc"].low)
+    assert math.isnan(found["roc_auc"].high)
+
+
+def test_blocks_do_not_change_the_result(monkeypatch):
+    predictions = case("ten classes")
+    whole = quick(*predictions)
+    monkeypatch.setattr(bootstrap_module, "BLOCK", 300 * 7)  # seven resamples at a time
+    parts = quick(*predictions)
+    assert parts.keys() == whole.keys()
+    for name, limits in whole.items():
+        assert (parts[name].low, parts[name].high) == pytest.approx((limits.low, limits.high), abs=1e-12)
+
+
+def test_depends_on_the_seed_alone():
+    predictions = case("three classes")
+    np.random.seed(1)  # a global generator has no say
+    first = quick(*predictions)
+    assert quick(*predictions) == first
+    assert quick(*predictions, seed=8) != first
+
+
+def test_each_resample_has_as_many_rows_as_the_sample():
+    blocks = list(bootstrap_weights(0, 50, 30))
+    assert sum(block.shape[1] for block in blocks) == 30
+    assert all((block.sum(axis=0) == 50).all() for block in blocks)
+
+
+def test_too_many_images_and_classes_leave_areas_without_interval(monkeypatch):
+    monkeypatch.setattr(bootstrap_module, "AREA_BUDGET", 10)
+    found = quick(*case("three classes"))
+    assert "roc_auc" not in found
+    assert "accuracy" in found
+
+
+def test_intervals_cover_the_truth_about_as_often_as_they_say():
+    random = np.random.default_rng(0)
+    covered = 0
+    for repeat in range(60):
+        right = random.random(200) < 0.8
+        probabilities = np.where(right[:, None], [0.9, 0.1], [0.1, 0.9])
+        limits = quick(probabilities, np.zeros(200, dtype=np.int64), seed=repeat)["accuracy"]
+        covered += limits.low <= 0.8 <= limits.high
+    assert 46 <= covered <= 60  # 54 expected at 0.9, standard deviation 2.3
+
+
+def test_wilson():
+    # Newcombe (1998), table I: 81 of 263, 95%
+    assert wilson(81, 263, 0.95) == Interval(pytest.approx(0.2553, abs=5e-5), pytest.approx(0.3662, abs=5e-5))
+    assert wilson(10, 10, 0.95).high == 1.0
+    assert wilson(0, 10, 0.95).low == pytest.approx(0.0, abs=1e-15)
+    assert wilson(10, 10, 0.95).low == pytest.approx(0.7225, abs=5e-5)
+
+
+def test_a_thousand_resamples_of_ten_thousand_images_take_seconds():
+    probabilities, targets = scores(10, [1000] * 10, 3.0, 0)
+    start = time.process_time()
+    quick(probabilities, targets, resamples=1000)
+    assert time.process_time() - start < 15  # 0.8 s on a quiet core

@@ -1,0 +1,120 @@
+"""Finished work survives a kill, is published whole, and is never written by two."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+from src.core.files import replace_folder
+from src.core.hashing import hash_tree
+from src.core.processes import is_alive, process_identity
+from src.provenance.work_dir import WorkDir, held_lock
+from tests.support.workspaces import ROOT
+
+
+def build(state, text="model"):
+    (state.fresh_build() / "file").write_text(text)
+    return state.finish()
+
+
+def test_publication_moves_everything_and_replaces_what_was_there(tmp_path):
+    state, place = WorkDir(tmp_path, "train", "abc"), tmp_path / "models" / "base"
+    place.mkdir(parents=True)
+    (place / "old").write_text("old")
+    outputs = build(state)
+    state.publish(place)
+    assert hash_tree(place) == outputs
+    assert state.finished() is None and state.published().outputs == outputs
+
+
+def test_finished_but_unpublished_work_is_found_again(tmp_path):
+    outputs = build(WorkDir(tmp_path, "train", "abc"))
+    assert WorkDir(tmp_path, "train", "abc").finished() == outputs
+
+
+def test_finished_work_that_was_touched_is_not_trusted(tmp_path):
+    state = WorkDir(tmp_path, "train", "abc")
+    build(state)
+    (state.build / "file").write_text("other")
+    assert state.finished() is None
+
+
+def test_unfinished_work_is_not_taken_for_finished(tmp_path):
+    state = WorkDir(tmp_path, "train", "abc")
+    (state.fresh_build() / "file").write_text("half")
+    assert state.finished() is None
+
+
+def test_only_published_states_of_other_lineages_are_removed(tmp_path):
+    old, unpublished, new = (WorkDir(tmp_path, "train", name) for name in ("old", "unpublished", "new"))
+    for state in (old, new):
+        build(state)
+        state.publish(tmp_path / "place")
+    build(unpublished)
+    new.remove_predecessors()
+    assert not old.path.exists() and unpublished.path.exists() and new.path.exists()
+
+
+def test_a_state_in_use_is_not_removed(tmp_path):
+    old, new = (WorkDir(tmp_path, "train", name) for name in ("old", "new"))
+    for state in (old, new):
+        build(state)
+        state.publish(tmp_path / "place")
+    with holder(old.path):
+        new.remove_predecessors()
+    assert old.path.exists()
+
+
+def test_replacing_leaves_no_rest(tmp_path):
+    source, place = tmp_path / "build", tmp_path / "place"
+    for folder in (source, place):
+        folder.mkdir()
+        (folder / "file").write_text(folder.name)
+    replace_folder(source, place)
+    assert (place / "file").read_text() == "build"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["place"]
+
+
+def test_the_lock_names_its_holder_and_falls_with_it(tmp_path):
+    seen = []
+    with holder(tmp_path / "state") as process:
+        assert is_alive({**process_identity(), "pid": process.pid}) is False, "another process, another start"
+        start = time.monotonic()
+        os.kill(process.pid, signal.SIGSTOP)
+        killer = subprocess.Popen(["sh", "-c", f"sleep 0.5; kill -9 {process.pid}"])
+        with held_lock(tmp_path / "state", seen.append) as waited:
+            assert waited and time.monotonic() - start < 10
+        killer.wait()
+        assert [each["pid"] for each in seen] == [process.pid]
+        process.wait()
+        assert not is_alive(seen[0])
+    with held_lock(tmp_path / "state", seen.append) as waited:
+        assert not waited
+
+
+class holder:
+    """A real process that holds the lock of ``path``."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __enter__(self):
+        code = f"""
+            from pathlib import Path
+            from src.provenance.state import held_lock
+            with held_lock(Path({str(self.path)!r}), print):
+                print("held", flush=True)
+                input()
+        """
+        command = [sys.executable, "-c", textwrap.dedent(code)]
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert self.process.stdout.readline() == "held\n"
+        return self.process
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.communicate()

@@ -1,0 +1,198 @@
+"""What lies in the working folder when `register` runs, for the tests of the registry: real, but tiny."""
+
+import json
+import os
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from src.config.loading import LoadedConfig, read_params
+from src.config.validation import validate_config
+from src.core.hashing import file_hash, json_hash
+from src.leaderboard.table.rows import LeaderboardRow, write_rows
+from src.pipeline.execution import StageRun
+from src.pipeline.job import Job
+from src.provenance.dvc_yaml import StageDefinition
+from src.provenance.lineage import Lineage
+from src.register import build
+from src.registry.decisions import Registration, Ruling, append_decisions
+from src.registry.mlflow_registry import HISTORY, RegisteredModelView
+from src.tracking.live import Tracker
+from src.tracking.mlflow_store import connect
+from tests.support.journals import CLASSES, begin, compressed, lineage_of
+from tests.support.workspaces import ROOT
+
+IMAGES, TRAIN, VAL, TEST = 120, range(60), range(60, 100), range(100, 120)
+# Tags that hold when something was decided, or the name of a statement, which holds when a model was made.
+MOMENTS = {"promotion.time", "registered", "provenance", "record"}
+MADE = {"train": "one", "evaluate": "evaluate", "compare": "compare"}  # stage: name of its lineage
+
+
+@dataclass
+class Made:
+    """Says of each stage what an Ancestry would, without a pipeline that made it."""
+
+    folder: Path
+    values: dict[str, Any]
+    lineages: dict[str, str]
+
+    def lineage(self, name: str) -> Lineage:
+        return Lineage(self.lineages[name], {})
+
+    def read_by(self, name: str, values: dict[str, Any]) -> dict[str, Any]:
+        return {}
+
+    def stage(self, name: str) -> StageDefinition:
+        return StageDefinition(name, f"python -m src.{name.replace('@', ' ')}", (), (), (), False, True)
+
+
+class Workspace:
+    """A working folder with data, variants and reports, and the repository ``root`` of its journal."""
+
+    def __init__(self, root: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(ROOT)
+        config = validate_config(read_params(), "params.yaml")
+        self.config = config.model_copy(update={"data": config.data.model_copy(update={"name": "shapes"})})
+        self.configure(name="shapes")
+        self.root, self.folder = root, folder
+        self.rows: dict[str, LeaderboardRow] = {}
+        self.speeds: dict[str, dict[str, float]] = {}
+        self.lineages: dict[str, str] = {}
+        self.targets = np.arange(IMAGES) % len(CLASSES)
+        self.split = np.array(["train"] * len(TRAIN) + ["val"] * len(VAL) + ["test"] * len(TEST))
+        for name in ("reports/compare", "reports/benchmark", "reports/evaluate", "data/ingest", "data/split"):
+            (folder / name).mkdir(parents=True)
+        self.write_data()
+        raw = {"path": "data/raw/shapes", "md5": f"{'0' * 32}.dir"}
+        lock = {"stages": {"ingest": {"cmd": "python -m src.ingest", "deps": [raw], "outs": []}}}
+        (folder / "dvc.lock").write_text(yaml.safe_dump(lock))
+        for stage in ("evaluate", "compare"):  # they have run here, so nobody has to adopt their reports
+            begin(root, stage, stage).close("FINISHED")
+        monkeypatch.chdir(folder)
+
+    def configure(self, **changes: Any) -> None:
+        """Set fields of the section ``register``; those of its policy by their own names."""
+        register = self.config.register_
+        policy = {k: v for k, v in changes.items() if k in type(register.policy).model_fields}
+        rest = {k: v for k, v in changes.items() if k not in policy}
+        updated = register.model_copy(update={**rest, "policy": register.policy.model_copy(update=policy)})
+        self.config = self.config.model_copy(update={"register_": updated})
+
+    def write_data(self, prefix: str = "image") -> None:
+        """``prefix``: other pixels for another one."""
+        manifest = {
+            "id": np.arange(IMAGES),
+            "source": [f"{row}.png" for row in range(IMAGES)],
+            "target": self.targets,
+            "sha256": [json_hash([prefix, row]) for row in range(IMAGES)],
+            "official": [None] * IMAGES,
+            "group": [None] * IMAGES,
+        }
+        pd.DataFrame(manifest).to_parquet(self.folder / "data/ingest/manifest.parquet")
+        report = {"classes": CLASSES, "kept": IMAGES}
+        (self.folder / "data/ingest/report.json").write_text(json.dumps(report))
+        splits = pd.DataFrame({"id": np.arange(IMAGES), "split": self.split, "fold": 0})
+        splits.to_parquet(self.folder / "data/split/splits.parquet")
+
+    def add(
+        self,
+        variant: str,
+        wrong: Collection[int] = (),
+        generation: str = "one",
+        latency: float = 1.0,
+        journal: bool = True,
+    ) -> None:
+        """A variant that is wrong on so many of the validation and test images (their rows)."""
+        folder = self.folder / "models" / variant
+        if journal:
+            compressed(self.root, folder, generation, variant)
+        self.lineages[variant] = lineage_of(f"{variant} {generation}")
+        held = np.flatnonzero(self.split != "train")
+        said = np.where(
+            np.isin(held, list(wrong)), (self.targets[held] + 1) % len(CLASSES), self.targets[held]
+        )
+        table = {"id": held, "split": self.split[held], "target": self.targets[held], "predicted": said}
+        pd.DataFrame(table).to_parquet(folder / "predictions.parquet")
+        self.rows[variant] = self._row(variant, folder, pd.DataFrame(table))
+        self.speeds[variant] = {
+            "latency_ms_p50": latency,
+            "latency_ms_p95": 2 * latency,
+            "throughput_64": 9e3,
+        }
+
+    def fail(self, variant: str, reason: str) -> None:
+        """A variant whose method cannot do the model."""
+        self.rows[variant] = LeaderboardRow(variant, ("export",), {}, reason)
+        self.lineages[variant] = lineage_of(f"{variant} one")
+
+    def register(self) -> dict[str, Any]:
+        """Run the stage; returns the decision."""
+        base = LeaderboardRow("base", (), {"val_accuracy": 1.0, "bytes": 4000})
+        write_rows(self.folder / "reports/compare/variants.csv", [base, *self.rows.values()])
+        found = {"threads": 2, "machine": {"cpu": "A CPU", "instructions": "AVX2"}, "models": self.speeds}
+        (self.folder / "reports/benchmark/benchmark.json").write_text(json.dumps(found))
+        output = self.folder / "output"
+        output.mkdir(exist_ok=True)
+        attempt = begin(self.root, "register", "register")
+        parents = {name: lineage_of(made) for name, made in MADE.items()}
+        parents |= {f"compress@{variant}": lineage for variant, lineage in self.lineages.items()}
+        lineage = Lineage(lineage_of("register"), parents)
+        made = Made(self.folder, {"seed": 0}, parents)
+        job = Job("register", None, LoadedConfig(self.config, {}), made, lineage, output, {})
+        tracker = Tracker(self.root, lineage.id)
+        build(self.config, StageRun(job, self.root, output, output, False, attempt, tracker))
+        attempt.close("FINISHED")
+        decision: dict[str, Any] = json.loads((output / "decision.json").read_text())
+        return decision
+
+    def _row(self, variant: str, folder: Path, table: pd.DataFrame) -> LeaderboardRow:
+        right = table["predicted"] == table["target"]
+        val, test = (float(right[table["split"] == name].mean()) for name in ("val", "test"))
+        size = (folder / "model.onnx").stat().st_size
+        figures = {"val_accuracy": val, "val_change": val - 1, "test_accuracy": test, "bytes": size}
+        limits = {"test_accuracy_low": test - 0.1, "test_accuracy_high": test}
+        return LeaderboardRow(variant, ("export",), figures | limits)
+
+
+def decide_on(root: Path, folder: Path, lineage: str, variant: str = "onnx_fp32") -> None:
+    """Write down that the model in ``folder`` is a version of `shapes`, and champion by a person's word."""
+    sha256 = file_hash(folder / "model.onnx")
+    embedded = not os.environ.get("MLFLOW_TRACKING_URI")
+    append_decisions(
+        root,
+        Registration("shapes", variant, lineage, sha256, "shapes", record="none"),
+        Ruling("shapes", lineage, sha256, True, "a word", "hand", embedded),
+    )
+
+
+def registry(root: Path, name: str = "shapes") -> dict[str, Any]:
+    """What the registry shows, without what differs from one view to the next: versions, aliases, history."""
+    shelf = RegisteredModelView(connect(root), name)
+    model = shelf.model()
+    return {
+        "versions": {
+            str(v.version): (
+                v.description, {k: t for k, t in v.tags.items() if k not in MOMENTS}
+            )
+            for v in shelf.all
+        },
+        "aliases": {alias: str(version) for alias, version in model.aliases.items()} if model else {},
+        "history": shelf.tag(HISTORY),
+    }  # fmt: skip
+
+
+def aliases(root: Path) -> dict[str, str]:
+    """{alias: version} of the model."""
+    found: dict[str, str] = registry(root)["aliases"]
+    return found
+
+
+def variants(root: Path) -> dict[str, str]:
+    """{version: variant} of the model."""
+    return {number: tags["variant"] for number, (_, tags) in registry(root)["versions"].items()}

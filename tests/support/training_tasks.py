@@ -1,0 +1,92 @@
+"""Small trainings on the real digits, for the tests beside this file."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from pydantic import TypeAdapter
+from safetensors.torch import save_file
+from sklearn.datasets import load_digits
+
+from src.config.schema.augment import Augment
+from src.config.schema.model import Model
+from src.config.schema.train import Train
+from src.training.fit import TrainingResult, TrainingTask
+
+CONF = Path(__file__).parents[2] / "conf"
+CROP = {"name": "crop", "padding": 1}
+ROTATE = {"name": "rotate", "degrees": 10.0}
+ERASE = {"name": "erase", "p": 0.5, "area": 0.1}
+
+# What each must bring through a kill.
+SETTINGS: dict[str, dict[str, Any]] = {
+    "averaging_plateau_stopping": {
+        "model": {"widths": [4, 8]},
+        "train": {"epochs": 8, "ema_decay": 0.9, "patience": 2, "clip_norm": 1.0, "monitor": "val/loss"},
+        "optimizer": {"name": "sgd", "lr": 1.0},
+        "schedule": {"name": "plateau", "patience": 0, "warmup_epochs": 0.5},
+    },
+    "dropout_augmentation_one_cycle": {
+        "model": {"widths": [4, 8], "dropout": 0.3},
+        "train": {"epochs": 5},
+        "augment": [CROP, ROTATE, ERASE],
+        "optimizer": {"name": "adamw"},
+        "schedule": {"name": "one_cycle", "warmup_epochs": 1.5},
+    },
+    "rmsprop_cosine_fp32": {
+        "model": {"widths": [4], "batch_norm": False},
+        "train": {"epochs": 4, "precision": "fp32"},
+        "optimizer": {"name": "rmsprop", "lr": 0.001},
+        "schedule": {"name": "cosine", "warmup_epochs": 1.0},
+    },
+}
+
+
+def section(path: str) -> dict[str, Any]:
+    """A file of conf/."""
+    content: dict[str, Any] = yaml.safe_load((CONF / path).read_text(encoding="utf-8"))
+    return content
+
+
+def digits() -> tuple[np.ndarray, np.ndarray]:
+    """uint8 (1797, 1, 8, 8) and int64 (1797,)."""
+    found = load_digits()
+    return (found.images * 255 / 16).round().astype(np.uint8)[:, None], found.target.astype(np.int64)
+
+
+def digits_task(
+    seed: int = 0,
+    images: int = 700,
+    model: dict[str, Any] | None = None,
+    train: dict[str, Any] | None = None,
+    augment: list[dict[str, Any]] | None = None,
+    optimizer: dict[str, Any] | None = None,
+    schedule: dict[str, Any] | None = None,
+) -> TrainingTask:
+    """A training on some digits, one thread; every seventh image is for validation."""
+    pixels, targets = digits()
+    whole = section("train/default.yaml") | {"threads": 1, "batch_size": 64, "patience": 0} | (train or {})
+    whole["optimizer"] |= optimizer or {}
+    whole["schedule"] |= schedule or {}
+    rows = np.arange(images)
+    return TrainingTask(
+        model=TypeAdapter(Model).validate_python(section("model/cnn.yaml") | (model or {})),
+        augment=Augment.model_validate({"operations": augment or []}),
+        train=Train.model_validate(whole),
+        images=pixels,
+        targets=targets,
+        train_rows=rows[rows % 7 > 0],
+        val_rows=rows[rows % 7 == 0],
+        shift=[0.3],
+        scale=[0.37],
+        classes=10,
+        seed=seed,
+    )
+
+
+def write_outcome(path: Path, fitted: TrainingResult) -> None:
+    """The weights at ``path``, and the history beside them."""
+    save_file({name: value.contiguous() for name, value in fitted.network.state_dict().items()}, path)
+    path.with_suffix(".json").write_text(json.dumps([fitted.history, fitted.best_epoch]))

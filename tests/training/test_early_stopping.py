@@ -1,0 +1,48 @@
+"""The best epoch and the end of a training, from its figures."""
+
+import pytest
+
+from src.config.schema.train import Train
+from src.training.early_stopping import best_epoch, should_stop
+from tests.support.training_tasks import section
+
+
+def rows(*pairs: tuple[float, float]) -> list[dict[str, float]]:
+    return [
+        {"epoch": number, "val/accuracy": accuracy, "val/loss": loss}
+        for number, (accuracy, loss) in enumerate(pairs, start=1)
+    ]
+
+
+def train(**changes) -> Train:
+    whole = section("train/default.yaml") | {"epochs": 5} | changes
+    whole["schedule"] |= {"name": "constant", "warmup_epochs": 0.0}
+    return Train.model_validate(whole)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "monitor", "best"),
+    [
+        ([(0.5, 1.0), (0.9, 2.0), (0.7, 0.5)], "val/accuracy", 2),
+        ([(0.5, 1.0), (0.9, 2.0), (0.7, 0.5)], "val/loss", 3),
+        ([(0.9, 1.0), (0.9, 0.8), (0.9, 0.9)], "val/accuracy", 2),  # the other figure decides
+        ([(0.9, 1.0), (0.9, 1.0)], "val/accuracy", 1),  # then the first
+    ],
+)
+def test_best_epoch(pairs, monitor, best):
+    assert best_epoch(rows(*pairs), monitor) == best
+
+
+@pytest.mark.parametrize(
+    ("pairs", "patience", "over"),
+    [
+        ([], 2, False),
+        ([(0.5, 1.0), (0.4, 1.0)], 2, False),
+        ([(0.5, 1.0), (0.4, 1.0), (0.5, 1.0)], 2, True),  # an equal figure is no progress
+        ([(0.5, 1.0), (0.4, 1.0), (0.6, 1.0)], 2, False),
+        ([(0.5, 1.0), (0.4, 1.0), (0.3, 1.0)], 0, False),
+        ([(0.5, 1.0)] * 5, 0, True),
+    ],
+)
+def test_end(pairs, patience, over):
+    assert should_stop(rows(*pairs), train(patience=patience)) is over
