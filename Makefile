@@ -1,4 +1,4 @@
-# make repro   environment, then the whole pipeline     make test   all tests but the long proofs
+# make repro     environment, then the whole pipeline
 # make ui      the MLflow UI on the embedded store      make lint   format, types, import contracts
 # make prove   the long proofs                          make lock   new exact versions
 

@@ -29,7 +29,7 @@ import yaml
 from benchmarks.clones import ROOT, few_images, make_clone, run
 
 VARIANT = "distilled"
-TEACHER = ["train.epochs=66", "train.schedule.warmup_epochs=11.0"]  # as many batches as of all images
+TEACHER = ["train.epochs=66"]  # as many batches as of all images
 
 
 def main() -> None:

@@ -28,7 +28,7 @@ FEW, MANY = 20, 120  # trials: their difference leaves out what a search costs o
 SPACE = "{train.optimizer.lr:'tag(log,interval(0.0003,0.03))',train.label_smoothing:'interval(0,0.3)'}"
 SEARCH = (
     *("sweep=default", "sweep.trials=24", "sweep.batch=2", "sweep.pruner=none", f"+sweep.space={SPACE}"),
-    "sweep.proxy={train.epochs:6,train.schedule.warmup_epochs:1.0}",
+    "sweep.proxy={train.epochs:6}",
 )
 
 
@@ -89,7 +89,7 @@ def hyperband(arguments: argparse.Namespace) -> None:
 def _instant(clone: Path, trials: int) -> float:
     """Seconds of a search by ``benchmarks.instant_search``."""
     begin = time.perf_counter()
-    run(clone, "python", "-m", "benchmarks.instant_search", "sweep.jobs=1", f"sweep.trials={trials}")
+    run(clone, "python", "-m", "benchmarks.instant_search", "sweep.n_jobs=1", f"sweep.trials={trials}")
     return time.perf_counter() - begin
 
 
@@ -104,7 +104,7 @@ def _search(clone: Path, *overrides: str) -> float:
 def _search_and_span(clone: Path, seed: int, jobs: int) -> tuple[float, float]:
     """Seconds of the whole command, and from the beginning of its first trial to the end of its last."""
     shutil.rmtree(clone / "mlruns/journal", ignore_errors=True)
-    seconds = _search(clone, f"seed={seed}", f"sweep.jobs={jobs}", "sweep.trials=40")
+    seconds = _search(clone, f"seed={seed}", f"sweep.n_jobs={jobs}", "sweep.trials=40")
     records = [json.loads(path.read_text()) for path in (clone / "mlruns/journal").glob("*/*/run.json")]
     trials = [record for record in records if record["stage"] == "trial"]
     begin, end = min(trial["started"] for trial in trials), max(trial["ended"] for trial in trials)

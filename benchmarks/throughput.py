@@ -55,7 +55,7 @@ def section(path: str) -> dict:
 def task_of(images: np.ndarray, targets: np.ndarray, batches: int) -> TrainingTask:
     """One epoch of so many batches."""
     train = section("train/default.yaml") | {"epochs": 1, "batch_size": BATCH}
-    train["schedule"] |= {"warmup_epochs": 0.0}
+    train["schedule"] |= {"warmup": 0.0}
     rows = np.random.default_rng(0).choice(len(images) - BATCH, batches * BATCH, replace=False)
     return TrainingTask(
         model=Cnn.model_validate(section("model/cnn.yaml")),

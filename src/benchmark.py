@@ -39,9 +39,9 @@ def build(config: Config, run: StageRun) -> None:
     pages = _write(config, run.folder, rows, outcome, threads)
     for row in rows:
         if row.name == BASE:
-            run.attach("train", tracked(row), figures=pages)
+            run.log_for("train", tracked(row), figures=pages)
         elif row.reason is None and row.name != ONNXRUNTIME:
-            run.attach(f"compress@{row.name}", tracked(row))
+            run.log_for(f"compress@{row.name}", tracked(row))
     _tell(run, rows, outcome)
 
 

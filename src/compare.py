@@ -35,7 +35,7 @@ def build(config: Config, run: StageRun) -> None:
     from src.leaderboard.table.rows import BASE, write_rows
 
     names = list(config.compress.variants)
-    if not run.job.loaded.by_hand:  # a run by hand may name others than the pipeline's
+    if not run.job.loaded.is_ad_hoc:  # a run by hand may name others than the pipeline's
         for name in remove_stale_variants(MODELS, names):
             run.say(f"removed {MODELS / name}: params.yaml no longer names it (DVC's cache has it)")
     held = read_held_out(INGEST, SPLIT)
@@ -48,7 +48,7 @@ def build(config: Config, run: StageRun) -> None:
     for row in rows:
         if row.reason is not None:
             continue
-        run.attach("train" if row.name == BASE else f"compress@{row.name}", row.tracked())
+        run.log_for("train" if row.name == BASE else f"compress@{row.name}", row.tracked())
     _tell(run, rows)
 
 

@@ -48,7 +48,7 @@ def build(config: Config, run: StageRun) -> None:
     with deterministic(threads):
         base = TorchModel(*load_model(BASE))
         device = choose_device(config.machine.device)  # where steps train; all else is done on the CPU
-        run.note(numerics=resolve_numerics(config.train, device, base.network))
+        run.log(numerics=resolve_numerics(config.train, device, base.network))
         try:
             model = run_chain(steps, base, _settings(config, run, base, threads))
         except UnsupportedModelError as error:
@@ -66,9 +66,9 @@ def _bring_checkpoints(config: Config, run: StageRun) -> None:
 
     def state_of(variant: str) -> Path:
         name = stage_address("compress", variant)
-        return WorkDir(run.root, name, run.job.ancestry.lineage(name).id).path
+        return WorkDir(run.root, name, run.job.graph.of(name).id).path
 
-    if not run.job.loaded.by_hand:
+    if not run.job.loaded.is_ad_hoc:
         chains = {name: variant.steps for name, variant in config.compress.variants.items()}
         reuse_checkpoints(chains, str(run.variant), state_of, run.say)
 
@@ -153,10 +153,10 @@ def _publish(run: StageRun, variant: VariantResult) -> None:
     text = json.dumps(asdict(variant), indent=2, ensure_ascii=False)
     (run.folder / "variant.json").write_text(f"{text}\n", encoding="utf-8")
     if variant.status == "failed":
-        run.note(status=variant.status, failure=str(variant.reason))
+        run.log(status=variant.status, failure=str(variant.reason))
         run.say(f"no such variant of this model: {variant.reason}")
         return
-    run.note(metrics=variant.figures(), model=run.folder, status=variant.status)
+    run.log(metrics=variant.figures(), model=run.folder, status=variant.status)
     run.say(
         f"validation accuracy {variant.validation_accuracy:.4f}, agrees with the base on "
         f"{variant.agreement:.4f}; {variant.bytes:,} bytes, {variant.macs:,} MACs"

@@ -45,17 +45,17 @@ def build(config: Config, run: StageRun) -> None:
     report = _summarize(config, results)
     figures = publish_folds(run.folder, report)
     numerics = results[0].numerics
-    run.note(metrics=report.flat(), figures=figures, numerics=numerics, selection=report.selection)
+    run.log(metrics=report.flat(), figures=figures, numerics=numerics, selection=report.selection)
     run.say(report.sentence())
 
 
 def _train(config: Config, run: StageRun, tasks: list[FoldTask]) -> None:
     """Finish all folds; those that are finished already are kept."""
-    from src.core.cpus import resolve_jobs
+    from src.core.cpus import resolve_n_jobs
     from src.core.progress import progress_bar
 
     waiting = {task.name: task for task in tasks if not task.outcome.is_file()}
-    jobs = resolve_jobs(config.cross_validate.jobs, config.cross_validate.threads)
+    n_jobs = resolve_n_jobs(config.cross_validate.n_jobs, config.cross_validate.threads)
     with progress_bar("Folds", total=len(tasks), show=run.progress) as advance:
 
         def on_end(task: FoldTask) -> None:
@@ -67,7 +67,7 @@ def _train(config: Config, run: StageRun, tasks: list[FoldTask]) -> None:
                 on_end(task)
         works = _works(config, run, waiting)
         try:
-            _train_in_processes(works, waiting, jobs, on_end)
+            _train_in_processes(works, waiting, n_jobs, on_end)
         finally:
             for task in waiting.values():  # that failed, or were broken off by one that did
                 run.tracker.show_child(task.lineage)
@@ -88,7 +88,7 @@ def _works(config: Config, run: StageRun, tasks: dict[str, FoldTask]) -> dict[st
 
 
 def _train_in_processes(
-    works: dict[str, Work], waiting: dict[str, FoldTask], jobs: int, on_end: Callable[[FoldTask], None]
+    works: dict[str, Work], waiting: dict[str, FoldTask], n_jobs: int, on_end: Callable[[FoldTask], None]
 ) -> None:
     """Take each fold out of ``waiting`` once it is finished."""
     from src.core.errors import AssayError
@@ -96,7 +96,7 @@ def _train_in_processes(
 
     if not waiting:
         return
-    with WorkerPool(min(jobs, len(waiting)), RETRIES) as pool:
+    with WorkerPool(min(n_jobs, len(waiting)), RETRIES) as pool:
         for name, (function, argument) in works.items():
             pool.submit(name, function, argument)
         while waiting:
@@ -104,7 +104,8 @@ def _train_in_processes(
             if isinstance(result, WorkerLost):
                 raise AssayError(
                     f"fold {waiting[name].fold} of repeat {waiting[name].repeat} was stopped by the machine: "
-                    f"{result.reason}. Finished folds are kept. Give it more room (cross_validate.jobs=1, a "
+                    f"{result.reason}. Finished folds are kept. Give it more room "
+                    "(cross_validate.n_jobs=1, a "
                     "smaller train.batch_size), then repeat"
                 )
             on_end(waiting.pop(name))

@@ -12,7 +12,7 @@ number of images. The bytes of the result do not depend on the number of process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from src.core.cpus import resolve_jobs
+from src.core.cpus import resolve_n_jobs
 from src.pipeline.execution import StageRun, run_stage
 
 if TYPE_CHECKING:
@@ -39,19 +39,19 @@ def build(config: "Config", run: StageRun) -> None:
             _form(config),
             CleaningPolicy(data.on_corrupt, data.on_conflict),
             run.folder,
-            workers=resolve_jobs(config.machine.workers, threads=1),
+            workers=resolve_n_jobs(config.machine.num_workers, threads=1),
             advance=advance,
         )
     write_report(run.folder / "report.json", {"name": data.name, "source": data.source, **facts})
     run.say(_summary(facts))
-    run.note(metrics={"data/images": facts["kept"], "data/dropped": len(facts["dropped"])})
+    run.log(metrics={"data/images": facts["kept"], "data/dropped": len(facts["dropped"])})
 
 
 def _form(config: "Config") -> "ImageFormat":
     from src.serving.decoding import ImageFormat
 
     height, width = config.data.image_size
-    return ImageFormat(height, width, config.data.channels, config.data.fit, config.data.max_pixels)
+    return ImageFormat(height, width, config.data.channels, config.data.resize_mode, config.data.max_pixels)
 
 
 def _model_name(config: "Config") -> str:

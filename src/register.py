@@ -70,19 +70,19 @@ def _challenge(config: "Config", choice: "Choice", registrations: "list[Registra
     )
 
 
-def by_hand(arguments: Namespace) -> None:
+def change_champion(arguments: Namespace) -> None:
     """Do what --promote or --rollback ask for, and end; return if they are not given."""
     if arguments.promote is None and not arguments.rollback:
         return
     try:
-        print(_by_hand(arguments))
+        print(_change_champion(arguments))
     except AssayError as error:
         print(f"register failed: {error}", file=sys.stderr)
         sys.exit(1)
     sys.exit(0)
 
 
-def _by_hand(arguments: Namespace) -> str:
+def _change_champion(arguments: Namespace) -> str:
     from src.config.loading import load
     from src.registry.manual import promote, rollback
     from src.tracking.mlflow_store import unreachable
@@ -103,5 +103,5 @@ def _by_hand(arguments: Namespace) -> str:
 
 
 if __name__ == "__main__":
-    by_hand(parse_arguments("register", __doc__))
+    change_champion(parse_arguments("register", __doc__))
     run_stage("register", build, __doc__)

@@ -56,7 +56,7 @@ def _refuse_timing(config: Config, run: StageRun) -> None:
         "sweep.storage": config.sweep.storage != "embedded",
     }
     asked = [key for key, value in free.items() if value]
-    if asked and not run.job.loaded.by_hand:
+    if asked and not run.job.loaded.is_ad_hoc:
         raise AssayError(
             f"{' and '.join(asked)} make the result depend on timing, which the pipeline does not allow: "
             "search by hand (python -m src.sweep sweep.trials=40 …), and take over what it finds with --adopt"
@@ -70,7 +70,7 @@ def _search(
     plan: SearchPlan,
     train: Callable[[TrialTask], TrialResult] | None,
 ) -> list[Trial]:
-    from src.core.cpus import resolve_jobs
+    from src.core.cpus import resolve_n_jobs
     from src.core.worker_pool import WorkerPool
     from src.search.distributed.worker import run_shared_search
     from src.search.engine.executor import PoolRunner
@@ -79,7 +79,7 @@ def _search(
     from src.search.engine.trial_tasks import TrialRecorder, TrialTasks, read_sample
     from src.search.report.live_view import live_view
 
-    jobs = resolve_jobs(config.sweep.jobs, config.sweep.threads)
+    n_jobs = resolve_n_jobs(config.sweep.n_jobs, config.sweep.threads)
     tasks = TrialTasks(candidates, *read_sample(config), run.state, run.root, run.attempt.record)
     diary = TrialRecorder(tasks, run.tracker)
     with live_view(plan, run.progress, run.say) as show:
@@ -90,11 +90,11 @@ def _search(
 
         if config.sweep.storage != "embedded":
             named = replace(plan, name=study_name(config))
-            return run_shared_search(run, named, config.sweep.storage, tasks, jobs, on_news)
-        with WorkerPool(jobs, config.sweep.retries) as pool:
-            executor = PoolRunner(pool, tasks, forgiving=run.job.loaded.by_hand, run=train)
+            return run_shared_search(run, named, config.sweep.storage, tasks, n_jobs, on_news)
+        with WorkerPool(n_jobs, config.sweep.retries) as pool:
+            executor = PoolRunner(pool, tasks, forgiving=run.job.loaded.is_ad_hoc, run=train)
             if config.sweep.asynchronous:
-                return search_asynchronously(plan, executor, jobs, run.state / "asynchronous", on_news)
+                return search_asynchronously(plan, executor, n_jobs, run.state / "asynchronous", on_news)
             return run_search(plan, executor, run.state / "trials", on_news)
 
 
@@ -109,7 +109,7 @@ def _tell(config: Config, run: StageRun, plan: SearchPlan, trials: list[Trial], 
     counts = {f"trials/{state}": states.count(state) for state in ("complete", "pruned", "failed")}
     figures = {f"best/{name}": value for name, value in found.best.outcome.figures.items()}
     epochs = sum(trial.outcome.epochs for trial in trials if trial.reused is None)
-    run.note(metrics={**counts, **figures, "epochs": epochs}, figures=found.pictures)
+    run.log(metrics={**counts, **figures, "epochs": epochs}, figures=found.pictures)
     lineage = trial_lineage(run.lineage.id, found.best.number)
     run.attempt.update(tags={"best.lineage": lineage, "best.trial": str(found.best.number)})
     console = Console(width=100)

@@ -41,13 +41,13 @@ def build(config: Config, run: StageRun) -> None:
         run.state,
         config.machine.device,
         show=run.progress,
-        on_start=lambda numerics: run.note(numerics=numerics),  # a run that fails has them too
+        on_start=lambda numerics: run.log(numerics=numerics),  # a run that fails has them too
         on_epoch=run.epoch,
     )
     save_model(run.folder, fitted.network, _spec(config, task.images.shape, classes, normalization))
     _write_history(run.folder / "history.csv", fitted)
     metrics = {"val/accuracy": fitted.best["val/accuracy"], "val/loss": fitted.best["val/loss"]}
-    run.note(metrics={**metrics, "epoch": fitted.best_epoch}, model=run.folder)
+    run.log(metrics={**metrics, "epoch": fitted.best_epoch}, model=run.folder)
     run.say(
         f"validation accuracy {metrics['val/accuracy']:.4f} in epoch {fitted.best_epoch} of "
         f"{len(fitted.history)} ({fitted.numerics['precision']}, {fitted.numerics['threads']} threads)"
@@ -84,7 +84,7 @@ def _spec(
     return ModelSpec(
         model=config.model,
         classes=classes,
-        input=Input(channels, height, width, config.data.fit),
+        input=Input(channels, height, width, config.data.resize_mode),
         normalization=Normalization(normalization["shift"], normalization["scale"]),
     )
 

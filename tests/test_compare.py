@@ -30,14 +30,14 @@ class Run:
     """What the stage may know and tell of an execution, kept in memory."""
 
     folder: Path
-    by_hand: bool = False
+    ad_hoc: bool = False
     progress: bool = False
     said: list[str] = field(default_factory=list)
     attached: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @property
     def job(self) -> Any:
-        return SimpleNamespace(loaded=SimpleNamespace(by_hand=self.by_hand))
+        return SimpleNamespace(loaded=SimpleNamespace(is_ad_hoc=self.ad_hoc))
 
     def say(self, text):
         self.said.append(text)
@@ -73,10 +73,10 @@ def configuration(names):
     return validate_config(values, "params.yaml")
 
 
-def build_here(root, folder, monkeypatch, names=NAMES, by_hand=False):
+def build_here(root, folder, monkeypatch, names=NAMES, ad_hoc=False):
     folder.mkdir()
     monkeypatch.chdir(root)
-    run = Run(folder, by_hand)
+    run = Run(folder, ad_hoc)
     build(configuration(names), run)
     return run
 
@@ -168,7 +168,7 @@ def shuffle_test_labels(root):
 
 
 def test_variants_that_are_no_longer_named_are_removed(own, tmp_path, monkeypatch):
-    build_here(own, tmp_path / "hand", monkeypatch, names=["same"], by_hand=True)
+    build_here(own, tmp_path / "hand", monkeypatch, names=["same"], ad_hoc=True)
     assert (own / "models/other").is_dir(), "a run by hand leaves the pipeline's folders alone"
     run = build_here(own, tmp_path / "report", monkeypatch, names=["same"])
     assert {path.name for path in (own / "models").iterdir()} == {"base", "same"}

@@ -19,7 +19,7 @@ RECORD = {
     "stage": "cross_validate",
     "lineage": "parent",
     "params": {"train.epochs": 2, "seed": 0},
-    **dict.fromkeys(("by_hand", "command", "git", "experiment", "seed", "data", "address", "variant")),
+    **dict.fromkeys(("ad_hoc", "command", "git", "experiment", "seed", "data", "address", "variant")),
 }
 ROWS = 400
 

@@ -247,7 +247,7 @@ def _durations(subject: AuditTarget, ends: Sequence[str]) -> dict[str, float]:
 
 def _duration(subject: AuditTarget, name: str) -> float:
     try:
-        records = [a.record for a in attempts(subject.root, subject.ancestry.lineage(name).id)]
+        records = [a.record for a in attempts(subject.root, subject.graph.of(name).id)]
     except AssayError:
         return 0.0
     begun = [(record["started"], record["ended"]) for record in records if record["status"] == "FINISHED"]

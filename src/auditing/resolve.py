@@ -113,7 +113,7 @@ def _workspace(places: Places, open_store: Callable[[], MlflowStore]) -> AuditTa
     if is_embedded() and not database(places.root).is_file():
         return subject
     try:
-        lineage = subject.ancestry.lineage(BASE).id
+        lineage = subject.graph.of(BASE).id
         return replace(subject, run=find_run(open_store(), subject.params["data"]["name"], lineage))
     except AssayError:  # the checks say what is missing
         return subject

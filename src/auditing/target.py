@@ -69,7 +69,7 @@ class AuditTarget:
         return read_pipeline(self.folder / "dvc.yaml", self.params)
 
     @cached_property
-    def ancestry(self) -> LineageGraph:
+    def graph(self) -> LineageGraph:
         """Computes lineages anew."""
         return LineageGraph(self.folder, self.params)
 

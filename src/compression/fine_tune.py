@@ -50,11 +50,9 @@ def distill(model: TorchModel, step: Distill, setting: StepContext) -> TorchMode
 
 
 def fine_tuning_config(train: Train, epochs: int, lr: float) -> Train:
-    """The settings of the base's training for so many epochs, with a warm-up of the same share of them."""
-    warmup = train.schedule.warmup_epochs * epochs / train.epochs
-    schedule = train.schedule.model_copy(update={"warmup_epochs": warmup})
+    """The base model's training settings with other epochs and another peak learning rate."""
     optimizer = train.optimizer.model_copy(update={"lr": lr})
-    return train.model_copy(update={"epochs": epochs, "schedule": schedule, "optimizer": optimizer})
+    return train.model_copy(update={"epochs": epochs, "optimizer": optimizer})
 
 
 def make_task(spec: ModelSpec, train: Train, setting: StepContext) -> TrainingTask:

@@ -40,7 +40,7 @@ def apply_best_settings(loaded: "LoadedConfig", params: Mapping[str, Any]) -> "L
     from src.config.validation import validate_config
 
     best = read_best_settings()
-    if loaded.by_hand:
+    if loaded.is_ad_hoc:
         best = {} if loaded.config.sweep.method == "none" else _untouched(best, loaded, params)
     values = set_dotted(loaded.values, best)
     return LoadedConfig(validate_config(values, f"params.yaml with {BEST}"), values, loaded.overrides)

@@ -26,7 +26,7 @@ class LoadedConfig:
     overrides: tuple[str, ...] = ()
 
     @property
-    def by_hand(self) -> bool:
+    def is_ad_hoc(self) -> bool:
         """Composed from ``conf/``, and not ``params.yaml``."""
         return bool(self.overrides)
 

@@ -16,6 +16,6 @@ def available_cpus() -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-def resolve_jobs(jobs: str | int, threads: int) -> int:
+def resolve_n_jobs(n_jobs: str | int, threads: int) -> int:
     """``auto``: as many processes of ``threads`` threads as there are cores for."""
-    return max(1, available_cpus() // threads) if jobs == "auto" else int(jobs)
+    return max(1, available_cpus() // threads) if n_jobs == "auto" else int(n_jobs)

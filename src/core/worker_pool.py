@@ -31,13 +31,13 @@ class _Task:
 
 
 class WorkerPool:
-    """Runs tasks in ``jobs`` processes; the order in which they end is anybody's guess."""
+    """Runs tasks in ``n_jobs`` processes; the order in which they end is anybody's guess."""
 
-    def __init__(self, jobs: int, retries: int) -> None:
+    def __init__(self, n_jobs: int, retries: int) -> None:
         """``retries``: further attempts for a task whose worker died or ran out of memory or disk."""
-        self.jobs = jobs
+        self.n_jobs = n_jobs
         self.retries = retries
-        self._pool = pebble.ProcessPool(max_workers=jobs, context=multiprocessing.get_context("spawn"))
+        self._pool = pebble.ProcessPool(max_workers=n_jobs, context=multiprocessing.get_context("spawn"))
         self._running: dict[Future[Any], _Task] = {}
 
     def __enter__(self) -> "WorkerPool":

@@ -25,7 +25,7 @@ class Input:
     channels: int  # 1: grey, 3: RGB
     height: int  # pixels
     width: int
-    fit: str  # how an image of another shape gets there: pad, crop or stretch
+    resize_mode: str  # how an image of another shape gets there: pad, crop or stretch
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ class StageRun:
         """One line for the person at the terminal."""
         self.job.say(text)
 
-    def note(
+    def log(
         self,
         *,
         subject: str | None = None,
@@ -75,7 +75,7 @@ class StageRun:
             self.attempt.add_model(model)
         self.attempt.update(metrics=metrics or {}, numerics=numerics or {}, tags=tags)
 
-    def attach(
+    def log_for(
         self, subject: str, metrics: dict[str, float], figures: Sequence[Path] = (), **tags: str
     ) -> None:
         """Tell the journal of one of several models that this stage speaks of.

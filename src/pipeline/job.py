@@ -24,7 +24,7 @@ class Job:
     stage: str
     variant: str | None  # of compress
     loaded: "LoadedConfig"
-    ancestry: "LineageGraph"
+    graph: "LineageGraph"
     lineage: "Lineage"
     place: Path  # the one folder that becomes its result
     options: Mapping[str, Any]  # what else the command line says
@@ -54,8 +54,8 @@ class Job:
             "variant": self.variant,
             "address": self.address,
             "name": f"{self.address}-{config.model.kind}-{self.lineage.id[:8]}",
-            "command": self.ancestry.stage(self.address).command,
-            "by_hand": self.loaded.by_hand,
+            "command": self.graph.stage(self.address).command,
+            "ad_hoc": self.loaded.is_ad_hoc,
             "lineage": self.lineage.id,
             "parents": self.lineage.parents,
             "subject": self.lineage.id,
@@ -64,7 +64,7 @@ class Job:
             "experiment": config.data.name,
             "seed": config.seed,
             "data": _data(config.data.name),
-            "params": self.ancestry.read_by(self.address, self.loaded.values),
+            "params": self.graph.parameters_of(self.address, self.loaded.values),
             **{"numerics": {}, "metrics": {}, "tags": {}, "outputs": {}, "figures": [], "model": None},
         }
 
@@ -108,12 +108,12 @@ def prepare(arguments: argparse.Namespace, stage: str) -> Job:
     from src.provenance.lineage import LineageGraph
 
     variant = getattr(arguments, "variant", None)
-    loaded, ancestry = load(arguments.overrides), LineageGraph(Path.cwd(), read_params())
+    loaded, graph = load(arguments.overrides), LineageGraph(Path.cwd(), read_params())
     name = stage_address(stage, variant)
-    lineage = ancestry.lineage(name, loaded.values)
-    place = _by_hand(name, lineage.id) if loaded.by_hand else Path(ancestry.stage(name).outputs[0])
-    job = Job(stage, variant, loaded, ancestry, lineage, place, vars(arguments))
-    if loaded.by_hand:
+    lineage = graph.of(name, loaded.values)
+    place = _ad_hoc(name, lineage.id) if loaded.is_ad_hoc else Path(graph.stage(name).outputs[0])
+    job = Job(stage, variant, loaded, graph, lineage, place, vars(arguments))
+    if loaded.is_ad_hoc:
         _refuse_foreign_inputs(job)
         job.say(f"by hand, composed from conf/, into {place}/; the pipeline stays as it is")
     else:
@@ -125,14 +125,14 @@ def _with_found_settings(job: Job) -> Job:
     """The job with what the sweep found, if it reads that, or is made from something that does."""
     from src.config.best_settings import BEST, apply_best_settings, replacements
 
-    stages = [job.ancestry.stage(name) for name in (job.address, *job.lineage.parents)]
+    stages = [job.graph.stage(name) for name in (job.address, *job.lineage.parents)]
     nested = job.stage == "cross_validate" and job.loaded.config.cross_validate.nested  # searches anew
     if nested or not any(BEST.as_posix() in stage.dependencies for stage in stages):
         return job
     reads = BEST.as_posix() in stages[0].dependencies
     if not reads and not BEST.is_file():  # only told of in MLflow
         return job
-    found = replace(job, loaded=apply_best_settings(job.loaded, job.ancestry.values))
+    found = replace(job, loaded=apply_best_settings(job.loaded, job.graph.values))
     for text in replacements(job.loaded.values, found.loaded.values) if reads else ():
         job.say(f"{BEST}: {text}")
     return found
@@ -163,7 +163,7 @@ def _definition(stage: str, variant: str | None) -> "StageDefinition | None":
         return None  # the failure that is being reported says so already
 
 
-def _by_hand(name: str, lineage: str) -> Path:
+def _ad_hoc(name: str, lineage: str) -> Path:
     """Of its own even for the runs of a script, many of which begin in the same second."""
     return Path("outputs") / name / f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{lineage[:8]}"
 
@@ -172,9 +172,9 @@ def _refuse_foreign_inputs(job: Job) -> None:
     """A run by hand reads what the pipeline made; overrides of how that was made cannot be honoured."""
     from src.config.dotted_keys import differing_keys, is_under
 
-    own = job.ancestry.stage(job.address).parameters
-    upstream = {key for parent in job.lineage.parents for key in job.ancestry.stage(parent).parameters}
-    differing = differing_keys(job.loaded.values, job.ancestry.values)
+    own = job.graph.stage(job.address).parameters
+    upstream = {key for parent in job.lineage.parents for key in job.graph.stage(parent).parameters}
+    differing = differing_keys(job.loaded.values, job.graph.values)
     foreign = [key for key in differing if is_under(key, upstream) and not is_under(key, own)]
     foreign = [key for key in foreign if not is_under(key, ["sweep"])]  # what it found gives way
     if foreign:
@@ -191,7 +191,7 @@ def _notice_difference(job: Job) -> None:
 
     keys = differing_keys(job.loaded.values, compose())
     if job.lineage.parents:
-        keys = [key for key in keys if is_under(key, job.ancestry.stage(job.address).parameters)]
+        keys = [key for key in keys if is_under(key, job.graph.stage(job.address).parameters)]
     if keys:
         shown = ", ".join(keys[:4]) + (f" and {len(keys) - 4} more" if len(keys) > 4 else "")
         job.say(f"params.yaml differs from conf/ in {shown}")

@@ -16,7 +16,7 @@ from typing import Any
 
 from src.core.files import write_json
 
-INHERITED = ("by_hand", "command", "git", "experiment", "seed", "data", "address", "variant")  # by children
+INHERITED = ("ad_hoc", "command", "git", "experiment", "seed", "data", "address", "variant")  # by children
 
 
 def journal_folder(root: Path) -> Path:

@@ -40,12 +40,12 @@ class LineageGraph:
             raise AssayError(f"dvc.yaml has no stage {name}. It has: {', '.join(self.stages)}")
         return self.stages[name]
 
-    def lineage(self, name: str, values: Mapping[str, Any] | None = None) -> Lineage:
+    def of(self, name: str, values: Mapping[str, Any] | None = None) -> Lineage:
         """The lineage of a stage; ``values`` stand in for ``params.yaml`` in a run by hand."""
         if values is None and name in self.known:
             return self.known[name]
         stage = self.stage(name)
-        parents = {parent: self.lineage(parent).id for parent in self._parents(stage)}
+        parents = {parent: self.of(parent).id for parent in self._parents(stage)}
         content = {
             "command": stage.command,
             "parameters": {key: lookup(values or self.values, key) for key in stage.parameters},
@@ -56,9 +56,9 @@ class LineageGraph:
             self.known[name] = found
         return found
 
-    def read_by(self, name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    def parameters_of(self, name: str, values: Mapping[str, Any]) -> dict[str, Any]:
         """The fields of ``values`` that a stage reads, or one that it is made from, by dotted key."""
-        stages = [name, *self.lineage(name).parents]
+        stages = [name, *self.of(name).parents]
         read = {key for stage in stages for key in self.stage(stage).parameters}
         return {key: value for key, value in flatten(values) if is_under(key, read)}
 

@@ -63,12 +63,12 @@ def _open(run: StageRun, address: str, own: Mapping[str, Any]) -> RunRecord:
     lineage = run.lineage.parents[address]
     known = {
         "address": address,
-        "command": run.job.ancestry.stage(address).command,
+        "command": run.job.graph.stage(address).command,
         "lineage": lineage,
         "subject": lineage,
         "name": f"{address}-{lineage[:8]}",
         "attached": {},
-        "params": run.job.ancestry.read_by(address, run.job.loaded.values),
+        "params": run.job.graph.parameters_of(address, run.job.loaded.values),
         "tags": {"adopted": UNKNOWN},
     }
     return RunRecord.open(run.root, {**run.attempt.record, **known, **own})

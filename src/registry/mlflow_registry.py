@@ -298,11 +298,11 @@ def _rule(shelf: RegisteredModelView, challenge: Challenge, version: "ModelVersi
 
 def _forbidden(challenge: Challenge, embedded: bool) -> str | None:
     """Why nothing is promoted here by itself; None if it may be."""
-    by_hand = 'a person may: python -m src.register --promote VERSION --reason "…"'
+    manually = 'a person may: python -m src.register --promote VERSION --reason "…"'
     if challenge.promote == "never":
-        return f"register.promote is never; {by_hand}"
+        return f"register.promote is never; {manually}"
     if challenge.promote == "embedded" and not embedded:
-        return f"this is a team's server, and register.promote is embedded, not auto; {by_hand}"
+        return f"this is a team's server, and register.promote is embedded, not auto; {manually}"
     return None
 
 

@@ -19,7 +19,7 @@ class ModelCardFacts:
     channels: int
     height: int  # pixels
     width: int
-    fit: str  # how an image of another shape gets there: pad, crop or stretch
+    resize_mode: str  # how an image of another shape gets there: pad, crop or stretch
     steps: Sequence[str]
     figures: Mapping[str, float]  # by their names in MLflow; those that are missing are left out
     confidence: float  # of the intervals
@@ -57,7 +57,7 @@ def _use(facts: ModelCardFacts) -> str:
         f"- **Data**: images like those of the data set `{facts.data}`, its training data.\n"
         f"- **Classes**: {', '.join(shown)}{f' and {rest} more' if rest else ''}.\n"
         f"- **Input**: image files of any size, or uint8 arrays; they become {facts.height} × {facts.width} "
-        f"{colour} pixels (`fit: {facts.fit}`). Normalization is inside the model.\n"
+        f"{colour} pixels (`resize_mode: {facts.resize_mode}`). Normalization is inside the model.\n"
         "- **Output**: the class, and a probability for each class."
     )
 

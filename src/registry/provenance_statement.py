@@ -15,17 +15,17 @@ from src.registry.archive import find_archived
 FILES = ("params.yaml", "dvc.yaml", "dvc.lock", "requirements.lock")
 
 
-def build_provenance(root: Path, ancestry: LineageGraph, stage: str, sha256: str, record: str) -> Provenance:
+def build_provenance(root: Path, graph: LineageGraph, stage: str, sha256: str, record: str) -> Provenance:
     """What is to be said of the file with this SHA-256, made by ``stage``; ``record`` names its record."""
-    lineage = ancestry.lineage(stage).id
+    lineage = graph.of(stage).id
     made = _execution(root, lineage)
     return Provenance(
         sha256=sha256,
         stage=stage,
-        command=ancestry.stage(stage).command,
+        command=graph.stage(stage).command,
         lineage=lineage,
-        parameters={key: value for key, value in flatten(ancestry.values) if not key.startswith("machine.")},
-        materials=[*raw_data(ancestry.folder), *_data(ancestry.folder), *_code(root, record)],
+        parameters={key: value for key, value in flatten(graph.values) if not key.startswith("machine.")},
+        materials=[*raw_data(graph.folder), *_data(graph.folder), *_code(root, record)],
         started=made.get("started", ""),
         finished=made.get("ended", ""),
     )

@@ -56,7 +56,7 @@ def make_registrations(
 
 def _provenance(run: StageRun, variant: str, sha256: str, record: str, key: Path | None) -> str:
     """Keep the statement on what the model was made of."""
-    statement = build_provenance(run.root, run.job.ancestry, f"compress@{variant}", sha256, record)
+    statement = build_provenance(run.root, run.job.graph, f"compress@{variant}", sha256, record)
     return store_provenance(run.root, write_statement(statement), MODELS / variant, key)
 
 
@@ -85,7 +85,7 @@ def _card(config: Config, run: StageRun, one: VariantMetrics, machine: str, sha2
             data=config.data.name,
             data_digest=record["data"].get("digest", "unknown"),
             classes=spec["classes"],
-            **{key: spec["input"][key] for key in ("channels", "height", "width", "fit")},
+            **{key: spec["input"][key] for key in ("channels", "height", "width", "resize_mode")},
             steps=one.row.steps,
             figures=one.figures(),
             confidence=config.evaluate.confidence,

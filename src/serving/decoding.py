@@ -50,7 +50,7 @@ class ImageFormat:
     height: int
     width: int
     channels: int
-    fit: Fit
+    resize_mode: Fit
     max_pixels: int
 
 
@@ -98,7 +98,7 @@ def fit_image(
     image = _to_channels(image, form.channels)
     width, height = extent or image.size
     lying = form if orientation < SWAPPED else replace(form, width=form.height, height=form.width)
-    if form.fit == "crop":
+    if form.resize_mode == "crop":
         size, box = (lying.width, lying.height), _middle(width, height, lying)
     else:
         size, box = fitted_size(width, height, lying), (0.0, 0.0, width, height)
@@ -115,9 +115,9 @@ def fit_image(
 
 def fitted_size(width: float, height: float, form: ImageFormat) -> tuple[int, int]:
     """Width and height that the whole original gets, before cropping or padding to ``form``."""
-    if form.fit == "stretch":
+    if form.resize_mode == "stretch":
         return form.width, form.height
-    choose = min if form.fit == "pad" else max
+    choose = min if form.resize_mode == "pad" else max
     scale = choose(form.width / width, form.height / height)
     return max(1, round(width * scale)), max(1, round(height * scale))
 

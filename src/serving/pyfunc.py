@@ -46,7 +46,8 @@ class ImageClassifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc,name-defi
         spec = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         self.classes = [str(name) for name in spec["classes"]]
         self.form = ImageFormat(
-            **{k: spec["input"][k] for k in ("height", "width", "channels", "fit")}, max_pixels=MAX_PIXELS
+            **{k: spec["input"][k] for k in ("height", "width", "channels", "resize_mode")},
+            max_pixels=MAX_PIXELS,
         )
         onnx = folder / "model.onnx"
         self.logits: Callable[[Pixels], Logits] = _onnx(onnx) if onnx.is_file() else _torch(folder)

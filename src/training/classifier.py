@@ -89,8 +89,8 @@ class Classifier(pl.LightningModule):
 
     def configure_gradient_clipping(self, optimizer: Optimizer, *limits: Any, **more: Any) -> None:
         # Lightning's own refuses fused optimizers under mixed precision, for a scaler that bf16 lacks.
-        if self.train_section.clip_norm:
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.train_section.clip_norm)
+        if self.train_section.gradient_clip_val:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.train_section.gradient_clip_val)
 
     def on_train_batch_end(self, outputs: object, batch: Batch, batch_idx: int) -> None:
         apply_masks(self.network, self.refinement.masks)
@@ -187,8 +187,9 @@ class Classifier(pl.LightningModule):
         kept = f"the state of epoch {len(self.history)} is kept" if self.history else "no epoch was finished"
         return AssayError(
             f"training diverged in epoch {self.current_epoch + 1}: {what} ({kept}). Lower "
-            f"train.optimizer.lr={self.train_section.optimizer.lr:g}, or set train.clip_norm (1.0, say; "
-            f"now {self.train_section.clip_norm:g})"
+            f"train.optimizer.lr={self.train_section.optimizer.lr:g}, or set "
+            "train.gradient_clip_val (1.0, say; "
+            f"now {self.train_section.gradient_clip_val:g})"
         )
 
 

@@ -15,10 +15,11 @@ def lr_factor(schedule: Schedule, step: int, steps_per_epoch: int, epochs: int, 
     ``drops`` counts those of a plateau schedule so far (``plateau_drops``). ``one_cycle`` rises along a
     cosine from 1/25 and falls along another to about 0; momentum is left as it is. The others rise linearly.
     """
-    warmup = schedule.warmup_epochs * steps_per_epoch
+    steps = epochs * steps_per_epoch
+    warmup = schedule.warmup * steps
     if step < warmup:
         return _rise(schedule, (step + 1) / (warmup + 1))
-    share = (step - warmup) / max(epochs * steps_per_epoch - warmup, 1)  # 0 … below 1
+    share = (step - warmup) / max(steps - warmup, 1)  # 0 … below 1
     return _after_warmup(schedule, share, step // steps_per_epoch, drops)
 
 

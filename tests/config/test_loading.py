@@ -86,7 +86,7 @@ def test_all_faults_are_reported_together_each_with_its_key():
         (["seed=-1"], "seed: must be at least 0, but got -1"),
         (["model.kind=vgg"], "model: must be one of 'cnn', 'lenet', 'timm' in 'kind', but got 'vgg'"),
         (["train.patience=3"], "train.patience: must be 0 with train.schedule.name=one_cycle"),
-        (["train.schedule.warmup_epochs=40"], "warmup_epochs must be below train.epochs=40, but got 40"),
+        (["train.schedule.warmup=1.5"], "train.schedule.warmup: must be below 1, but got 1.5"),
         (
             ["augment.operations=[{name: hue, strength: 0.1}]"],
             "operations hue need colour, but data.channels=1",
@@ -204,8 +204,8 @@ def test_a_missing_params_file_is_an_error_that_names_the_mend(tmp_path, monkeyp
 
 def test_overrides_compose_from_conf_and_do_not_touch_params():
     before = Path("params.yaml").read_bytes()
-    loaded = load(["train.epochs=3", "train.schedule.warmup_epochs=1"])
-    assert loaded.by_hand and loaded.config.train.epochs == 3
+    loaded = load(["train.epochs=3"])
+    assert loaded.is_ad_hoc and loaded.config.train.epochs == 3
     assert Path("params.yaml").read_bytes() == before
 
 

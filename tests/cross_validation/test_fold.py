@@ -37,7 +37,7 @@ def fold_task(folder: Path, fold: int = 0, pixels=None, targets=None, **settings
         model={"widths": [8, 16]},
         train=train,
         optimizer={"name": "adamw", "lr": 0.01} | settings.pop("optimizer", {}),
-        schedule={"warmup_epochs": 0.5},
+        schedule={"warmup": 0.2},
     )
     return FoldTask(
         repeat=0,

@@ -23,7 +23,7 @@ from src.search.engine.trial_tasks import TrialTasks, read_sample
 from tests.support.training_tasks import digits
 from tests.support.workspaces import ROOT
 
-KEYS = ("by_hand", "command", "git", "experiment", "seed", "data", "address", "variant")
+KEYS = ("ad_hoc", "command", "git", "experiment", "seed", "data", "address", "variant")
 RECORD = {"stage": "cross_validate", "lineage": "parent", "params": {}, **dict.fromkeys(KEYS)}
 IMAGES, FOLDS = 800, 2
 MIRRORED = [{"name": "flip", "axis": "horizontal", "p": 1.0}]
@@ -153,11 +153,11 @@ def test_whole_groups_are_refused_by_name(mirrored, monkeypatch):
     tasks, rows = tasks_of(loaded, {}, "state")
     with monkeypatch.context() as place:
         place.chdir(ROOT)
-        by_hand = ("experiment=tiny",)
+        ad_hoc = ("experiment=tiny",)
         loaded = LoadedConfig(
             validate_config({**loaded.values, "sweep": {**loaded.values["sweep"], "space": space}}, "it"),
             loaded.values,
-            by_hand,
+            ad_hoc,
         )
         with pytest.raises(AssayError, match=r"take model out of sweep\.space"):
             nested_fold(loaded, tasks[0], rows)

@@ -56,7 +56,7 @@ def test_spec_is_readable(tmp_path):
     save_model(tmp_path, network(CNN), spec(CNN))
     content = json.loads((tmp_path / SPEC).read_text(encoding="utf-8"))
     assert list(content) == ["model", "classes", "input", "normalization"]
-    assert content["input"] == {"channels": 3, "height": 12, "width": 14, "fit": "pad"}
+    assert content["input"] == {"channels": 3, "height": 12, "width": 14, "resize_mode": "pad"}
     assert content["model"]["widths"] == [4, 8]
 
 
@@ -85,9 +85,9 @@ def test_normalized_model_takes_stored_images():
     images = torch.randint(0, 256, (4, 3, 12, 14), dtype=torch.uint8)
     whole = NormalizedModel(inner, [0.1, 0.2, 0.3], [1.0, 0.5, 0.25]).eval()
     shift, scale = torch.tensor([0.1, 0.2, 0.3]), torch.tensor([1.0, 0.5, 0.25])
-    by_hand = (images / 255 - shift[:, None, None]) / scale[:, None, None]
+    expected = (images / 255 - shift[:, None, None]) / scale[:, None, None]
     with torch.inference_mode():
-        torch.testing.assert_close(whole(images), inner(by_hand))
+        torch.testing.assert_close(whole(images), inner(expected))
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 100])

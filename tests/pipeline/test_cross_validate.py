@@ -37,14 +37,14 @@ def finished_folds(workspace: Workspace, since: float) -> dict[str, int]:
 def unbroken(finished, tmp_path_factory):
     """The cross-validation that nobody disturbed, in one worker process."""
     workspace = finished.copy(tmp_path_factory.mktemp("unbroken") / "copy")
-    workspace.run("python", "-m", "src.compose", *SETTINGS, "cross_validate.jobs=1")
+    workspace.run("python", "-m", "src.compose", *SETTINGS, "cross_validate.n_jobs=1")
     workspace.summary = workspace.run("python", "-m", "src.cross_validate").stdout
     return workspace
 
 
 @pytest.mark.prove  # tests/pipeline/test_sweep.py shows the same of trials, which are kept in the same way
 def test_killed_three_times_and_with_two_workers_it_ends_with_the_same_bytes(copy, unbroken):
-    copy.run("python", "-m", "src.compose", *SETTINGS, "cross_validate.jobs=2")
+    copy.run("python", "-m", "src.compose", *SETTINGS, "cross_validate.n_jobs=2")
     begin, kept = time.time(), {}
     for alone in (False, False, True):
         since, moment = time.time(), random.randint(1, 12)

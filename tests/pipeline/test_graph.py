@@ -22,7 +22,14 @@ from tests.support.workspaces import ROOT
 
 # what changes no result of the pipeline: it is refused there, or says how many work at a time
 FREE = {
-    *("machine", "sweep.jobs", "sweep.asynchronous", "sweep.storage", "sweep.study", "cross_validate.jobs"),
+    *(
+        "machine",
+        "cross_validate.n_jobs",
+        "sweep.n_jobs",
+        "sweep.asynchronous",
+        "sweep.storage",
+        "sweep.study",
+    ),
 }
 HELPERS = {
     "sweep": ("search/engine/trial_configs", "search/engine/trial_tasks"),

@@ -19,12 +19,12 @@ def server():
 def test_a_worker_joins_the_study_of_another_process_and_the_total_is_reached(copy, server):
     storage = f"sweep.storage={server}"
     settings = ("experiment=tiny", "sweep.study=shared", f"sweep.trials={TRIALS}", "machine.progress=false")
-    creator = copy.start("python", "-m", "src.sweep", *settings, storage, "sweep.jobs=1")
+    creator = copy.start("python", "-m", "src.sweep", *settings, storage, "sweep.n_jobs=1")
     lines = []
     while "created study shared" not in "".join(lines):
         lines.append(creator.stdout.readline())
         assert lines[-1], f"it ended without a study: {lines}"
-    joined = copy.run("python", "-m", "src.sweep", "--worker", "shared", storage, "sweep.jobs=1")
+    joined = copy.run("python", "-m", "src.sweep", "--worker", "shared", storage, "sweep.n_jobs=1")
     output, _ = creator.communicate()
     assert creator.returncode == 0, output
     assert f"study shared has ended with {TRIALS} trials" in joined.stdout

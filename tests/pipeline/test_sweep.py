@@ -20,7 +20,7 @@ TRIALS, EPOCHS = 6, 3
 SETTINGS = (
     "experiment=tiny",
     f"sweep.trials={TRIALS}",
-    f"sweep.proxy={{train.epochs:{EPOCHS},train.schedule.warmup_epochs:0.0}}",
+    f"sweep.proxy={{train.epochs:{EPOCHS},train.schedule.warmup:0.0}}",
 )
 WILD = "sweep.space={train.optimizer.lr:'choice(0.004,1e30,0.002)'}"  # the second diverges at once
 
@@ -83,7 +83,7 @@ def unbroken(finished, tmp_path_factory):
 
 
 def test_two_workers_find_the_same_bytes_as_one_and_all_trials_are_tracked(tracked, unbroken):
-    tracked.run("python", "-m", "src.compose", *SETTINGS, "sweep.jobs=2")
+    tracked.run("python", "-m", "src.compose", *SETTINGS, "sweep.n_jobs=2")
     tracked.run("python", "-m", "src.sweep")
     assert hash_tree(tracked / "sweep") == unbroken
     assert {"best.yaml", "trials.csv", "importance.csv", "history.png", "parallel.png", "slices.png"} == set(
@@ -100,7 +100,7 @@ def test_two_workers_find_the_same_bytes_as_one_and_all_trials_are_tracked(track
 
 def test_a_search_killed_at_random_moments_loses_nothing(tracked, unbroken):
     """Kills of the whole process group, at random shares of the epochs that are still to be trained."""
-    tracked.run("python", "-m", "src.compose", *SETTINGS, "sweep.jobs=2")
+    tracked.run("python", "-m", "src.compose", *SETTINGS, "sweep.n_jobs=2")
     since, moments = time.time(), random.Random(3)
     trained: list[int] = []
     kept: set[str] = set()

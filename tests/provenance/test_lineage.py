@@ -48,15 +48,15 @@ def test_another_folder_has_the_same_lineage(workspace, tmp_path):
     shutil.copytree(workspace, tmp_path / "elsewhere")
     for name in ("make", "use@a"):
         here, there = (
-            LineageGraph(folder, VALUES).lineage(name) for folder in (workspace, tmp_path / "elsewhere")
+            LineageGraph(folder, VALUES).of(name) for folder in (workspace, tmp_path / "elsewhere")
         )
         assert here == there
 
 
 def test_parents_are_the_stages_whose_outputs_are_read(workspace):
-    ancestry = LineageGraph(workspace, VALUES)
-    assert ancestry.lineage("use@a").parents == {"make": ancestry.lineage("make").id}
-    assert ancestry.lineage("make").parents == {}
+    graph = LineageGraph(workspace, VALUES)
+    assert graph.of("use@a").parents == {"make": graph.of("make").id}
+    assert graph.of("make").parents == {}
 
 
 @pytest.mark.parametrize(
@@ -77,9 +77,9 @@ def test_parents_are_the_stages_whose_outputs_are_read(workspace):
 def test_lineage_moves_with_exactly_what_the_stage_depends_on(workspace, change, moved):
     values = {"seed": 0, "variants": {"a": {"steps": [1]}, "b": {"steps": [2]}}}
     names = ("make", "use@a", "use@b")
-    before = {name: LineageGraph(workspace, values).lineage(name).id for name in names}
+    before = {name: LineageGraph(workspace, values).of(name).id for name in names}
     change(workspace, values)
-    after = {name: LineageGraph(workspace, values).lineage(name).id for name in names}
+    after = {name: LineageGraph(workspace, values).of(name).id for name in names}
     assert {name for name in names if before[name] != after[name]} == moved
 
 
@@ -93,9 +93,9 @@ def used(workspace):
 
 
 def test_a_folder_below_which_stages_write_is_what_they_write(used):
-    ancestry = LineageGraph(used, VALUES)
-    lineage = ancestry.lineage("sum")
-    assert lineage.parents == {name: ancestry.lineage(name).id for name in ("use@a", "use@b")}
+    graph = LineageGraph(used, VALUES)
+    lineage = graph.of("sum")
+    assert lineage.parents == {name: graph.of(name).id for name in ("use@a", "use@b")}
     (used / "used" / "left" / "file").write_text("else")
     (used / "used" / "stray").write_text("else")
     assert LineageGraph(used, VALUES).lineage("sum") == lineage

@@ -17,7 +17,7 @@ FACTS = ModelCardFacts(
     channels=1,
     height=28,
     width=20,
-    fit="pad",
+    resize_mode="pad",
     steps=["prune_structured", "export", "quantize_static"],
     figures={
         "val/accuracy": 0.98,
@@ -46,7 +46,7 @@ FACTS = ModelCardFacts(
         "# assay-shapes: int8",
         "Made from the base model by: prune_structured, export, quantize_static.",
         "- **Classes**: circle, T-shirt/top, a\\|b.",
-        "they become 28 × 20 grey pixels (`fit: pad`)",
+        "they become 28 × 20 grey pixels (`resize_mode: pad`)",
         "| | | 95% interval |",
         "| Accuracy, validation | 0.9800 |  |",
         "| Change against the base, validation | -0.0021 | -0.0060 to +0.0020 |",

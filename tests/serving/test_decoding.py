@@ -14,7 +14,7 @@ from PIL import Image
 from src.serving.decoding import Decoded, ImageFormat, UnreadableImageError, decode, fit_image, fitted_size
 from tests.support.pictures import HALVES, encoded, halves, noise
 
-COLOUR = ImageFormat(height=HALVES[1], width=HALVES[0], channels=3, fit="stretch", max_pixels=10**6)
+COLOUR = ImageFormat(height=HALVES[1], width=HALVES[0], channels=3, resize_mode="stretch", max_pixels=10**6)
 GREY = replace(COLOUR, channels=1)
 ENDINGS = ("png", "jpg", "webp", "bmp")
 LOSSLESS = {"webp": {"lossless": True}}
@@ -218,7 +218,7 @@ def test_every_size_gets_to_every_shape(size, shape, channels, fit, mode) -> Non
 def test_an_image_of_the_right_shape_stays_as_it_is() -> None:
     image = noise(5, HALVES)
     for fit in ("pad", "crop", "stretch"):
-        pixels = _decode(encoded(image, "png"), replace(COLOUR, fit=fit)).pixels
+        pixels = _decode(encoded(image, "png"), replace(COLOUR, resize_mode=fit)).pixels
         np.testing.assert_array_equal(pixels, np.asarray(image).transpose(2, 0, 1))
 
 

@@ -23,7 +23,7 @@ def base_task() -> TrainingTask:
         images=900,
         model={"widths": [16, 32]},
         train={"epochs": 6, "ema_decay": 0.0},
-        schedule={"warmup_epochs": 1.0},
+        schedule={"warmup": 0.2},
     )
 
 

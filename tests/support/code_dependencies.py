@@ -1,10 +1,10 @@
 """The code that each stage depends on, as DVC sees it: ``make deps`` writes it into ``dvc.yaml``.
 
     python -m tests.support.code_dependencies            rewrite the code dependencies of every stage
-    python -m tests.support.code_dependencies --check    print what each stage lists and how much of it is unneeded
+    python -m tests.support.code_dependencies --check    print how much of what each stage lists is unneeded
 
-A stage depends on every module that importing and running it may load, tracking aside: MLflow is a view of the
-results and changes none. A folder stands for its modules where at least ``USED`` of its lines are among them.
+A stage depends on every module that importing and running it may load, tracking aside: MLflow is a view of
+the results and changes none. A folder stands for its modules where at least ``USED`` of its lines are among them.
 """
 
 import ast

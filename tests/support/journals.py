@@ -22,7 +22,7 @@ def record(stage: str, lineage: str, **changes: Any) -> dict[str, Any]:
         "variant": None,
         "name": f"{stage}-{lineage[:8]}",
         "command": f"python -m src.{stage}",
-        "by_hand": False,
+        "ad_hoc": False,
         "lineage": lineage,
         "parents": {"normalize": lineage_of("normalize")},
         "subject": lineage,
@@ -186,7 +186,7 @@ def make_variant(folder: Path, name: str = "shades") -> None:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     onnx.save(model, folder / "model.onnx")
-    size = {"channels": 1, "height": SIZE, "width": SIZE, "fit": "pad"}
+    size = {"channels": 1, "height": SIZE, "width": SIZE, "resize_mode": "pad"}
     (folder / "model.json").write_text(json.dumps({"classes": CLASSES, "input": size}), encoding="utf-8")
     variant = {"status": "ok", "validation_accuracy": 0.8}
     (folder / "variant.json").write_text(json.dumps(variant), encoding="utf-8")

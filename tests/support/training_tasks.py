@@ -24,22 +24,28 @@ ERASE = {"name": "erase", "p": 0.5, "area": 0.1}
 SETTINGS: dict[str, dict[str, Any]] = {
     "averaging_plateau_stopping": {
         "model": {"widths": [4, 8]},
-        "train": {"epochs": 8, "ema_decay": 0.9, "patience": 2, "clip_norm": 1.0, "monitor": "val/loss"},
+        "train": {
+            "epochs": 8,
+            "ema_decay": 0.9,
+            "patience": 2,
+            "gradient_clip_val": 1.0,
+            "monitor": "val/loss",
+        },
         "optimizer": {"name": "sgd", "lr": 1.0},
-        "schedule": {"name": "plateau", "patience": 0, "warmup_epochs": 0.5},
+        "schedule": {"name": "plateau", "patience": 0, "warmup": 0.1},
     },
     "dropout_augmentation_one_cycle": {
         "model": {"widths": [4, 8], "dropout": 0.3},
         "train": {"epochs": 5},
         "augment": [CROP, ROTATE, ERASE],
         "optimizer": {"name": "adamw"},
-        "schedule": {"name": "one_cycle", "warmup_epochs": 1.5},
+        "schedule": {"name": "one_cycle", "warmup": 0.3},
     },
     "rmsprop_cosine_fp32": {
         "model": {"widths": [4], "batch_norm": False},
         "train": {"epochs": 4, "precision": "fp32"},
         "optimizer": {"name": "rmsprop", "lr": 0.001},
-        "schedule": {"name": "cosine", "warmup_epochs": 1.0},
+        "schedule": {"name": "cosine", "warmup": 0.2},
     },
 }
 

@@ -32,7 +32,7 @@ class Speaker:
     def __post_init__(self) -> None:
         self.attempt: RunRecord = begin(self.root, self.stage, self.stage, parents=self.parents)
         lineage = Lineage(lineage_of(self.stage), self.parents)
-        job = Job(self.stage, None, loaded=None, ancestry=None, lineage=lineage, place=self.root, options={})
+        job = Job(self.stage, None, loaded=None, graph=None, lineage=lineage, place=self.root, options={})
         self.tracker = Tracker(self.root, lineage.id)
         self.tracker.start()
         self.run = StageRun(job, self.root, self.root, self.root, False, self.attempt, self.tracker)
@@ -52,10 +52,10 @@ def picture(tmp: Path, content: bytes) -> Path:
 def speak(root: Path, tmp: Path, stage: str = "benchmark", latency: float = 1.0) -> None:
     """Attach a figure and a picture to both models."""
     speaker = Speaker(root, stage)
-    speaker.run.attach(
+    speaker.run.log_for(
         "train", {f"{stage}/latency": latency}, [picture(tmp, b"base")], threads="2", status="mine"
     )
-    speaker.run.attach("compress@onnx_fp32", {f"{stage}/latency": latency / 4}, [picture(tmp, b"variant")])
+    speaker.run.log_for("compress@onnx_fp32", {f"{stage}/latency": latency / 4}, [picture(tmp, b"variant")])
     speaker.end()
 
 
@@ -136,8 +136,8 @@ def test_a_dead_server_loses_nothing(models: Path, tmp_path: Path, monkeypatch: 
 def test_figures_wait_for_a_model_made_elsewhere(models: Path, tmp_path: Path) -> None:
     parents = {"compress@onnx_fp32": lineage_of("onnx one"), "compress@other": lineage_of("other")}
     speaker = Speaker(models, "benchmark", parents)
-    speaker.run.attach("compress@other", {"benchmark/latency": 3.0})
-    speaker.run.attach("compress@onnx_fp32", {"benchmark/latency": 0.25})
+    speaker.run.log_for("compress@other", {"benchmark/latency": 3.0})
+    speaker.run.log_for("compress@onnx_fp32", {"benchmark/latency": 0.25})
     speaker.end()
     assert both(models)[1].data.metrics["benchmark/latency"] == 0.25
     assert synchronize(models).count("waiting") == 1
@@ -151,4 +151,4 @@ def test_figures_wait_for_a_model_made_elsewhere(models: Path, tmp_path: Path) -
 def test_of_what_it_does_not_read_a_stage_cannot_speak(models: Path) -> None:
     speaker = Speaker(models, "benchmark")
     with pytest.raises(AssayError, match=r"benchmark cannot speak of sweep.*train, compress@onnx_fp32"):
-        speaker.run.attach("sweep", {"benchmark/latency": 3.0})
+        speaker.run.log_for("sweep", {"benchmark/latency": 3.0})

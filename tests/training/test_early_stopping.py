@@ -16,7 +16,7 @@ def rows(*pairs: tuple[float, float]) -> list[dict[str, float]]:
 
 def train(**changes) -> Train:
     whole = section("train/default.yaml") | {"epochs": 5} | changes
-    whole["schedule"] |= {"name": "constant", "warmup_epochs": 0.0}
+    whole["schedule"] |= {"name": "constant", "warmup": 0.0}
     return Train.model_validate(whole)
 
 

@@ -23,7 +23,7 @@ def equal(one, other) -> bool:
 
 
 def test_learns_digits_quietly(tmp_path, capfd):
-    task = digits_task(**ALL, train={"epochs": 9}, schedule={"warmup_epochs": 1.0})
+    task = digits_task(**ALL, train={"epochs": 9}, schedule={"warmup": 0.11})
     told = []
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -38,7 +38,7 @@ def test_learns_digits_quietly(tmp_path, capfd):
 
 
 def test_returned_weights_are_those_of_the_best_epoch(tmp_path):
-    task = digits_task(**SMALL, train={"epochs": 6, "precision": "fp32"}, schedule={"warmup_epochs": 1.0})
+    task = digits_task(**SMALL, train={"epochs": 6, "precision": "fp32"}, schedule={"warmup": 0.17})
     fitted = fit(task, tmp_path, device="cpu")
     x = (torch.from_numpy(task.images[task.val_rows]).float() / 255 - 0.3) / 0.37
     with torch.inference_mode():
@@ -47,12 +47,12 @@ def test_returned_weights_are_those_of_the_best_epoch(tmp_path):
 
 
 def test_same_task_same_bytes_whatever_ran_before(tmp_path):
-    task = digits_task(**SMALL, train={"epochs": 2}, schedule={"warmup_epochs": 0.0})
+    task = digits_task(**SMALL, train={"epochs": 2}, schedule={"warmup": 0.0})
     first = fit(task, tmp_path / "a", device="cpu")
     torch.manual_seed(12345)
     torch.rand(17)
     assert equal(first, fit(task, tmp_path / "b", device="cpu"))
-    other = digits_task(**SMALL, seed=1, train={"epochs": 2}, schedule={"warmup_epochs": 0.0})
+    other = digits_task(**SMALL, seed=1, train={"epochs": 2}, schedule={"warmup": 0.0})
     assert not equal(first, fit(other, tmp_path / "c", device="cpu"))
 
 
@@ -61,16 +61,16 @@ def test_every_optimizer_learns(tmp_path, name):
     lr = {"sgd": 0.1, "rmsprop": 0.002}.get(name, 0.01)
     task = digits_task(
         **ALL,
-        train={"epochs": 4, "clip_norm": 1.0, "label_smoothing": 0.0},
+        train={"epochs": 4, "gradient_clip_val": 1.0, "label_smoothing": 0.0},
         optimizer={"name": name, "lr": lr},
-        schedule={"name": "cosine", "warmup_epochs": 0.5},
+        schedule={"name": "cosine", "warmup": 0.25},
     )
     fitted = fit(task, tmp_path, device="cpu")
     assert fitted.best["val/accuracy"] > 0.8
 
 
 def test_more_images_to_a_batch_than_there_are(tmp_path):
-    task = digits_task(images=60, **SMALL, train={"epochs": 2}, schedule={"warmup_epochs": 0.0})
+    task = digits_task(images=60, **SMALL, train={"epochs": 2}, schedule={"warmup": 0.0})
     assert len(fit(task, tmp_path, device="cpu").history) == 2
 
 
@@ -79,7 +79,7 @@ def test_early_stopping_and_plateau(tmp_path):
         **SMALL,
         train={"epochs": 30, "patience": 3, "batch_size": 16, "monitor": "val/loss"},
         optimizer={"lr": 0.03},
-        schedule={"name": "plateau", "patience": 1, "warmup_epochs": 0.0, "gamma": 0.5},
+        schedule={"name": "plateau", "patience": 1, "warmup": 0.0, "gamma": 0.5},
     )
     fitted = fit(task, tmp_path, device="cpu")
     assert len(fitted.history) == fitted.best_epoch + 3 < 30
@@ -89,7 +89,7 @@ def test_early_stopping_and_plateau(tmp_path):
 DIVERGING = {
     "model": {"widths": [8], "batch_norm": False},
     "optimizer": {"name": "sgd", "lr": 300.0},
-    "schedule": {"name": "cosine", "warmup_epochs": 7.9},
+    "schedule": {"name": "cosine", "warmup": 0.99},
 }
 
 
@@ -99,7 +99,7 @@ def test_diverging_loss_names_epoch_step_and_mend_and_keeps_the_last_good_state(
     with pytest.raises(AssayError, match=r"diverged in epoch \d+: .* step \d+") as caught:
         fit(task, tmp_path, device="cpu", on_epoch=told.append)
     message = str(caught.value)
-    assert "train.optimizer.lr=300" in message and "train.clip_norm" in message
+    assert "train.optimizer.lr=300" in message and "train.gradient_clip_val" in message
     assert f"in epoch {len(told) + 1}" in message
     assert told, "the first epoch should end well"
     kept = torch.load(tmp_path / NAME, weights_only=True)

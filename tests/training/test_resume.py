@@ -63,7 +63,7 @@ def test_finished_training_is_read_and_not_repeated(tmp_path):
 
 def test_a_finished_training_is_taken_up_as_it_ended(tmp_path):
     """With its weights where they were in memory: an export tells the difference."""
-    task = digits_task(model={"widths": [4, 8]}, train={"epochs": 1}, schedule={"warmup_epochs": 0.0})
+    task = digits_task(model={"widths": [4, 8]}, train={"epochs": 1}, schedule={"warmup": 0.0})
     ended, taken_up = (fit(task, tmp_path, device="cpu").network.state_dict() for _ in range(2))
     assert all(torch.equal(ended[name], value) for name, value in taken_up.items())
     assert {name: value.stride() for name, value in ended.items()} == {
@@ -73,7 +73,7 @@ def test_a_finished_training_is_taken_up_as_it_ended(tmp_path):
 
 @pytest.mark.parametrize("damage", ["empty", "truncated", "noise", "flipped"])
 def test_damaged_checkpoint_is_refused_by_name(tmp_path, damage):
-    task = digits_task(model={"widths": [4]}, train={"epochs": 1}, schedule={"warmup_epochs": 0.0})
+    task = digits_task(model={"widths": [4]}, train={"epochs": 1}, schedule={"warmup": 0.0})
     fit(task, tmp_path, device="cpu")
     path = tmp_path / NAME
     whole = path.read_bytes()
@@ -88,7 +88,7 @@ def test_damaged_checkpoint_is_refused_by_name(tmp_path, damage):
 
 
 def test_foreign_checkpoint_is_refused_with_what_differs(tmp_path):
-    short = {"train": {"epochs": 1}, "schedule": {"warmup_epochs": 0.0}}
+    short = {"train": {"epochs": 1}, "schedule": {"warmup": 0.0}}
     fit(digits_task(**short, model={"widths": [4]}), tmp_path, device="cpu")
     other = digits_task(**short, model={"widths": [5]}, seed=1)
     with pytest.raises(AssayError, match=r"last\.ckpt belongs to another.* in model, seed: delete it"):

@@ -73,7 +73,7 @@ def _stages(subject: AuditTarget, see: CheckLog) -> None:
 def _lineage(subject: AuditTarget, see: CheckLog) -> None:
     """The lineage, computed again from the files."""
     try:
-        found = subject.ancestry.lineage(subject.stage).id
+        found = subject.graph.of(subject.stage).id
     except AssayError as error:
         see.note(f"the lineage cannot be computed again: {error}")
         return
@@ -86,7 +86,7 @@ def _journal(subject: AuditTarget, see: CheckLog) -> None:
     known = 0
     for name in subject.behind():
         try:
-            lineage = subject.ancestry.lineage(name).id
+            lineage = subject.graph.of(name).id
         except AssayError:
             continue
         told = [

@@ -70,7 +70,7 @@ def _with_found(subject: AuditTarget) -> dict[str, Any]:
 def _read_by(subject: AuditTarget, stage: str) -> set[str]:
     """The keys that the stage and those before it read; empty if their inputs are not here."""
     try:
-        return set(subject.ancestry.read_by(stage, subject.params))
+        return set(subject.graph.parameters_of(stage, subject.params))
     except AssayError:
         return set()
 

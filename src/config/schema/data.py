@@ -14,7 +14,7 @@ class Data(Section):
     source: Literal["idx", "image_folder", "csv"]
     image_size: Annotated[list[Annotated[int, Field(ge=1, le=2048)]], Field(min_length=2, max_length=2)]
     channels: Literal[1, 3]  # 1: grey, 3: RGB
-    fit: Literal["pad", "crop", "stretch"]  # how an image of another shape gets there
+    resize_mode: Literal["pad", "crop", "stretch"]  # how an image of another shape gets there
     on_corrupt: Literal["drop", "fail"]
     on_conflict: Literal["drop", "fail"]  # the same pixels under two labels
     max_pixels: Count  # of one image; more is refused before decoding (decompression bomb)

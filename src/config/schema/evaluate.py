@@ -15,7 +15,7 @@ class CrossValidate(Section):
     val: Annotated[float, Field(gt=0, lt=1)]  # share of a training part that chooses its epoch
     proxy: dict[str, Any]  # field: what it is in all folds, instead of what the training has
     threads: Count  # of a fold; changes the bytes of the result
-    jobs: Literal["auto"] | Count  # folds at a time
+    n_jobs: Literal["auto"] | Count  # folds at a time
 
 
 class Evaluate(Section):

@@ -11,5 +11,5 @@ class Machine(Section):
     """What does not change the result. No stage tracks it."""
 
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
-    workers: Literal["auto"] | Count  # processes that decode images
+    num_workers: Literal["auto"] | Count  # processes that decode images
     progress: bool

@@ -27,7 +27,7 @@ class Sweep(Section):
     threads: Count  # of a trial; changes the bytes of the result
     retries: Annotated[int, Field(ge=0)]  # of a trial that the machine stopped
     max_failures: Count  # the first trials in a row that may fail
-    jobs: Literal["auto"] | Count  # trials at a time
+    n_jobs: Literal["auto"] | Count  # trials at a time
     asynchronous: bool
     storage: Annotated[str, Field(pattern=r"^(embedded|[a-z0-9+]+://.+)$")]
     study: Name | None

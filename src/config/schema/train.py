@@ -15,10 +15,10 @@ class Optimizer(Section):
 
 
 class Schedule(Section):
-    """How the learning rate moves. Epochs may be fractions."""
+    """How the learning rate changes during a training."""
 
     name: Literal["constant", "cosine", "step", "plateau", "one_cycle"]
-    warmup_epochs: NotNegative
+    warmup: Annotated[float, Field(ge=0, lt=1)]  # share of the training in which the rate rises
     step_epochs: Count  # of step: epochs between drops
     gamma: Annotated[float, Field(gt=0, lt=1)]  # of step and plateau: factor of a drop
     patience: Annotated[int, Field(ge=0)]  # of plateau: epochs without progress before a drop
@@ -32,22 +32,12 @@ class Train(Section):
     optimizer: Optimizer
     schedule: Schedule
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
-    clip_norm: NotNegative  # of the gradient; 0: no clipping
+    gradient_clip_val: NotNegative  # of the gradient; 0: no clipping
     ema_decay: Annotated[float, Field(ge=0, lt=1)]  # per step; 0: no weight averaging
     patience: Annotated[int, Field(ge=0)]  # epochs without progress before stopping; 0: never
     monitor: Literal["val/loss", "val/accuracy"]
     precision: Literal["auto", "fp32", "bf16"]
     threads: Literal["auto"] | Count
-
-    @field_validator("schedule")
-    @classmethod
-    def _warm_up_ends(cls, schedule: Schedule, before: ValidationInfo) -> Schedule:
-        epochs = before.data.get("epochs")
-        if epochs is not None and schedule.warmup_epochs >= epochs:
-            raise ValueError(
-                f"warmup_epochs must be below train.epochs={epochs}, but got {schedule.warmup_epochs}"
-            )
-        return schedule
 
     @field_validator("patience")
     @classmethod

@@ -101,7 +101,7 @@ def _result(chunk: Chunk, future: Future[list[DecodedImage]]) -> list[DecodedIma
     except BrokenProcessPool as error:
         raise AssayError(
             f"a process that decodes images died (out of memory, or killed) at about {chunk.names[0]}. "
-            "Lower machine.workers or data.max_pixels, or look at the images around there"
+            "Lower machine.num_workers or data.max_pixels, or look at the images around there"
         ) from error
 
 

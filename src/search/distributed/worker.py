@@ -41,9 +41,9 @@ class Membership:
 
 
 def run_shared_search(
-    run: "StageRun", plan: SearchPlan, url: str, tasks: TrialTasks, jobs: int, on_news: OnNews
+    run: "StageRun", plan: SearchPlan, url: str, tasks: TrialTasks, n_jobs: int, on_news: OnNews
 ) -> list[Trial]:
-    """Create or join the study ``plan.name``, work on it in ``jobs`` processes, and wait for its end."""
+    """Create or join the study ``plan.name``, work on it in ``n_jobs`` processes, and wait for its end."""
     from src.search.distributed.study import create_study
 
     loaded = run.job.loaded
@@ -53,7 +53,7 @@ def run_shared_search(
         f"{'created' if created else 'joined'} study {plan.name}; on other machines: "
         f"python -m src.sweep --worker {plan.name} sweep.storage=URL"
     )
-    return _work_in_processes(Membership(plan.name, url, tasks), jobs, on_news)
+    return _work_in_processes(Membership(plan.name, url, tasks), n_jobs, on_news)
 
 
 def join(study: str, arguments: argparse.Namespace) -> None:
@@ -63,7 +63,7 @@ def join(study: str, arguments: argparse.Namespace) -> None:
         AssayError: there is no such study, or code, data or parameters here are not those of the study.
     """
     from src.config.loading import load
-    from src.core.cpus import resolve_jobs
+    from src.core.cpus import resolve_n_jobs
     from src.pipeline.job import prepare, repository_root
     from src.provenance.work_dir import WorkDir
     from src.search.distributed.study import attributes_of, plan_of
@@ -81,24 +81,24 @@ def join(study: str, arguments: argparse.Namespace) -> None:
     tasks = TrialTasks(TrialConfigs(job.loaded), *read_sample(config), state, root, job.record())
     tracker = Tracker(root, job.lineage.id)
     diary = TrialRecorder(tasks, tracker, adopts=False)
-    jobs = resolve_jobs(own.sweep.jobs, config.sweep.threads)
+    n_jobs = resolve_n_jobs(own.sweep.n_jobs, config.sweep.threads)
     with live_view(plan_of(study, own.sweep.storage), own.machine.progress, job.say) as show:
 
         def on_news(standing: "SearchProgress") -> None:
             show(standing)
             diary(standing)
 
-        trials = _work_in_processes(Membership(study, own.sweep.storage, tasks), jobs, on_news)
+        trials = _work_in_processes(Membership(study, own.sweep.storage, tasks), n_jobs, on_news)
     tracker.finish()
     job.say(f"study {study} has ended with {len(trials)} trials; its result is where it was created")
 
 
-def _work_in_processes(membership: Membership, jobs: int, on_news: OnNews) -> list[Trial]:
+def _work_in_processes(membership: Membership, n_jobs: int, on_news: OnNews) -> list[Trial]:
     from src.search.distributed.study import ended_trials, standing
 
-    working = jobs
-    with WorkerPool(jobs, membership.tasks.candidates.loaded.config.sweep.retries) as pool:
-        for worker in range(jobs):
+    working = n_jobs
+    with WorkerPool(n_jobs, membership.tasks.candidates.loaded.config.sweep.retries) as pool:
+        for worker in range(n_jobs):
             pool.submit(worker, work_on, membership)
         while working:
             ended = pool.poll(LOOK)
@@ -137,4 +137,4 @@ def _refuse_other_inputs(study: str, attributes: dict[str, Any], lineage: str) -
 
 def _is_local(override: str) -> bool:
     """What each machine decides for itself; the address of the storage may hold a password."""
-    return override.startswith(("sweep.storage=", "sweep.jobs=", "machine."))
+    return override.startswith(("sweep.storage=", "sweep.n_jobs=", "machine."))

@@ -56,7 +56,7 @@ class PoolRunner:
             return number, TrialResult("failed", reason=result.reason)
         raise AssayError(
             f"trial {number} was stopped by the machine and not by its settings: {result.reason}. Finished "
-            "trials are kept. Give it more room (fewer sweep.jobs, a smaller train.batch_size), then repeat"
+            "trials are kept. Give it more room (fewer sweep.n_jobs, a smaller train.batch_size), then repeat"
         )
 
 

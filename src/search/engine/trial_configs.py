@@ -78,7 +78,7 @@ class TrialConfigs:
         return _compose((*self.loaded.overrides, *overrides)) if overrides else self.loaded.values
 
     def _bad_groups(self, groups: tuple[str, ...], domains: dict[str, Distribution]) -> list[str]:
-        if groups and not self.loaded.by_hand:
+        if groups and not self.loaded.is_ad_hoc:
             return [
                 f"{', '.join(groups)}: the pipeline reads only params.yaml, and cannot choose whole groups. "
                 "Do it by hand and take over what it finds: python -m src.sweep sweep=… --adopt, then "

@@ -1,0 +1,16 @@
+"""Where the stages leave their results, relative to the folder that a stage runs in."""
+
+from pathlib import Path
+
+RAW = Path("data/raw")
+INGEST = Path("data/ingest")
+SPLIT = Path("data/split")
+NORMALIZE = Path("data/normalize")
+SWEEP = Path("sweep")
+MODELS = Path("models")
+BASE = MODELS / "base"
+CROSS_VALIDATE = Path("reports/cross_validate")
+EVALUATE = Path("reports/evaluate")
+COMPARE = Path("reports/compare")
+BENCHMARK = Path("reports/benchmark")
+REGISTER = Path("reports/register")
