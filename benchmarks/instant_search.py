@@ -36,7 +36,7 @@ def train_in_no_time(task: TrialTask) -> TrialResult:
             break
     state = "complete" if len(steps) == EPOCHS else "pruned"
     figures = {"val/accuracy": value, "val/loss": 1 - value}
-    outcome = TrialResult(state, figures, steps, len(steps), dict(pruning.marks))
+    outcome = TrialResult(state, figures, steps, len(steps), dict(pruning.pruner_state))
     close_attempt(attempt, outcome)
     return outcome
 

@@ -35,7 +35,7 @@ def build(config: Config, run: StageRun) -> None:
 
     rows, threads = read_rows(VARIANTS), resolve_threads(config.benchmark.threads)
     outcome = _measure(config, run, rows, threads)
-    rows = add_speed(rows, outcome.figures, outcome.bytes_of_reference)
+    rows = add_speed(rows, outcome.metrics, outcome.bytes_of_reference)
     pages = _write(config, run.folder, rows, outcome, threads)
     for row in rows:
         if row.name == BASE:
@@ -86,7 +86,7 @@ def _write(
     how, sure = config.benchmark, config.evaluate.confidence
     machine = {**describe_machine(), "busy_percent": outcome.busy_percent}
     found = {"threads": threads, **how.model_dump(exclude={"threads"}), "machine": machine}
-    text = json.dumps({**found, "models": outcome.figures}, indent=2)
+    text = json.dumps({**found, "models": outcome.metrics}, indent=2)
     (folder / "benchmark.json").write_text(text + "\n", encoding="utf-8")
     page = folder / "leaderboard.md"
     return [
@@ -101,9 +101,9 @@ def _tell(run: StageRun, rows: list[LeaderboardRow], outcome: BenchmarkResult) -
 
     for row in rows:
         if row.reason is None:
-            speed = row.figures.get("speed_vs_torch")
+            speed = row.metrics.get("speed_vs_torch")
             times = "" if speed is None else f", {speed:.2f}x PyTorch in batches"
-            run.say(f"{row.name}: {row.figures['latency_ms_p50']:.3g} ms for one image{times}")
+            run.say(f"{row.name}: {row.metrics['latency_ms_p50']:.3g} ms for one image{times}")
     for warning in (outcome.refusal, load_warning(outcome.busy_percent)):
         if warning is not None:
             run.say(warning)

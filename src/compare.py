@@ -84,7 +84,7 @@ def _tell(run: StageRun, rows: list[LeaderboardRow]) -> None:
         if row.reason is not None:
             run.say(f"{row.name} failed: {row.reason}")
             continue
-        figures = row.figures
+        figures = row.metrics
         run.say(
             f"{row.name}: validation accuracy {figures['val_accuracy']:.4f} "
             f"({100 * figures['val_change']:+.2f} points), {figures['bytes']:,.0f} bytes"

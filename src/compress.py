@@ -156,7 +156,7 @@ def _publish(run: StageRun, variant: VariantResult) -> None:
         run.log(status=variant.status, failure=str(variant.reason))
         run.say(f"no such variant of this model: {variant.reason}")
         return
-    run.log(metrics=variant.figures(), model=run.folder, status=variant.status)
+    run.log(metrics=variant.metrics(), model=run.folder, status=variant.status)
     run.say(
         f"validation accuracy {variant.validation_accuracy:.4f}, agrees with the base on "
         f"{variant.agreement:.4f}; {variant.bytes:,} bytes, {variant.macs:,} MACs"

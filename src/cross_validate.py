@@ -45,7 +45,7 @@ def build(config: Config, run: StageRun) -> None:
     report = _summarize(config, results)
     figures = publish_folds(run.folder, report)
     numerics = results[0].numerics
-    run.log(metrics=report.flat(), figures=figures, numerics=numerics, selection=report.selection)
+    run.log(metrics=report.to_metrics(), figures=figures, numerics=numerics, selection=report.selection)
     run.say(report.sentence())
 
 

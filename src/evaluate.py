@@ -44,7 +44,7 @@ def build(config: Config, run: StageRun) -> None:
         with progress_bar("Resampling", total=settings.bootstrap, show=run.progress) as advance:
             report = make_report(probabilities, targets, spec.classes, settings, config.seed, advance)
     figures = _write(config, run.folder, report, rows)
-    run.log(subject="train", metrics=report.flat(), figures=figures)
+    run.log(subject="train", metrics=report.to_metrics(), figures=figures)
     run.say(report.sentence())
 
 

@@ -107,7 +107,7 @@ def _tell(config: Config, run: StageRun, plan: SearchPlan, trials: list[Trial], 
 
     states = [trial.outcome.state for trial in trials]
     counts = {f"trials/{state}": states.count(state) for state in ("complete", "pruned", "failed")}
-    figures = {f"best/{name}": value for name, value in found.best.outcome.figures.items()}
+    figures = {f"best/{name}": value for name, value in found.best.outcome.metrics.items()}
     epochs = sum(trial.outcome.epochs for trial in trials if trial.reused is None)
     run.log(metrics={**counts, **figures, "epochs": epochs}, figures=found.pictures)
     lineage = trial_lineage(run.lineage.id, found.best.number)

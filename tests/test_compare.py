@@ -128,7 +128,7 @@ def test_a_failed_variant_is_a_row_with_its_reason(inputs, tmp_path, monkeypatch
 def test_each_figure_goes_to_the_run_of_its_model(inputs, tmp_path, monkeypatch):
     run = build_here(inputs, tmp_path / "report", monkeypatch)
     assert set(run.attached) == {"train", "compress@same", "compress@other"}
-    rows = {row.name: row.figures for row in read_rows(run.folder / "variants.csv")}
+    rows = {row.name: row.metrics for row in read_rows(run.folder / "variants.csv")}
     assert run.attached["train"]["bytes"] == rows["base"]["bytes"]
     assert not any(name.startswith(("val/", "test/")) for name in run.attached["train"]), "evaluate's own"
     told = run.attached["compress@other"]
@@ -214,4 +214,4 @@ def test_rows_are_read_as_they_were_written(tmp_path):
     ]
     write_rows(tmp_path / "rows.csv", rows)
     assert read_rows(tmp_path / "rows.csv") == rows
-    json.dumps(rows[0].figures)
+    json.dumps(rows[0].metrics)

@@ -30,7 +30,7 @@ class VariantResult:
     sparsity: float | None = None  # share of parameters that are zero
     macs: int | None = None  # multiply-accumulates for one image
 
-    def figures(self) -> dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         """The numbers alone, under the names that all variants share."""
         names = (
             *("agreement", "bytes", "gzip_bytes", "parameters", "nonzero_parameters"),

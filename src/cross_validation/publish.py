@@ -22,5 +22,5 @@ def publish_folds(folder: Path, result: CrossValidationReport) -> list[Path]:
     limits = {name: spread.corrected for name, spread in result.spreads.items()}
     return [
         draw_confusion(folder / "confusion.png", matrix, names),
-        draw_folds(folder / "folds.png", result.figures, limits),
+        draw_folds(folder / "folds.png", result.metrics, limits),
     ]

@@ -60,7 +60,7 @@ class CrossValidationReport:
     """Everything that is said about F folds (of all repeats), in their order."""
 
     folds: Sequence[FoldPredictions]
-    figures: dict[str, Floats]  # of each fold, (F,)
+    metrics: dict[str, Floats]  # of each fold, (F,)
     spreads: dict[str, Spread]
     pooled: Report  # of all held-out images, each once, without intervals
     selection: str  # none, non-nested or nested
@@ -81,17 +81,17 @@ class CrossValidationReport:
             "images": len(self.pooled.targets),
         }
         content |= {name: _plain(_named(spread)) for name, spread in self.spreads.items()}
-        content |= {"out_of_fold": _plain(self.pooled.figures), "notes": self.notes}
+        content |= {"out_of_fold": _plain(self.pooled.metrics), "notes": self.notes}
         return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
-    def flat(self) -> dict[str, float]:
+    def to_metrics(self) -> dict[str, float]:
         """``cv/accuracy`` (the mean), ``cv/accuracy_std``, ``cv/accuracy_low``, …,
         ``cv/out_of_fold_accuracy``, …: those that are defined."""
         named = {}
         for figure, spread in self.spreads.items():
             for part, value in _named(spread).items():
                 named["cv/" + (figure if part == "mean" else f"{figure}_{part}")] = value
-        named |= {f"cv/out_of_fold_{name}": value for name, value in self.pooled.figures.items()}
+        named |= {f"cv/out_of_fold_{name}": value for name, value in self.pooled.metrics.items()}
         return {name: value for name, value in named.items() if np.isfinite(value)}
 
     def sentence(self) -> str:
@@ -143,7 +143,7 @@ def pool(folds: Sequence[FoldPredictions], classes: list[str], settings: Evaluat
         probabilities=probabilities,
         predicted=predicted,
         counts=classification.count(targets, predicted, len(classes)),
-        figures=classification.summary(probabilities, targets, settings.top_k, settings.calibration_bins),
+        metrics=classification.summary(probabilities, targets, settings.top_k, settings.calibration_bins),
         intervals={},
         areas=classification.curve_areas(probabilities, targets),
         notes=[],
@@ -186,7 +186,7 @@ def _notes(
         "figure can be",
         "out_of_fold: all held-out predictions together; with repeats, of the mean probabilities",
     ]
-    reasons = classification.undefined_reasons(pooled.figures, pooled.targets, pooled.classes, settings.top_k)
+    reasons = classification.undefined_reasons(pooled.metrics, pooled.targets, pooled.classes, settings.top_k)
     notes += [f"{name}: {reason}" for name, reason in reasons.items()]
     return notes + [
         f"{name}: undefined in {spread.undefined} folds, which are left out"

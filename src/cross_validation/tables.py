@@ -16,11 +16,11 @@ def write_folds(path: Path, result: CrossValidationReport) -> None:
     """One line a fold: its images, its training, its figures, and what else is told of it."""
     training = ["train_images", "val_images", "epoch", "epochs"]
     about = list(result.folds[0].about)
-    header = ["repeat", "fold", "images", *training, *result.figures, *about]
+    header = ["repeat", "fold", "images", *training, *result.metrics, *about]
     rows = (
         [fold.repeat, fold.fold, len(fold.ids)]
         + [getattr(fold, name) for name in training]
-        + [float(values[place]) for values in result.figures.values()]
+        + [float(values[place]) for values in result.metrics.values()]
         + [fold.about[name] for name in about]
         for place, fold in enumerate(result.folds)
     )

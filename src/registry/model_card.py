@@ -21,7 +21,7 @@ class ModelCardFacts:
     width: int
     resize_mode: str  # how an image of another shape gets there: pad, crop or stretch
     steps: Sequence[str]
-    figures: Mapping[str, float]  # by their names in MLflow; those that are missing are left out
+    metrics: Mapping[str, float]  # by their names in MLflow; those that are missing are left out
     confidence: float  # of the intervals
     machine: str  # that the times were measured on
     weakest: (
@@ -87,7 +87,7 @@ def _figures(facts: ModelCardFacts) -> str:
 
 
 def _accuracy(facts: ModelCardFacts, title: str, key: str, sign: str = "") -> str:
-    values = [facts.figures.get(f"{key}{end}") for end in ("", "_low", "_high")]
+    values = [facts.metrics.get(f"{key}{end}") for end in ("", "_low", "_high")]
     if values[0] is None:
         return ""
     limits = f"{values[1]:{sign}.4f} to {values[2]:{sign}.4f}" if None not in values else ""
@@ -95,7 +95,7 @@ def _accuracy(facts: ModelCardFacts, title: str, key: str, sign: str = "") -> st
 
 
 def _plain(facts: ModelCardFacts, title: str, key: str, form: str) -> str:
-    value = facts.figures.get(key)
+    value = facts.metrics.get(key)
     return "" if value is None else f"| {title} | {value:{form}} | |"
 
 

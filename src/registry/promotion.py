@@ -58,7 +58,7 @@ def judge(champion: ValidationEvidence, challenger: ValidationEvidence, level: f
     """Promote unless the challenger is significantly worse, or the two cannot be compared.
 
     The test is one-sided, on the images on which exactly one of the two is right: see
-    :func:`src.evaluation.paired.worsening`. ``level`` is in (0, 1).
+    :func:`src.leaderboard.table.significance.one_sided_p`. ``level`` is in (0, 1).
     """
     incomparable = _incomparable(champion, challenger)
     if incomparable:

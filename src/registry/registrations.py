@@ -47,7 +47,7 @@ def make_registrations(
                 record=record,
                 evidence=store_evidence(run.root, answers[one.name]),
                 provenance=_provenance(run, one.name, sha256, record, key),
-                tags={key: _written(value) for key, value in one.figures().items()},
+                tags={key: _written(value) for key, value in one.metrics().items()},
                 description=_card(config, run, one, machine, sha256),
             )
         )
@@ -87,7 +87,7 @@ def _card(config: Config, run: StageRun, one: VariantMetrics, machine: str, sha2
             classes=spec["classes"],
             **{key: spec["input"][key] for key in ("channels", "height", "width", "resize_mode")},
             steps=one.row.steps,
-            figures=one.figures(),
+            metrics=one.metrics(),
             confidence=config.evaluate.confidence,
             machine=machine,
             weakest=weakest_class(EVALUATE / "per_class.csv"),

@@ -20,7 +20,7 @@ def build_decision_report(
     ruling: Ruling | None,
 ) -> dict[str, Any]:
     """The content of decision.json; ``test`` is only reported."""
-    figures = next((one.figures() for one in measured if one.name == choice.name), {})
+    figures = next((one.metrics() for one in measured if one.name == choice.name), {})
     tested = {key: value for key, value in figures.items() if key.startswith("test/")}
     sha256 = next((r.sha256 for r in registrations if r.variant == choice.name), None)
     return {

@@ -26,19 +26,19 @@ class VariantMetrics:
 
     def candidate(self) -> Candidate:
         """What the policy may see: nothing of a test image."""
-        size = self.row.figures.get("bytes")
+        size = self.row.metrics.get("bytes")
         return Candidate(
             name=self.row.name,
-            accuracy_change=self.row.figures.get("val_change"),
+            accuracy_change=self.row.metrics.get("val_change"),
             latency_ms=self.speed.get("latency_ms_p50"),
             bytes=None if size is None else int(size),
             status=self.row.status,
             reason=self.row.reason,
         )
 
-    def figures(self) -> dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         """All figures, by their names in MLflow."""
-        return {NAMES.get(key, key): value for key, value in self.row.figures.items()} | self.speed
+        return {NAMES.get(key, key): value for key, value in self.row.metrics.items()} | self.speed
 
 
 def read_measured(compare: Path, benchmark: Path) -> tuple[list[VariantMetrics], str]:

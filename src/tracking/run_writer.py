@@ -144,10 +144,10 @@ class RunWriter:
         link = {"model_id": model} if model else {}
         if data.get("digest"):
             link |= {"dataset_name": data["name"], "dataset_digest": data["digest"][:DIGEST]}
-        for batch in batches("metrics", self.figures(entry, link)):
+        for batch in batches("metrics", self.metrics(entry, link)):
             self.store.client.log_batch(self.id, metrics=batch)
 
-    def figures(self, entry: JournalEntry, link: dict[str, str]) -> list["Metric"]:
+    def metrics(self, entry: JournalEntry, link: dict[str, str]) -> list["Metric"]:
         """Those of a record that the run lacks, linked to a model and a data set."""
         from mlflow.entities import Metric
 
@@ -232,7 +232,7 @@ class ChildRunWriter(RunWriter):
 
         self.write_status()
         known, tags = self.run.data.tags, {**self.tags(), STATE: self.state}
-        metrics = [*self.curves(), *self.figures(self.chain.head, {})]
+        metrics = [*self.curves(), *self.metrics(self.chain.head, {})]
         changed = [RunTag(key, value) for key, value in tags.items() if known.get(key) != value]
         for parcel in combined_batches(metrics, self.parameters(), changed):
             self.store.client.log_batch(self.id, *parcel)

@@ -69,7 +69,7 @@ def test_weights_are_int8_in_a_file_of_a_third(file, tmp_path):
     assert len(weights) == 7
     kinds = {node.op_type for node in graph.node}
     assert ("GlobalAveragePool" in kinds, "ReduceMean" in kinds) == (True, False)
-    assert "Gather" in kinds  # channels last, see src/compression/layout.py
+    assert "Gather" in kinds  # channels last, see src/compression/onnx/channels_last.py
     plain = export(trained(), Export(name="export"), make_setting(trained(), tmp_path))
     assert len(plain.content) >= 3 * len(file.content)
 

@@ -86,7 +86,7 @@ def test_all_faults_are_reported_together_each_with_its_key():
         (["seed=-1"], "seed: must be at least 0, but got -1"),
         (["model.kind=vgg"], "model: must be one of 'cnn', 'lenet', 'timm' in 'kind', but got 'vgg'"),
         (["train.patience=3"], "train.patience: must be 0 with train.schedule.name=one_cycle"),
-        (["train.schedule.warmup=1.5"], "train.schedule.warmup: must be below 1, but got 1.5"),
+        (["train.schedule.warmup=1.5"], "train.schedule.warmup: must be below 1.0, but got 1.5"),
         (
             ["augment.operations=[{name: hue, strength: 0.1}]"],
             "operations hue need colour, but data.channels=1",

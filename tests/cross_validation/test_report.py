@@ -51,7 +51,7 @@ def test_each_figure_is_summarized_over_the_folds():
     assert result.spreads.keys() == rows[0].keys()
     for name, spread in result.spreads.items():
         values = np.array([row[name] for row in rows])
-        assert result.figures[name].tolist() == values.tolist()
+        assert result.metrics[name].tolist() == values.tolist()
         assert (spread.mean, spread.std) == pytest.approx((values.mean(), values.std(ddof=1)))
         assert spread.student == student_t(values, 0.95)
         assert spread.corrected == corrected_resampled(values, 30 / 90, 0.95)
@@ -68,9 +68,9 @@ def test_all_held_out_predictions_together_are_those_of_scikit_learn():
     targets = np.concatenate([fold.targets for fold in folds])
     probabilities = np.concatenate([fold.probabilities for fold in folds])
     assert len(pooled.targets) == len(targets) == 120
-    assert pooled.figures["accuracy"] == pytest.approx(accuracy_score(targets, probabilities.argmax(1)))
+    assert pooled.metrics["accuracy"] == pytest.approx(accuracy_score(targets, probabilities.argmax(1)))
     expected = roc_auc_score(targets, probabilities, multi_class="ovr", average="macro")
-    assert pooled.figures["roc_auc"] == pytest.approx(expected)
+    assert pooled.metrics["roc_auc"] == pytest.approx(expected)
     assert pooled.counts.actual.sum() == 120
 
 
@@ -78,12 +78,12 @@ def test_repeats_count_as_folds_and_pool_by_their_mean_probability():
     folds = folds_of(repeats=3)
     result = cross_validation(folds, NAMES, "none", SETTINGS)
     assert result.repeats == 3
-    assert len(result.figures["accuracy"]) == 12
+    assert len(result.metrics["accuracy"]) == 12
     expected = np.zeros((120, 3))
     for fold in folds:
         expected[fold.ids] += fold.probabilities / 3
     assert result.pooled.probabilities == pytest.approx(expected)
-    assert result.pooled.figures["log_loss"] == pytest.approx(log_loss(result.pooled.targets, expected))
+    assert result.pooled.metrics["log_loss"] == pytest.approx(log_loss(result.pooled.targets, expected))
     assert "x 3 repeats" in result.sentence()
 
 
@@ -94,7 +94,7 @@ def test_a_figure_that_some_folds_lack_is_taken_over_the_others_and_noted():
     result = cross_validation([*folds, odd], NAMES, "none", SETTINGS)
     spread = result.spreads["roc_auc"]
     assert spread.undefined == 1
-    assert spread.mean == pytest.approx(np.nanmean(result.figures["roc_auc"]))
+    assert spread.mean == pytest.approx(np.nanmean(result.metrics["roc_auc"]))
     assert "roc_auc: undefined in 1 folds, which are left out" in result.notes
 
 
@@ -106,7 +106,7 @@ def test_undefined_in_all_folds_is_null():
     result = cross_validation(one, NAMES, "none", SETTINGS)
     content = json.loads(result.to_json())
     assert content["roc_auc"]["mean"] is None and content["out_of_fold"]["roc_auc"] is None
-    assert "cv/roc_auc" not in result.flat() and "cv/accuracy" in result.flat()
+    assert "cv/roc_auc" not in result.to_metrics() and "cv/accuracy" in result.to_metrics()
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_published_files(tmp_path):
     assert [(row["repeat"], row["fold"]) for row in rows] == [
         (str(r), str(f)) for r in (0, 1) for f in range(4)
     ]
-    assert [float(row["accuracy"]) for row in rows] == pytest.approx(result.figures["accuracy"].tolist())
+    assert [float(row["accuracy"]) for row in rows] == pytest.approx(result.metrics["accuracy"].tolist())
     assert rows[0] | {"images": "30", "train_images": "81", "val_images": "9", "epoch": "3"} == rows[0]
     with (tmp_path / "confusion.csv").open() as file:
         assert (

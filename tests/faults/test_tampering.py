@@ -126,7 +126,7 @@ def a_lock_that_matches(scene):
 
 
 def a_source_file(scene):
-    return changed(scene / "src/training/schedules.py", lambda content: content + b"# changed\n")
+    return changed(scene / "src/training/lr_schedules.py", lambda content: content + b"# changed\n")
 
 
 def a_setting(scene):
@@ -335,7 +335,7 @@ def test_a_record_that_was_edited(scene):
     folder = (
         scene / f"mlruns/artifacts/digits/models/{version.model_id}/artifacts/record/{version.tags['record']}"
     )
-    with changed(folder / "src/training/schedules.py", lambda content: content + b"# changed\n"):
+    with changed(folder / "src/training/lr_schedules.py", lambda content: content + b"# changed\n"):
         found = scene.audit(CHAMPION)
     assert found.verdict is Verdict.TAMPERED
     assert "hash of the record" in findings(found)
@@ -345,7 +345,7 @@ def test_code_that_was_never_committed(finished, tmp_path):
     """It ran, it was registered, and the record has it; but nobody can find it in git."""
     workspace = finished.copy(tmp_path / "clone")
     workspace.run("python", "-m", "src.track", "--rebuild")
-    source = workspace / "src/compression/limits.py"
+    source = workspace / "src/compression/onnx/library_errors.py"
     source.write_text(source.read_text() + "# a change that nobody has reviewed\n")
     for stage in ("compress@onnx_fp32", "register"):
         workspace.run("dvc", "repro", "--force", "--single-item", stage)
@@ -354,5 +354,7 @@ def test_code_that_was_never_committed(finished, tmp_path):
     newest = max(int(number) for (number,) in scene.ask(made))
     found = scene.audit(f"models:/assay-digits/{newest}")
     assert found.verdict is Verdict.INCOMPLETE, findings(found)
-    assert "never committed" in findings(found) and "src/compression/limits.py" in findings(found)
+    assert "never committed" in findings(found) and "src/compression/onnx/library_errors.py" in findings(
+        found
+    )
     assert scene.audit("models:/assay-digits/1").verdict is Verdict.INTACT

@@ -75,7 +75,7 @@ def test_figures_are_those_of_the_seconds():
     single = np.linspace(0.001, 0.1, 100).reshape(5, 20)
     # one batch of the second round was held up
     batches = np.array([[1, 3, 2], [2, 2, 90], [0.5, 1.5, 1], [4, 4, 4], [1, 1, 1]], dtype=float)
-    figures = Timing(single, {8: batches}).figures()
+    figures = Timing(single, {8: batches}).metrics()
     assert figures["latency_ms_p50"] == pytest.approx(50.5)
     assert figures["latency_ms_p95"] == pytest.approx(np.percentile(single, 95) * 1000)
     assert figures["latency_ms_p50_low"] == pytest.approx(10.5)

@@ -43,7 +43,7 @@ def test_a_worker_joins_the_study_of_another_process_and_the_total_is_reached(co
 
 def test_who_has_other_code_cannot_join(copy, server):
     storage = f"sweep.storage={server}"
-    with (copy / "src/search/trial.py").open("a") as code:
+    with (copy / "src/search/engine/trial.py").open("a") as code:
         code.write("# another version\n")
     done = copy.run("python", "-m", "src.sweep", "--worker", "shared", storage, check=False)
     assert done.returncode == 1 and "with other code, data or parameters" in done.stderr

@@ -98,16 +98,16 @@ def test_a_folder_below_which_stages_write_is_what_they_write(used):
     assert lineage.parents == {name: graph.of(name).id for name in ("use@a", "use@b")}
     (used / "used" / "left" / "file").write_text("else")
     (used / "used" / "stray").write_text("else")
-    assert LineageGraph(used, VALUES).lineage("sum") == lineage
+    assert LineageGraph(used, VALUES).of("sum") == lineage
     shutil.rmtree(used / "used" / "left")
-    assert LineageGraph(used, VALUES).lineage("sum") == lineage
+    assert LineageGraph(used, VALUES).of("sum") == lineage
 
 
 def test_a_folder_below_which_stages_write_counts_each_of_their_files(used):
-    before = LineageGraph(used, VALUES).lineage("sum").id
+    before = LineageGraph(used, VALUES).of("sum").id
     (used / "used" / "b" / "file").write_text("else")
-    after = LineageGraph(used, VALUES).lineage("sum").id
-    fewer = LineageGraph(used, {**VALUES, "variants": {"a": VALUES["variants"]["a"]}}).lineage("sum")
+    after = LineageGraph(used, VALUES).of("sum").id
+    fewer = LineageGraph(used, {**VALUES, "variants": {"a": VALUES["variants"]["a"]}}).of("sum")
     assert len({before, after, fewer.id}) == 3
     assert list(fewer.parents) == ["use@a"]
 
@@ -115,14 +115,14 @@ def test_a_folder_below_which_stages_write_counts_each_of_their_files(used):
 def test_a_missing_variant_names_the_stage_that_makes_it(used):
     shutil.rmtree(used / "used" / "b")
     with pytest.raises(AssayError, match=r"used/b is missing\. Stage use@b makes it: dvc repro use@b"):
-        LineageGraph(used, VALUES).lineage("sum")
+        LineageGraph(used, VALUES).of("sum")
 
 
 def test_compiled_files_do_not_count(workspace):
-    before = LineageGraph(workspace, VALUES).lineage("make").id
+    before = LineageGraph(workspace, VALUES).of("make").id
     (workspace / "raw" / "__pycache__").mkdir()
     (workspace / "raw" / "__pycache__" / "x.pyc").write_text("compiled")
-    assert LineageGraph(workspace, VALUES).lineage("make").id == before
+    assert LineageGraph(workspace, VALUES).of("make").id == before
 
 
 def test_templates_and_options_are_read(workspace):
@@ -134,10 +134,10 @@ def test_templates_and_options_are_read(workspace):
 def test_a_missing_input_names_the_stage_that_makes_it(workspace):
     shutil.rmtree(workspace / "made")
     with pytest.raises(AssayError, match=r"made is missing\. Stage make makes it: dvc repro make"):
-        LineageGraph(workspace, VALUES).lineage("use@a")
+        LineageGraph(workspace, VALUES).of("use@a")
 
 
 def test_missing_raw_data_name_both_ways_to_bring_them(tmp_path):
     Path(tmp_path / "dvc.yaml").write_text("stages:\n  ingest:\n    cmd: x\n    deps: [data/raw/cats]\n")
     with pytest.raises(AssayError, match=r"python -m src.fetch cats.*dvc add data/raw/cats"):
-        LineageGraph(tmp_path, {}).lineage("ingest")
+        LineageGraph(tmp_path, {}).of("ingest")

@@ -103,7 +103,7 @@ class holder:
     def __enter__(self):
         code = f"""
             from pathlib import Path
-            from src.provenance.state import held_lock
+            from src.provenance.work_dir import held_lock
             with held_lock(Path({str(self.path)!r}), print):
                 print("held", flush=True)
                 input()

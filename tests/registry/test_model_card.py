@@ -19,7 +19,7 @@ FACTS = ModelCardFacts(
     width=20,
     resize_mode="pad",
     steps=["prune_structured", "export", "quantize_static"],
-    figures={
+    metrics={
         "val/accuracy": 0.98,
         "val/accuracy_change": -0.0021,
         "val/accuracy_change_low": -0.006,
@@ -66,7 +66,7 @@ def test_what_it_says(line):
 
 
 def test_figures_that_are_missing_are_left_out():
-    text = model_card(replace(FACTS, figures={"test/accuracy": 1.0}, weakest=None, dirty=[]))
+    text = model_card(replace(FACTS, metrics={"test/accuracy": 1.0}, weakest=None, dirty=[]))
     table = re.findall(r"^\| ([^|]+) \|", text, re.MULTILINE)
     assert [row for row in table if row not in ("---", "")] == ["Accuracy, test"]
     assert "of no class fewer" not in text

@@ -171,7 +171,7 @@ def test_a_worker_that_was_silent_for_too_long_loses_its_trial(server, name):
     others = []
     trials, said = run(name, server, asleep)
     assert trials == others[0]
-    assert all(trial.outcome.figures["val/accuracy"] > 0 for trial in trials)
+    assert all(trial.outcome.metrics["val/accuracy"] > 0 for trial in trials)
     assert said == ["a trial was taken over by another worker, because this one gave no sign of life"]
 
 
@@ -213,7 +213,7 @@ def test_the_pruner_of_the_study_decides(server, name):
         for step in range(1, 5):
             steps[step] = 0.0 if proposal.number == 7 else 1.0
             if pruning.report(step, steps[step]):
-                return TrialResult("pruned", {}, steps, step, pruning.marks, "median")
+                return TrialResult("pruned", {}, steps, step, pruning.pruner_state, "median")
         return TrialResult("complete", {"val/accuracy": steps[4]}, steps, 4)
 
     trials, _ = run(name, server, evaluate)
@@ -244,8 +244,8 @@ def test_two_objectives_and_constraints(server, name):
     with open_storage(server, FAST) as storage:
         found = optuna.load_study(storage=storage, study_name=name).get_trials()
     for trial, kept in zip(trials, found, strict=True):
-        assert kept.values == [trial.outcome.figures["val/accuracy"], trial.outcome.figures["bytes"]]
-        assert kept.constraints == pytest.approx({"bytes <= 500": trial.outcome.figures["bytes"] / 500 - 1})
+        assert kept.values == [trial.outcome.metrics["val/accuracy"], trial.outcome.metrics["bytes"]]
+        assert kept.constraints == pytest.approx({"bytes <= 500": trial.outcome.metrics["bytes"] / 500 - 1})
 
 
 def test_a_grid_is_complete_and_without_repeats(server, name):

@@ -62,9 +62,9 @@ def test_direction_of_the_objective_is_heeded(pruner, way):
         pruning = make_rule(plan, number, past).begin()
         for epoch in range(1, EPOCHS + 1):
             if pruning.report(epoch, float(level)):
-                return TrialResult("pruned", {}, {}, epoch, pruning.marks)
+                return TrialResult("pruned", {}, {}, epoch, pruning.pruner_state)
         steps = dict.fromkeys(range(1, EPOCHS + 1), float(level))
-        return TrialResult("complete", {"val/loss": float(level)}, steps, EPOCHS, pruning.marks)
+        return TrialResult("complete", {"val/loss": float(level)}, steps, EPOCHS, pruning.pruner_state)
 
     past = past_of(plan, [Trial(number, {}, train(5, number, ())) for number in range(9)])
     assert train(9, 9, past).state == ("pruned" if way == "minimize" else "complete")

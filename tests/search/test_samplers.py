@@ -108,10 +108,10 @@ def test_final_choice_keeps_the_constraints(tmp_path, method):
     plan = make_plan(space, method=method, trials=16 if method == "gp" else 40, constraints=constraints)
     trials = run(plan, tmp_path)
     found = best(trials, plan.objectives, plan.constraints)
-    assert found.outcome.figures["bytes"] <= 200
-    assert any(trial.outcome.figures["bytes"] > 200 for trial in trials)
-    kept = [trial for trial in trials if trial.outcome.figures["bytes"] <= 200]
-    assert found.outcome.figures["val/accuracy"] == max(t.outcome.figures["val/accuracy"] for t in kept)
+    assert found.outcome.metrics["bytes"] <= 200
+    assert any(trial.outcome.metrics["bytes"] > 200 for trial in trials)
+    kept = [trial for trial in trials if trial.outcome.metrics["bytes"] <= 200]
+    assert found.outcome.metrics["val/accuracy"] == max(t.outcome.metrics["val/accuracy"] for t in kept)
 
 
 @pytest.mark.parametrize("method", ["tpe", "nsga2"])
@@ -120,7 +120,7 @@ def test_constraints_guide_the_search(tmp_path, method):
     for name, constraints in {"free": (), "bound": ("bytes <= 150",)}.items():
         plan = make_plan(method=method, trials=80, batch=8, constraints=constraints)
         trials = run(plan, tmp_path / name)[40:]
-        count[name] = sum(trial.outcome.figures["bytes"] <= 150 for trial in trials)
+        count[name] = sum(trial.outcome.metrics["bytes"] <= 150 for trial in trials)
     assert count["bound"] > count["free"]
 
 
@@ -139,7 +139,7 @@ def test_front_of_a_known_function(tmp_path, method):
     front = pareto_front(run(plan, tmp_path, two_sided), plan)
     assert len(front) >= 3
     assert all(-0.3 <= trial.settings["x"] <= 2.3 for trial in front)
-    losses = [trial.outcome.figures["val/loss"] for trial in front]
+    losses = [trial.outcome.metrics["val/loss"] for trial in front]
     assert losses == sorted(losses)
 
 

@@ -42,7 +42,7 @@ def contents(folder):
 
 def slope(settings, epoch):
     """Learns towards the height of the hill, with a little that differs from epoch to epoch."""
-    height = hill(settings, None).figures["val/accuracy"]
+    height = hill(settings, None).metrics["val/accuracy"]
     return height - 0.5 / epoch + 0.02 * ((settings["x"] * 1000 * epoch) % 1)
 
 

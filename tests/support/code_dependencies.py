@@ -4,7 +4,8 @@
     python -m tests.support.code_dependencies --check    print how much of what each stage lists is unneeded
 
 A stage depends on every module that importing and running it may load, tracking aside: MLflow is a view of
-the results and changes none. A folder stands for its modules where at least ``USED`` of its lines are among them.
+the results and changes none. A folder
+stands for its modules where at least ``USED`` of its lines are among them.
 """
 
 import ast

@@ -56,10 +56,10 @@ def learning(curve: Callable[[Settings, int], float], epochs: int) -> Function:
             if pruning.report(epoch, steps[epoch]):
                 figures = {"val/accuracy": max(steps.values())}
                 return TrialResult(
-                    "pruned", figures, steps, epoch, pruning.marks, f"pruned after epoch {epoch}"
+                    "pruned", figures, steps, epoch, pruning.pruner_state, f"pruned after epoch {epoch}"
                 )
         figures = {"val/accuracy": max(steps.values()), "val/loss": 1 - max(steps.values())}
-        return TrialResult("complete", figures, steps, epochs, pruning.marks)
+        return TrialResult("complete", figures, steps, epochs, pruning.pruner_state)
 
     return train
 

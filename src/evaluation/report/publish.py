@@ -59,7 +59,7 @@ def draw_figures(
         draw_confusion(folder / "confusion.png", matrix, names),
         draw_roc(folder / "roc.png", roc, macro_roc(roc) if len(roc) > 1 else None, missing),
         draw_pr(folder / "pr.png", precision, macro_pr(precision) if len(precision) > 1 else None, missing),
-        draw_reliability(folder / "reliability.png", table, report.figures["calibration_error"]),
+        draw_reliability(folder / "reliability.png", table, report.metrics["calibration_error"]),
         draw_mistakes(folder / "mistakes.png", mistakes, len(wrong), len(report.targets)),
         draw_history(folder / "curves.png", history),
     ]

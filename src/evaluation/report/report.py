@@ -21,7 +21,7 @@ class Report:
     probabilities: Floats  # (n, K)
     predicted: Integers  # (n,)
     counts: ConfusionCounts
-    figures: dict[str, float]
+    metrics: dict[str, float]
     intervals: dict[str, Interval]
     areas: dict[str, Floats]  # roc_auc and average_precision of each class, (K,)
     notes: list[str]
@@ -36,7 +36,7 @@ class Report:
         """``{"accuracy": {"value": …, "low": …, "high": …}, …}``; undefined is null."""
         wilson = self.wilson()
         content: dict[str, object] = {"images": len(self.targets)}
-        for name, value in self.figures.items():
+        for name, value in self.metrics.items():
             limits = self.intervals.get(name, Interval(np.nan, np.nan))
             content[name] = {
                 "value": _number(value),
@@ -48,9 +48,9 @@ class Report:
         # a list, because `dvc metrics show` leaves lists out of its table
         return json.dumps({**content, "notes": self.notes}, indent=2, ensure_ascii=False) + "\n"
 
-    def flat(self) -> dict[str, float]:
+    def to_metrics(self) -> dict[str, float]:
         """``test/accuracy``, ``test/accuracy_low``, …: those that are defined."""
-        named = {f"test/{name}": value for name, value in self.figures.items()}
+        named = {f"test/{name}": value for name, value in self.metrics.items()}
         for name, limits in self.intervals.items():
             named |= {f"test/{name}_low": limits.low, f"test/{name}_high": limits.high}
         return {name: value for name, value in named.items() if np.isfinite(value)}
@@ -61,7 +61,7 @@ class Report:
         if limits.low == limits.high:  # nothing to resample: all right, or all wrong
             limits, name = self.wilson(), "Wilson "
         return (
-            f"Test accuracy {self.figures['accuracy']:.4f}, {name}{100 * self.confidence:.4g}% interval "
+            f"Test accuracy {self.metrics['accuracy']:.4f}, {name}{100 * self.confidence:.4g}% interval "
             f"{limits.low:.3f} to {limits.high:.3f}, {len(self.targets):,} images"
         )
 
@@ -96,7 +96,7 @@ def make_report(
         probabilities=probabilities,
         predicted=predicted,
         counts=classification.count(targets, predicted, len(classes)),
-        figures=figures,
+        metrics=figures,
         intervals=found,
         areas=classification.curve_areas(probabilities, targets),
         notes=_notes(figures, found, targets, classes, settings),
@@ -105,7 +105,7 @@ def make_report(
 
 
 def _notes(
-    figures: dict[str, float],
+    metrics: dict[str, float],
     found: dict[str, Interval],
     targets: Integers,
     classes: list[str],
@@ -115,9 +115,9 @@ def _notes(
         f"low and high: percentile bootstrap over the test images, {settings.bootstrap} resamples, "
         f"{settings.confidence:.4g} confidence; accuracy_wilson: Wilson's score interval"
     ]
-    reasons = classification.undefined_reasons(figures, targets, classes, settings.top_k)
+    reasons = classification.undefined_reasons(metrics, targets, classes, settings.top_k)
     notes += [f"{name}: {reason}" for name, reason in reasons.items()]
-    for name, value in figures.items():
+    for name, value in metrics.items():
         if name not in found:
             notes.append(f"{name}: no interval, there are too many images x classes for the bootstrap")
         elif found[name].undefined and not np.isnan(value):

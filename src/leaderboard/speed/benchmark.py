@@ -37,7 +37,7 @@ class BenchmarkedModel:
 class BenchmarkResult:
     """What was found."""
 
-    figures: dict[str, dict[str, float]]  # of each model by its name, the references first
+    metrics: dict[str, dict[str, float]]  # of each model by its name, the references first
     bytes_of_reference: int  # of the base's export
     busy_percent: float  # of the processor that others used just before
     refusal: str | None  # why there are no ratios of speeds, if there are none
@@ -65,7 +65,7 @@ def run_benchmark(
         memory = {name: _memory(entry, images[:largest], threads) for name, entry in entries.items()}
         size = entries[ONNXRUNTIME].path.stat().st_size
     ratios, refusal = _ratios(timings, largest)
-    figures = {name: {**timings[name].figures(), **memory[name], **ratios[name]} for name in entries}
+    figures = {name: {**timings[name].metrics(), **memory[name], **ratios[name]} for name in entries}
     return BenchmarkResult(figures, size, busy, refusal)
 
 

@@ -62,7 +62,7 @@ def draw_pareto(path: Path, rows: Sequence[LeaderboardRow], conditions: str) -> 
 def find_bubbles(rows: Sequence[LeaderboardRow]) -> list[Bubble]:
     """The rows that can be drawn, by their latency."""
     needed = {"latency_ms_p50", "val_accuracy", "bytes"}
-    known = [(row.name, row.figures) for row in rows if needed <= row.figures.keys()]
+    known = [(row.name, row.metrics) for row in rows if needed <= row.metrics.keys()]
     losses = [(figures["latency_ms_p50"], -figures["val_accuracy"]) for _, figures in known]
     found = [
         Bubble(name, figures["latency_ms_p50"], figures["val_accuracy"], figures["bytes"], front)

@@ -39,7 +39,7 @@ def add_speed(
     """
     names = {row.name: TORCH if row.name == BASE else row.name for row in rows}
     joined = [
-        LeaderboardRow(row.name, row.steps, {**row.figures, **measured.get(names[row.name], {})}, row.reason)
+        LeaderboardRow(row.name, row.steps, {**row.metrics, **measured.get(names[row.name], {})}, row.reason)
         for row in rows
     ]
     reference = LeaderboardRow(
@@ -52,7 +52,7 @@ def tracked(row: LeaderboardRow) -> dict[str, float]:
     """What was measured, by its names on the run of the model."""
     return {
         name: value
-        for name, value in row.figures.items()
+        for name, value in row.metrics.items()
         if name.startswith(TRACKED) and not name.endswith(("_low", "_high"))
     }
 
@@ -80,7 +80,7 @@ def conditions(found: Mapping[str, Any]) -> str:
 
 def write_leaderboard_csv(path: Path, rows: Sequence[LeaderboardRow]) -> Path:
     """The columns of variants.csv, then all that was measured."""
-    found = dict.fromkeys(key for row in rows for key in row.figures if key not in FIGURES)
+    found = dict.fromkeys(key for row in rows for key in row.metrics if key not in FIGURES)
     write_rows(path, rows, [*FIGURES, *found])
     return path
 

@@ -50,7 +50,7 @@ class Timing:
         machine held up says nothing of the model."""
         return np.asarray(batch_size / np.median(self.batches[batch_size], axis=1))
 
-    def figures(self) -> dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         """By their names; low and high are the least and the greatest of the rounds."""
         medians = np.median(self.single, axis=1) * 1000
         figures = {

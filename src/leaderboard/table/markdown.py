@@ -55,7 +55,7 @@ def table(rows: Iterable[LeaderboardRow], columns: Sequence[Column]) -> str:
     lines = [head, ["---", *["---:"] * len(columns)]]
     failed = ["failed", *[""] * (len(columns) - 1)]
     lines += [
-        [f"`{row.name}`", *(failed if row.reason else (cell(row.figures) for _, cell in columns))]
+        [f"`{row.name}`", *(failed if row.reason else (cell(row.metrics) for _, cell in columns))]
         for row in rows
     ]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -41,7 +41,7 @@ class LeaderboardRow:
 
     name: str
     steps: tuple[str, ...]
-    figures: dict[str, float]
+    metrics: dict[str, float]
     reason: str | None = None  # of a variant that failed, which has no figures
 
     @property
@@ -51,13 +51,13 @@ class LeaderboardRow:
     def tracked(self) -> dict[str, float]:
         """The figures by their names on the run of the model."""
         names = TRACKED_OF_BASE if self.name == BASE else TRACKED
-        return {names[key]: value for key, value in self.figures.items() if key in names}
+        return {names[key]: value for key, value in self.metrics.items() if key in names}
 
 
 def write_rows(path: Path, rows: Sequence[LeaderboardRow], figures: Sequence[str] = FIGURES) -> None:
     """One line a row; what is unknown is left blank."""
     lines = (
-        [row.name, row.status, row.reason, " > ".join(row.steps), *(row.figures.get(key) for key in figures)]
+        [row.name, row.status, row.reason, " > ".join(row.steps), *(row.metrics.get(key) for key in figures)]
         for row in rows
     )
     write_csv(path, [*TEXTS, *figures], lines)

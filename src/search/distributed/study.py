@@ -131,7 +131,7 @@ class LivePruner:
     """Asks the study's own pruner, which knows what all workers have reported."""
 
     def __init__(self, trial: optuna.Trial, plan: SearchPlan) -> None:
-        self.marks: dict[str, float] = {}  # Optuna keeps its own
+        self.pruner_state: dict[str, float] = {}  # Optuna keeps its own
         self._trial = trial
         self._plan = plan
 

@@ -24,7 +24,7 @@ class PoolRunner:
     ) -> None:
         """``forgiving``: a trial that the machine stops again and again has failed, and the search goes on.
 
-        ``run``: what a worker does with a task, by default ``src.search.trial.run_trial``.
+        ``run``: what a worker does with a task, by default ``src.search.engine.trial.run_trial``.
         """
         self.pool = pool
         self.make_task = make_task

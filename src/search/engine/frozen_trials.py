@@ -29,11 +29,11 @@ def frozen_trial(plan: SearchPlan, trial: Trial, objectives: Sequence[str]) -> F
 def objective_values(trial: Trial, objectives: Sequence[str]) -> list[float] | None:
     """In this order; None for a trial that is not complete."""
     outcome = trial.outcome
-    return [outcome.figures[name] for name in objectives] if outcome.state == "complete" else None
+    return [outcome.metrics[name] for name in objectives] if outcome.state == "complete" else None
 
 
 def constraint_values(plan: SearchPlan, trial: Trial) -> dict[str, float]:
     """By how much a complete trial breaks each constraint; nothing for CMA-ES, which cannot use them."""
     if trial.outcome.state != "complete" or plan.method == "cmaes":
         return {}
-    return violations(trial.outcome.figures, plan.constraints)
+    return violations(trial.outcome.metrics, plan.constraints)

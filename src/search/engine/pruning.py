@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Pruning(Protocol):
     """The pruner of one trial at work."""
 
-    marks: dict[str, float]  # what later trials have to know of this one
+    pruner_state: dict[str, float]  # what later trials have to know of this one
 
     def report(self, step: int, value: float) -> bool:
         """Whether to stop after this step (1, 2, …), which gave the objective this value."""
@@ -35,7 +35,7 @@ class EarlierTrial:
     state: str  # complete or pruned
     value: float | None  # of the objective, if complete
     steps: dict[int, float]
-    marks: dict[str, float]
+    pruner_state: dict[str, float]
     excesses: dict[str, float]  # over each constraint
 
 
@@ -73,7 +73,7 @@ def make_rule(plan: SearchPlan, number: int, earlier: tuple[EarlierTrial, ...]) 
 
 class _NoPruning:
     def __init__(self) -> None:
-        self.marks: dict[str, float] = {}
+        self.pruner_state: dict[str, float] = {}
 
     def report(self, step: int, value: float) -> bool:
         return False
@@ -83,7 +83,7 @@ class _StudyPruning:
     """Asks Optuna's pruner in a study that holds the earlier trials."""
 
     def __init__(self, rule: PrunerSpec) -> None:
-        self.marks: dict[str, float] = {}
+        self.pruner_state: dict[str, float] = {}
         self._max_steps = rule.max_steps
         self._study = _make_study(rule)
         self._trial = self._study.ask()
@@ -93,16 +93,16 @@ class _StudyPruning:
         """Nothing is saved by stopping after the last step, so that it never does."""
         self._trial.report(value, step)
         stop = self._trial.should_prune()
-        self.marks = dict(self._study.get_trials(deepcopy=False)[self._trial.number].system_attrs)
+        self.pruner_state = dict(self._study.get_trials(deepcopy=False)[self._trial.number].system_attrs)
         return stop and step < self._max_steps
 
 
 def _past(plan: SearchPlan, trial: Trial) -> EarlierTrial:
     outcome = trial.outcome
     complete = outcome.state == "complete"
-    value = outcome.figures[next(iter(plan.objectives))] if complete else None
-    over = violations(outcome.figures, plan.constraints) if complete else {}
-    return EarlierTrial(trial.number, outcome.state, value, outcome.steps, outcome.marks, over)
+    value = outcome.metrics[next(iter(plan.objectives))] if complete else None
+    over = violations(outcome.metrics, plan.constraints) if complete else {}
+    return EarlierTrial(trial.number, outcome.state, value, outcome.steps, outcome.pruner_state, over)
 
 
 def _make_study(rule: PrunerSpec) -> "optuna.Study":
@@ -138,6 +138,6 @@ def _frozen(past: EarlierTrial | None) -> "optuna.trial.FrozenTrial":
         state=TrialState.COMPLETE if past.state == "complete" else TrialState.PRUNED,
         value=past.value,
         intermediate_values=past.steps,
-        system_attrs=dict(past.marks),
+        system_attrs=dict(past.pruner_state),
         constraints=past.excesses,
     )

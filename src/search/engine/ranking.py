@@ -55,7 +55,7 @@ def importance(trials: Sequence[Trial], plan: "SearchPlan") -> dict[str, float]:
     """
     name, way = next(iter(plan.objectives.items()))
     complete = [trial for trial in _finite(trials, [name]) if trial.reused is None]
-    values = {trial.outcome.figures[name] for trial in complete}
+    values = {trial.outcome.metrics[name] for trial in complete}
     fields = [field for field in plan.space.domains if _varies(field, complete)]
     if len(complete) < FEWEST or len(values) == 1 or not fields:
         return {}
@@ -74,7 +74,7 @@ def _finite(trials: Sequence[Trial], objectives: "Sequence[str] | Mapping[str, s
         trial
         for trial in trials
         if trial.outcome.state == "complete"
-        and all(math.isfinite(trial.outcome.figures.get(name, math.nan)) for name in objectives)
+        and all(math.isfinite(trial.outcome.metrics.get(name, math.nan)) for name in objectives)
     ]
 
 
@@ -84,7 +84,7 @@ def _admitted(
     return [
         trial
         for trial in _finite(trials, objectives)
-        if trial.reused is None and feasible(trial.outcome.figures, constraints)
+        if trial.reused is None and feasible(trial.outcome.metrics, constraints)
     ]
 
 
@@ -102,12 +102,12 @@ def _why_none(trials: Sequence[Trial], constraints: Sequence[str]) -> str:
 
 
 def _order(trial: Trial, objectives: Mapping[str, str]) -> tuple[tuple[float, ...], float, int]:
-    return _losses(trial, objectives), trial.outcome.figures.get("val/loss", math.inf), trial.number
+    return _losses(trial, objectives), trial.outcome.metrics.get("val/loss", math.inf), trial.number
 
 
 def _losses(trial: Trial, objectives: Mapping[str, str]) -> tuple[float, ...]:
     """The objectives in their order, turned so that less is better."""
-    figures = trial.outcome.figures
+    figures = trial.outcome.metrics
     return tuple(figures[name] if way == "minimize" else -figures[name] for name, way in objectives.items())
 
 

@@ -25,10 +25,10 @@ class TrialResult:
     """What came of a proposal: a function of the inputs, so with no time and no machine."""
 
     state: Literal["complete", "pruned", "failed"]
-    figures: dict[str, float] = field(default_factory=dict)  # val/accuracy, val/loss, parameters, macs, bytes
+    metrics: dict[str, float] = field(default_factory=dict)  # val/accuracy, val/loss, parameters, macs, bytes
     steps: dict[int, float] = field(default_factory=dict)  # reported objective of each epoch, or fold; 1 …
     epochs: int = 0  # trained in all
-    marks: dict[str, float] = field(default_factory=dict)  # what a pruner remembers of the trial
+    pruner_state: dict[str, float] = field(default_factory=dict)  # what a pruner remembers of the trial
     reason: str | None = None  # of pruned and failed
 
 

@@ -75,7 +75,7 @@ class _Trial:
         self.task = task
         self.attempt = attempt
         self.pruning: Pruning = task.rule.begin()
-        self.figures: dict[str, float] = {}
+        self.metrics: dict[str, float] = {}
         self.steps: dict[int, float] = {}
         self.folds: list[dict[str, float]] = []  # figures of finished folds
         self.epochs = 0
@@ -83,7 +83,7 @@ class _Trial:
     def measure(self) -> None:
         """Parameters, multiply-accumulates and bytes of the network."""
         shape = open_array(self.task.sample.images).shape
-        self.figures |= _measure(self.task.model.model_dump_json(), shape[1:], self.task.sample.classes)
+        self.metrics |= _measure(self.task.model.model_dump_json(), shape[1:], self.task.sample.classes)
 
     def train(self) -> None:
         """Train on every part; the figures are the means over the parts."""
@@ -91,7 +91,9 @@ class _Trial:
             self._train_part(part)
 
     def outcome(self, state: Any, reason: str | None) -> TrialResult:
-        return TrialResult(state, self.figures, self.steps, self.epochs, dict(self.pruning.marks), reason)
+        return TrialResult(
+            state, self.metrics, self.steps, self.epochs, dict(self.pruning.pruner_state), reason
+        )
 
     def progress(self) -> str:
         """How far it came."""
@@ -107,7 +109,7 @@ class _Trial:
         state = task.state / str(part)
         fitted = fit(training, state, task.device, on_start=self._on_start, on_epoch=self._on_epoch)
         self.folds.append({name: fitted.best[name] for name in MEASURED})
-        self.figures |= {name: float(np.mean([fold[name] for fold in self.folds])) for name in MEASURED}
+        self.metrics |= {name: float(np.mean([fold[name] for fold in self.folds])) for name in MEASURED}
         if len(task.parts) > 1:
             self._on_fold()
 
@@ -122,7 +124,7 @@ class _Trial:
             self.attempt.add_epoch({**row, "epoch": self.epochs})
         if len(self.task.parts) > 1:
             return
-        self.figures |= _update_best(self.figures, row, self.task.train.monitor)
+        self.metrics |= _update_best(self.metrics, row, self.task.train.monitor)
         last = row["epoch"] >= self.task.train.epochs
         if self.task.objective in row:
             self._report(int(row["epoch"]), row[self.task.objective], last)
@@ -130,7 +132,7 @@ class _Trial:
     def _on_fold(self) -> None:
         if self.task.objective in MEASURED:
             done, objective = len(self.folds), self.task.objective
-            value = self.figures[objective] if self.task.mean_of_folds else self.folds[-1][objective]
+            value = self.metrics[objective] if self.task.mean_of_folds else self.folds[-1][objective]
             self._report(done, value, last=done == len(self.task.parts))
 
     def _report(self, step: int, value: float, last: bool) -> None:
@@ -164,6 +166,6 @@ def _measure(model: str, shape: tuple[int, ...], classes: int) -> dict[str, floa
 def close_attempt(attempt: RunRecord, outcome: TrialResult) -> None:
     """Tell the journal what came of a trial."""
     tags = {"trial.state": outcome.state} | ({"trial.reason": outcome.reason} if outcome.reason else {})
-    attempt.update(metrics=outcome.figures, tags=tags, outputs={"outcome": json_hash(asdict(outcome))})
+    attempt.update(metrics=outcome.metrics, tags=tags, outputs={"outcome": json_hash(asdict(outcome))})
     failed = outcome.state == "failed"
     attempt.close("FAILED" if failed else "FINISHED", outcome.reason if failed else None)

@@ -135,7 +135,7 @@ def _matching(kept: Trial, proposal: Proposal, path: Path) -> Trial:
 
 def with_finite_objectives(plan: SearchPlan, outcome: TrialResult) -> TrialResult:
     """A complete trial that has no number for an objective has failed."""
-    values = {name: outcome.figures.get(name, math.nan) for name in plan.objectives}
+    values = {name: outcome.metrics.get(name, math.nan) for name in plan.objectives}
     bad = [f"{name} is {value}" for name, value in values.items() if not math.isfinite(value)]
     if outcome.state != "complete" or not bad:
         return outcome

@@ -147,7 +147,7 @@ def draw_front(path: Path, trials: Sequence[Trial], plan: "SearchPlan") -> Path:
 def _kind(trial: Trial, plan: "SearchPlan") -> str:
     if trial.outcome.state != "complete":
         return trial.outcome.state
-    if not feasible(trial.outcome.figures, plan.constraints):
+    if not feasible(trial.outcome.metrics, plan.constraints):
         return "breaks a constraint"
     return "complete" if trial.reused is None else "reused"
 
@@ -156,7 +156,7 @@ def _value(trial: Trial, objective: str) -> float | None:
     """The figure, or what a pruned trial reported last; None for failed ones."""
     if trial.outcome.state == "failed":
         return None
-    value = trial.outcome.figures.get(objective)
+    value = trial.outcome.metrics.get(objective)
     if value is None and trial.outcome.state == "pruned" and trial.outcome.steps:
         value = trial.outcome.steps[max(trial.outcome.steps)]
     return value if value is not None and math.isfinite(value) else None
@@ -426,7 +426,7 @@ def _name_bound(axes: Axes, constraint: str, bound: float, vertical: bool) -> No
 def _draw_front_line(axes: Axes, front: Sequence[Trial], plan: "SearchPlan", across: str, up: str) -> None:
     """Stairs: what is nowhere beaten, as far as is known."""
     points = sorted(
-        (trial.outcome.figures[across], trial.outcome.figures[up], trial.number) for trial in front
+        (trial.outcome.metrics[across], trial.outcome.metrics[up], trial.number) for trial in front
     )
     xs, ys = [x for x, _, _ in points], [y for _, y, _ in points]
     turn = "steps-post" if plan.objectives[across] == "minimize" else "steps-pre"

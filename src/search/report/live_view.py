@@ -54,7 +54,7 @@ def describe_best(trials: Sequence[Trial], plan: "SearchPlan") -> str:
     best = ranked(trials, plan)
     if not best:
         return ""
-    figures = best[0].outcome.figures
+    figures = best[0].outcome.metrics
     values = ", ".join(f"{name} {short_figure(name, figures[name])}" for name in plan.objectives)
     return f"{values} (trial {best[0].number})"
 

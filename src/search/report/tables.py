@@ -32,7 +32,7 @@ def write_trials(
     A field that did not exist for a trial is blank, and so is a figure that it has not reached.
     ``kept``: whether a complete trial keeps the constraints.
     """
-    figures = list(dict.fromkeys(name for trial in trials for name in trial.outcome.figures))
+    figures = list(dict.fromkeys(name for trial in trials for name in trial.outcome.metrics))
     header = ["number", "state", "reused", "epochs", *figures, *fields, "kept", "reason"]
     write_csv(path, header, (_row(trial, figures, fields, constraints) for trial in trials))
 
@@ -113,13 +113,13 @@ def _row(
     trial: Trial, figures: Sequence[str], fields: Sequence[str], constraints: Sequence[str]
 ) -> list[object]:
     outcome = trial.outcome
-    kept = feasible(outcome.figures, constraints) if outcome.state == "complete" else None
+    kept = feasible(outcome.metrics, constraints) if outcome.state == "complete" else None
     return [
         trial.number,
         outcome.state,
         trial.reused,
         outcome.epochs,
-        *(outcome.figures.get(name) for name in figures),
+        *(outcome.metrics.get(name) for name in figures),
         *(trial.settings.get(field) for field in fields),
         kept,
         outcome.reason,
@@ -147,7 +147,7 @@ def _rest(trials: Sequence[Trial], best: Sequence[Trial]) -> list[Trial]:
 
 
 def _figure(trial: Trial, name: str) -> str:
-    figures = trial.outcome.figures
+    figures = trial.outcome.metrics
     return short_figure(name, figures[name]) if name in figures else "—"
 
 
@@ -178,7 +178,7 @@ def _remark(trial: Trial, trials: Sequence[Trial], constraints: Sequence[str]) -
     outcome = trial.outcome
     if outcome.state == "failed":
         return f"failed: {short_value(outcome.reason or 'no reason', 2 * WIDEST)}"
-    if outcome.state == "complete" and not feasible(outcome.figures, constraints):
-        return f"breaks {', '.join(violated(outcome.figures, constraints))}"
+    if outcome.state == "complete" and not feasible(outcome.metrics, constraints):
+        return f"breaks {', '.join(violated(outcome.metrics, constraints))}"
     users = [f"{other.number}" for other in trials if other.reused == trial.number]
     return f"{outcome.state}, reused as {', '.join(users)}" if users else outcome.state
