@@ -8,11 +8,11 @@ Takes under a second. With --check the exit code is 1 if any key differs.
 """
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
 from src.core.errors import AssayError
+from src.core.files import replaced
 
 
 def main() -> int:
@@ -44,9 +44,8 @@ def _write(overrides: list[str]) -> int:
 
     text = compose_text(overrides)
     validate_config(compose(overrides), f"conf/ with {' '.join(overrides) or 'no overrides'}")
-    beside = Path(f"{PARAMS}.{os.getpid()}.tmp")
-    beside.write_text(text, encoding="utf-8")
-    os.replace(beside, PARAMS)  # a kill leaves the old file or the new one, never half
+    with replaced(Path(PARAMS)) as beside:
+        beside.write_text(text, encoding="utf-8")
     print(f"Wrote {PARAMS}. Next: dvc repro")
     return 0
 

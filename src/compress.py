@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from src.pipeline.execution import StageRun, run_stage
 
 if TYPE_CHECKING:
+    from argparse import ArgumentParser
     from collections.abc import Callable, Sequence
 
     import numpy as np
@@ -163,5 +164,10 @@ def _publish(run: StageRun, variant: VariantResult) -> None:
     )
 
 
+def add_options(parser: ArgumentParser) -> None:
+    """The argument of this stage only."""
+    parser.add_argument("variant", help="one of compress.variants")
+
+
 if __name__ == "__main__":
-    run_stage("compress", build, __doc__)
+    run_stage("compress", build, __doc__, add_options)

@@ -1,4 +1,4 @@
-"""Bring a known data set to data/raw/NAME and put it under DVC.
+"""Download a known data set to data/raw/NAME and add it to DVC.
 
     python -m src.fetch fashion_mnist            30 MB; a second from a folder, longer from the mirror
     python -m src.fetch fashion_mnist --from DIR

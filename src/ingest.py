@@ -1,4 +1,4 @@
-"""Read the images of data/raw/NAME once: decode, check, resize, and store them as one array.
+"""Read the images of data/raw/NAME, check them, and store them as one array.
 
     dvc repro ingest                                     with params.yaml, into data/ingest/
     python -m src.ingest data=image_folder data.name=NAME    by hand, into outputs/ingest/

@@ -1,4 +1,4 @@
-"""Take the statistics of the training pixels, from which the normalization of the input follows.
+"""Compute the statistics of the training pixels, from which the input is normalized.
 
 Only rows of the split `train` are read, so validation and test images cannot influence it.
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from src.core.errors import AssayError
+from src.core.files import replaced
 from src.core.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -135,13 +136,8 @@ def _table(out: Path | None) -> Iterator[Any]:
     if out is None:
         yield _writer(sys.stdout)
         return
-    beside = out.with_name(f"{out.name}.{os.getpid()}.tmp")
-    try:
-        with beside.open("w", newline="", encoding="utf-8") as file:
-            yield _writer(file)
-        beside.replace(out)
-    finally:
-        beside.unlink(missing_ok=True)
+    with replaced(out) as beside, beside.open("w", newline="", encoding="utf-8") as file:
+        yield _writer(file)
 
 
 def _writer(file: TextIO) -> Any:

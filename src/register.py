@@ -13,7 +13,7 @@ reports/register/decision.json. Takes a few seconds. If MLflow does not answer, 
 """
 
 import sys
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,6 +70,13 @@ def _challenge(config: "Config", choice: "Choice", registrations: "list[Registra
     )
 
 
+def add_options(parser: ArgumentParser) -> None:
+    """The options of this stage only."""
+    parser.add_argument("--promote", metavar="VERSION", help="make this version champion; needs --reason")
+    parser.add_argument("--rollback", action="store_true", help="back to the champion before")
+    parser.add_argument("--reason", default="", help="why, for the record")
+
+
 def change_champion(arguments: Namespace) -> None:
     """Do what --promote or --rollback ask for, and end; return if they are not given."""
     if arguments.promote is None and not arguments.rollback:
@@ -103,5 +110,5 @@ def _change_champion(arguments: Namespace) -> str:
 
 
 if __name__ == "__main__":
-    change_champion(parse_arguments("register", __doc__))
-    run_stage("register", build, __doc__)
+    change_champion(parse_arguments("register", __doc__, add_options))
+    run_stage("register", build, __doc__, add_options)

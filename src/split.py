@@ -1,4 +1,4 @@
-"""Split the images into train, validation and test, and train + validation into folds.
+"""Assign each image to train, validation or test, and each training image to a fold.
 
 An official split of the data is kept; what is missing of it is drawn, so that every split has its
 share of each class, and groups and equal images stay together. Of equal images in two official

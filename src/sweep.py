@@ -20,6 +20,7 @@ from src.pipeline.execution import StageRun, run_stage
 from src.pipeline.job import parse_arguments
 
 if TYPE_CHECKING:
+    from argparse import ArgumentParser
     from collections.abc import Callable
 
     from src.config.schema import Config
@@ -135,11 +136,17 @@ def study_name(config: Config) -> str:
     return config.sweep.study or f"{config.model.kind}-{config.sweep.method}"
 
 
+def add_options(parser: ArgumentParser) -> None:
+    """The options of this stage only."""
+    parser.add_argument("--adopt", action="store_true", help="write conf/experiment/STUDY.yaml")
+    parser.add_argument("--worker", metavar="STUDY", help="join a study of sweep.storage")
+
+
 def main() -> None:
     """Search, or work on a search that was begun elsewhere."""
-    arguments = parse_arguments("sweep", __doc__)
+    arguments = parse_arguments("sweep", __doc__, add_options)
     if arguments.worker is None:
-        run_stage("sweep", build, __doc__)
+        run_stage("sweep", build, __doc__, add_options)
     from src.core.errors import AssayError
     from src.search.distributed.worker import join
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from src.config.schema.compress import Step
+from src.core.files import replaced
 
 
 def state_of_step(state: Path, place: int) -> Path:
@@ -54,10 +55,9 @@ def _bring(source: Path, target: Path, place: int) -> bool:
     found = list(state_of_step(source, place).glob("*.ckpt"))
     if wanted.exists() or not found:
         return False
-    beside = wanted.with_suffix(".incoming")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
-    for path in found:
-        shutil.copy(path, beside)
-    beside.replace(wanted)
+    wanted.parent.mkdir(parents=True, exist_ok=True)
+    with replaced(wanted) as beside:
+        beside.mkdir()
+        for path in found:
+            shutil.copy(path, beside)
     return True

@@ -1,27 +1,47 @@
-"""Files that are written whole or not at all."""
+"""Files and folders that are written completely or not at all."""
 
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write so that a kill leaves the old file or the new one, never half of one."""
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """Yield a path beside ``path``; the file or folder made there replaces ``path`` when the block ends.
+
+    After an error or a kill ``path`` is what it was before. A file is replaced in one step, a folder
+    in two renames. The temporary name carries the process id, so two processes never share one.
+    """
     beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    beside.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(beside, path)
+    _remove(beside)  # left by a killed process that had the same id
+    try:
+        yield beside
+        if beside.is_dir():
+            replace_folder(beside, path)
+        else:
+            os.replace(beside, path)
+    finally:
+        _remove(beside)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write indented JSON, completely or not at all."""
+    with replaced(path) as beside:
+        beside.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object."""
+    """Read a JSON object."""
     content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return content
 
 
 def replace_folder(source: Path, place: Path) -> None:
-    """Rename ``source`` to ``place``; a folder that was there goes only after its successor has come."""
+    """Rename ``source`` to ``place``; the folder that was there is removed once the new one is in place."""
     place.parent.mkdir(parents=True, exist_ok=True)
     source = _on_the_same_disk(source, place)
     old = place.with_name(f".{place.name}.replaced")
@@ -33,7 +53,7 @@ def replace_folder(source: Path, place: Path) -> None:
 
 
 def _on_the_same_disk(source: Path, place: Path) -> Path:
-    """A rename cannot cross file systems: then a copy beside ``place`` takes the place of ``source``."""
+    """Copy ``source`` beside ``place`` if it is on another file system: a rename cannot cross."""
     if source.stat().st_dev == place.parent.stat().st_dev:
         return source
     beside = place.with_name(f".{place.name}.incoming")
@@ -41,3 +61,10 @@ def _on_the_same_disk(source: Path, place: Path) -> Path:
     shutil.copytree(source, beside)
     shutil.rmtree(source)
     return beside
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

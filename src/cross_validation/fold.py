@@ -24,6 +24,7 @@ from torch import nn
 
 from src.core.cpus import resolve_threads
 from src.core.errors import AssayError
+from src.core.files import replaced
 from src.core.hashing import file_hash
 from src.core.processes import process_identity
 from src.core.worker_pool import exit_if_orphaned
@@ -112,8 +113,7 @@ def read_folds(paths: Sequence[Path]) -> list[FoldResult]:
 def _train_and_test(task: FoldTask) -> None:
     """Write the outcome; the journal says FINISHED before the file is there, never after."""
     task.outcome.parent.mkdir(parents=True, exist_ok=True)
-    beside = task.outcome.with_suffix(".new")
-    with _recorded(task) as attempt:
+    with replaced(task.outcome) as beside, _recorded(task) as attempt:
         training = make_task(
             task.sample, task.model, task.augment, task.train, task.train_rows, task.val_rows, task.seed
         )
@@ -121,7 +121,6 @@ def _train_and_test(task: FoldTask) -> None:
         logits = _predict(task, training, fitted.network)
         _write(beside, task, training, fitted, logits)
         attempt.update(metrics=_figures(task, fitted, logits), outputs={"outcome.parquet": file_hash(beside)})
-    os.replace(beside, task.outcome)
 
 
 @contextmanager

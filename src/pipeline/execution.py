@@ -20,7 +20,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from src.core.errors import AssayError
-from src.pipeline.job import Job, parse_arguments, prepare, repository_root, restore_hint, stage_address
+from src.pipeline.job import (
+    Job,
+    Options,
+    parse_arguments,
+    prepare,
+    repository_root,
+    restore_hint,
+    stage_address,
+)
 
 if TYPE_CHECKING:  # heavy, and not needed for --help
     from src.config.schema import Config
@@ -101,9 +109,16 @@ class StageRun:
 Build = Callable[["Config", StageRun], None]
 
 
-def run_stage(stage: str, build: Build, doc: str | None) -> NoReturn:
-    """Run a stage as a command; never returns. What a person can mend ends with a message and code 1."""
-    arguments = parse_arguments(stage, doc)
+def run_stage(stage: str, build: Build, doc: str | None, options: Options | None = None) -> NoReturn:
+    """Run a stage as a command; never returns.
+
+    Args:
+        stage: The name of the stage in dvc.yaml.
+        build: Writes the result of the stage into ``run.folder``.
+        doc: What ``--help`` shows.
+        options: Adds the stage's own options to the command line; ``run.job.options`` has their values.
+    """
+    arguments = parse_arguments(stage, doc, options)
     variant = getattr(arguments, "variant", None)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:

@@ -3,7 +3,7 @@
 import argparse
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +15,8 @@ if TYPE_CHECKING:  # heavy, and not needed for --help
     from src.config.loading import LoadedConfig
     from src.provenance.dvc_yaml import StageDefinition
     from src.provenance.lineage import Lineage, LineageGraph
+
+Options = Callable[[argparse.ArgumentParser], None]  # adds a stage's own options to the parser
 
 
 @dataclass(frozen=True)
@@ -79,20 +81,12 @@ def repository_root() -> Path:
     return Path(os.environ.get("DVC_ROOT") or Path.cwd()).resolve()
 
 
-def parse_arguments(stage: str, doc: str | None) -> argparse.Namespace:
-    """``overrides``; for compress ``variant``, for sweep ``adopt`` and ``worker``, for register ``promote``,
-    ``rollback`` and ``reason``."""
+def parse_arguments(stage: str, doc: str | None, options: Options | None = None) -> argparse.Namespace:
+    """Parse the command line: the stage's own ``options`` and the Hydra ``overrides``."""
     parser = argparse.ArgumentParser(f"python -m src.{stage}", description=doc)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    if stage == "compress":
-        parser.add_argument("variant", help="one of compress.variants")
-    if stage == "sweep":
-        parser.add_argument("--adopt", action="store_true", help="write conf/experiment/STUDY.yaml")
-        parser.add_argument("--worker", metavar="STUDY", help="join a study of sweep.storage")
-    if stage == "register":
-        parser.add_argument("--promote", metavar="VERSION", help="make this version champion; needs --reason")
-        parser.add_argument("--rollback", action="store_true", help="back to the champion before")
-        parser.add_argument("--reason", default="", help="why, for the record")
+    if options is not None:
+        options(parser)
     parser.add_argument(
         "overrides",
         nargs="*",

@@ -1,6 +1,5 @@
 """What a registered version is judged by and can be made from again, stored beside the journal."""
 
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -85,15 +84,14 @@ def _store(root: Path, fill: Callable[[Path], None], name: str = "") -> str:
     shelf = journal_folder(root) / "registry"
     if name and (shelf / name).is_dir():
         return name
-    beside = shelf / f"copy.{os.getpid()}"
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
-    fill(beside)
-    digest = name or content_hash(beside)[:16]
-    if (shelf / digest).is_dir():
-        shutil.rmtree(beside)
-    else:
-        beside.replace(shelf / digest)
+    shelf.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=shelf, prefix="copy.") as place:
+        copy = Path(place, "content")
+        copy.mkdir()
+        fill(copy)
+        digest = name or content_hash(copy)[:16]
+        if not (shelf / digest).is_dir():
+            copy.replace(shelf / digest)
     return digest
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from src.core.errors import AssayError, first_line
+from src.core.files import replaced
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -166,11 +167,9 @@ def building(path: Path) -> Iterator[Path]:
     _remove_database(beside)
     yield beside
     if not (path.is_file() and _copy(beside, path)):
-        ready = path.with_name("ready.db")
-        _remove_database(ready)
-        _copy(beside, ready)
-        _remove_database(path)
-        ready.replace(path)
+        with replaced(path) as ready:
+            _copy(beside, ready)
+            _remove_database(path)
     _remove_database(beside)
 
 

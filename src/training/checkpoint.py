@@ -12,6 +12,7 @@ import torch
 from pytorch_lightning.callbacks import Checkpoint
 
 from src.core.errors import AssayError
+from src.core.files import replaced
 from src.training.classifier import KEY, Classifier
 from src.training.early_stopping import Row
 
@@ -32,11 +33,10 @@ class LastCheckpoint(Checkpoint):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, Classifier)
-        fresh = self.path.with_suffix(".new")
-        trainer.save_checkpoint(fresh, weights_only=False)
-        with fresh.open("rb") as written:
-            os.fsync(written.fileno())
-        fresh.replace(self.path)  # whole or not at all
+        with replaced(self.path) as fresh:
+            trainer.save_checkpoint(fresh, weights_only=False)
+            with fresh.open("rb") as written:
+                os.fsync(written.fileno())
         self.on_epoch(pl_module.history[-1])
 
     def on_save_checkpoint(

@@ -9,7 +9,7 @@ import pytest
 from src.core.errors import AssayError
 from src.core.hashing import file_hash
 from src.pipeline.job import parse_arguments
-from src.register import change_champion
+from src.register import add_options, change_champion
 from src.registry.decisions import Challenge, Registration, Ruling, decisions
 from src.registry.manual import promote, rollback
 from src.tracking import circuit_breaker
@@ -377,7 +377,7 @@ def test_the_command(
         capsys.readouterr()
         monkeypatch.setattr(sys, "argv", ["register", *arguments, "register.name=shapes"])
         with pytest.raises(SystemExit) as ended:
-            change_champion(parse_arguments("register", None))
+            change_champion(parse_arguments("register", None, add_options))
         return ended.value.code, *capsys.readouterr()
 
     assert register("--promote", "2", "--reason", "small") == (

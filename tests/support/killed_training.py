@@ -20,7 +20,7 @@ def die_in_save(folder: Path, count: int) -> None:
     def fsync(descriptor: int) -> None:
         left[0] -= 1
         if left[0] == 0:
-            os.truncate(folder / "last.new", 1000)
+            os.truncate(folder / f"last.ckpt.{os.getpid()}.tmp", 1000)
             os.kill(os.getpid(), signal.SIGKILL)
         real(descriptor)
 
