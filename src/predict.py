@@ -2,10 +2,10 @@
 
     python -m src.predict PATHS… [--model models:/NAME@ALIAS] [--out FILE.csv]
 
-PATHS are image files, or folders that are searched with all below them. Prints, or writes to FILE.csv,
-the columns path,label,probability. A file that cannot be read is named with the reason and left out;
-the exit code is 1 only if nothing could be read at all. Starts in about 4 s, then runs at the speed of
-decoding. Without --model: the champion of the registered model that params.yaml names.
+PATHS are image files, or folders that are searched recursively. The output has the columns
+path,label,probability. A file that cannot be read is reported with the reason and left out; the exit code
+is 1 only if no file could be classified. Starts in about 4 s, then runs as fast as images can be decoded.
+Without --model: the champion of the registered model that params.yaml names.
 """
 
 import argparse
@@ -15,17 +15,14 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from src.core.errors import AssayError
 from src.core.files import replaced
 from src.core.progress import progress_bar
 
-if TYPE_CHECKING:
-    pass
-
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
-BATCH = 256  # files in memory at once
+BATCH = 256  # files in memory at a time
 HEADER = ("path", "label", "probability")
 
 
@@ -33,9 +30,9 @@ def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser("python -m src.predict", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("paths", nargs="+", type=Path, help="image files, or folders")
-    parser.add_argument("--model", help="models:/NAME@ALIAS, models:/NAME/VERSION or runs:/…")
-    parser.add_argument("--out", type=Path, help="CSV file to write instead of the terminal")
+    parser.add_argument("paths", nargs="+", type=Path, help="image files or folders")
+    parser.add_argument("--model", help="models:/NAME@ALIAS, models:/NAME/VERSION or any other URI of MLflow")
+    parser.add_argument("--out", type=Path, help="CSV file to write; default: print to the terminal")
     arguments = parser.parse_args()
     try:
         classified, found = predict(arguments.paths, arguments.model, arguments.out)
@@ -46,25 +43,32 @@ def main() -> None:
 
 
 def predict(paths: Sequence[Path], model: str | None, out: Path | None) -> tuple[int, int]:
-    """Classify what is at ``paths``; returns the numbers of files classified and found.
+    """Classify the images at ``paths``.
+
+    Args:
+        paths: files and folders.
+        model: MLflow's URI of the model; None: the champion.
+        out: CSV file to write; None: print to the terminal.
+
+    Returns:
+        The numbers of files that were classified and that were found.
 
     Raises:
-        AssayError: a path is missing, no image is below, or the model cannot be loaded.
+        AssayError: a path does not exist, there is no image, or the model cannot be loaded.
     """
     files = find_files(paths)
-    root = Path(os.environ.get("DVC_ROOT") or Path.cwd())
-    classifier = _load(root, model or _default_model())
+    classifier = _load(model)
     classified = 0
     with _table(out) as rows, progress_bar("Classifying", total=len(files)) as advance:
-        for at in range(0, len(files), BATCH):
-            batch = files[at : at + BATCH]
+        for start in range(0, len(files), BATCH):
+            batch = files[start : start + BATCH]
             classified += _classify(classifier, batch, rows)
             advance(len(batch))
     return classified, len(files)
 
 
 def find_files(paths: Sequence[Path]) -> list[Path]:
-    """The named files, and the images in the named folders, in order of name; each once.
+    """The named files and the images in the named folders, sorted within each folder, each once.
 
     Raises:
         AssayError: a path does not exist, or there is no image.
@@ -72,12 +76,12 @@ def find_files(paths: Sequence[Path]) -> list[Path]:
     missing = [str(path) for path in paths if not path.exists()]
     if missing:
         raise AssayError(
-            f"{', '.join(missing)}: no such file or folder. Name image files or folders with some"
+            f"{', '.join(missing)}: no such file or folder. Name image files or folders of images"
         )
     found = [file for path in paths for file in (_images(path) if path.is_dir() else [path])]
     if not found:
         raise AssayError(
-            f"{', '.join(map(str, paths))}: no image in there. Looked for {', '.join(sorted(SUFFIXES))}"
+            f"{', '.join(map(str, paths))}: no images found. Searched for {', '.join(sorted(SUFFIXES))}"
         )
     return list(dict.fromkeys(found))
 
@@ -86,36 +90,32 @@ def _images(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
 
 
-def _default_model() -> str:
+def _load(model: str | None) -> Any:
     from src.config.loading import load
-
-    return f"models:/{load().config.register_.name}@champion"
-
-
-def _load(root: Path, model: str) -> Any:
     from src.registry.loading import load_model
 
-    return load_model(root, model)
+    root = Path(os.environ.get("DVC_ROOT") or Path.cwd())
+    return load_model(root, model or f"models:/{load().config.register_.name}@champion")
 
 
 def _classify(classifier: Any, files: list[Path], rows: Any) -> int:
-    """Write a row for each readable file, and a message for each other; returns the number of rows."""
+    """Write a row for each image and report each file that is not one; returns the number of rows."""
     import pandas as pd
 
     read = [(file, content) for file in files if (content := _read(file)) is not None]
     if not read:
         return 0
-    answers: pd.DataFrame = classifier.predict(pd.DataFrame({"image": [content for _, content in read]}))
-    done = 0
+    table: pd.DataFrame = classifier.predict(pd.DataFrame({"image": [content for _, content in read]}))
+    written = 0
     for (file, _), label, probability, error in zip(
-        read, answers["label"], answers["probability"], answers["error"], strict=True
+        read, table["label"], table["probability"], table["error"], strict=True
     ):
         if error is not None:
             _report(file, error)
             continue
         rows.writerow((file, label, f"{probability:.10g}"))
-        done += 1
-    return done
+        written += 1
+    return written
 
 
 def _read(file: Path) -> bytes | None:
@@ -127,15 +127,16 @@ def _read(file: Path) -> bytes | None:
 
 
 def _report(file: Path, reason: str) -> None:
-    print(f"{file}: not read: {reason}", file=sys.stderr)
+    print(f"{file}: not classified: {reason}", file=sys.stderr)
 
 
 @contextmanager
 def _table(out: Path | None) -> Iterator[Any]:
-    """A CSV writer on the terminal, or on a file that appears when it is complete."""
+    """Yield a CSV writer for the terminal, or for a file that appears once it is complete."""
     if out is None:
         yield _writer(sys.stdout)
         return
+    out.parent.mkdir(parents=True, exist_ok=True)
     with replaced(out) as beside, beside.open("w", newline="", encoding="utf-8") as file:
         yield _writer(file)
 

@@ -84,7 +84,7 @@ def _spec(
     return ModelSpec(
         model=config.model,
         classes=classes,
-        input=Input(channels, height, width, config.data.resize_mode),
+        input=Input(channels, height, width, config.data.resize_mode, config.data.max_pixels),
         normalization=Normalization(normalization["shift"], normalization["scale"]),
     )
 

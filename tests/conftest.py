@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,8 +67,6 @@ def root(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch) 
     """A repository with an empty view."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setattr(circuit_breaker, "circuit", CircuitBreaker())
-    # MLflow puts the code of a loaded model first, where the workers of later tests would look for src.
-    monkeypatch.setattr(sys, "path", [*sys.path])
     folder = tmp_path / "repository"
     database(folder).parent.mkdir(parents=True)
     shutil.copy(empty_database, database(folder))

@@ -9,33 +9,38 @@ import pytest
 import yaml
 from PIL import Image
 
-import src.benchmark
 from src.benchmark import build
 from src.config.validation import validate_config
 from src.core.errors import AssayError
+from src.core.metric_names import metric_of, unnest, with_limits
+from src.leaderboard.speed.benchmark import read_images
 from src.leaderboard.speed.table import load_warning
 from src.leaderboard.table.rows import LeaderboardRow, write_rows
+from src.pipeline.paths import INGEST, SPLIT
 from tests.support.models_on_disk import write_base, write_data, write_variant
 from tests.support.workspaces import ROOT
 
-ACCURACY = {"val_accuracy": 0.8, "val_change": -0.1, "val_change_low": -0.2, "val_change_high": 0.1}
+CHANGE = dict(zip(with_limits("val/accuracy/change"), (-0.1, -0.2, 0.1), strict=True))
+ACCURACY = {"val/accuracy": 0.8, **CHANGE}
 REFERENCES = ["torch_fp32", "onnxruntime_fp32"]
 REASON = "no room | for\nit"
+LATENCY, THROUGHPUT = "speed/latency_p50_ms", "speed/throughput/16"
+FEW_ROUNDS = "benchmark.rounds must be at least 5 for ratios of speeds, but got rounds=4"
 
 
 class Run:
-    """What the stage may know and tell of an execution, kept in memory."""
+    """The part of StageRun that the stage uses, kept in memory."""
 
     progress = False
 
     def __init__(self, folder):
-        self.folder, self.said, self.attached = folder, [], {}
+        self.folder, self.lines, self.logged = folder, [], {}
 
     def say(self, text):
-        self.said.append(text)
+        self.lines.append(text)
 
-    def attach(self, subject, metrics, figures=(), **tags):
-        self.attached[subject] = (metrics, [path.name for path in figures])
+    def log_for(self, subject, metrics, figures=(), **tags):
+        self.logged[subject] = (metrics, [path.name for path in figures])
 
 
 @pytest.fixture(scope="module")
@@ -53,12 +58,8 @@ def write_table(root, name):
     """What compare leaves."""
     (root / "reports/compare").mkdir(parents=True, exist_ok=True)
     rows = [
-        LeaderboardRow(
-            "base", (), {"val_accuracy": 0.9, "bytes": 86_240, "gzip_bytes": 80_000, "sparsity": 0.0}
-        ),
-        LeaderboardRow(
-            name, ("export",), {**ACCURACY, "bytes": 88_644, "gzip_bytes": 79_000, "sparsity": 0.0}
-        ),
+        LeaderboardRow("base", (), {"val/accuracy": 0.9, "model/bytes": 86_240, "model/gzip_bytes": 80_000}),
+        LeaderboardRow(name, ("export",), {**ACCURACY, "model/bytes": 88_644, "model/gzip_bytes": 79_000}),
         LeaderboardRow("broken", ("quantize_aware_train", "export"), {}, REASON),
     ]
     write_rows(root / "reports/compare/variants.csv", rows)
@@ -85,28 +86,31 @@ def test_both_references_and_each_variant_that_is_ok_are_measured(built):
     found = json.loads((built.folder / "benchmark.json").read_text())
     assert (found["threads"], found["rounds"], found["warmup"]) == (1, 5, 1)
     assert list(found["models"]) == [*REFERENCES, "same"]
-    for figures in found["models"].values():
-        assert 0 < figures["latency_ms_p50"] <= figures["latency_ms_p95"]
+    for nested in found["models"].values():
+        metrics = unnest(nested)
+        assert all(metric_of(name) for name in metrics)
+        assert 0 < metrics["speed/latency_p50_ms"] <= metrics["speed/latency_p95_ms"]
         for size in (4, 16):
-            low, value, high = (figures[f"throughput_{size}{end}"] for end in ("_low", "", "_high"))
+            value, low, high = (metrics[name] for name in with_limits(f"speed/throughput/{size}"))
             assert 0 < low <= value <= high
-        assert 20 < figures["peak_memory_mb"] < 4000
-    assert found["models"]["torch_fp32"]["speed_vs_torch"] == 1
-    torch_needs, onnx_needs = (found["models"][name]["peak_memory_mb"] for name in REFERENCES)
+        assert 20 < metrics["speed/peak_memory_mb"] < 4000
+    assert found["models"]["torch_fp32"]["speed"]["vs_torch"]["value"] == 1
+    torch_needs, onnx_needs = (found["models"][name]["speed"]["peak_memory_mb"] for name in REFERENCES)
     assert onnx_needs < torch_needs
 
 
 def test_the_leaderboard_joins_what_compare_found(built):
     table = pd.read_csv(built.folder / "leaderboard.csv").set_index("variant")
-    found = json.loads((built.folder / "benchmark.json").read_text())["models"]
+    models = json.loads((built.folder / "benchmark.json").read_text())["models"]
+    found = {name: unnest(metrics) for name, metrics in models.items()}
     assert table.index.tolist() == ["base", "onnxruntime_fp32", "same", "broken"]
-    assert table.loc["base", "latency_ms_p50"] == pytest.approx(found["torch_fp32"]["latency_ms_p50"])
-    assert table.loc["same", "throughput_16"] == pytest.approx(found["same"]["throughput_16"])
-    assert table.loc["same", "val_change"] == -0.1
-    assert np.isnan(table.loc["onnxruntime_fp32", "val_accuracy"])
-    assert abs(table.loc["onnxruntime_fp32", "bytes"] - table.loc["same", "bytes"]) < 100
+    assert table.loc["base", LATENCY] == pytest.approx(found["torch_fp32"][LATENCY])
+    assert table.loc["same", THROUGHPUT] == pytest.approx(found["same"][THROUGHPUT])
+    assert table.loc["same", "val/accuracy/change"] == -0.1
+    assert np.isnan(table.loc["onnxruntime_fp32", "val/accuracy"])
+    assert abs(table.loc["onnxruntime_fp32", "model/bytes"] - table.loc["same", "model/bytes"]) < 100
     assert table.loc["broken"].drop(["status", "reason", "steps"]).isna().all()
-    low, value, high = (table.loc["same", f"speed_vs_onnxruntime{end}"] for end in ("_low", "", "_high"))
+    value, low, high = (table.loc["same", name] for name in with_limits("speed/vs_onnxruntime"))
     assert low <= value <= high
 
 
@@ -115,49 +119,47 @@ def test_the_page_has_the_picture_the_reason_and_the_conditions(built):
     assert "![Validation accuracy against latency](pareto.png)" in page
     assert "| `broken` | failed |" in page
     assert "- `broken`: no room | for it" in page
-    assert "threads: 1, 5 rounds after 1 that were dropped" in page
-    assert re.search(r"of which others used \d+% just before", page)
+    assert "threads: 1, 5 rounds after 1 for warm-up" in page
+    assert re.search(r"\d+% busy with other processes just before", page)
     assert "× PyTorch" in page
     heading, rule, *lines = [line for line in page.splitlines() if line.startswith("| ")]
     assert {line.count(" | ") for line in (heading, rule, *lines)} == {heading.count(" | ")}
     assert Image.open(built.folder / "pareto.png").size == (1260, 780)
 
 
-def test_each_figure_goes_to_the_run_of_its_model(built):
-    assert set(built.attached) == {"train", "compress@same"}
-    names = {"latency_ms_p50", "latency_ms_p95", "throughput_4", "throughput_16", "peak_memory_mb"}
-    assert set(built.attached["compress@same"][0]) == names == set(built.attached["train"][0])
-    assert built.attached["compress@same"][1] == []
-    assert built.attached["train"][1] == ["leaderboard.md", "leaderboard.csv", "pareto.png"]
+def test_each_metric_goes_to_the_run_of_its_model(built):
+    assert set(built.logged) == {"train", "compress@same"}
+    names = {LATENCY, "speed/latency_p95_ms", "speed/throughput/4", THROUGHPUT, "speed/peak_memory_mb"}
+    assert set(built.logged["compress@same"][0]) == names == set(built.logged["train"][0])
+    assert built.logged["compress@same"][1] == []
+    assert built.logged["train"][1] == ["leaderboard.md", "leaderboard.csv", "pareto.png"]
 
 
 def test_few_rounds_print_no_ratio_and_say_why(inputs, tmp_path, monkeypatch):
     run = build_here(inputs, tmp_path / "report", monkeypatch, rounds=4, warmup=0)
     page = (run.folder / "leaderboard.md").read_text()
     assert "×" not in page
-    assert "No ratios of speeds: benchmark.rounds=4 allow no ratio" in page
-    assert not any("speed" in name for name in pd.read_csv(run.folder / "leaderboard.csv").columns)
-    assert any(text.startswith("benchmark.rounds=4 allow no ratio") for text in run.said)
+    assert f"No ratios of speeds: {FEW_ROUNDS}" in page
+    assert not any("vs_" in name for name in pd.read_csv(run.folder / "leaderboard.csv").columns)
+    assert FEW_ROUNDS in run.lines
 
 
-def test_other_work_on_the_machine_is_said_aloud():
+def test_other_work_on_the_machine_gives_a_warning():
     assert load_warning(3.0) is None
     assert load_warning(60.0).startswith(
-        "other processes use 60% of this machine, and the figures will be off"
+        "other processes use 60% of this machine, which distorts the measurements"
     )
 
 
 def test_images_are_of_the_validation_split_and_fill_the_largest_batch(inputs, monkeypatch):
     monkeypatch.chdir(inputs)
-    values = yaml.safe_load((ROOT / "params.yaml").read_text())
     pictures, names = (
         np.load("data/ingest/images.npy"),
         np.array(["train", "val", "test", "val"])[np.arange(400) % 4],
     )
     validation = pictures[names == "val"]
     for size, count in ((8, 32), (300, 300)):
-        values["benchmark"]["batch_sizes"] = [size]
-        images = src.benchmark._images(validate_config(values, "params.yaml"))
+        images = read_images(INGEST / "images.npy", SPLIT, size)
         assert len(images) == count
         assert (images == np.resize(validation, images.shape)).all()
 
@@ -167,5 +169,5 @@ def test_a_variant_with_the_name_of_a_reference_is_refused(inputs, tmp_path, mon
 
     root = shutil.copytree(inputs, tmp_path / "repository")
     write_table(root, "onnxruntime_fp32")
-    with pytest.raises(AssayError, match=r"compress\.variants\.onnxruntime_fp32: a reference has this name"):
+    with pytest.raises(AssayError, match=r"compress\.variants\.onnxruntime_fp32 has the name of a reference"):
         build_here(root, tmp_path / "report", monkeypatch)

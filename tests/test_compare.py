@@ -1,4 +1,4 @@
-"""The stage on small real models: its table, what it attaches to whose run, and what it says to bad input."""
+"""The stage on small real models: its table, what it logs to which run, and its errors for bad input."""
 
 import json
 from dataclasses import dataclass, field
@@ -15,9 +15,10 @@ from sklearn.metrics import accuracy_score
 from src.compare import build
 from src.config.validation import validate_config
 from src.core.errors import AssayError
+from src.core.metric_names import metric_of, with_limits
 from src.data.dataset.index import read_held_out
 from src.leaderboard.comparison.variants import read_variant
-from src.leaderboard.table.rows import FIGURES, TEXTS, LeaderboardRow, read_rows, write_rows
+from src.leaderboard.table.rows import METRICS, TEXTS, LeaderboardRow, read_rows, write_rows
 from tests.support.models_on_disk import write_base, write_data, write_failed, write_variant
 from tests.support.workspaces import ROOT
 
@@ -27,23 +28,23 @@ NAMES = ["same", "other", "broken"]
 
 @dataclass
 class Run:
-    """What the stage may know and tell of an execution, kept in memory."""
+    """The part of StageRun that the stage uses, kept in memory."""
 
     folder: Path
     ad_hoc: bool = False
     progress: bool = False
-    said: list[str] = field(default_factory=list)
-    attached: dict[str, dict[str, float]] = field(default_factory=dict)
+    lines: list[str] = field(default_factory=list)
+    logged: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @property
     def job(self) -> Any:
         return SimpleNamespace(loaded=SimpleNamespace(is_ad_hoc=self.ad_hoc))
 
     def say(self, text):
-        self.said.append(text)
+        self.lines.append(text)
 
-    def attach(self, subject, metrics, figures=(), **tags):
-        self.attached[subject] = metrics
+    def log_for(self, subject, metrics, figures=(), **tags):
+        self.logged[subject] = metrics
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +85,7 @@ def build_here(root, folder, monkeypatch, names=NAMES, ad_hoc=False):
 def test_the_table_says_what_the_predictions_say(inputs, tmp_path, monkeypatch):
     run = build_here(inputs, tmp_path / "report", monkeypatch)
     table = pd.read_csv(run.folder / "variants.csv").set_index("variant")
-    assert list(pd.read_csv(run.folder / "variants.csv").columns) == [*TEXTS, *FIGURES]
+    assert list(pd.read_csv(run.folder / "variants.csv").columns) == [*TEXTS, *METRICS]
     assert table.index.tolist() == ["base", "same", "other", "broken"]
     base, same, other = table.loc["base"], table.loc["same"], table.loc["other"]
 
@@ -92,24 +93,26 @@ def test_the_table_says_what_the_predictions_say(inputs, tmp_path, monkeypatch):
     for split, prefix in (("val", "val"), ("test", "test")):
         some = predictions[predictions["split"] == split]
         expected = accuracy_score(some["target"], some["predicted"])
-        assert other[f"{prefix}_accuracy"] == pytest.approx(expected)
-        assert other[f"{prefix}_change"] == pytest.approx(expected - base[f"{prefix}_accuracy"])
-        assert other[f"{prefix}_change_low"] < other[f"{prefix}_change"] < other[f"{prefix}_change_high"] < 0
-        assert other[f"{prefix}_mcnemar_p"] < 1e-6, "an untrained network is worse than one that is right"
-        assert (same[f"{prefix}_change"], same[f"{prefix}_mcnemar_p"]) == (0, 1)
-    assert 0.7 < base["val_accuracy"] < 0.95
-    assert (same["agreement"], base["agreement"]) == (1, 1)
+        assert other[f"{prefix}/accuracy"] == pytest.approx(expected)
+        assert other[f"{prefix}/accuracy/change"] == pytest.approx(expected - base[f"{prefix}/accuracy"])
+        value, low, high = (other[name] for name in with_limits(f"{prefix}/accuracy/change"))
+        assert low < value < high < 0
+        assert other[f"{prefix}/mcnemar_p"] < 1e-6, "an untrained network is worse than one that is right"
+        assert (same[f"{prefix}/accuracy/change"], same[f"{prefix}/mcnemar_p"]) == (0, 1)
+    assert 0.7 < base["val/accuracy"] < 0.95
+    assert (same["val/agreement"], base["val/agreement"]) == (1, 1)
     as_base = pd.read_parquet(inputs / "models/same/predictions.parquet")
     agree = (predictions["predicted"] == as_base["predicted"])[predictions["split"] == "val"].mean()
-    assert other["agreement"] == pytest.approx(agree)
+    assert other["val/agreement"] == pytest.approx(agree)
     assert 0 < agree < 0.5
-    assert base["test_accuracy_low"] < base["test_accuracy"] < base["test_accuracy_high"]
-    assert base[["val_change", "val_mcnemar_p", "test_change", "test_mcnemar_p"]].isna().all()
+    assert base["test/accuracy/low"] < base["test/accuracy"] < base["test/accuracy/high"]
+    assert base[[name for name in METRICS if "change" in name or "mcnemar" in name]].isna().all()
 
-    assert base["bytes"] == (inputs / "models/base/model.safetensors").stat().st_size
-    assert same["bytes"] == (inputs / "models/same/model.onnx").stat().st_size
-    assert same["size_ratio"] == pytest.approx(base["bytes"] / same["bytes"])
-    assert (base["parameters"], base["macs"]) == (same["parameters"], same["macs"])
+    assert base["model/bytes"] == (inputs / "models/base/model.safetensors").stat().st_size
+    assert same["model/bytes"] == (inputs / "models/same/model.onnx").stat().st_size
+    assert same["model/size_ratio"] == pytest.approx(base["model/bytes"] / same["model/bytes"])
+    assert base["model/parameters"] == same["model/parameters"]
+    assert base["model/macs"] == same["model/macs"]
     assert other["steps"] == "prune_structured > finetune > export"
 
 
@@ -117,25 +120,26 @@ def test_a_failed_variant_is_a_row_with_its_reason(inputs, tmp_path, monkeypatch
     run = build_here(inputs, tmp_path / "report", monkeypatch)
     row = pd.read_csv(run.folder / "variants.csv").set_index("variant").loc["broken"]
     assert (row["status"], row["reason"]) == ("failed", REASON)
-    assert row[list(FIGURES)].isna().all()
+    assert row[list(METRICS)].isna().all()
     page = (run.folder / "variants.md").read_text()
     assert f"- `broken`: {REASON}" in page
     assert "no dense file smaller" in page
-    assert f"broken failed: {REASON}" in run.said
-    assert "compress@broken" not in run.attached
+    assert f"broken failed: {REASON}" in run.lines
+    assert "compress@broken" not in run.logged
 
 
-def test_each_figure_goes_to_the_run_of_its_model(inputs, tmp_path, monkeypatch):
+def test_each_metric_goes_to_the_run_of_its_model(inputs, tmp_path, monkeypatch):
     run = build_here(inputs, tmp_path / "report", monkeypatch)
-    assert set(run.attached) == {"train", "compress@same", "compress@other"}
+    assert set(run.logged) == {"train", "compress@same", "compress@other"}
     rows = {row.name: row.metrics for row in read_rows(run.folder / "variants.csv")}
-    assert run.attached["train"]["bytes"] == rows["base"]["bytes"]
-    assert not any(name.startswith(("val/", "test/")) for name in run.attached["train"]), "evaluate's own"
-    told = run.attached["compress@other"]
-    assert told["val/accuracy_change_low"] == pytest.approx(rows["other"]["val_change_low"])
-    assert told["test/mcnemar_p"] == pytest.approx(rows["other"]["test_mcnemar_p"])
-    assert told["test/calibration_error"] == pytest.approx(rows["other"]["calibration_error"])
-    assert all(isinstance(value, int | float) and np.isfinite(value) for value in told.values())
+    assert run.logged["train"]["model/bytes"] == rows["base"]["model/bytes"]
+    assert not any(name.startswith(("val/", "test/")) for name in run.logged["train"]), "evaluate's own"
+    logged = run.logged["compress@other"]
+    for name in ("val/accuracy/change/low", "test/mcnemar_p", "test/calibration_error", "model/size_ratio"):
+        assert logged[name] == pytest.approx(rows["other"][name])
+    assert not {"val/accuracy", "model/bytes"} & logged.keys(), "compress has logged them"
+    assert all(isinstance(value, int | float) and np.isfinite(value) for value in logged.values())
+    assert all(metric_of(name) for name in METRICS)
 
 
 def test_another_execution_gives_the_same_bytes(inputs, tmp_path, monkeypatch):
@@ -150,9 +154,9 @@ def test_test_labels_decide_nothing_that_anyone_chooses_by(inputs, own, tmp_path
         pd.read_csv(build_here(root, tmp_path / name, monkeypatch).folder / "variants.csv")
         for root, name in ((inputs, "before"), (own, "after"))
     )
-    reported = [name for name in before.columns if name.startswith("test_") or name == "calibration_error"]
+    reported = [name for name in before.columns if name.startswith("test/")]
     pd.testing.assert_frame_equal(before.drop(columns=reported), after.drop(columns=reported))
-    assert (before["test_accuracy"] != after["test_accuracy"])[:2].all(), "the labels were really others"
+    assert (before["test/accuracy"] != after["test/accuracy"])[:2].all(), "the labels were really others"
 
 
 def shuffle_test_labels(root):
@@ -168,11 +172,11 @@ def shuffle_test_labels(root):
 
 
 def test_variants_that_are_no_longer_named_are_removed(own, tmp_path, monkeypatch):
-    build_here(own, tmp_path / "hand", monkeypatch, names=["same"], ad_hoc=True)
-    assert (own / "models/other").is_dir(), "a run by hand leaves the pipeline's folders alone"
+    build_here(own, tmp_path / "ad_hoc", monkeypatch, names=["same"], ad_hoc=True)
+    assert (own / "models/other").is_dir(), "an ad-hoc run leaves the pipeline's folders alone"
     run = build_here(own, tmp_path / "report", monkeypatch, names=["same"])
     assert {path.name for path in (own / "models").iterdir()} == {"base", "same"}
-    assert [text.split(":")[0] for text in run.said[:2]] == ["removed models/broken", "removed models/other"]
+    assert [text.split(":")[0] for text in run.lines[:2]] == ["removed models/broken", "removed models/other"]
     assert [row.name for row in read_rows(run.folder / "variants.csv")] == ["base", "same"]
 
 
@@ -208,9 +212,9 @@ def test_without_validation_rows(own):
 
 def test_rows_are_read_as_they_were_written(tmp_path):
     rows = [
-        LeaderboardRow("base", (), {"val_accuracy": 0.9, "bytes": 12_345_678_901_234, "macs": 7}),
+        LeaderboardRow("base", (), {"val/accuracy": 0.9, "model/bytes": 12_345_678_901_234, "model/macs": 7}),
         LeaderboardRow("failed", ("export",), {}, "one, two"),
-        LeaderboardRow("a", ("x", "export"), {"val_change": -1e-05, "val_mcnemar_p": 1.0}),
+        LeaderboardRow("a", ("x", "export"), {"val/accuracy/change": -1e-05, "val/mcnemar_p": 1.0}),
     ]
     write_rows(tmp_path / "rows.csv", rows)
     assert read_rows(tmp_path / "rows.csv") == rows

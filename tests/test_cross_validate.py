@@ -13,6 +13,7 @@ from src.core.errors import AssayError
 from src.cross_validation.fold_tasks import make_tasks
 from src.data.dataset.index import read_index
 from src.data.splitting.splits import fold_rows, split_rows
+from src.pipeline.paths import INGEST, SPLIT
 from tests.support.workspaces import ROOT
 
 RECORD = {
@@ -57,7 +58,8 @@ def data(tmp_path, monkeypatch):
 
 
 def tasks_of(monkeypatch, *overrides):
-    return make_tasks(config_of(monkeypatch, *overrides), Path("state"), Path("root"), RECORD)
+    config = config_of(monkeypatch, *overrides)
+    return make_tasks(config, INGEST, SPLIT, Path("state"), Path("root"), RECORD)
 
 
 def parts(task):
@@ -119,7 +121,7 @@ def test_threads_and_proxy_reach_the_training_and_its_record(data, monkeypatch):
         ("{train.epoch: 7}", r"cross_validate\.proxy: no such field: train\.epoch"),
         (
             "{data.image_size: [4, 4]}",
-            r"cross_validate\.proxy: data\.image_size: a fold reads model, augment",
+            r"cross_validate\.proxy: data\.image_size: a fold reads only model, augment",
         ),
         ("{train.epochs: 0}", r"train\.epochs: must be at least 1"),
     ],

@@ -1,4 +1,4 @@
-"""The stage: real commands on a small model, its files, and what it says to bad input."""
+"""The stage: real commands on a small model, its files, and its errors for bad input."""
 
 import json
 import sys
@@ -17,23 +17,28 @@ from sklearn.datasets import load_digits
 from src.config.schema.model import Lenet
 from src.config.validation import validate_config
 from src.core.errors import AssayError
+from src.core.metric_names import metric_of, unnest
 from src.evaluate import build
+from src.evaluation.report.report import SUMMARY, read_metrics
 from src.models.build import build_model
 from src.models.saving import Input, ModelSpec, Normalization, save_model
-from src.registry.variant_metrics import evaluate_figures
 from tests.support.workspaces import ROOT
 
 FILES = {
-    *("metrics.json", "predictions.parquet"),
+    *("metrics.json", "summary.json", "predictions.parquet"),
     *("calibration.csv", "confusion.csv", "per_class.csv", "pr.csv", "roc.csv"),
     *("confusion.png", "curves.png", "mistakes.png", "pr.png", "reliability.png", "roc.png"),
 }
-HISTORY = "epoch,train/loss,val/loss,val/accuracy,lr\n1,2.3,2.2,0.2,0.01\n2,1.9,1.8,0.5,0.001\n"
+HISTORY = (
+    "epoch,epoch/train/loss,epoch/val/loss,epoch/val/accuracy,epoch/lr\n"
+    "1,2.3,2.2,0.2,0.01\n"
+    "2,1.9,1.8,0.5,0.001\n"
+)
 
 
 def prepare(root, test_targets=range(10), classes=10, always=None, broken=False):
     """Inputs of the stage: the digits, some of them for testing, and a model that learned nothing, or that
-    ``always`` says the same. Returns rows and classes of the test images."""
+    ``always`` predicts the same. Returns rows and classes of the test images."""
     digits = load_digits()
     images = (digits.images * 255 / 16).round().astype(np.uint8)[:, None]
     rows = np.arange(len(images))
@@ -42,13 +47,15 @@ def prepare(root, test_targets=range(10), classes=10, always=None, broken=False)
         (root / folder).mkdir(parents=True)
     (root / "sweep/best.yaml").write_text("{}")
     np.save(root / "data/ingest/images.npy", images)
-    manifest = pd.DataFrame({"id": rows, "target": digits.target.astype(np.int64)})
+    manifest = pd.DataFrame({"id": rows, "target": digits.target.astype(np.int64)}).assign(
+        source="s", sha256="0", official=None, group=None
+    )
     manifest.to_parquet(root / "data/ingest/manifest.parquet", index=False)
-    splits = pd.DataFrame({"id": rows, "split": np.where(test, "test", "train")})
+    splits = pd.DataFrame({"id": rows, "split": np.where(test, "test", "train"), "fold": 0})
     splits.to_parquet(root / "data/split/splits.parquet", index=False)
     names = [str(digit) for digit in range(classes)]
     (root / "data/ingest/report.json").write_text(
-        json.dumps({"name": "digits", "kept": len(rows), "classes": names})
+        json.dumps({"name": "digits", "kept": len(rows), "classes": [str(digit) for digit in range(10)]})
     )
     (root / "data/normalize/normalization.json").write_text("{}")
     save_untrained(root / "models/base", names, always, broken)
@@ -64,24 +71,26 @@ def save_untrained(folder, names, always, broken):
         bias[always] = 1000.0
     if broken:
         bias.fill_(torch.nan)
-    save_model(folder, network, ModelSpec(model, names, Input(1, 8, 8, "pad"), Normalization([0.3], [0.4])))
+    save_model(
+        folder, network, ModelSpec(model, names, Input(1, 8, 8, "pad", 10**6), Normalization([0.3], [0.4]))
+    )
     (folder / "history.csv").write_text(HISTORY)
 
 
 @dataclass
 class Run:
-    """What the stage may know and tell of an execution, kept in memory."""
+    """The part of StageRun that the stage uses, kept in memory."""
 
     folder: Path
     progress: bool = False
-    said: str = ""
-    noted: dict[str, Any] = field(default_factory=dict)
+    output: str = ""
+    logged: dict[str, Any] = field(default_factory=dict)
 
     def say(self, text):
-        self.said += text
+        self.output += text
 
-    def note(self, **content):
-        self.noted |= content
+    def log(self, **content):
+        self.logged |= content
 
 
 def build_here(root, folder, monkeypatch):
@@ -108,11 +117,14 @@ def test_files_agree_with_each_other_and_are_the_same_in_another_process(workspa
     probabilities = predictions[[f"p_{k}" for k in range(10)]].to_numpy()
     assert (probabilities.argmax(axis=1) == predictions["predicted"]).all()
 
-    figures = json.loads((report / "metrics.json").read_text())
-    accuracy = figures["accuracy"]
+    metrics = json.loads((report / "metrics.json").read_text())["test"]
+    accuracy = metrics["accuracy"]
     assert accuracy["value"] == reference.accuracy_score(targets, predictions["predicted"])
     assert accuracy["low"] < accuracy["value"] < accuracy["high"]
-    assert figures["log_loss"]["value"] == pytest.approx(reference.log_loss(targets, probabilities))
+    assert metrics["log_loss"]["value"] == pytest.approx(reference.log_loss(targets, probabilities))
+    summary = json.loads((report / "summary.json").read_text())
+    assert summary == {name: metrics[name]["value"] for name in SUMMARY}
+    assert all(metric_of(name) for name in unnest({"test": metrics}))
     assert f"Test accuracy {accuracy['value']:.4f}, 95% interval" in done.stdout
 
     confusion = pd.read_csv(report / "confusion.csv", dtype=str)
@@ -123,17 +135,17 @@ def test_files_agree_with_each_other_and_are_the_same_in_another_process(workspa
 
     again = build_here(workspace.folder, workspace / "again", monkeypatch)
     assert contents(again.folder) == contents(report)
-    assert evaluate_figures(report / "metrics.json") == again.noted["metrics"]
-    assert again.said == done.stdout.split("evaluate", 1)[1].strip()
+    assert read_metrics(report / "metrics.json") == again.logged["metrics"]
+    assert again.output == done.stdout.split("evaluate", 1)[1].strip()
 
 
 def assert_journal_has(workspace, accuracy):
-    """The figures belong to the run of train, under the names that are the same everywhere."""
+    """The metrics belong to the run of train, by the names that are the same everywhere."""
     records = [json.loads(path.read_text()) for path in (workspace / "mlruns/journal").glob("*/*/run.json")]
     (record,) = [record for record in records if record["stage"] == "evaluate"]
     assert record["subject"] == record["parents"]["train"]
     assert record["metrics"]["test/accuracy"] == accuracy["value"]
-    assert record["metrics"]["test/accuracy_low"] == accuracy["low"]
+    assert record["metrics"]["test/accuracy/low"] == accuracy["low"]
     assert {path.rsplit("/", 1)[-1] for path in record["figures"]} == {f for f in FILES if f.endswith(".png")}
 
 
@@ -150,28 +162,28 @@ def test_missing_class_leaves_stated_gaps(inputs, tmp_path, monkeypatch):
     table = pd.read_csv(report / "per_class.csv", dtype={"class": str}).set_index("class")
     assert table.loc["9", "note"] == "no test images"
     assert table.loc["9", ["recall", "f1", "roc_auc", "average_precision"]].isna().all()
-    figures = json.loads((report / "metrics.json").read_text())
-    assert any("no test images of: 9" in note for note in figures["notes"])
-    assert figures["roc_auc"]["value"] is not None
+    content = json.loads((report / "metrics.json").read_text())
+    assert any("no test images of: 9" in note for note in content["notes"])
+    assert content["test"]["roc_auc"]["value"] is not None
     assert "9" not in pd.read_csv(report / "roc.csv", dtype=str)["class"].tolist()
 
 
 def test_one_class_alone_has_null_with_a_reason(inputs, tmp_path, monkeypatch):
     prepare(inputs, test_targets=[4])
     built = build_here(inputs, tmp_path / "report", monkeypatch)
-    figures = json.loads((built.folder / "metrics.json").read_text())
-    assert figures["roc_auc"] == {"value": None, "low": None, "high": None}
-    assert any(note.startswith("roc_auc: undefined") for note in figures["notes"])
-    assert "test/roc_auc" not in built.noted["metrics"]
-    assert evaluate_figures(built.folder / "metrics.json") == built.noted["metrics"]
+    content = json.loads((built.folder / "metrics.json").read_text())
+    assert content["test"]["roc_auc"] == {"value": None, "low": None, "high": None}
+    assert any(note.startswith("roc_auc: undefined") for note in content["notes"])
+    assert "test/roc_auc" not in built.logged["metrics"]
+    assert read_metrics(built.folder / "metrics.json") == built.logged["metrics"]
     assert set(contents(built.folder)) == FILES
 
 
-def test_all_right_is_said_with_an_interval_that_has_a_width(inputs, tmp_path, monkeypatch):
+def test_perfect_accuracy_is_reported_with_an_interval_that_has_a_width(inputs, tmp_path, monkeypatch):
     _, targets = prepare(inputs, test_targets=[4], always=4)
     built = build_here(inputs, tmp_path / "report", monkeypatch)
-    assert built.said.startswith("Test accuracy 1.0000, Wilson 95% interval 0.")
-    assert built.said.endswith(f"to 1.000, {len(targets)} images")
+    assert built.output.startswith("Test accuracy 1.0000, Wilson 95% interval 0.")
+    assert built.output.endswith(f"to 1.000, {len(targets)} images")
 
 
 def test_without_test_rows(inputs, tmp_path, monkeypatch):

@@ -1,7 +1,7 @@
-"""What the steps of a compression hand on to each other."""
+"""What the steps of a variant work on and with."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from src.config.schema.augment import Augment
 from src.config.schema.train import Train
+from src.core.seeds import derive_seed
 from src.models.normalization import NormalizedModel
 from src.models.saving import ModelSpec
-from src.models.size import Size
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,11 @@ class TorchModel:
     network: nn.Module  # normalized images (B, C, H, W) in, logits (B, K) out; on the CPU, in evaluation mode
     spec: ModelSpec
     masks: Mapping[str, Tensor] = field(default_factory=dict)
-    """Name of a parameter -> bool of its shape; where it is False the weight is zero, and stays so."""
-    size: Size | None = None  # counted before a conversion to int8; None: that of the network
+    """Name of a parameter -> bool of its shape. Where it is False the weight is zero and stays zero."""
+    before_int8: nn.Module | None = None  # the network before its conversion to int8; None: it is not int8
 
     def normalized(self) -> NormalizedModel:
-        """The network behind its normalization: takes uint8 images (B, C, H, W)."""
+        """The network with its normalization: takes uint8 images (B, C, H, W)."""
         return NormalizedModel(
             self.network, self.spec.normalization.shift, self.spec.normalization.scale
         ).eval()
@@ -34,16 +34,16 @@ class TorchModel:
 
 @dataclass(frozen=True)
 class OnnxModel:
-    """A network as ONNX, which takes uint8 images (B, C, H, W): the normalization is inside."""
+    """A network as ONNX. It takes uint8 images (B, C, H, W): the normalization is part of it."""
 
     content: bytes  # of the file
     source: TorchModel  # that it was exported from
-    float_content: bytes | None = None  # the file that a quantize step took; None: there was no such step
+    float_content: bytes | None = None  # the file that a quantize step started from; None: no such step
 
 
 @dataclass(frozen=True)
 class StepContext:
-    """What a step may use. It knows the rows that train and those that choose, and no test rows."""
+    """What a step may use: the training and validation rows, never the test rows."""
 
     images: NDArray[np.uint8]  # (N, C, H, W), memory-mapped
     targets: NDArray[np.int64]  # (N,)
@@ -52,9 +52,22 @@ class StepContext:
     base: TorchModel  # the teacher
     train: Train  # how the base was trained
     augment: Augment
-    seed: int  # of this step
+    seed: int
     threads: int
     device: str  # auto, cpu, cuda, cuda:N
-    state: Path  # folder of this step, which survives a kill
-    show: bool  # draw bars
-    say: Callable[[str], None]  # one line for the person at the terminal
+    state: Path  # folder for checkpoints, which survives a kill
+    show: bool  # draw progress bars
+    say: Callable[[str], None]  # prints one line
+
+    def for_step(self, place: int) -> "StepContext":
+        """The context of the step at ``place``, with a seed and a folder of its own.
+
+        Neither depends on the variant, so that variants with the same first steps can share checkpoints.
+        """
+        seed = derive_seed(self.seed, "compress", place)
+        return replace(self, seed=seed, state=step_folder(self.state, place))
+
+
+def step_folder(state: Path, place: int) -> Path:
+    """Where the step at ``place`` keeps its checkpoints; ``state`` is the folder of the variant."""
+    return state / f"step-{place}"

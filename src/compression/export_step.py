@@ -12,13 +12,13 @@ from src.compression.onnx.library_errors import translate_errors
 from src.config.schema.compress import Export
 
 
-def export(model: TorchModel, step: Export, setting: StepContext) -> OnnxModel:  # noqa: ARG001  # as all steps
-    """The network behind its normalization as ONNX; also one that was converted to int8.
+def export(model: TorchModel, step: Export, context: StepContext) -> OnnxModel:  # noqa: ARG001  # every step has the same arguments
+    """Export the network with its normalization to ONNX; it may have been converted to int8 before.
 
     Raises:
-        MethodError: torch cannot express the network in ONNX.
+        UnsupportedModelError: torch cannot express the network in ONNX.
     """
-    example = torch.from_numpy(np.ascontiguousarray(setting.images[setting.train_rows[:2]]))
+    example = torch.from_numpy(np.ascontiguousarray(context.images[context.train_rows[:2]]))
     with translate_errors("torch's ONNX exporter"):
         exported = onnx.load_from_string(onnx_bytes(model.normalized(), example))
         quantize_remaining(exported)

@@ -1,6 +1,6 @@
 """Steps that train: fine-tuning, and distillation of a student.
 
-Both go on from where a killed process was, with the same bytes in the end, as every training does.
+Both continue where a killed process stopped and end with the same bytes, as every training does.
 """
 
 import copy
@@ -19,33 +19,31 @@ from src.training.fine_tuning import FineTuning
 from src.training.fit import TrainingTask, fit
 
 
-def finetune(model: TorchModel, step: Finetune, setting: StepContext) -> TorchModel:
-    """Train the network on; zeros that its masks name stay zeros."""
-    refinement = FineTuning(network=copy.deepcopy(model.network), masks=model.masks)
-    return _train(model.spec, refinement, fine_tuning_config(setting.train, step.epochs, step.lr), setting)
+def finetune(model: TorchModel, step: Finetune, context: StepContext) -> TorchModel:
+    """Continue to train the network. Weights that are masked stay zero."""
+    fine_tuning = FineTuning(network=copy.deepcopy(model.network), masks=model.masks)
+    return _train(model.spec, fine_tuning, fine_tuning_config(context.train, step.epochs, step.lr), context)
 
 
-def distill(model: TorchModel, step: Distill, setting: StepContext) -> TorchModel:
-    """Train a new student, or the network as it is, on the base's soft labels and the true ones.
+def distill(model: TorchModel, step: Distill, context: StepContext) -> TorchModel:
+    """Train a new student, or the network as it is, on the soft labels of the base and the true labels.
 
     Raises:
-        MethodError: the base's kind of model has no such student.
+        UnsupportedModelError: the base's kind of model has no such student.
     """
     new = step.student is not None
     spec = _student(model.spec, step.student or {})
-    refinement = FineTuning(
+    fine_tuning = FineTuning(
         network=None if new else copy.deepcopy(model.network),
         masks={} if new else model.masks,
-        teacher=copy.deepcopy(setting.base.network),
+        teacher=copy.deepcopy(context.base.network),
         temperature=step.temperature,
         alpha=step.alpha,
     )
-    student = _train(spec, refinement, fine_tuning_config(setting.train, step.epochs, step.lr), setting)
-    sizes = [count_parameters(each.network) for each in (student, setting.base)]
+    student = _train(spec, fine_tuning, fine_tuning_config(context.train, step.epochs, step.lr), context)
+    sizes = [count_parameters(each.network) for each in (student, context.base)]
     if new and sizes[0] >= sizes[1]:
-        setting.say(
-            f"the student has {sizes[0]:,} parameters, and its teacher {sizes[1]:,}: nothing is saved"
-        )
+        context.say(f"the student has {sizes[0]:,} parameters, its teacher {sizes[1]:,}: it is no smaller")
     return student
 
 
@@ -55,27 +53,27 @@ def fine_tuning_config(train: Train, epochs: int, lr: float) -> Train:
     return train.model_copy(update={"epochs": epochs, "optimizer": optimizer})
 
 
-def make_task(spec: ModelSpec, train: Train, setting: StepContext) -> TrainingTask:
-    """A training on the rows, images and normalization of the base's."""
+def make_task(spec: ModelSpec, train: Train, context: StepContext) -> TrainingTask:
+    """A training with the rows, images and normalization of the base."""
     return TrainingTask(
         model=spec.model,
-        augment=setting.augment,
+        augment=context.augment,
         train=train,
-        images=setting.images,
-        targets=setting.targets,
-        train_rows=setting.train_rows,
-        val_rows=setting.val_rows,
+        images=context.images,
+        targets=context.targets,
+        train_rows=context.train_rows,
+        val_rows=context.val_rows,
         shift=spec.normalization.shift,
         scale=spec.normalization.scale,
         classes=len(spec.classes),
-        seed=setting.seed,
+        seed=context.seed,
     )
 
 
-def _train(spec: ModelSpec, refinement: FineTuning, train: Train, setting: StepContext) -> TorchModel:
-    task = make_task(spec, train, setting)
-    fitted = fit(task, setting.state, setting.device, show=setting.show, refinement=refinement)
-    return TorchModel(fitted.network, spec, refinement.masks)
+def _train(spec: ModelSpec, fine_tuning: FineTuning, train: Train, context: StepContext) -> TorchModel:
+    task = make_task(spec, train, context)
+    fitted = fit(task, context.state, context.device, show=context.show, refinement=fine_tuning)
+    return TorchModel(fitted.network, spec, fine_tuning.masks)
 
 
 def _student(spec: ModelSpec, fields: dict[str, Any]) -> ModelSpec:
@@ -87,6 +85,6 @@ def _student(spec: ModelSpec, fields: dict[str, Any]) -> ModelSpec:
         fault = error.errors()[0]
         key = ".".join(str(part) for part in fault["loc"][1:])
         raise UnsupportedModelError(
-            f"no student of model.kind={spec.model.kind} can be made: {key}: {fault['msg']} (distill.student)"
+            f"distill.student does not fit model.kind={spec.model.kind}: {key}: {fault['msg']}"
         ) from error
     return ModelSpec(model, spec.classes, spec.input, spec.normalization)

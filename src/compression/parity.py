@@ -1,4 +1,4 @@
-"""Does the ONNX model say what the model says that it was made from?"""
+"""Compares an ONNX model with the model that it was made from."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +12,16 @@ from src.compression.onnx.runtime import onnx_session
 from src.models.inference import predict_logits
 
 Logits = NDArray[np.float32]
-ROUNDING = "QuantizeLinear", "DynamicQuantizeLinear"
+QUANTIZERS = "QuantizeLinear", "DynamicQuantizeLinear"
 
 
 @dataclass(frozen=True)
 class Parity:
-    """How far a model says what its source says, on the same images."""
+    """How well a model agrees with its source on the same images."""
 
     largest_difference: float  # of a logit
     agreement: float  # share of equal predictions
-    reason: str | None  # why it is not enough; None: it is
+    reason: str | None  # why that is not good enough; None: it is
 
 
 def check_parity(
@@ -32,38 +32,45 @@ def check_parity(
     agreement: float,
     threads: int,
 ) -> Parity:
-    """Compare the model with what it was made from: float by its logits, int8 by its predictions.
+    """Compare the logits of a float model, or the predictions of an int8 model, with those of its source.
 
-    That is the float ONNX model for a quantize step after the export, else the torch network.
+    The source is the float ONNX model if a quantize step followed the export, else the torch network.
 
     Args:
-        model: what to check.
+        model: the model to check.
         images: validation images (n, C, H, W).
         logits: (n, K) of ``model`` for them.
-        tolerance: largest allowed difference of a logit, where nothing is rounded.
-        agreement: least share of equal predictions, where something is.
-        threads: of ONNX Runtime.
+        tolerance: largest allowed difference of a logit, for a float model.
+        agreement: smallest allowed share of equal predictions, for an int8 model.
+        threads: for ONNX Runtime.
     """
     expected = _source_logits(model, images, threads)
     difference = largest_difference(expected, logits)
     equal = float(np.mean(expected.argmax(1) == logits.argmax(1)))
-    if is_rounded(model.content):
+    if is_int8(model.content):
         return Parity(difference, equal, _disagreement(equal, agreement))
-    # A logit that is no number is no agreement either.
-    fine = difference <= tolerance
-    reason = f"a logit differs by {difference:.3g}, above compress.tolerance={tolerance:g}"
-    return Parity(difference, equal, None if fine else reason)
+    if difference <= tolerance:  # false for NaN
+        return Parity(difference, equal, None)
+    reason = f"a logit differs by {difference:.3g}, more than compress.tolerance={tolerance:g}"
+    return Parity(difference, equal, reason)
 
 
-def is_rounded(content: bytes) -> bool:
-    """True when some values of the model are int8."""
-    return any(node.op_type in ROUNDING for node in onnx.load_from_string(content).graph.node)
+def is_int8(content: bytes) -> bool:
+    """Whether some values of the model are int8."""
+    return any(node.op_type in QUANTIZERS for node in onnx.load_from_string(content).graph.node)
 
 
 def onnx_logits(
     model: Path | bytes, images: NDArray[np.uint8], threads: int, batch_size: int = 256
 ) -> Logits:
-    """Logits (n, K) of images (n, C, H, W) by ONNX Runtime on the CPU; of a file or its content."""
+    """Logits (n, K) of images (n, C, H, W), from ONNX Runtime on the CPU.
+
+    Args:
+        model: a file, or its content.
+        images: uint8.
+        threads: for ONNX Runtime.
+        batch_size: images at a time.
+    """
     session = onnx_session(model, threads)
     name = session.get_inputs()[0].name
     batches = [
@@ -74,7 +81,7 @@ def onnx_logits(
 
 
 def torch_logits(model: TorchModel, images: NDArray[np.uint8]) -> Logits:
-    """Logits (n, K) of images (n, C, H, W) by the torch network on the CPU."""
+    """Logits (n, K) of images (n, C, H, W), from the torch network on the CPU."""
     return predict_logits(model.network, model.spec, images, np.arange(len(images)), device="cpu")
 
 
@@ -92,4 +99,4 @@ def _source_logits(model: OnnxModel, images: NDArray[np.uint8], threads: int) ->
 def _disagreement(equal: float, agreement: float) -> str | None:
     if equal >= agreement:
         return None
-    return f"predictions agree on {equal:.4f} of the images, below compress.agreement={agreement:g}"
+    return f"predictions agree on {equal:.4f} of the images, less than compress.agreement={agreement:g}"

@@ -1,8 +1,8 @@
-"""Steps that make an ONNX model int8 after its training, with ONNX Runtime's quantizer.
+"""Steps that convert a trained ONNX model to int8, with ONNX Runtime's quantizer.
 
-Measured on the default cnn at 28×28 (batch 64, 2 threads, a CPU with VNNI): most is lost where values leave
-int8 and come back. So ``rewriting`` first says norms, activations and means in operators that have int8
-kernels; all others stay float.
+Measured on the default cnn at 28×28 (batch 64, 2 threads, a CPU with VNNI): most time is lost where values
+are converted from int8 to float and back. So ``graph_rewrite`` first expresses norms, activations and means
+in operators that have int8 kernels. All others stay float.
 """
 
 import io
@@ -22,18 +22,18 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from src.compression.artifacts import OnnxModel, StepContext
 from src.compression.onnx.channels_last import keep_channels_last
 from src.compression.onnx.export import INPUT, OUTPUT, portable_bytes
-from src.compression.onnx.graph_rewrite import Graph, pixel_nodes, rewrite
+from src.compression.onnx.graph_rewrite import Graph, rewrite, stem_nodes
 from src.compression.onnx.library_errors import UnsupportedModelError, translate_errors
 from src.config.schema.compress import QuantizeDynamic, QuantizeStatic
 
 QUANTIZER = "ONNX Runtime's quantizer"
-BATCH = 64  # images whose activations calibration holds at a time
+BATCH = 64  # images at a time in calibration
 CALIBRATION = {
     "minmax": ort.CalibrationMethod.MinMax,
     "entropy": ort.CalibrationMethod.Entropy,
     "percentile": ort.CalibrationMethod.Percentile,
 }
-# Of these ONNX Runtime has fast int8 kernels. Softmax and layer norms, say, would lose accuracy and no time.
+# ONNX Runtime has fast int8 kernels for these. Softmax or layer norms would lose accuracy and gain no speed.
 OPERATORS = [
     *("Conv", "Gemm", "MatMul", "Add", "Mul", "Concat"),
     *("Relu", "Clip", "LeakyRelu", "Sigmoid"),
@@ -41,48 +41,48 @@ OPERATORS = [
     *("Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze"),
 ]
 OPTIONS: dict[str, Any] = {
-    # What a Relu leaves begins at zero: a symmetric range would waste half of the 256 values.
+    # The output of a Relu starts at zero: a symmetric range would waste half of the 256 values.
     "CalibTensorRangeSymmetric": False,
-    # A batch at a time: its activations become a range or a histogram before the next one comes.
+    # One batch at a time: reduce its activations to a range or a histogram before the next one.
     "CalibStridedMinMax": 1,
 }
 
 
-def quantize_static(model: OnnxModel, step: QuantizeStatic, setting: StepContext) -> OnnxModel:
-    """uint8 activations and int8 weights; the scales of activations come from images of the training rows.
+def quantize_static(model: OnnxModel, step: QuantizeStatic, context: StepContext) -> OnnxModel:
+    """Convert to uint8 activations and int8 weights, with scales of activations from training images.
 
     Raises:
-        MethodError: the quantizer cannot do the model.
+        UnsupportedModelError: the quantizer does not support the model.
     """
-    images = _draw(setting, step.images)
+    images = _draw(context, step.images)
     with translate_errors(QUANTIZER), TemporaryDirectory() as folder, _quiet():
         quantized = Path(folder) / "quantized.onnx"
         prepared = _prepare(model.content, Path(folder))
         ort.quantize_static(
             prepared,
             quantized,
-            _Batches(setting.images, images),
+            _Batches(context.images, images),
             quant_format=ort.QuantFormat.QDQ,  # fused into int8 kernels when a session starts
             op_types_to_quantize=OPERATORS,
             per_channel=step.per_channel,
-            activation_type=ort.QuantType.QUInt8,  # with int8 weights: VNNI's own product
+            activation_type=ort.QuantType.QUInt8,  # with int8 weights: what VNNI multiplies
             weight_type=ort.QuantType.QInt8,
             nodes_to_exclude=_float_nodes(onnx.load(prepared)),
             calibrate_method=CALIBRATION[step.calibration],
             extra_options=OPTIONS,
         )
-        return _finished(model, onnx.load(quantized))
+        return _finish(model, onnx.load(quantized))
 
 
 def quantize_dynamic(
     model: OnnxModel,
     step: QuantizeDynamic,
-    setting: StepContext,  # noqa: ARG001  # as all steps
+    context: StepContext,  # noqa: ARG001  # every step has the same arguments
 ) -> OnnxModel:
-    """int8 weights; the scales of activations are found anew for each batch.
+    """Convert to int8 weights. The scales of activations are computed for each batch.
 
     Raises:
-        MethodError: the quantizer cannot do the model.
+        UnsupportedModelError: the quantizer does not support the model.
     """
     with translate_errors(QUANTIZER), TemporaryDirectory() as folder, _quiet():
         quantized = Path(folder) / "quantized.onnx"
@@ -90,11 +90,11 @@ def quantize_dynamic(
         ort.quantize_dynamic(
             rewritten, quantized, per_channel=step.per_channel, weight_type=ort.QuantType.QInt8
         )
-        return _finished(model, onnx.load(quantized))
+        return _finish(model, onnx.load(quantized))
 
 
 def _prepare(content: bytes, folder: Path) -> Path:
-    """A file with the model as the quantizer likes it: rewritten, optimized, with shapes."""
+    """Write the model as the quantizer needs it: rewritten, optimized, with shapes."""
     prepared = folder / "prepared.onnx"
     # Symbolic shapes fail on what torch exports.
     quant_pre_process(_rewrite(content, folder), prepared, skip_symbolic_shape=True)
@@ -102,7 +102,7 @@ def _prepare(content: bytes, folder: Path) -> Path:
 
 
 def _rewrite(content: bytes, folder: Path) -> Path:
-    """A file with the model rewritten, and without the exporter's shapes, which the quantizer contradicts."""
+    """Write the model rewritten and without the exporter's shapes, which contradict the quantizer's."""
     rewritten = folder / "rewritten.onnx"
     model = onnx.load_from_string(content)
     rewrite(model)
@@ -111,22 +111,22 @@ def _rewrite(content: bytes, folder: Path) -> Path:
 
 
 def _float_nodes(model: onnx.ModelProto) -> list[str]:
-    """Names of nodes that int8 makes no faster, or wrong."""
+    """Names of nodes that int8 would make slower or wrong."""
     graph = Graph(model)
-    # Between two rounded products ONNX Runtime rounds the softmax of attention too, to nothing.
+    # Between two int8 products ONNX Runtime also rounds the softmax of attention, mostly to zero.
     attention = [
         node.name
         for node in graph.nodes
         if node.op_type == "MatMul" and not set(node.input) & graph.constants.keys()
     ]
-    # The sums of a transformer have outliers, to which 256 values would be stretched.
+    # The sums of a transformer have outliers, which would stretch the range of the 256 values.
     transformer = any(node.op_type == "LayerNormalization" for node in graph.nodes)
     sums = [node.name for node in graph.nodes if node.op_type in ("Add", "Mul") and transformer]
-    return [*pixel_nodes(model), *attention, *sums]
+    return [*stem_nodes(model), *attention, *sums]
 
 
 class _Batches(ort.CalibrationDataReader):  # type: ignore[misc]  # the library has no types
-    """Images by their rows, a batch at a time; its unit of length is a batch."""
+    """Images by their rows, one batch at a time. Length and range count batches."""
 
     def __init__(self, images: NDArray[np.uint8], rows: NDArray[np.int64]) -> None:
         self.images = images
@@ -143,18 +143,18 @@ class _Batches(ort.CalibrationDataReader):  # type: ignore[misc]  # the library 
         return {INPUT: self.images[self.rest.pop(0)]} if self.rest else None
 
 
-def _draw(setting: StepContext, count: int) -> NDArray[np.int64]:
-    """Rows of the training split by the step's seed, all of them where there are no more."""
-    rows = setting.train_rows
-    random = np.random.default_rng(setting.seed)
+def _draw(context: StepContext, count: int) -> NDArray[np.int64]:
+    """Draw training rows with the step's seed, or all of them if there are fewer."""
+    rows = context.train_rows
+    random = np.random.default_rng(context.seed)
     return np.sort(random.choice(rows, min(count, len(rows)), replace=False))
 
 
-def _finished(model: OnnxModel, quantized: onnx.ModelProto) -> OnnxModel:
-    """The quantized model with float logits."""
+def _finish(model: OnnxModel, quantized: onnx.ModelProto) -> OnnxModel:
+    """Keep the logits of the quantized model float, and check it."""
     graph = Graph(quantized)
     if not any(values.dtype == np.int8 for values in graph.constants.values()):
-        raise UnsupportedModelError(f"{QUANTIZER} finds no weights in this model that it could make int8")
+        raise UnsupportedModelError(f"{QUANTIZER} finds no weights to convert to int8 in this model")
     _keep_logits_float(graph)
     graph.write(quantized)
     keep_channels_last(quantized)
@@ -163,14 +163,14 @@ def _finished(model: OnnxModel, quantized: onnx.ModelProto) -> OnnxModel:
 
 
 def _keep_logits_float(graph: Graph) -> None:
-    """Rounded to 256 values two classes often tie; the product before is summed in 32 bits anyway."""
-    last = graph.maker(OUTPUT)
+    """Rounded to 256 values, two classes often tie. The product before them is summed in 32 bits anyway."""
+    last = graph.producer(OUTPUT)
     if last is None or last.op_type != "DequantizeLinear":
         return
-    rounding = graph.maker(last.input[0])
+    rounding = graph.producer(last.input[0])
     if rounding is None or rounding.op_type != "QuantizeLinear" or not graph.feeds_one(rounding):
         return
-    product = graph.maker(rounding.input[0])
+    product = graph.producer(rounding.input[0])
     if product is None or not graph.feeds_one(product):
         return
     product.output[0] = OUTPUT
@@ -180,7 +180,7 @@ def _keep_logits_float(graph: Graph) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Within: no advice of the quantizer, and none of what it prints of its histograms."""
+    """Suppress the quantizer's warnings and what it prints about histograms."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,4 +1,4 @@
-"""Steps that take weights away: single ones, which leaves the network its size, or whole channels."""
+"""Steps that remove weights: single ones, which keeps the shape of the network, or whole channels."""
 
 import copy
 import warnings
@@ -15,7 +15,7 @@ from src.compression.artifacts import StepContext, TorchModel
 from src.compression.onnx.library_errors import UnsupportedModelError
 from src.config.schema.compress import PruneStructured, PruneUnstructured
 
-SCORES: dict[str, Callable[[Tensor], Tensor]] = {  # the lowest go
+SCORES: dict[str, Callable[[Tensor], Tensor]] = {  # the lowest are removed
     "magnitude": torch.abs,
     "random": lambda weight: torch.rand_like(weight) * (weight != 0),
 }
@@ -26,19 +26,19 @@ IMPORTANCE = {
     "fpgm": torch_pruning.importance.FPGMImportance,  # distance to the geometric median (He et al., 2019)
     "random": torch_pruning.importance.RandomImportance,
 }
-BATCH, BATCHES = 64, 8  # training images whose gradients Taylor's criterion adds up
+BATCH, BATCHES = 64, 8  # training images for the gradients of Taylor's criterion
 
 
-def prune_unstructured(model: TorchModel, step: PruneUnstructured, setting: StepContext) -> TorchModel:
+def prune_unstructured(model: TorchModel, step: PruneUnstructured, context: StepContext) -> TorchModel:
     """Set the share ``step.ratio`` of all weights of convolutions and linear layers to zero.
 
-    Weights of all layers compete (Han et al., 2015); the masks of the result hold the zeros. Weights that are
-    zero go first, so that a second pruning adds to the first.
+    The weights of all layers are ranked together (Han et al., 2015). The masks of the result keep the zeros.
+    Weights that are already zero rank lowest, so that a second pruning adds to the first.
     """
     network = copy.deepcopy(model.network)
-    network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # torch's pruning takes views
+    network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # torch's pruning uses views
     layers = {name: part for name, part in network.named_modules() if isinstance(part, nn.Conv2d | nn.Linear)}
-    torch.manual_seed(setting.seed)  # for the criterion random
+    torch.manual_seed(context.seed)  # for the criterion random
     scores = {(part, "weight"): SCORES[step.criterion](part.weight.detach()) for part in layers.values()}
     prune.global_unstructured(list(scores), prune.L1Unstructured, importance_scores=scores, amount=step.ratio)
     for part, name in scores:
@@ -47,22 +47,22 @@ def prune_unstructured(model: TorchModel, step: PruneUnstructured, setting: Step
     return TorchModel(network, model.spec, masks)
 
 
-def prune_structured(model: TorchModel, step: PruneStructured, setting: StepContext) -> TorchModel:
-    """Remove the share ``step.ratio`` of the channels of each layer, and what depends on them elsewhere.
+def prune_structured(model: TorchModel, step: PruneStructured, context: StepContext) -> TorchModel:
+    """Remove the share ``step.ratio`` of the channels of each layer, with everything that depends on them.
 
-    Layers that are added or concatenated lose the same channels (DepGraph, Fang et al., 2023); the classifier
+    Layers that are added or concatenated lose the same channels (DepGraph, Fang et al., 2023). The classifier
     keeps its outputs, and attention its heads.
 
     Raises:
-        MethodError: the network cannot be followed, or cannot be run without these channels.
+        UnsupportedModelError: the network cannot be traced, or does not run without these channels.
     """
     network = copy.deepcopy(model.network)
     before = sum(parameter.numel() for parameter in network.parameters())
-    torch.manual_seed(setting.seed)  # for the criterion random
+    torch.manual_seed(context.seed)  # for the criterion random
     try:
-        with warnings.catch_warnings():  # that it finds parameters outside of layers, as in every transformer
+        with warnings.catch_warnings():  # about parameters outside of layers, which every transformer has
             warnings.filterwarnings("ignore", message="Unwrapped parameters")
-            _remove_channels(network, model, step, setting)
+            _remove_channels(network, model, step, context)
         network(_example(model))
     except (RuntimeError, ValueError, IndexError, KeyError, AttributeError, NotImplementedError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -73,7 +73,7 @@ def prune_structured(model: TorchModel, step: PruneStructured, setting: StepCont
 
 
 def _remove_channels(
-    network: nn.Module, model: TorchModel, step: PruneStructured, setting: StepContext
+    network: nn.Module, model: TorchModel, step: PruneStructured, context: StepContext
 ) -> None:
     pruner = torch_pruning.pruner.BasePruner(
         network,
@@ -81,37 +81,37 @@ def _remove_channels(
         importance=IMPORTANCE[step.criterion](),
         pruning_ratio=step.ratio,
         iterative_steps=step.iterations,
-        ignored_layers=list(_whole(network, len(model.spec.classes))),
+        ignored_layers=list(_layers_to_keep(network, len(model.spec.classes))),
     )
     for _ in range(step.iterations):
         if step.criterion == "taylor":
-            _add_gradients(network, model, setting)
+            _add_gradients(network, model, context)
         pruner.step()
         network.zero_grad(set_to_none=True)
 
 
-def _whole(network: nn.Module, classes: int) -> Iterator[nn.Module]:
-    """Layers that keep all their outputs: the classifier, and what splits into attention heads."""
+def _layers_to_keep(network: nn.Module, classes: int) -> Iterator[nn.Module]:
+    """Layers that keep all their outputs: the classifier, and those that are split into attention heads."""
     linear = [(name, part) for name, part in network.named_modules() if isinstance(part, nn.Linear)]
     for name, part in linear:
         if name.endswith("qkv") or (part is linear[-1][1] and part.out_features == classes):
             yield part
-    if not linear or linear[-1][1].out_features != classes:  # a convolution may classify as well
+    if not linear or linear[-1][1].out_features != classes:  # the classifier may be a convolution
         yield from [part for part in network.modules() if isinstance(part, nn.Conv2d)][-1:]
 
 
-def _add_gradients(network: nn.Module, model: TorchModel, setting: StepContext) -> None:
-    """Of the loss on some training images, without a change of batch norm's statistics."""
+def _add_gradients(network: nn.Module, model: TorchModel, context: StepContext) -> None:
+    """Add up gradients of the loss on some training images. The statistics of batch norms do not change."""
     normalized = TorchModel(network, model.spec).normalized()
-    random = np.random.default_rng(setting.seed)
-    count = min(BATCH * BATCHES, len(setting.train_rows))
-    rows = np.sort(random.choice(setting.train_rows, count, replace=False))
-    for some in np.array_split(rows, max(1, count // BATCH)):
-        logits = normalized(torch.from_numpy(setting.images[some]))
-        functional.cross_entropy(logits, torch.from_numpy(setting.targets[some])).backward()  # type: ignore[no-untyped-call]
+    random = np.random.default_rng(context.seed)
+    count = min(BATCH * BATCHES, len(context.train_rows))
+    rows = np.sort(random.choice(context.train_rows, count, replace=False))
+    for batch in np.array_split(rows, max(1, count // BATCH)):
+        logits = normalized(torch.from_numpy(context.images[batch]))
+        functional.cross_entropy(logits, torch.from_numpy(context.targets[batch])).backward()  # type: ignore[no-untyped-call]
 
 
 def _example(model: TorchModel) -> Tensor:
     """One black image (1, C, H, W)."""
-    form = model.spec.input
-    return torch.zeros(1, form.channels, form.height, form.width)
+    image = model.spec.input
+    return torch.zeros(1, image.channels, image.height, image.width)

@@ -1,4 +1,4 @@
-"""The step that trains with the rounding of int8 in place (Jacob et al., 2018), with torchao's pt2e."""
+"""The step that trains with int8 rounding in the forward pass (Jacob et al., 2018), with torchao's pt2e."""
 
 import copy
 from typing import cast
@@ -22,16 +22,15 @@ from src.compression.artifacts import StepContext, TorchModel
 from src.compression.fine_tune import fine_tuning_config, make_task
 from src.compression.onnx.graph_rewrite import FEW
 from src.compression.onnx.library_errors import UnsupportedModelError, translate_errors
-from src.compression.result import measure_size
 from src.config.schema.compress import QuantizeAwareTrain
 from src.models.normalization import channel_tensor
 from src.training.fine_tuning import FineTuning
 from src.training.fit import TrainingTask, fit
 
 LIBRARY = "torchao's quantization-aware training"
-EPSILON = 1e-5  # of a batch norm: torchao knows no other
+EPSILON = 1e-5  # of a batch norm: torchao supports no other
 NORM, DROPOUT = torch.ops.aten.batch_norm.default, torch.ops.aten.dropout.default
-TRAINING = {NORM: 5, DROPOUT: 2}  # operator: place of the argument that says whether it trains
+TRAINING = {NORM: 5, DROPOUT: 2}  # operator: position of its argument `training`
 CONVOLUTION, MAX_POOL = torch.ops.aten.conv2d.default, torch.ops.aten.max_pool2d.default
 PRODUCTS = (CONVOLUTION, torch.ops.aten.linear.default)
 SUMS = (torch.ops.aten.add.Tensor, torch.ops.aten.add_.Tensor)
@@ -39,42 +38,40 @@ ACTIVATIONS = (
     *(torch.ops.aten.relu.default, torch.ops.aten.relu_.default),
     *(torch.ops.aten.hardtanh.default, torch.ops.aten.hardtanh_.default),
 )
-PROBES = 256  # training images on which the converted network must say what was trained
+PROBES = 256  # training images on which the converted network must agree with the trained one
 
 
-def quantize_aware_train(model: TorchModel, step: QuantizeAwareTrain, setting: StepContext) -> TorchModel:
-    """The network after a training that rounds as int8 does, converted to int8.
-
-    Its size is what was counted before the conversion.
+def quantize_aware_train(model: TorchModel, step: QuantizeAwareTrain, context: StepContext) -> TorchModel:
+    """Train the network with int8 rounding, and convert it to int8.
 
     Raises:
-        MethodError: torch cannot export the network, or torchao cannot quantize it.
+        UnsupportedModelError: torch cannot export the network, or torchao cannot quantize it.
     """
-    task, refinement = make_training(model, step, setting)
-    fitted = fit(task, setting.state, setting.device, setting.show, refinement=refinement)
+    task, fine_tuning = make_training(model, step, context)
+    fitted = fit(task, context.state, context.device, context.show, refinement=fine_tuning)
     trained = cast(ExportedNetwork, fitted.network)
     with translate_errors(LIBRARY):
-        network = convert(trained, _probes(setting, PROBES))
-    return TorchModel(network, model.spec, size=measure_size(model))
+        network = convert(trained, _probes(context, PROBES))
+    return TorchModel(network, model.spec, before_int8=model.network)
 
 
 def make_training(
-    model: TorchModel, step: QuantizeAwareTrain, setting: StepContext
+    model: TorchModel, step: QuantizeAwareTrain, context: StepContext
 ) -> tuple[TrainingTask, FineTuning]:
-    """What ``fit`` is to do. Raises MethodError as ``quantize_aware_train`` does."""
+    """The training for ``fit``. Raises UnsupportedModelError as ``quantize_aware_train`` does."""
     with translate_errors(LIBRARY):
-        prepared = prepare(model, _probes(setting, 2))
-    # fp32, and no averaged weights: an average of ranges would be none.
-    train = fine_tuning_config(setting.train, step.epochs, step.lr).model_copy(
+        prepared = prepare(model, _probes(context, 2))
+    # fp32, and no averaged weights: averaged ranges would be meaningless.
+    train = fine_tuning_config(context.train, step.epochs, step.lr).model_copy(
         update={"precision": "fp32", "ema_decay": 0.0}
     )
-    return make_task(model.spec, train, setting), FineTuning(network=prepared)
+    return make_task(model.spec, train, context), FineTuning(network=prepared)
 
 
 class DeploymentQuantizer(Quantizer):  # type: ignore[misc]  # the library has no types
-    """Rounds where ONNX Runtime's kernels do: at both ends of convolutions and sums, before linear layers.
+    """Rounds where ONNX Runtime's kernels do: before and after convolutions and sums, before linear layers.
 
-    torchao's own quantizers for a CPU leave a convolution float where a sum follows it, which Inductor fuses
+    torchao's own quantizers for CPUs keep a convolution in float if a sum follows it, which Inductor fuses
     and ONNX Runtime does not.
     """
 
@@ -95,14 +92,15 @@ class DeploymentQuantizer(Quantizer):  # type: ignore[misc]  # the library has n
         return model
 
     def validate(self, model: fx.GraphModule) -> None:
-        """Nothing to refuse."""
+        """Everything is accepted."""
 
 
 class ExportedNetwork(nn.Module):
-    """A network as a graph of operators, which goes between training and evaluation as others do.
+    """A network as a graph of operators, which switches between training and evaluation as others do.
 
-    A graph has the mode of its norms and dropout as arguments, and torchao's own change of them forgets their
-    other arguments. In evaluation the ranges stand still, so that validation images leave no trace in them.
+    In a graph the mode is an argument of each norm and dropout, and torchao's function that changes it loses
+    their other arguments. In evaluation the observed ranges do not change, so that validation images leave no
+    trace in them.
     """
 
     def __init__(self, graph: fx.GraphModule) -> None:
@@ -112,14 +110,14 @@ class ExportedNetwork(nn.Module):
         self.eval()
 
     def forward(self, x: Tensor) -> Tensor:
-        # Here, and not in train(): Lightning sets the attribute after a validation, and a checkpoint brings
-        # the observers' switches with it.
+        # Here and not only in train(): Lightning sets the attribute `training` after a validation, and
+        # loading a checkpoint sets the switches of the observers.
         self._follow_mode()
         logits: Tensor = self.graph_module(x)
         return logits
 
     def train(self, mode: bool = True) -> "ExportedNetwork":
-        """Not that of the graph, which refuses."""
+        """Set the mode of this module only: that of the graph raises an error."""
         self.training = mode
         self._follow_mode()
         return self
@@ -136,7 +134,12 @@ class ExportedNetwork(nn.Module):
 
 
 def prepare(model: TorchModel, images: Tensor) -> ExportedNetwork:
-    """A copy of the network that rounds weights and activations; ``images``: normalized, (B, C, H, W)."""
+    """Copy the network to one that rounds weights and activations.
+
+    Args:
+        model: the network.
+        images: normalized, (B, C, H, W).
+    """
     network = copy.deepcopy(model.network)
     _adapt_batch_norms(network)
     program = torch.export.export(
@@ -144,7 +147,7 @@ def prepare(model: TorchModel, images: Tensor) -> ExportedNetwork:
     )
     graph = program.module(check_guards=False)
     prepared = ExportedNetwork(prepare_qat_pt2e(graph, DeploymentQuantizer()))
-    # The first ranges; without them a range has no shape that a checkpoint could be loaded into.
+    # Initialize the ranges: without a shape they could not be loaded from a checkpoint.
     prepared.graph_module.apply(enable_observer)
     with torch.no_grad():
         prepared.graph_module(images)
@@ -153,36 +156,36 @@ def prepare(model: TorchModel, images: Tensor) -> ExportedNetwork:
 
 
 def convert(trained: ExportedNetwork, images: Tensor) -> ExportedNetwork:
-    """The network with int8 weights and norms folded into them.
+    """Convert to int8 weights, with the norms folded into them.
 
     Raises:
-        MethodError: it does not say what was trained, on ``images``.
+        UnsupportedModelError: the result disagrees with the trained network on ``images``.
     """
     trained.eval()
     with torch.no_grad():
         expected = trained(images).argmax(1)
-        # In channels-last torch exports a mean and its flattening as a detour.
+        # In channels-last, torch exports a mean and its flattening with extra transpositions.
         plain = copy.deepcopy(trained.graph_module)
         plain.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         converted = ExportedNetwork(convert_pt2e(plain))
         equal = float((converted(images).argmax(1) == expected).float().mean())
     if equal < 0.9:
         raise UnsupportedModelError(
-            f"{LIBRARY} converts this model to one that agrees with what was trained on {equal:.2f} of "
-            f"{len(images)} training images"
+            f"{LIBRARY} does not support this model: the converted network agrees with the trained one on "
+            f"only {equal:.2f} of {len(images)} training images"
         )
     return converted
 
 
 @torch.no_grad()
 def _adapt_batch_norms(network: nn.Module) -> None:
-    """The same network with norms as torchao expects them: its epsilon, and no scale of zero."""
+    """Change norms, but not the function, to what torchao expects: its epsilon, and no scale of zero."""
     for part in network.modules():
         if isinstance(part, nn.BatchNorm2d) and part.running_var is not None:
             part.running_var += part.eps - EPSILON
             part.eps = EPSILON
             if part.weight is not None:
-                part.weight[part.weight == 0] = EPSILON  # it divides by them
+                part.weight[part.weight == 0] = EPSILON  # torchao divides by it
 
 
 def _annotate(
@@ -196,7 +199,7 @@ def _annotate(
 
 
 def _annotate_end(node: fx.Node, values: QuantizationSpec) -> None:
-    """Round what ``node`` gives after the norm and the activation that are part of its kernel."""
+    """Round the output of ``node`` after the norm and the activation that belong to its kernel."""
     end = node
     for part in ((NORM,), ACTIVATIONS):
         users = list(end.users)
@@ -209,7 +212,7 @@ def _annotate_end(node: fx.Node, values: QuantizationSpec) -> None:
 
 
 def _is_stem(node: fx.Node) -> bool:
-    """True for a convolution with few products in a sum and a pooling after it, which is faster in float."""
+    """Whether it is a convolution with few products per sum and a pooling after it: faster in float."""
     weight = cast(fx.Node, node.args[1]).meta["val"]
     pooled = [user.target for user in node.users] == [MAX_POOL]
     return pooled and weight.ndim == 4 and weight[0].numel() < FEW
@@ -219,8 +222,8 @@ def _is_image(value: object) -> bool:
     return isinstance(value, fx.Node) and getattr(value.meta.get("val"), "ndim", 0) == 4
 
 
-def _probes(setting: StepContext, count: int) -> Tensor:
+def _probes(context: StepContext, count: int) -> Tensor:
     """The first training images, normalized."""
-    form = setting.base.spec.normalization
-    pixels = torch.from_numpy(setting.images[setting.train_rows[:count]]).float() / 255
-    return (pixels - channel_tensor(form.shift)) / channel_tensor(form.scale)
+    normalization = context.base.spec.normalization
+    pixels = torch.from_numpy(context.images[context.train_rows[:count]]).float() / 255
+    return (pixels - channel_tensor(normalization.shift)) / channel_tensor(normalization.scale)

@@ -1,91 +1,94 @@
-"""What is measured of a compressed model: the figures of ``variant.json``."""
+"""The result of a compression: ``variant.json`` and ``predictions.parquet``."""
 
-import gzip
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 
 from src.compression.artifacts import OnnxModel, TorchModel
-from src.compression.parity import Parity
-from src.models.size import Size, count_macs, count_nonzero, count_parameters
+from src.core.files import write_json
+from src.core.metric_names import nest
+from src.data.dataset.index import HeldOutRows
+from src.models.size import ModelSize, measure_size
+
+Logits = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class VariantResult:
-    """All but the status and the steps is None for a variant that failed."""
+    """What became of a variant."""
 
-    status: str  # ok | failed
-    reason: str | None  # of a failure
-    steps: list[str]
-    validation_accuracy: float | None = None
-    agreement: float | None = None  # share of validation images on which it predicts what the base predicts
-    largest_difference: float | None = None  # of a logit, ONNX against the model that it was made from
-    bytes: int | None = None  # of model.onnx
-    gzip_bytes: int | None = None
-    parameters: int | None = None
-    nonzero_parameters: int | None = None
-    sparsity: float | None = None  # share of parameters that are zero
-    macs: int | None = None  # multiply-accumulates for one image
+    steps: list[str]  # their names
+    reason: str | None = None  # why it failed; None: it did not
+    metrics: Mapping[str, float] = field(default_factory=dict)  # by name; none for a failure
 
-    def metrics(self) -> dict[str, float]:
-        """The numbers alone, under the names that all variants share."""
-        names = (
-            *("agreement", "bytes", "gzip_bytes", "parameters", "nonzero_parameters"),
-            *("sparsity", "macs"),
-        )
-        values = {"val/accuracy": self.validation_accuracy} | {name: asdict(self)[name] for name in names}
-        return {name: float(value) for name, value in values.items() if value is not None}
+    @property
+    def status(self) -> str:
+        """``ok`` or ``failed``."""
+        return "ok" if self.reason is None else "failed"
 
 
 def failed(steps: Sequence[str], reason: str) -> VariantResult:
-    """A result with a reason."""
-    return VariantResult("failed", reason, list(steps))
+    """The result of a variant that cannot be made."""
+    return VariantResult(list(steps), reason)
 
 
 def measure(
     steps: Sequence[str],
     model: OnnxModel,
-    parity: Parity,
-    logits: NDArray[np.float32],
-    base_logits: NDArray[np.float32],
+    largest_difference: float,
+    logits: Logits,
+    base_logits: Logits,
     targets: NDArray[np.int64],
 ) -> VariantResult:
-    """The figures of a model, judged by the validation images.
+    """Measure a model on the validation images.
 
     Args:
         steps: names of the steps that made it.
-        parity: how far it says what it was made from says; a mismatch fails the variant.
+        model: the model.
+        largest_difference: of a logit, against the model that it was made from.
         logits: (n, K) of the model for the validation images.
         base_logits: (n, K) of the base model for the same images.
         targets: (n,) class indices.
     """
-    if parity.reason is not None:
-        return failed(steps, parity.reason)
-    size, predicted = measure_size(model.source), logits.argmax(1)
-    return VariantResult(
-        status="ok",
-        reason=None,
-        steps=list(steps),
-        validation_accuracy=float(np.mean(predicted == targets)),
-        agreement=float(np.mean(predicted == base_logits.argmax(1))),
-        largest_difference=parity.largest_difference,
-        bytes=len(model.content),
-        gzip_bytes=len(gzip.compress(model.content, compresslevel=9, mtime=0)),
-        parameters=size.parameters,
-        nonzero_parameters=size.nonzero,
-        sparsity=1 - size.nonzero / size.parameters,
-        macs=size.macs,
+    predicted = logits.argmax(1)
+    metrics = {
+        "val/accuracy": float(np.mean(predicted == targets)),
+        "val/agreement": float(np.mean(predicted == base_logits.argmax(1))),
+        "val/largest_difference": largest_difference,
+        **size_of(model).to_metrics(),
+    }
+    return VariantResult(list(steps), metrics=metrics)
+
+
+def size_of(model: OnnxModel) -> ModelSize:
+    """The size of the file, and of the network in it as it was before it became int8."""
+    source: TorchModel = model.source
+    image = source.spec.input
+    example = torch.zeros(1, image.channels, image.height, image.width)
+    network = source.network if source.before_int8 is None else source.before_int8
+    return measure_size(network, example, model.content)
+
+
+def write_result(path: Path, result: VariantResult) -> None:
+    """Write ``variant.json``: status, reason, steps, and the metrics nested by the parts of their names."""
+    about = {"status": result.status, "reason": result.reason, "steps": result.steps}
+    write_json(path, about | nest(result.metrics))
+
+
+def write_predictions(path: Path, held: HeldOutRows, logits: Logits) -> None:
+    """Write the columns id, split, target, predicted and logit_0 … of the held-out images, sorted by id."""
+    table = pd.DataFrame(
+        {
+            "id": held.ids,
+            "split": np.where(held.validation, "val", "test"),
+            "target": held.targets,
+            "predicted": logits.argmax(1),
+        }
     )
-
-
-def measure_size(model: TorchModel) -> Size:
-    """Of the network, or what was counted before it became int8."""
-    if model.size is not None:
-        return model.size
-    form = model.spec.input
-    example = torch.zeros(1, form.channels, form.height, form.width)
-    network = model.network
-    return Size(count_parameters(network), count_nonzero(network), count_macs(network, example))
+    columns = pd.DataFrame(logits, columns=[f"logit_{k}" for k in range(logits.shape[1])])
+    table.join(columns).to_parquet(path, index=False)

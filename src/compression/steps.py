@@ -1,25 +1,25 @@
-"""Runs a chain of compression steps, importing only what the chain needs: torchao alone takes seconds."""
+"""Runs the steps of a variant, importing only what they need: torchao alone takes seconds."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
-from src.compression.artifacts import OnnxModel, StepContext, TorchModel
+from src.compression.artifacts import OnnxModel, StepContext
 from src.config.schema.compress import Step
 
 
-def run_chain(steps: Sequence[Step], base: TorchModel, context_of: Callable[[int], StepContext]) -> OnnxModel:
-    """The ONNX model at the end of the chain; ``context_of`` makes the context of each place in it.
+def run_steps(steps: Sequence[Step], context: StepContext) -> OnnxModel:
+    """Apply the steps to ``context.base``, one after the other.
 
     Raises:
-        UnsupportedModelError: a step cannot handle this model.
+        UnsupportedModelError: a step does not support this model.
     """
-    artifact: Any = base
+    model: Any = context.base
     for place, step in enumerate(steps):
         run_step = getattr(_module_of(step.name), step.name)
-        artifact = run_step(artifact, step, context_of(place))
-    assert isinstance(artifact, OnnxModel)  # the schema makes sure that a chain exports
-    return artifact
+        model = run_step(model, step, context.for_step(place))
+    assert isinstance(model, OnnxModel)  # the schema requires an export
+    return model
 
 
 def _module_of(name: str) -> ModuleType:

@@ -1,4 +1,4 @@
-"""Tables as CSV files: the same values always give the same bytes."""
+"""Tables as CSV files: equal values give equal bytes."""
 
 import csv
 import json
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a line for each row; see :func:`_text` for what becomes of a value."""
+    """Write one line per row; :func:`_text` says how values are written."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
@@ -16,7 +16,7 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]
 
 
 def _text(value: object) -> object:
-    """Floats with ten digits, truth as in YAML, lists and mappings as JSON, NaN and None as nothing."""
+    """Floats have ten digits, booleans are as in YAML, lists and mappings JSON, NaN and None blank."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):

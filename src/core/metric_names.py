@@ -94,6 +94,15 @@ def metric_of(name: str) -> Metric:
     raise KeyError(f"{name} is not a metric: src/core/metric_names.py lists them")
 
 
+def with_limits(name: str) -> tuple[str, str, str]:
+    """A metric, and the lower and the upper limit of its interval.
+
+    >>> with_limits("test/accuracy")
+    ('test/accuracy', 'test/accuracy/low', 'test/accuracy/high')
+    """
+    return name, f"{name}/low", f"{name}/high"
+
+
 def nest(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """By the parts of the names, as JSON files hold them.
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from src.evaluation.metrics.bootstrap import Interval
 from src.plotting.style import BLUE, ORANGE, new_figure, save, styled
 
-# What the picture of the folds shows, as far as it is defined.
-OF_FOLDS = {
+# The metrics in the figure, as far as they are defined, with the titles of their panels.
+TITLES = {
     "accuracy": "Accuracy",
     "balanced_accuracy": "Balanced\naccuracy",
     "f1_macro": "F1, macro",
@@ -22,22 +22,26 @@ OF_FOLDS = {
 
 
 def draw_folds(
-    path: Path, figures: Mapping[str, NDArray[np.float64]], limits: Mapping[str, Interval]
+    path: Path, metrics: Mapping[str, NDArray[np.float64]], limits: Mapping[str, Interval]
 ) -> Path:
-    """A box for each figure, every fold a point, and beside it the mean with its ``limits``.
+    """Draw a box for each metric with a point for each fold, and beside it the mean with its interval.
 
-    ``figures``: (F,) each, NaN where undefined. The box holds the middle half of the folds, its line is
-    their median, and the whiskers reach to the outermost ones.
+    The box holds the middle half of the folds, its line is their median, and the whiskers reach the extremes.
+
+    Args:
+        path: the PNG file.
+        metrics: of each fold, (F,) each; NaN where undefined.
+        limits: of the mean of each metric.
     """
-    shown = {name: values[~np.isnan(values)] for name, values in figures.items() if name in OF_FOLDS}
-    shown = {name: shown[name] for name in OF_FOLDS if len(shown.get(name, ()))}
+    shown = {name: values[~np.isnan(values)] for name, values in metrics.items() if name in TITLES}
+    shown = {name: shown[name] for name in TITLES if len(shown.get(name, ()))}
     with styled():
         figure = new_figure(1.55 * len(shown) + 0.3, 3.7)
         panels = figure.subplots(1, len(shown), squeeze=False)[0]
         for axes, (name, values) in zip(panels, shown.items(), strict=True):
             _draw_box(axes, values)
             _draw_limits(axes, values, limits[name])
-            axes.set_title(OF_FOLDS[name], loc="center", fontsize=9.0)
+            axes.set_title(TITLES[name], loc="center", fontsize=9.0)
             axes.set(xlim=(-0.75, 1.1), xticks=())
             axes.spines["bottom"].set_visible(False)
         handles, labels = figure.axes[0].get_legend_handles_labels()
@@ -46,7 +50,7 @@ def draw_folds(
 
 
 def _draw_box(axes: Axes, values: NDArray[np.float64]) -> None:
-    """The box with every value as a point; equal points stand side by side."""
+    """Draw the box with each value as a point; equal values are side by side."""
     edge = {"color": "#8fa9c9", "linewidth": 1.0}
     axes.boxplot(
         values,
@@ -61,7 +65,7 @@ def _draw_box(axes: Axes, values: NDArray[np.float64]) -> None:
         capprops=edge,
     )
     axes.plot(
-        _apart(values),
+        _spread_horizontally(values),
         values,
         "o",
         color=BLUE,
@@ -72,15 +76,15 @@ def _draw_box(axes: Axes, values: NDArray[np.float64]) -> None:
     )
 
 
-def _apart(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Places across the box: values that would cover each other stand side by side."""
-    size = max(float(np.ptp(values)), 1e-12) / 18  # of a point, in units of the figure
+def _spread_horizontally(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Horizontal positions (F,) at which points do not cover each other."""
+    size = max(float(np.ptp(values)), 1e-12) / 18  # of a point, in units of the metric
     slots = np.round((values - values.min()) / size).astype(np.int64)
-    places = np.zeros(len(values))
+    positions = np.zeros(len(values))
     for slot in np.unique(slots):
         rows = np.flatnonzero(slots == slot)
-        places[rows] = (np.arange(len(rows)) - (len(rows) - 1) / 2) * min(0.16, 0.7 / len(rows))
-    return places
+        positions[rows] = (np.arange(len(rows)) - (len(rows) - 1) / 2) * min(0.16, 0.7 / len(rows))
+    return positions
 
 
 def _draw_limits(axes: Axes, values: NDArray[np.float64], limits: Interval) -> None:

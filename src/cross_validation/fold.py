@@ -1,7 +1,7 @@
 """One fold of a cross-validation: a training that is tested, once, on images that it has not seen.
 
-The fold's images neither train, nor normalize, nor choose the epoch: for that a part of the training
-images is set aside. What comes of a fold is one parquet file that is there whole or not at all.
+The fold's own images neither train, nor normalize, nor choose the epoch: a part of the training images is
+set aside for that. The result is one parquet file, written whole or not at all.
 """
 
 import json
@@ -37,18 +37,18 @@ from src.training.early_stopping import Row
 from src.training.fit import TrainingResult, TrainingTask, fit
 from src.training.subset_task import make_task
 
-ABOUT = b"assay"  # key of the file's metadata that holds what is not one value an image
+ABOUT = b"assay"  # key in the file's metadata of everything that is not one value per image
 
 
 @dataclass(frozen=True)
 class FoldResult:
-    """What came of a fold: a function of the inputs and of ``numerics``, with no time and no machine."""
+    """The result of a fold: a function of the inputs and of ``numerics``, without times and machines."""
 
     repeat: int
     fold: int
     train_images: int
     val_images: int  # that chose the epoch
-    epoch: int  # that was chosen; 1 is the first
+    epoch: int  # the chosen one; 1 is the first
     epochs: int  # trained in all
     shift: list[float]  # the fold's own normalization
     scale: list[float]
@@ -61,12 +61,12 @@ class FoldResult:
 
 
 def run_fold(task: FoldTask) -> FoldResult:
-    """Train and test, go on from where a killed process was, or read what is finished already.
+    """Train and test, continue where a killed process stopped, or read a finished result.
 
-    Made for a worker process: it ends when the process that started it is gone.
+    Made for a worker process, which ends when the process that started it is gone.
 
     Raises:
-        AssayError: the training cannot be done, for a reason that lies in the inputs.
+        AssayError: the inputs make the training fail.
     """
     task.running.mkdir(parents=True, exist_ok=True)
     # A worker whose parent was killed trains on until its epoch ends, then sees that it is alone.
@@ -78,7 +78,7 @@ def run_fold(task: FoldTask) -> FoldResult:
 
 
 def read_fold(path: Path) -> FoldResult:
-    """What a finished fold left.
+    """Read the result of a finished fold.
 
     Raises:
         AssayError: the file is damaged.
@@ -90,28 +90,28 @@ def read_fold(path: Path) -> FoldResult:
         return FoldResult(**about, ids=columns[0], targets=columns[1], logits=np.stack(columns[2:], axis=1))
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise AssayError(
-            f"{path} cannot be read ({type(error).__name__}: {error}): delete it, and the fold is made again"
+            f"{path} cannot be read ({type(error).__name__}: {error}): delete it, and it is made again"
         ) from error
 
 
 def read_folds(paths: Sequence[Path]) -> list[FoldResult]:
-    """What finished folds left.
+    """Read the results of finished folds.
 
     Raises:
-        AssayError: a file is damaged, or they were not computed alike, so that they cannot be compared.
+        AssayError: a file is damaged, or the folds were computed with different numerics.
     """
     results = [read_fold(path) for path in paths]
     for path, result in zip(paths, results, strict=True):
         if result.numerics != results[0].numerics:
             raise AssayError(
                 f"{path} was computed with {result.numerics}, but {paths[0].name} with "
-                f"{results[0].numerics}: delete one of them, and its fold is made again"
+                f"{results[0].numerics}: delete one of them, and its fold is trained again"
             )
     return results
 
 
 def _train_and_test(task: FoldTask) -> None:
-    """Write the outcome; the journal says FINISHED before the file is there, never after."""
+    """Write the outcome; the journal says FINISHED before the file exists, never after."""
     task.outcome.parent.mkdir(parents=True, exist_ok=True)
     with replaced(task.outcome) as beside, _recorded(task) as attempt:
         training = make_task(
@@ -120,7 +120,7 @@ def _train_and_test(task: FoldTask) -> None:
         fitted = _fit(task, training, attempt)
         logits = _predict(task, training, fitted.network)
         _write(beside, task, training, fitted, logits)
-        attempt.update(metrics=_figures(task, fitted, logits), outputs={"outcome.parquet": file_hash(beside)})
+        attempt.update(metrics=_metrics(task, fitted, logits), outputs={"outcome.parquet": file_hash(beside)})
 
 
 @contextmanager
@@ -129,7 +129,7 @@ def _recorded(task: FoldTask) -> Iterator[RunRecord]:
     try:
         yield attempt
     except Exception as error:
-        with suppress(OSError):  # a full disk must not hide what went wrong
+        with suppress(OSError):  # a full disk must not hide the error
             attempt.close("FAILED", str(error) or type(error).__name__)
         if isinstance(error, AssayError):
             raise AssayError(f"fold {task.fold} of repeat {task.repeat}: {error}") from error
@@ -155,20 +155,20 @@ def _predict(task: FoldTask, training: TrainingTask, network: nn.Module) -> NDAr
     """Logits (n, K) of the fold.
 
     Raises:
-        AssayError: some are no numbers.
+        AssayError: some are not finite.
     """
     names = [str(target) for target in range(training.classes)]
     _, channels, height, width = training.images.shape
     normalization = Normalization(list(training.shift), list(training.scale))
-    spec = ModelSpec(task.model, names, Input(channels, height, width, "pad"), normalization)
+    spec = ModelSpec(task.model, names, Input(channels, height, width, "pad", height * width), normalization)
     with deterministic(resolve_threads(task.train.threads)):
         logits = predict_logits(network, spec, training.images, task.test_rows, task.batch_size, task.device)
     if not np.isfinite(logits).all():
-        raise AssayError("the model gives no finite output for some images; lower train.optimizer.lr")
+        raise AssayError("the model gives no finite output for some images: lower train.optimizer.lr")
     return logits
 
 
-def _figures(task: FoldTask, fitted: TrainingResult, logits: NDArray[np.float32]) -> dict[str, float]:
+def _metrics(task: FoldTask, fitted: TrainingResult, logits: NDArray[np.float32]) -> dict[str, float]:
     """For the journal."""
     hits = logits.argmax(axis=1) == task.sample.targets[task.test_rows]
     chosen = {name: fitted.best[name] for name in ("val/accuracy", "val/loss")}

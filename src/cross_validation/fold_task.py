@@ -1,4 +1,4 @@
-"""What a worker is told of a fold."""
+"""What a worker needs to know of a fold."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class FoldTask:
-    """All that decides a fold, and where it may keep what survives a kill."""
+    """Everything that decides a fold, and where it keeps what survives a kill."""
 
     repeat: int
     fold: int
@@ -29,7 +29,7 @@ class FoldTask:
     val_rows: Rows  # that choose the epoch
     test_rows: Rows  # the fold
     seed: int
-    settings: dict[str, Any]  # that a search inside the training part found; empty without one
+    settings: dict[str, Any]  # found by a search inside the training part; empty without one
     state: Path  # of the stage
     batch_size: int  # of predictions
     device: str
@@ -38,7 +38,7 @@ class FoldTask:
 
     @property
     def name(self) -> str:
-        """Names the fold's files."""
+        """The name of the fold's files."""
         return f"{self.repeat}-{self.fold}"
 
     @property
@@ -48,10 +48,10 @@ class FoldTask:
 
     @property
     def outcome(self) -> Path:
-        """The file that is there once the fold is finished."""
+        """The file that exists once the fold is finished."""
         return self.state / "folds" / f"{self.name}.parquet"
 
     @property
     def running(self) -> Path:
-        """Where the checkpoint lies until then."""
+        """Where the checkpoint is until then."""
         return self.state / "running" / self.name

@@ -1,4 +1,4 @@
-"""The folds of a cross-validation: as tasks for workers, and as entries of the journal."""
+"""The folds of a cross-validation: as tasks for workers, and as records of the journal."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +21,12 @@ from src.training.subset_task import SharedDataset
 if TYPE_CHECKING:
     from src.config.schema import Config
 
-INGEST, SPLIT = Path("data/ingest"), Path("data/split")
 SECTIONS = ("model", "augment", "train", "normalize")  # what a fold reads
 FoldIds = NDArray[np.int64]
 
 
 def fold_configuration(config: "Config", settings: dict[str, Any]) -> "Config":
-    """The configuration of a fold with what a search inside it found (``settings``).
+    """The configuration of a fold with the ``settings`` that a search inside it found.
 
     Raises:
         AssayError: cross_validate.proxy cannot be applied.
@@ -36,8 +35,8 @@ def fold_configuration(config: "Config", settings: dict[str, Any]) -> "Config":
     foreign = [key for key in proxy if not is_under(key, SECTIONS)]
     if foreign:
         raise AssayError(
-            f"cross_validate.proxy: {', '.join(foreign)}: a fold reads {', '.join(SECTIONS)}, so that this "
-            "would change nothing. Take it out"
+            f"cross_validate.proxy: {', '.join(foreign)}: a fold reads only {', '.join(SECTIONS)}, so this "
+            "would change nothing. Remove it"
         )
     values = set_dotted(config.model_dump(by_alias=True, mode="json"), settings)
     try:
@@ -54,27 +53,29 @@ class FoldTasks:
 
     config: "Config"  # of a fold
     rows: DatasetIndex
+    images: Path  # file of the image array
+    split: Path  # folder of the split
     state: Path  # survives a kill
     root: Path  # of the repository
-    record: dict[str, Any]  # the stage's own, of the journal
+    record: dict[str, Any]  # of the stage, in the journal
 
     def all(self) -> list[FoldTask]:
-        """Those of all repeats, in their order.
+        """The tasks of all repeats, in order.
 
         Raises:
-            AssayError: there are too few images.
+            AssayError: the images are too few.
         """
         return [
             self._task(folds, repeat, fold)
-            for repeat, folds in enumerate(self._numbers())
+            for repeat, folds in enumerate(self._folds())
             for fold in range(self.config.split.folds)
         ]
 
-    def _numbers(self) -> list[FoldIds]:
-        """For each repeat the fold of each row, (N,): the first has those of data/split."""
-        split, first = read_split(SPLIT)
+    def _folds(self) -> list[FoldIds]:
+        """For each repeat the fold of each row, (N,); the first repeat has the folds of the split."""
+        split, first = read_split(self.split)
         folds, seed = self.config.split.folds, self.config.seed
-        if first.max() + 1 != folds:  # by hand, with another number than params.yaml
+        if first.max() + 1 != folds:  # an ad-hoc run with another number than params.yaml
             first = fold_rows(self.rows, split, folds, seed)
         others = range(1, self.config.cross_validate.repeats)
         return [
@@ -83,13 +84,12 @@ class FoldTasks:
         ]
 
     def _task(self, folds: FoldIds, repeat: int, fold: int) -> FoldTask:
-        """``folds``: (N,), -1 for test and dropped rows, which are in no part of any fold."""
+        """``folds``: (N,), -1 for test and dropped rows, which belong to no fold."""
         config, seed = self.config, derive_seed(self.config.seed, "fold", repeat, fold)
         part = np.flatnonzero((folds >= 0) & (folds != fold))
         chooses = holdout_mask(self.rows, part, config.cross_validate.val, seed)
-        sample = SharedDataset(
-            INGEST / "images.npy", self.rows.targets, len(self.rows.classes), config.normalize.method
-        )
+        classes = len(self.rows.classes)
+        sample = SharedDataset(self.images, self.rows.targets, classes, config.normalize.method)
         return FoldTask(
             repeat=repeat,
             fold=fold,
@@ -110,13 +110,16 @@ class FoldTasks:
         )
 
 
-def make_tasks(config: "Config", state: Path, root: Path, record: dict[str, Any]) -> list[FoldTask]:
-    """The tasks of a whole cross-validation: see :class:`FoldTasks`."""
-    return FoldTasks(fold_configuration(config, {}), read_index(INGEST), state, root, record).all()
+def make_tasks(
+    config: "Config", ingest: Path, split: Path, state: Path, root: Path, record: dict[str, Any]
+) -> list[FoldTask]:
+    """The tasks of a whole cross-validation, see :class:`FoldTasks`; ``ingest`` and ``split`` are folders."""
+    config = fold_configuration(config, {})
+    return FoldTasks(config, read_index(ingest), ingest / "images.npy", split, state, root, record).all()
 
 
 def fold_record(parent: dict[str, Any], repeat: int, fold: int, proxy: dict[str, Any]) -> dict[str, Any]:
-    """What the journal says of a fold before it begins; ``parent`` is the stage's record."""
+    """The journal's record of a fold before it begins; ``parent`` is the record of the stage."""
     lineage = json_hash([parent["lineage"], "fold", repeat, fold])
     params = {**parent["params"], **proxy}
     tags = {"fold.repeat": str(repeat), "fold.number": str(fold)}

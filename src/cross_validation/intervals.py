@@ -1,8 +1,8 @@
-"""How far the mean over folds can be trusted: limits from the figures of the folds themselves.
+"""How far the mean over folds can be trusted: intervals from the metrics of the folds.
 
-Trainings on folds share most of their images, so their figures are not independent, and Student's limits
-are too narrow. The corrected resampled ones (Nadeau and Bengio, "Inference for the generalization error",
-Machine Learning 52, 2003) widen them by the share of the images that a fold tests.
+Trainings on folds share most of their images, so their metrics are not independent, and Student's interval
+is too narrow. The corrected resampled interval (Nadeau and Bengio, "Inference for the generalization error",
+Machine Learning 52, 2003) is wider by the share of the images that a fold tests.
 """
 
 import numpy as np
@@ -21,12 +21,14 @@ def student_t(values: Floats, confidence: float) -> Interval:
 
 
 def corrected_resampled(values: Floats, test_share: float, confidence: float) -> Interval:
-    """Limits of the mean of figures (n,) of n resamples of the same images, NaN for fewer than two.
+    """Limits of the mean of a metric over n resamples of the same images; NaN for fewer than two.
 
-    Their variance is taken times 1/n + ``test_share`` instead of 1/n.
+    The variance is multiplied by 1/n + ``test_share`` instead of 1/n.
 
     Args:
-        test_share: images that test over images that train, in one resample; 1 / (k - 1) for k folds.
+        values: (n,).
+        test_share: test images per training image, in one resample; 1 / (k - 1) for k folds.
+        confidence: of the interval.
     """
     return _limits(values, 1 / max(len(values), 1) + test_share, confidence)
 

@@ -1,4 +1,4 @@
-"""A search inside the training part of a fold, so that its images have no part in choosing its settings."""
+"""A search inside the training part of a fold, so that the fold's own images do not choose its settings."""
 
 import shutil
 from dataclasses import dataclass, replace
@@ -20,12 +20,11 @@ from src.search.engine.trial_tasks import Parts, TrialTasks, fold_parts
 
 if TYPE_CHECKING:
     from src.config.loading import LoadedConfig
-    from src.search.engine.trial_log import SearchProgress
 
 
 @dataclass(frozen=True)
 class NestedFold:
-    """A fold whose settings are still to be found."""
+    """A fold whose settings have to be found first."""
 
     loaded: "LoadedConfig"  # the configuration that the search starts from
     task: FoldTask  # with the settings of that configuration
@@ -38,14 +37,14 @@ class NestedFold:
 
 
 def nested_fold(loaded: "LoadedConfig", task: FoldTask, rows: DatasetIndex) -> NestedFold:
-    """Its trials are measured on what chooses the fold's epoch, or with ``sweep.folds`` on inner folds.
+    """Trials are measured on the images that choose the fold's epoch; with ``sweep.folds`` on inner folds.
 
     Raises:
-        AssayError: the search would choose whole groups, or there are too few images for its folds.
+        AssayError: the search would choose whole groups, or the images are too few for its folds.
     """
     if TrialConfigs(loaded).space.groups:
         raise AssayError(
-            "cross_validate.nested=true searches fields, and cannot choose whole groups: take "
+            "cross_validate.nested=true searches single fields, not whole groups: take "
             f"{', '.join(TrialConfigs(loaded).space.groups)} out of sweep.space"
         )
     folds = loaded.config.sweep.folds
@@ -57,14 +56,14 @@ def nested_fold(loaded: "LoadedConfig", task: FoldTask, rows: DatasetIndex) -> N
 
 
 def search_and_train(nested: NestedFold) -> None:
-    """Search in this process, then train and test with what was found; finished trials survive a kill.
+    """Search in this process, then train and test with the best settings; finished trials survive a kill.
 
     Raises:
-        AssayError: no trial succeeds, or the training cannot be done.
+        AssayError: no trial succeeds, or the training fails.
     """
     task = nested.task
     nested.folder.mkdir(parents=True, exist_ok=True)
-    # An orphan of a killed parent may still be at work here until its epoch ends.
+    # An orphan of a killed parent may still be training here until its epoch ends.
     with FileLock(f"{nested.folder}.lock"):
         if not task.outcome.is_file():
             task = _with_settings(nested, _search(nested))
@@ -81,14 +80,14 @@ def _search(nested: NestedFold) -> Settings:
     plan = make_plan(candidates, derive_seed(task.seed, "search"))
     tasks = TrialTasks(candidates, task.sample, nested.parts, nested.folder, task.root, task.record)
     try:
-        trials = run_search(plan, InProcessRunner(tasks), nested.folder / "trials", _ignore)
+        trials = run_search(plan, InProcessRunner(tasks), nested.folder / "trials", lambda _: None)
         return best(trials, plan.objectives, plan.constraints).settings
     except AssayError as error:
         raise AssayError(f"fold {task.fold} of repeat {task.repeat}: {error}") from error
 
 
 def _with_settings(nested: NestedFold, settings: Settings) -> FoldTask:
-    """The fold's task with what its own search found."""
+    """The fold's task with the settings that its own search found."""
     task, config = nested.task, fold_configuration(nested.loaded.config, settings)
     params: dict[str, Any] = {**task.record["params"], **settings, **config.cross_validate.proxy}
     return replace(
@@ -99,7 +98,3 @@ def _with_settings(nested: NestedFold, settings: Settings) -> FoldTask:
         settings=settings,
         record={**task.record, "params": params},
     )
-
-
-def _ignore(standing: "SearchProgress") -> None:
-    """Nobody looks on."""

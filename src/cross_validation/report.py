@@ -1,6 +1,5 @@
-"""The figures of a cross-validation: of each fold, over the folds, and of all held-out predictions."""
+"""The metrics of a cross-validation: of each fold, over the folds, and of all held-out predictions."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,22 +7,24 @@ from typing import Any
 import numpy as np
 
 from src.config.schema.evaluate import Evaluate
+from src.core.metric_names import nest
 from src.cross_validation.intervals import corrected_resampled, student_t
 from src.evaluation.metrics import classification
 from src.evaluation.metrics.bootstrap import Interval
 from src.evaluation.metrics.classification import Floats, Integers
 from src.evaluation.report.report import Report
 
-# How the settings were chosen, and what that means for the figures.
+SCOPE = "cv"
+# How the settings were chosen, and what that means for the metrics.
 SELECTION = {
-    "none": "selection none: the settings were given, so no fold had a part in choosing them",
+    "none": "selection none: the settings were given, so no fold helped to choose them",
     "non-nested": (
-        "selection non-nested: the sweep chose the settings on validation images that lie in the folds, so "
-        "the figures are slightly optimistic; cross_validate.nested=true repeats the search in each fold"
+        "selection non-nested: the sweep chose the settings on validation images that are in the folds, so "
+        "the metrics are slightly optimistic; cross_validate.nested=true repeats the search in each fold"
     ),
     "nested": (
-        "selection nested: each fold's settings were searched inside its training part, so its images had "
-        "no part in choosing them; the figures are those of the whole procedure, search included"
+        "selection nested: each fold's settings were searched inside its training part, so its own images "
+        "did not help to choose them; the metrics are those of the whole procedure, search included"
     ),
 }
 
@@ -38,15 +39,15 @@ class FoldPredictions:
     targets: Integers  # (n,)
     probabilities: Floats  # (n, K)
     train_images: int
-    val_images: int  # of the training part too: they chose the epoch
-    epoch: int  # that was chosen
+    val_images: int  # also of the training part: they chose the epoch
+    epoch: int  # the chosen one
     epochs: int  # trained in all
     about: dict[str, Any]  # last columns of the table of folds
 
 
 @dataclass(frozen=True)
 class Spread:
-    """A figure over the folds. NaN: undefined in all folds, or in all but one."""
+    """A metric over the folds. NaN: undefined in all folds, or in all but one."""
 
     mean: float
     std: float  # of the folds, divided by their number - 1
@@ -57,10 +58,10 @@ class Spread:
 
 @dataclass(frozen=True)
 class CrossValidationReport:
-    """Everything that is said about F folds (of all repeats), in their order."""
+    """Everything that is reported of F folds (of all repeats), in their order."""
 
     folds: Sequence[FoldPredictions]
-    metrics: dict[str, Floats]  # of each fold, (F,)
+    metrics: dict[str, Floats]  # of each fold, (F,), by their names below the scope
     spreads: dict[str, Spread]
     pooled: Report  # of all held-out images, each once, without intervals
     selection: str  # none, non-nested or nested
@@ -72,30 +73,23 @@ class CrossValidationReport:
         """How often all images were divided into folds."""
         return len({fold.repeat for fold in self.folds})
 
-    def to_json(self) -> str:
-        """``{"folds": 5, …, "accuracy": {"mean": …, "std": …, …}, …, "out_of_fold": {…}}``."""
-        content: dict[str, object] = {
+    def to_metrics(self) -> dict[str, float]:
+        """``cv/accuracy`` (the mean), ``cv/accuracy/std``, ``cv/accuracy/low``, …: those that are defined."""
+        return {name: value for name, value in self._named().items() if np.isfinite(value)}
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of ``metrics.json``: metrics nested by the parts of their names; undefined is null."""
+        about = {
             "selection": self.selection,
             "folds": len(self.folds) // self.repeats,
             "repeats": self.repeats,
             "images": len(self.pooled.targets),
         }
-        content |= {name: _plain(_named(spread)) for name, spread in self.spreads.items()}
-        content |= {"out_of_fold": _plain(self.pooled.metrics), "notes": self.notes}
-        return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-
-    def to_metrics(self) -> dict[str, float]:
-        """``cv/accuracy`` (the mean), ``cv/accuracy_std``, ``cv/accuracy_low``, …,
-        ``cv/out_of_fold_accuracy``, …: those that are defined."""
-        named = {}
-        for figure, spread in self.spreads.items():
-            for part, value in _named(spread).items():
-                named["cv/" + (figure if part == "mean" else f"{figure}_{part}")] = value
-        named |= {f"cv/out_of_fold_{name}": value for name, value in self.pooled.metrics.items()}
-        return {name: value for name, value in named.items() if np.isfinite(value)}
+        numbers = {name: None if np.isnan(value) else value for name, value in self._named().items()}
+        return {**about, **nest(numbers), "notes": self.notes}
 
     def sentence(self) -> str:
-        """The one line for the terminal."""
+        """One line for the terminal."""
         accuracy = self.spreads["accuracy"]
         folds = f"{len(self.folds) // self.repeats} folds"
         return (
@@ -106,25 +100,33 @@ class CrossValidationReport:
             f"{accuracy.corrected.high:.3f}), selection: {self.selection}"
         )
 
+    def _named(self) -> dict[str, float]:
+        named: dict[str, float] = {}
+        for metric, spread in self.spreads.items():
+            name = f"{SCOPE}/{metric}"
+            named |= {name: spread.mean} | {f"{name}/{part}": value for part, value in _parts(spread).items()}
+            named[f"{name}/out_of_fold"] = self.pooled.metrics[metric]
+        return named
+
 
 def cross_validation(
     folds: Sequence[FoldPredictions], classes: list[str], selection: str, settings: Evaluate
 ) -> CrossValidationReport:
-    """Compute it all. ``folds``: those of each repeat hold the same images, each once."""
+    """Compute the report. ``folds``: those of each repeat hold the same images, each once."""
     rows = [
         classification.summary(fold.probabilities, fold.targets, settings.top_k, settings.calibration_bins)
         for fold in folds
     ]
-    figures = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+    metrics = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     share = share_of_tested(folds)
-    spreads = {name: _spread(values, share, settings.confidence) for name, values in figures.items()}
+    spreads = {name: _spread(values, share, settings.confidence) for name, values in metrics.items()}
     pooled = pool(folds, classes, settings)
     notes = _notes(spreads, pooled, selection, share, settings)
-    return CrossValidationReport(folds, figures, spreads, pooled, selection, settings.confidence, notes)
+    return CrossValidationReport(folds, metrics, spreads, pooled, selection, settings.confidence, notes)
 
 
 def share_of_tested(folds: Sequence[FoldPredictions]) -> float:
-    """Images that test over images of the training part, in the mean over the folds."""
+    """Test images per image of the training part, as the mean over the folds."""
     return sum(len(fold.ids) for fold in folds) / sum(fold.train_images + fold.val_images for fold in folds)
 
 
@@ -162,9 +164,8 @@ def _spread(values: Floats, share: float, confidence: float) -> Spread:
     )
 
 
-def _named(spread: Spread) -> dict[str, float]:
+def _parts(spread: Spread) -> dict[str, float]:
     return {
-        "mean": spread.mean,
         "std": spread.std,
         "low": spread.student.low,
         "high": spread.student.high,
@@ -182,9 +183,9 @@ def _notes(
         f"low and high: {percent} limits by Student's t, as if the folds were independent; they share "
         "training images, so these are too narrow",
         f"corrected_low and corrected_high: {percent} limits of the corrected resampled t (Nadeau and "
-        f"Bengio, 2003), with {share:.4g} test images for each training image. Limits may lie beyond what a "
-        "figure can be",
-        "out_of_fold: all held-out predictions together; with repeats, of the mean probabilities",
+        f"Bengio, 2003), with {share:.4g} test images per training image. Limits may exceed the range of a "
+        "metric",
+        "out_of_fold: of all held-out predictions together; with repeats, of their mean probabilities",
     ]
     reasons = classification.undefined_reasons(pooled.metrics, pooled.targets, pooled.classes, settings.top_k)
     notes += [f"{name}: {reason}" for name, reason in reasons.items()]
@@ -193,8 +194,3 @@ def _notes(
         for name, spread in spreads.items()
         if spread.undefined
     ]
-
-
-def _plain(values: dict[str, float]) -> dict[str, float | None]:
-    """Undefined is null."""
-    return {name: None if np.isnan(value) else value for name, value in values.items()}

@@ -8,27 +8,28 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from src.core.csv_files import write_csv
-from src.cross_validation.report import CrossValidationReport, FoldPredictions
+from src.cross_validation.report import SCOPE, CrossValidationReport, FoldPredictions
 from src.evaluation.metrics import classification
 
 
-def write_folds(path: Path, result: CrossValidationReport) -> None:
-    """One line a fold: its images, its training, its figures, and what else is told of it."""
+def write_folds(path: Path, report: CrossValidationReport) -> None:
+    """One line per fold: its images, its training, its metrics, and what else is known of it."""
     training = ["train_images", "val_images", "epoch", "epochs"]
-    about = list(result.folds[0].about)
-    header = ["repeat", "fold", "images", *training, *result.metrics, *about]
+    about = list(report.folds[0].about)
+    metrics = [f"{SCOPE}/{name}" for name in report.metrics]
+    header = ["repeat", "fold", "images", *training, *metrics, *about]
     rows = (
         [fold.repeat, fold.fold, len(fold.ids)]
         + [getattr(fold, name) for name in training]
-        + [float(values[place]) for values in result.metrics.values()]
+        + [float(values[index]) for values in report.metrics.values()]
         + [fold.about[name] for name in about]
-        for place, fold in enumerate(result.folds)
+        for index, fold in enumerate(report.folds)
     )
     write_csv(path, header, rows)
 
 
 def write_fold_predictions(path: Path, folds: Sequence[FoldPredictions]) -> None:
-    """repeat, fold, id, target, predicted and one probability a class, one line for each held-out image."""
+    """Columns repeat, fold, id, target, predicted and p_0 …, the probabilities; one line per image."""
     sizes = [len(fold.ids) for fold in folds]
     probabilities = np.concatenate([fold.probabilities for fold in folds])
     columns = {

@@ -1,4 +1,4 @@
-"""A trained model as two files: ``model.safetensors`` (weights) and ``model.json`` (how to rebuild it)."""
+"""A trained model as two files: ``model.safetensors`` (weights) and ``model.json`` (all else)."""
 
 import json
 from dataclasses import dataclass
@@ -25,7 +25,8 @@ class Input:
     channels: int  # 1: grey, 3: RGB
     height: int  # pixels
     width: int
-    resize_mode: str  # how an image of another shape gets there: pad, crop or stretch
+    resize_mode: str  # pad, crop or stretch, for images with another aspect ratio
+    max_pixels: int  # larger images are refused before they are decoded
 
 
 @dataclass(frozen=True)

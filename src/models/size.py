@@ -1,10 +1,15 @@
-"""How large a network is: parameters and multiply-accumulates."""
+"""How large a model is: parameters, multiply-accumulates and bytes."""
 
-from dataclasses import dataclass
+import gzip
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
+
+SCOPE = "model"  # of the metrics
 
 
 def count_parameters(network: nn.Module) -> int:
@@ -26,9 +31,37 @@ def count_macs(network: nn.Module, example: torch.Tensor) -> int:
 
 
 @dataclass(frozen=True)
-class Size:
-    """How large a network is."""
+class ModelSize:
+    """How large a saved model is."""
 
+    bytes: int  # of the file with the weights
+    gzip_bytes: int  # of that file, compressed
     parameters: int
-    nonzero: int  # parameters that are not zero
+    nonzero_parameters: int
     macs: int  # multiply-accumulates for one image
+
+    @property
+    def sparsity(self) -> float:
+        """Share of the parameters that are zero."""
+        return 1 - self.nonzero_parameters / self.parameters if self.parameters else 0.0
+
+    def to_metrics(self) -> dict[str, float]:
+        """``model/bytes``, …, ``model/sparsity``."""
+        values = {**asdict(self), "sparsity": self.sparsity}
+        return {f"{SCOPE}/{name}": value for name, value in values.items()}
+
+    @classmethod
+    def from_metrics(cls, metrics: Mapping[str, Any]) -> "ModelSize":
+        """The size among the ``metrics`` of a model. Raises KeyError when a part of it is missing."""
+        return cls(**{field.name: int(metrics[f"{SCOPE}/{field.name}"]) for field in fields(cls)})
+
+
+def measure_size(network: nn.Module, example: torch.Tensor, content: bytes) -> ModelSize:
+    """The size of a network that is saved as a file with ``content``; ``example`` is one image (1, …)."""
+    return ModelSize(
+        bytes=len(content),
+        gzip_bytes=len(gzip.compress(content, compresslevel=9, mtime=0)),
+        parameters=count_parameters(network),
+        nonzero_parameters=count_nonzero(network),
+        macs=count_macs(network, example),
+    )

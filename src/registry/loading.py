@@ -1,4 +1,4 @@
-"""Loads registered models to use them."""
+"""Loads registered models."""
 
 import os
 from pathlib import Path
@@ -9,19 +9,24 @@ from src.tracking.mlflow_store import connect
 
 
 def load_model(root: Path, uri: str) -> Any:
-    """The model at ``models:/NAME@ALIAS`` (or any address that MLflow knows) as a pyfunc.
+    """Load a model as a pyfunc.
+
+    Args:
+        root: the repository, whose MLflow store has the model.
+        uri: ``models:/NAME@ALIAS``, or any other URI of MLflow.
 
     Raises:
-        AssayError: there is none, or MLflow does not answer.
+        AssayError: the model does not exist, or MLflow does not answer.
     """
-    os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")  # none of ours needs it
+    os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")  # no model of ours needs it
     try:
         connect(root, patient=True)
         import mlflow.pyfunc
 
         return mlflow.pyfunc.load_model(uri)
-    except Exception as error:  # MLflow raises requests', SQLAlchemy's and its own
+    except Exception as error:  # MLflow raises its own errors, those of requests and of SQLAlchemy
         raise AssayError(
             f"{uri} cannot be loaded: {first_line(error)}\n"
-            "Registered models: make ui. To register the pipeline's: dvc repro, or python -m src.track"
+            "To see the registered models: make ui. To register one: dvc repro. "
+            "To show in MLflow what was registered before: python -m src.track"
         ) from error

@@ -1,1 +1,1 @@
-"""What ships with a registered model; imports nothing else of ``src``."""
+"""What ships with a registered model. Imports nothing else of ``src``; each file must work on its own."""

@@ -1,26 +1,35 @@
-"""One image file, safely, to one array of a fixed shape."""
+"""One image file, safely, to one array of a fixed shape.
+
+``ingest`` decodes with this file, and a copy of it travels with every registered model. It imports nothing
+of this repository and changes no setting of the process.
+"""
 
 import errno
-import warnings
+import struct
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Literal
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.JpegImagePlugin import jpeg_factory
+from PIL.PngImagePlugin import PngImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 
-Fit = Literal["pad", "crop", "stretch"]
+ResizeMode = Literal["pad", "crop", "stretch"]
 Pixels = npt.NDArray[np.uint8]
 
-# Each format is a parser fed with foreign bytes: no more of them than are promised.
+# Every format is a parser that reads untrusted bytes: no more of them than necessary.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
-COARSE = ("JPEG", "MPO")  # can be decoded at a fraction of their size; MPO is JPEG with a preview
-# Averages over the source when shrinking, and never overshoots: no new extremes, no ringing.
+NOT_AN_IMAGE = f"it is not a readable image in one of the formats {', '.join(FORMATS)}"
+REDUCIBLE = ("JPEG", "MPO")  # can be decoded at a fraction of their size; MPO is a JPEG with a preview
+# Averages over the source when shrinking and never overshoots: no new extremes, no ringing.
 RESAMPLING = Image.Resampling.BILINEAR
 ORIENTATION = 0x0112  # the EXIF tag
-SWAPPED = 5  # from here on, an orientation swaps width and height
-TURNS = {
+SWAPPED = 5  # orientations from here on swap width and height
+TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -29,153 +38,192 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-DISK_FAULTS = (errno.EIO, errno.ENOMEM, errno.ESTALE)  # of the machine, not of the file's content
-
-# Pillow's limit is one for the whole process and only warns at first; `_refuse` replaces it, by field.
-Image.MAX_IMAGE_PIXELS = None
+MACHINE_ERRORS = (errno.EIO, errno.ENOMEM, errno.ESTALE)  # not the fault of the file's content
 
 
 class UnreadableImageError(Exception):
-    """The file is not an image that can be used; the text says why, without the file's name."""
+    """The image cannot be used. The message says why, without the name of the file."""
 
 
 @dataclass(frozen=True)
 class ImageFormat:
-    """What every image is brought to.
+    """The format that every image is converted to.
 
-    ``height`` and ``width`` in pixels; ``channels`` 1 (grey) or 3 (RGB); ``fit`` says how an image of
-    another shape gets there: ``pad`` with black, ``crop`` the middle, or ``stretch``.
+    Attributes:
+        height: pixels.
+        width: pixels.
+        channels: 1 (grey) or 3 (RGB).
+        resize_mode: how an image with another aspect ratio is resized: ``pad`` with black, ``crop`` to the
+            centre, or ``stretch``.
+        max_pixels: larger images are refused before they are decoded.
     """
 
     height: int
     width: int
     channels: int
-    resize_mode: Fit
+    resize_mode: ResizeMode
     max_pixels: int
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """``pixels`` uint8 (C, H, W), and the size of the upright original in pixels."""
+    """``pixels`` is uint8 (C, H, W); ``width`` and ``height`` are the size of the upright original."""
 
     pixels: Pixels
     width: int
     height: int
 
 
-def decode_file(path: Path, form: ImageFormat) -> Decoded:
-    """Decode the image at ``path``.
+def decode_file(path: Path, image_format: ImageFormat) -> Decoded:
+    """Decode the image at ``path``; see `decode`.
 
-    Raises ``UnreadableImageError`` for whatever is wrong with the content, ``OSError`` where the file cannot
-    be opened at all. A pure function of the bytes and ``form``.
+    Raises:
+        UnreadableImageError: the content is not an image that can be used.
+        OSError: the file cannot be opened or read.
     """
     with path.open("rb") as file:
-        return decode(file, form)
+        return decode(file, image_format)
 
 
-def decode(file: BinaryIO, form: ImageFormat) -> Decoded:
-    """Like `decode_file`, for an open file."""
+def decode(file: BinaryIO, image_format: ImageFormat) -> Decoded:
+    """Decode an open file. The result is a pure function of its bytes and ``image_format``.
+
+    Raises:
+        UnreadableImageError: the content is not an image that can be used.
+        OSError: the file cannot be read.
+    """
     try:
-        # Pillow warns of odd metadata and palettes: neither touches the pixels, or load() raises.
-        with warnings.catch_warnings(action="ignore"):
-            return _decode(file, form)
+        return _decode(file, image_format)
     except (UnreadableImageError, MemoryError):
         raise
-    except Exception as error:  # parsers of broken files raise nearly every kind there is
-        if isinstance(error, OSError) and error.errno in DISK_FAULTS:
+    except Exception as error:  # parsers raise nearly every kind of error on a broken file
+        if isinstance(error, OSError) and error.errno in MACHINE_ERRORS:
             raise
         raise UnreadableImageError(_reason(error)) from error
 
 
 def fit_image(
-    image: Image.Image, form: ImageFormat, extent: tuple[float, float] | None = None, orientation: int = 1
+    image: Image.Image,
+    image_format: ImageFormat,
+    extent: tuple[float, float] | None = None,
+    orientation: int = 1,
 ) -> Pixels:
-    """Bring an image of any mode to ``form``: uint8 (C, H, W).
+    """Convert an image of any mode and size to ``image_format``.
 
-    ``extent`` is the width and height that count, from the upper left, if not all; ``orientation`` (EXIF)
-    is how the image must still be turned.
+    Args:
+        image: a loaded image.
+        image_format: the format to convert to.
+        extent: width and height of the part to use, from the upper left corner; None: all of it.
+        orientation: EXIF orientation of ``image``, 1 to 8.
+
+    Returns:
+        uint8 (C, H, W).
     """
-    image = _to_channels(image, form.channels)
+    image = _to_channels(image, image_format.channels)
     width, height = extent or image.size
-    lying = form if orientation < SWAPPED else replace(form, width=form.height, height=form.width)
-    if form.resize_mode == "crop":
-        size, box = (lying.width, lying.height), _middle(width, height, lying)
+    upright = image_format
+    if orientation >= SWAPPED:
+        image_format = replace(upright, width=upright.height, height=upright.width)
+    if image_format.resize_mode == "crop":
+        size, box = (image_format.width, image_format.height), _centre(width, height, image_format)
     else:
-        size, box = fitted_size(width, height, lying), (0.0, 0.0, width, height)
+        size, box = fitted_size(width, height, image_format), (0.0, 0.0, width, height)
     image = image.resize(size, RESAMPLING, box)
-    if orientation in TURNS:
-        image = image.transpose(TURNS[orientation])  # after resizing: there is less to turn
-    if image.size != (form.width, form.height):
-        image = _pad(image, form)
+    if orientation in TRANSPOSES:
+        image = image.transpose(TRANSPOSES[orientation])  # after resizing: fewer pixels to move
+    if image.size != (upright.width, upright.height):
+        image = _pad(image, upright)
     pixels = np.asarray(image, dtype=np.uint8)
-    if form.channels == 1:
+    if upright.channels == 1:
         return pixels[None]  # (H, W) -> (1, H, W)
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))  # (H, W, 3) -> (3, H, W)
 
 
-def fitted_size(width: float, height: float, form: ImageFormat) -> tuple[int, int]:
-    """Width and height that the whole original gets, before cropping or padding to ``form``."""
-    if form.resize_mode == "stretch":
-        return form.width, form.height
-    choose = min if form.resize_mode == "pad" else max
-    scale = choose(form.width / width, form.height / height)
+def fitted_size(width: float, height: float, image_format: ImageFormat) -> tuple[int, int]:
+    """Width and height that the whole original is resized to, before cropping or padding."""
+    if image_format.resize_mode == "stretch":
+        return image_format.width, image_format.height
+    choose = min if image_format.resize_mode == "pad" else max
+    scale = choose(image_format.width / width, image_format.height / height)
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def _decode(file: BinaryIO, form: ImageFormat) -> Decoded:
-    if not file.read(1):
-        raise UnreadableImageError("the file is empty (0 bytes)")
-    file.seek(0)
-    with Image.open(file, formats=FORMATS) as image:
-        _refuse(image, form.max_pixels)
-        if image.format not in COARSE:
-            image.load()  # first: asking for a PNG's EXIF would read its pixels and hide their faults
+def _decode(file: BinaryIO, image_format: ImageFormat) -> Decoded:
+    with _open(file) as image:
+        _check_header(image, image_format.max_pixels)
+        if image.format not in REDUCIBLE:
+            image.load()  # first: reading a PNG's EXIF reads its pixels too, and hides errors in them
         orientation = _orientation(image)
         width, height = image.size[::-1] if orientation >= SWAPPED else image.size
-        extent = _allow_coarse(image, orientation, fitted_size(width, height, form))
+        extent = _reduce(image, orientation, fitted_size(width, height, image_format))
         image.load()
-        return Decoded(fit_image(image, form, extent, orientation), width, height)
+        return Decoded(fit_image(image, image_format, extent, orientation), width, height)
 
 
-def _refuse(image: Image.Image, max_pixels: int) -> None:
-    """Refuse from the header, before a pixel is decoded."""
+def _open(file: BinaryIO) -> ImageFile.ImageFile:
+    """Read the header.
+
+    `PIL.Image.open` does the same, but checks a limit on the number of pixels that belongs to the whole
+    process. Each `ImageFormat` has its own. (For WebP, which has at most 268 million pixels, Pillow's limit
+    of 179 million still holds.)
+    """
+    start = file.read(12)
+    file.seek(0)
+    if not start:
+        raise UnreadableImageError("the file is empty (0 bytes)")
+    try:
+        if start.startswith(b"\x89PNG\r\n\x1a\n"):
+            return PngImageFile(file)
+        if start.startswith(b"\xff\xd8\xff"):
+            return jpeg_factory(file)
+        if start.startswith(b"RIFF") and start.endswith(b"WEBP"):
+            return WebPImageFile(file)
+        if start.startswith(b"BM"):
+            return BmpImageFile(file)
+    except (SyntaxError, IndexError, TypeError, struct.error) as error:
+        raise UnreadableImageError(NOT_AN_IMAGE) from error
+    raise UnreadableImageError(NOT_AN_IMAGE)
+
+
+def _check_header(image: Image.Image, max_pixels: int) -> None:
+    """Refuse what is too large or animated, before a pixel is decoded."""
     width, height = image.size
     if width * height > max_pixels:
         raise UnreadableImageError(
             f"{width}×{height} pixels are more than data.max_pixels={max_pixels} (a decompression bomb?)"
         )
     frames = getattr(image, "n_frames", 1)
-    # Phones append a preview to a JPEG (format MPO): more pictures, but no animation.
+    # Phones append a preview to a JPEG (format MPO): two pictures, but not an animation.
     if frames > 1 and image.format != "MPO":
-        raise UnreadableImageError(
-            f"it is animated ({frames} frames): save the frame that counts as one image"
-        )
+        raise UnreadableImageError(f"it is animated ({frames} frames): save one frame as an image")
 
 
 def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 to 8; 1 (upright) where there is none or it is nonsense."""
+    """The EXIF orientation, 1 to 8; 1 (upright) if it is missing or invalid."""
     try:
         value = image.getexif().get(ORIENTATION, 1)
-    except Exception:  # broken metadata beside good pixels: the image is still good
+    except Exception:  # the metadata are broken, the pixels may still be good
         return 1
     return value if value in range(1, 9) else 1
 
 
-def _allow_coarse(
-    image: Image.Image, orientation: int, fitted: tuple[int, int]
+def _reduce(
+    image: ImageFile.ImageFile, orientation: int, fitted: tuple[int, int]
 ) -> tuple[float, float] | None:
-    """Let a large JPEG be decoded at 1/2, 1/4 or 1/8, as long as it stays at least as large as wanted.
+    """Let a large JPEG be decoded at 1/2, 1/4 or 1/8 of its size, but not smaller than ``fitted``.
 
-    About twice as fast, and less than 1 of 255 away from resampling all pixels, on average. Other formats
-    stay as they are. Returns the extent of the picture: its last column and row may stand for less than a
-    pixel.
+    This is about twice as fast, and on average differs by less than 1 of 255 from resizing all pixels.
+    Other formats stay as they are.
+
+    Returns:
+        The extent of the picture, whose last column and row may be less than a whole pixel; None: all of it.
     """
     drafted = image.draft(None, fitted[::-1] if orientation >= SWAPPED else fitted)
     return drafted[1][2:] if drafted else None
 
 
 def _to_channels(image: Image.Image, channels: int) -> Image.Image:
-    """Grey or RGB, 8 bits; transparent parts become white."""
+    """Convert to 8-bit grey or RGB. Transparent parts become white."""
     mode = "L" if channels == 1 else "RGB"
     if image.mode.startswith("I"):
         image = _from_16_bits(image)
@@ -187,38 +235,37 @@ def _to_channels(image: Image.Image, channels: int) -> Image.Image:
 
 
 def _from_16_bits(image: Image.Image) -> Image.Image:
-    """Scale 0…65535 to 0…255 (Pillow's own conversion would cut everything above 255 off)."""
+    """Scale 0…65535 to 0…255. (Pillow's own conversion clips everything above 255.)"""
     values = np.asarray(image)
     if values.min() < 0 or values.max() > 65535:
         raise UnreadableImageError(
-            f"its values reach from {values.min()} to {values.max()}: save it with 8 bits"
+            f"its values range from {values.min()} to {values.max()}: save it with 8 bits"
         )
     grey = np.round(values / 257).astype(np.uint8)
-    grey[values == image.info.get("transparency")] = 255  # on white, like all that is transparent
+    grey[values == image.info.get("transparency")] = 255  # white, as everything transparent
     return Image.fromarray(grey)
 
 
-def _middle(width: float, height: float, form: ImageFormat) -> tuple[float, float, float, float]:
-    """The largest centred box of the wanted shape: left, top, right, bottom in pixels.
+def _centre(width: float, height: float, image_format: ImageFormat) -> tuple[float, float, float, float]:
+    """The largest centred box with the aspect ratio of ``image_format``: left, top, right, bottom in pixels.
 
-    Cutting before resizing keeps a strip of 1 × 60000 pixels from becoming gigabytes on the way.
+    Cropping before resizing keeps a strip of 1 × 60000 pixels from becoming gigabytes on the way.
     """
-    scale = max(form.width / width, form.height / height)
-    across, down = min(form.width / scale, width), min(form.height / scale, height)
+    scale = max(image_format.width / width, image_format.height / height)
+    across, down = min(image_format.width / scale, width), min(image_format.height / scale, height)
     left, top = (width - across) / 2, (height - down) / 2
     return left, top, left + across, top + down
 
 
-def _pad(image: Image.Image, form: ImageFormat) -> Image.Image:
-    """Centre ``image`` on a black canvas of the wanted size."""
-    canvas = Image.new(image.mode, (form.width, form.height))
-    canvas.paste(image, ((form.width - image.width) // 2, (form.height - image.height) // 2))
+def _pad(image: Image.Image, image_format: ImageFormat) -> Image.Image:
+    """Centre ``image`` on a black canvas."""
+    width, height = image_format.width, image_format.height
+    canvas = Image.new(image.mode, (width, height))
+    canvas.paste(image, ((width - image.width) // 2, (height - image.height) // 2))
     return canvas
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return f"it is not a readable image of the formats {', '.join(FORMATS)}"
     if "truncated" in str(error).lower():
         return "it is truncated"
     return f"{type(error).__name__}: {error}"

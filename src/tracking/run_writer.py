@@ -93,18 +93,24 @@ class RunWriter:
         )
 
     def write_model(self) -> str | None:
-        """The id of the run's LoggedModel, made if need be."""
-        weights = logged_model.weights(self.chain.head) if self.chain.result else None
-        spec = logged_model.spec(self.chain.head, self.journal) if weights else None
-        if weights is None or spec is None:
+        """Log the run's model, unless it is there; returns the id of its LoggedModel.
+
+        A network of torch has none: its files are artifacts of the run.
+        """
+        model = logged_model.find_model(self.chain.head) if self.chain.result else None
+        if model is None:
             return None
-        digest = logged_model.identity(weights)
         known = self.run.data.tags
-        if known.get("model.sha256") == digest:
-            return known["model.id"]
-        model = self._log_model(weights, spec, digest)
-        self._set_tags({"model.sha256": digest, "model.id": model})
-        return model
+        if known.get("model.sha256") == model.sha256:
+            return known.get("model.id")
+        tags = {"model.sha256": model.sha256}
+        if model.is_served:
+            tags["model.id"] = self._log_model(model)
+        else:
+            for path in (model.weights, model.spec):
+                self.store.client.log_artifact(self.id, str(path), "model")
+        self._set_tags(tags)
+        return tags.get("model.id")
 
     def write_figures(self, entry: JournalEntry, model: str | None) -> None:
         """The metrics and pictures of one stage; pictures lie in a folder named after it."""
@@ -168,25 +174,19 @@ class RunWriter:
         names = {"epoch"}.union(*map(metrics_of, rows)) if rows else set()
         return {f"best/{key}" if key in names else key: value for key, value in values.items()}
 
-    def _log_model(self, weights: Path, spec: Path, digest: str) -> str:
+    def _log_model(self, files: logged_model.ModelFiles) -> str:
         from mlflow.entities import LoggedModelOutput
 
         client, record = self.store.client, self.chain.head.record
-        tags = {"lineage.id": record["lineage"], "model.sha256": digest}
-        name = record.get("variant") or "base"
+        tags = {"lineage.id": record["lineage"], "model.sha256": files.sha256}
         model = client.create_logged_model(
-            self.run.info.experiment_id, name, self.id, tags, model_type="pyfunc"
+            self.run.info.experiment_id, record["variant"], self.id, tags, model_type="pyfunc"
         )
+        identity = {"artifact_path": model.artifact_location, "model_uuid": model.model_id}
+        identity |= {"model_id": model.model_id, "run_id": self.id}
         with tempfile.TemporaryDirectory() as place:
             folder = Path(place, "model")
-            identity = {"artifact_path": model.artifact_location, "model_uuid": model.model_id}
-            logged_model.save(
-                folder,
-                weights,
-                spec,
-                self.store.root,
-                {**identity, "model_id": model.model_id, "run_id": self.id},
-            )
+            logged_model.save(folder, files, self.store.root, identity)
             client.log_model_artifacts(model.model_id, str(folder))
         client.finalize_logged_model(model.model_id, "READY")
         client.log_outputs(self.id, [LoggedModelOutput(model.model_id, 0)])

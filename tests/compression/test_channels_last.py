@@ -13,26 +13,26 @@ from src.compression.onnx.channels_last import keep_channels_last
 from src.compression.parity import onnx_logits
 from src.compression.post_training import quantize_static
 from src.config.schema.compress import Export, QuantizeStatic
-from tests.support.digits import digits, make_setting, make_timm, trained
+from tests.support.digits import digits, make_context, make_timm, trained
 
 STEP = QuantizeStatic(name="quantize_static", images=200, calibration="minmax", per_channel=True)
 
 
 @pytest.fixture(scope="module")
-def setting(tmp_path_factory):
-    return make_setting(trained(), tmp_path_factory.mktemp("layout"))
+def context(tmp_path_factory):
+    return make_context(trained(), tmp_path_factory.mktemp("layout"))
 
 
 @pytest.fixture(scope="module")
-def plain(setting):
-    return export(trained(), Export(name="export"), setting)
+def plain(context):
+    return export(trained(), Export(name="export"), context)
 
 
 @pytest.fixture
-def as_it_was(plain, setting, monkeypatch):
+def as_it_was(plain, context, monkeypatch):
     """Content of the int8 model without what is tested here."""
     monkeypatch.setattr(post_training, "keep_channels_last", lambda model: None)
-    return quantize_static(plain, STEP, setting).content
+    return quantize_static(plain, STEP, context).content
 
 
 def turns(content, folder):
@@ -45,7 +45,7 @@ def turns(content, folder):
     return [node.input[0] for node in graph.node if node.op_type == "Transpose"]
 
 
-def test_the_first_residual_block_is_not_transposed(plain, setting, as_it_was, tmp_path):
+def test_the_first_residual_block_is_not_transposed(plain, context, as_it_was, tmp_path):
     turned = keep(as_it_was)
     before, after = turns(as_it_was, tmp_path), turns(turned, tmp_path)
     # The one that is left is of a mean, which is one pixel.
@@ -65,8 +65,8 @@ def test_a_model_without_rounding_stays(plain):
 def test_what_is_not_pooled_is_left_alone(tmp_path):
     """Narrow convolutions of a timm network stay float; turning behind each costs more than it saves."""
     model, images = make_timm("test_resnet", 16)
-    setting = replace(make_setting(trained(), tmp_path), images=images, train_rows=np.arange(len(images)))
-    int8 = quantize_static(export(model, Export(name="export"), setting), STEP, setting)
+    context = replace(make_context(trained(), tmp_path), images=images, train_rows=np.arange(len(images)))
+    int8 = quantize_static(export(model, Export(name="export"), context), STEP, context)
     assert "Gather" not in {node.op_type for node in onnx.load_from_string(int8.content).graph.node}
 
 

@@ -17,7 +17,7 @@ from src.config.schema.compress import Distill, Finetune, PruneUnstructured
 from src.models.size import count_parameters
 from src.training.fine_tuning import FineTuning, apply_masks, distillation_loss
 from src.training.fit import fit
-from tests.support.chains import accuracy, base, base_task, setting, weights
+from tests.support.compression import accuracy, base, base_task, context, weights
 from tests.support.workspaces import ROOT
 
 STUDENT = {"widths": [8, 16]}
@@ -79,7 +79,7 @@ def test_hold_touches_nothing_but_what_is_masked():
 
 
 def test_a_student_is_smaller_and_nearly_as_good(tmp_path):
-    student = distill(base(), step(epochs=8), setting(tmp_path))
+    student = distill(base(), step(epochs=8), context(tmp_path))
     assert count_parameters(student.network) < 0.3 * count_parameters(base().network)
     assert student.spec.model.widths == [8, 16]
     assert accuracy(student) >= accuracy(base()) - 0.05
@@ -98,7 +98,7 @@ def liar() -> TorchModel:
 
 def test_soft_labels_alone_teach(tmp_path):
     """With alpha at 1 the true labels have no part, and the student learns its teacher's mistakes."""
-    student = distill(base(), step(epochs=8, alpha=1.0), setting(tmp_path, base=liar()))
+    student = distill(base(), step(epochs=8, alpha=1.0), context(tmp_path, base=liar()))
     task = base_task()
     rows = task.val_rows[task.targets[task.val_rows] < 2]
     with torch.inference_mode():
@@ -108,8 +108,8 @@ def test_soft_labels_alone_teach(tmp_path):
 
 def test_hard_labels_alone_are_a_training_without_a_teacher(tmp_path):
     """With alpha at 0 the soft loss weighs nothing."""
-    taught = distill(base(), step(alpha=0.0), setting(tmp_path / "one", base=liar()))
-    alone = distill(base(), step(alpha=0.0), setting(tmp_path / "other"))
+    taught = distill(base(), step(alpha=0.0), context(tmp_path / "one", base=liar()))
+    alone = distill(base(), step(alpha=0.0), context(tmp_path / "other"))
     assert weights(taught) == weights(alone)
 
 
@@ -117,7 +117,7 @@ def test_the_teacher_sees_the_batches_of_the_student(tmp_path):
     """Augmented alike: the same tensors, in the same order."""
     pupil, teacher = Witness(copy.deepcopy(base().network)), Witness(copy.deepcopy(base().network))
     augment = base_task().augment.model_validate({"operations": [{"name": "crop", "padding": 1}]})
-    known = setting(tmp_path, augment=augment)
+    known = context(tmp_path, augment=augment)
     task = make_task(base().spec, fine_tuning_config(known.train, 1, 0.01), known)
     refinement = FineTuning(network=pupil, teacher=teacher, temperature=2.0, alpha=0.5)
     fit(task, tmp_path, "cpu", refinement=refinement)
@@ -130,9 +130,9 @@ def test_a_network_goes_on_as_its_own_student(tmp_path):
     pruned = prune_unstructured(
         base(),
         PruneUnstructured(name="prune_unstructured", ratio=0.8, criterion="magnitude"),
-        setting(tmp_path),
+        context(tmp_path),
     )
-    taught = distill(pruned, step(student=None), setting(tmp_path))
+    taught = distill(pruned, step(student=None), context(tmp_path))
     assert accuracy(taught) > accuracy(pruned)
     for name, mask in pruned.masks.items():
         assert not taught.network.get_parameter(name)[~mask].any()
@@ -144,12 +144,12 @@ def test_a_network_goes_on_as_its_own_student(tmp_path):
 )
 def test_an_impossible_student_is_a_result_with_a_reason(tmp_path, student, reason):
     with pytest.raises(UnsupportedModelError, match=reason):
-        distill(base(), step(student=student), setting(tmp_path))
+        distill(base(), step(student=student), context(tmp_path))
 
 
 def test_a_student_larger_than_its_teacher_is_remarked_upon(tmp_path):
     said: list[str] = []
-    distill(base(), step(epochs=1, student={"widths": [16, 32, 64]}), setting(tmp_path, say=said.append))
+    distill(base(), step(epochs=1, student={"widths": [16, 32, 64]}), context(tmp_path, say=said.append))
     assert len(said) == 1 and "nothing is saved" in said[0]
 
 
@@ -163,8 +163,8 @@ def test_warm_up_keeps_its_share_of_the_training():
 
 def test_base_and_teacher_are_left_alone(tmp_path):
     before = weights(base())
-    finetune(base(), Finetune(name="finetune", epochs=1, lr=0.01), setting(tmp_path / "one"))
-    distill(base(), step(epochs=1, student=None), setting(tmp_path / "other"))
+    finetune(base(), Finetune(name="finetune", epochs=1, lr=0.01), context(tmp_path / "one"))
+    distill(base(), step(epochs=1, student=None), context(tmp_path / "other"))
     assert weights(base()) == before
     assert all(parameter.requires_grad for parameter in base().network.parameters())
 
@@ -175,14 +175,14 @@ from pathlib import Path
 from safetensors.torch import save_file
 from src.compression.prune import prune_unstructured
 from tests.compression.test_fine_tune import *
-from tests.training.deadly import Deadly
+from tests.support.deadly_images import Deadly
 
 state, outcome, left = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-known = setting(state)
+known = context(state)
 prune = PruneUnstructured(name="prune_unstructured", ratio=0.8, criterion="magnitude")
 pruned = prune_unstructured(base(), prune, known)
 Deadly.left = left
-deadly = setting(state, images=base_task().images.view(Deadly))
+deadly = context(state, images=base_task().images.view(Deadly))
 tuned = distill(pruned, step(student=None), deadly)
 save_file({name: value.contiguous() for name, value in tuned.network.state_dict().items()}, outcome)
 """

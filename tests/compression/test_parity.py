@@ -9,7 +9,7 @@ from src.compression.export_step import export
 from src.compression.parity import Parity, check_parity, onnx_logits
 from src.compression.post_training import quantize_static
 from src.config.schema.compress import Export, QuantizeStatic
-from tests.support.digits import VAL_ROWS, digits, make_setting, trained
+from tests.support.digits import VAL_ROWS, digits, make_context, trained
 
 
 @pytest.fixture(scope="module")
@@ -20,14 +20,14 @@ def images():
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory):
     return export(
-        trained(), Export(name="export"), make_setting(trained(), tmp_path_factory.mktemp("parity"))
+        trained(), Export(name="export"), make_context(trained(), tmp_path_factory.mktemp("parity"))
     )
 
 
 @pytest.fixture(scope="module")
 def rounded(plain, tmp_path_factory):
     step = QuantizeStatic(name="quantize_static", images=100, calibration="minmax", per_channel=True)
-    return quantize_static(plain, step, make_setting(trained(), tmp_path_factory.mktemp("parity")))
+    return quantize_static(plain, step, make_context(trained(), tmp_path_factory.mktemp("parity")))
 
 
 def test_an_export_says_what_the_network_says(plain, images):

@@ -25,7 +25,7 @@ from tests.support.digits import (
     VAL_ROWS,
     accuracy,
     digits,
-    make_setting,
+    make_context,
     make_timm,
     trained,
 )
@@ -50,13 +50,13 @@ def static(calibration="minmax", per_channel=True, images=200):
 
 
 @pytest.fixture(scope="module")
-def setting(tmp_path_factory):
-    return make_setting(trained(), tmp_path_factory.mktemp("quantize"))
+def context(tmp_path_factory):
+    return make_context(trained(), tmp_path_factory.mktemp("quantize"))
 
 
 @pytest.fixture(scope="module")
-def plain(setting):
-    return export(trained(), EXPORT, setting)
+def plain(context):
+    return export(trained(), EXPORT, context)
 
 
 def judge(model, images, threshold=0.95):
@@ -65,8 +65,8 @@ def judge(model, images, threshold=0.95):
 
 @pytest.mark.parametrize("calibration", ["minmax", "entropy", "percentile"])
 @pytest.mark.parametrize("per_channel", [True, False])
-def test_static_int8_is_a_third_of_the_size_and_about_as_right(plain, setting, calibration, per_channel):
-    model, images = quantize_static(plain, static(calibration, per_channel), setting), digits()[0][VAL_ROWS]
+def test_static_int8_is_a_third_of_the_size_and_about_as_right(plain, context, calibration, per_channel):
+    model, images = quantize_static(plain, static(calibration, per_channel), context), digits()[0][VAL_ROWS]
     assert len(plain.content) >= 3 * len(model.content)
     before, after = (accuracy(onnx_logits(each.content, images, 2), VAL_ROWS) for each in (plain, model))
     assert before > 0.95
@@ -75,8 +75,8 @@ def test_static_int8_is_a_third_of_the_size_and_about_as_right(plain, setting, c
     assert model.float_content == plain.content
 
 
-def test_weights_are_int8_and_all_values_between_kernels_uint8(plain, setting):
-    graph = onnx.load_from_string(quantize_static(plain, static(), setting).content).graph
+def test_weights_are_int8_and_all_values_between_kernels_uint8(plain, context):
+    graph = onnx.load_from_string(quantize_static(plain, static(), context).content).graph
     weights = [
         each for each in graph.initializer if each.data_type == TensorProto.INT8 and len(each.dims) > 1
     ]
@@ -91,42 +91,42 @@ def test_weights_are_int8_and_all_values_between_kernels_uint8(plain, setting):
     ]
 
 
-def test_logits_are_not_rounded(plain, setting):
+def test_logits_are_not_rounded(plain, context):
     """256 values for all logits together would leave few different ones."""
-    logits = onnx_logits(quantize_static(plain, static(), setting).content, digits()[0], 2)
+    logits = onnx_logits(quantize_static(plain, static(), context).content, digits()[0], 2)
     assert len(np.unique(logits)) > 1000
 
 
-def test_calibration_sees_training_rows_only(plain, setting):
+def test_calibration_sees_training_rows_only(plain, context):
     poisoned = digits()[0].copy()
     poisoned[np.concatenate([VAL_ROWS, TEST_ROWS])] = 255
-    clean = quantize_static(plain, static(images=5000), setting)
+    clean = quantize_static(plain, static(images=5000), context)
     assert (
-        quantize_static(plain, static(images=5000), replace(setting, images=poisoned)).content
+        quantize_static(plain, static(images=5000), replace(context, images=poisoned)).content
         == clean.content
     )
     poisoned[TRAIN_ROWS] = 0
     assert (
-        quantize_static(plain, static(images=5000), replace(setting, images=poisoned)).content
+        quantize_static(plain, static(images=5000), replace(context, images=poisoned)).content
         != clean.content
     )
 
 
-def test_the_seed_draws_the_calibration_images(plain, setting):
+def test_the_seed_draws_the_calibration_images(plain, context):
     same, other = (
-        quantize_static(plain, static(images=16), replace(setting, seed=seed)).content for seed in (3, 4)
+        quantize_static(plain, static(images=16), replace(context, seed=seed)).content for seed in (3, 4)
     )
-    assert quantize_static(plain, static(images=16), setting).content == same != other
+    assert quantize_static(plain, static(images=16), context).content == same != other
 
 
 @pytest.mark.parametrize("per_channel", [True, False])
-def test_dynamic_int8_is_a_third_of_the_size_and_about_as_right(plain, setting, per_channel):
+def test_dynamic_int8_is_a_third_of_the_size_and_about_as_right(plain, context, per_channel):
     step = QuantizeDynamic(name="quantize_dynamic", per_channel=per_channel)
-    model, images = quantize_dynamic(plain, step, setting), digits()[0][VAL_ROWS]
+    model, images = quantize_dynamic(plain, step, context), digits()[0][VAL_ROWS]
     assert len(plain.content) >= 3 * len(model.content)
     assert accuracy(onnx_logits(model.content, images, 2), VAL_ROWS) > 0.95
     assert judge(model, images, 0.98).reason is None
-    assert model.content == quantize_dynamic(plain, step, setting).content
+    assert model.content == quantize_dynamic(plain, step, context).content
 
 
 @pytest.mark.prove
@@ -147,16 +147,16 @@ def test_another_folder_and_process_give_the_same_bytes(tmp_path, plain):
 
 SCRIPT = """
 from pathlib import Path
-from src.compression.chain import OnnxModel
-from src.compression.quantize import quantize_dynamic, quantize_static
-from src.schema import QuantizeDynamic, QuantizeStatic
-from tests.compression.digits import make_setting
+from src.compression.artifacts import OnnxModel
+from src.compression.post_training import quantize_dynamic, quantize_static
+from src.config.schema.compress import QuantizeDynamic, QuantizeStatic
+from tests.support.digits import make_context
 model = OnnxModel(Path("plain.onnx").read_bytes(), None)
-setting = make_setting(None, Path.cwd())
+context = make_context(None, Path.cwd())
 step = QuantizeStatic(name="quantize_static", images=100, calibration="entropy", per_channel=True)
-Path("static.onnx").write_bytes(quantize_static(model, step, setting).content)
+Path("static.onnx").write_bytes(quantize_static(model, step, context).content)
 step = QuantizeDynamic(name="quantize_dynamic", per_channel=True)
-Path("dynamic.onnx").write_bytes(quantize_dynamic(model, step, setting).content)
+Path("dynamic.onnx").write_bytes(quantize_dynamic(model, step, context).content)
 """
 
 
@@ -167,17 +167,17 @@ Path("dynamic.onnx").write_bytes(quantize_dynamic(model, step, setting).content)
 def test_families_of_timm(tmp_path, name):
     """Random weights make predictions that mean little: that logits stay near is asked."""
     model, images = make_timm(name, 16)
-    setting = make_setting(model, tmp_path, images=images, train_rows=np.arange(48))
-    exported = export(model, EXPORT, setting)
+    context = make_context(model, tmp_path, images=images, train_rows=np.arange(48))
+    exported = export(model, EXPORT, context)
     expected = onnx_logits(exported.content, images, 2)
     assert check_parity(exported, images, expected, 1e-3, 0.95, 2).reason is None
-    quantized = quantize_static(exported, static(), setting)
+    quantized = quantize_static(exported, static(), context)
     assert len(exported.content) > FAMILIES[name] * len(quantized.content)
     error = onnx_logits(quantized.content, images, 2) - expected
     assert np.sqrt(np.mean(error**2)) < 0.1 * expected.std()
 
 
-def test_a_model_without_weights_of_its_own_is_a_result_with_a_reason(setting):
+def test_a_model_without_weights_of_its_own_is_a_result_with_a_reason(context):
     nodes = [
         helper.make_node("Cast", ["images"], ["float"], to=TensorProto.FLOAT),
         helper.make_node("Flatten", ["float"], ["logits"]),
@@ -196,14 +196,14 @@ def test_a_model_without_weights_of_its_own_is_a_result_with_a_reason(setting):
         (QuantizeDynamic(name="quantize_dynamic", per_channel=False), quantize_dynamic),
     ):
         with pytest.raises(UnsupportedModelError, match="finds no weights in this model"):
-            method(model, step, setting)
+            method(model, step, context)
 
 
-def test_a_damaged_model_is_a_result_with_a_short_reason(setting):
+def test_a_damaged_model_is_a_result_with_a_short_reason(context):
     with pytest.raises(
-        UnsupportedModelError, match=r"^ONNX Runtime's quantizer cannot do this model: "
+        UnsupportedModelError, match=r"^ONNX Runtime's quantizer does not support this model: "
     ) as caught:
-        quantize_static(OnnxModel(b"no model", trained()), static(), setting)
+        quantize_static(OnnxModel(b"no model", trained()), static(), context)
     assert len(str(caught.value)) < 250
 
 

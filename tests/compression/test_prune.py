@@ -18,7 +18,7 @@ from src.config.schema.model import Cnn, Lenet, Timm
 from src.models.build import build_model
 from src.models.cnn import Residual
 from src.models.size import count_macs, count_nonzero, count_parameters
-from tests.support.chains import accuracy, base, setting, weights
+from tests.support.compression import accuracy, base, context, weights
 from tests.support.digits import make_spec
 from tests.support.workspaces import ROOT
 
@@ -52,7 +52,7 @@ def untrained(section, size=32, channels=3) -> TorchModel:
 @pytest.mark.parametrize("criterion", ["magnitude", "random"])
 @pytest.mark.parametrize("ratio", [0.5, 0.8])
 def test_as_many_weights_are_zero_as_asked(tmp_path, criterion, ratio):
-    pruned = prune_unstructured(base(), single(criterion, ratio), setting(tmp_path))
+    pruned = prune_unstructured(base(), single(criterion, ratio), context(tmp_path))
     values = torch.cat([weight.flatten() for weight in prunable(pruned).values()])
     assert (values == 0).float().mean() == pytest.approx(ratio, abs=1e-4)
     assert count_parameters(pruned.network) == count_parameters(base().network)
@@ -62,7 +62,7 @@ def test_as_many_weights_are_zero_as_asked(tmp_path, criterion, ratio):
 
 
 def test_magnitude_takes_the_smallest_weights_of_all_layers_together(tmp_path):
-    before, after = prunable(base()), prunable(prune_unstructured(base(), single(), setting(tmp_path)))
+    before, after = prunable(base()), prunable(prune_unstructured(base(), single(), context(tmp_path)))
     taken = torch.cat([before[name][weight == 0].abs() for name, weight in after.items()])
     left = torch.cat([before[name][weight != 0].abs() for name, weight in after.items()])
     assert taken.max() <= left.min()
@@ -72,16 +72,16 @@ def test_magnitude_takes_the_smallest_weights_of_all_layers_together(tmp_path):
 
 @pytest.mark.parametrize("criterion", ["magnitude", "random"])
 def test_a_second_pruning_adds_to_the_first(tmp_path, criterion):
-    once = prune_unstructured(base(), single(criterion, 0.5), setting(tmp_path))
-    twice = prune_unstructured(once, single(criterion, 0.8), setting(tmp_path))
+    once = prune_unstructured(base(), single(criterion, 0.5), context(tmp_path))
+    twice = prune_unstructured(once, single(criterion, 0.8), context(tmp_path))
     values = torch.cat([weight.flatten() for weight in prunable(twice).values()])
     assert (values == 0).float().mean() == pytest.approx(0.8, abs=1e-4)
     assert not any((mask & ~once.masks[name]).any() for name, mask in twice.masks.items())
 
 
 def test_masks_hold_through_training_that_moves_everything_else(tmp_path):
-    pruned = prune_unstructured(base(), single(), setting(tmp_path))
-    tuned = finetune(pruned, Finetune(name="finetune", epochs=3, lr=0.01), setting(tmp_path))
+    pruned = prune_unstructured(base(), single(), context(tmp_path))
+    tuned = finetune(pruned, Finetune(name="finetune", epochs=3, lr=0.01), context(tmp_path))
     before, after = prunable(pruned), prunable(tuned)
     for name, mask in pruned.masks.items():
         assert torch.all(after[name][~mask] == 0)
@@ -93,7 +93,7 @@ def test_masks_hold_through_training_that_moves_everything_else(tmp_path):
 
 @pytest.mark.parametrize(("criterion", "iterations"), [*((name, 1) for name in CRITERIA), ("magnitude", 4)])
 def test_half_of_the_channels_of_every_layer_is_gone(tmp_path, criterion, iterations):
-    pruned = prune_structured(base(), channels(criterion, iterations=iterations), setting(tmp_path))
+    pruned = prune_structured(base(), channels(criterion, iterations=iterations), context(tmp_path))
     pairs = zip(base().network.modules(), pruned.network.modules(), strict=True)
     convolutions = [(one, other) for one, other in pairs if isinstance(one, nn.Conv2d)]
     assert [other.out_channels for _, other in convolutions] == [
@@ -106,8 +106,8 @@ def test_half_of_the_channels_of_every_layer_is_gone(tmp_path, criterion, iterat
 
 @pytest.mark.parametrize("criterion", ["magnitude", "taylor"])
 def test_a_network_of_half_the_channels_learns_again(tmp_path, criterion):
-    pruned = prune_structured(base(), channels(criterion), setting(tmp_path))
-    tuned = finetune(pruned, Finetune(name="finetune", epochs=5, lr=0.01), setting(tmp_path))
+    pruned = prune_structured(base(), channels(criterion), context(tmp_path))
+    tuned = finetune(pruned, Finetune(name="finetune", epochs=5, lr=0.01), context(tmp_path))
     assert accuracy(tuned) >= accuracy(base()) - 0.05
     assert count_parameters(tuned.network) == count_parameters(pruned.network)
 
@@ -123,7 +123,7 @@ def test_channels_that_do_next_to_nothing_go_first(tmp_path, criterion):
             block.first_norm.weight[::2] *= 1e-4
             block.first_norm.bias[::2] = 0
             block.second.weight[:, ::2] *= 1e-4
-    pruned = prune_structured(TorchModel(network, base().spec), channels(criterion), setting(tmp_path))
+    pruned = prune_structured(TorchModel(network, base().spec), channels(criterion), context(tmp_path))
     left = [part for part in pruned.network.modules() if isinstance(part, Residual)]
     assert len(left) == 2
     for block, small in zip(blocks, left, strict=True):
@@ -132,26 +132,26 @@ def test_channels_that_do_next_to_nothing_go_first(tmp_path, criterion):
 
 def test_taylor_asks_training_images_only(tmp_path):
     """Other images may be anything: the result is the same."""
-    known = setting(tmp_path)
+    known = context(tmp_path)
     poisoned = known.images.copy()
     others = np.setdiff1d(np.arange(len(poisoned)), known.train_rows)
     poisoned[others] = 255 - poisoned[others]
     one = prune_structured(base(), channels("taylor"), known)
-    other = prune_structured(base(), channels("taylor"), setting(tmp_path, images=poisoned))
+    other = prune_structured(base(), channels("taylor"), context(tmp_path, images=poisoned))
     assert weights(one) == weights(other)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_families_of_timm_lose_channels_and_still_run(tmp_path, family):
     whole = untrained(Timm(kind="timm", name=family, pretrained=False, small_input=True, dropout=0.0))
-    pruned = prune_structured(whole, channels(), setting(tmp_path))
+    pruned = prune_structured(whole, channels(), context(tmp_path))
     assert count_parameters(pruned.network) < 0.45 * count_parameters(whole.network)
     assert pruned.network(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
 
 
 def test_lenet_whose_classifier_follows_others(tmp_path):
     whole = untrained(Lenet(kind="lenet", activation="tanh", dropout=0.0), size=28, channels=1)
-    pruned = prune_structured(whole, channels(), setting(tmp_path))
+    pruned = prune_structured(whole, channels(), context(tmp_path))
     assert count_parameters(pruned.network) < 0.4 * count_parameters(whole.network)
     assert pruned.network(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
 
@@ -169,13 +169,13 @@ def test_a_network_too_small_to_lose_a_channel_is_told_so(tmp_path):
     with pytest.raises(
         UnsupportedModelError, match=r"found no channel to remove at ratio=0\.3|cannot prune this network"
     ):
-        prune_structured(untrained(narrow, 8, 1), channels(ratio=0.3), setting(tmp_path))
+        prune_structured(untrained(narrow, 8, 1), channels(ratio=0.3), context(tmp_path))
 
 
 def test_the_model_that_was_handed_over_is_left_alone(tmp_path):
     before = weights(base())
-    prune_structured(base(), channels("taylor"), setting(tmp_path))
-    prune_unstructured(base(), single(), setting(tmp_path))
+    prune_structured(base(), channels("taylor"), context(tmp_path))
+    prune_unstructured(base(), single(), context(tmp_path))
     assert weights(base()) == before
     assert all(parameter.grad is None for parameter in base().network.parameters())
 
@@ -184,7 +184,7 @@ SCRIPT = """
 import hashlib
 from pathlib import Path
 from tests.compression.test_prune import *
-pruned = prune_structured(untrained(MOBILE), channels(), setting(Path("."), base=None))
+pruned = prune_structured(untrained(MOBILE), channels(), context(Path("."), base=None))
 print(hashlib.sha256(b"".join(weights(pruned).values())).hexdigest())
 """
 

@@ -11,15 +11,16 @@ import torch
 from onnx import TensorProto
 from torch import nn
 
-from src.compression.artifacts import TorchModel
+from src.compression.artifacts import OnnxModel, TorchModel
 from src.compression.export_step import export
 from src.compression.onnx.library_errors import UnsupportedModelError
 from src.compression.parity import check_parity, onnx_logits
 from src.compression.qat import convert, make_training, prepare, quantize_aware_train
-from src.compression.result import measure_size
+from src.compression.result import size_of
 from src.config.schema.compress import Export, QuantizeAwareTrain
+from src.models.size import count_parameters
 from src.training.fit import fit
-from tests.support.digits import TRAIN_ROWS, VAL_ROWS, accuracy, digits, make_setting, make_timm, trained
+from tests.support.digits import TRAIN_ROWS, VAL_ROWS, accuracy, digits, make_context, make_timm, trained
 
 STEP = QuantizeAwareTrain(name="quantize_aware_train", epochs=1, lr=0.0005)
 
@@ -36,12 +37,12 @@ def normalized(model, images):
 
 @pytest.fixture(scope="module")
 def int8(tmp_path_factory):
-    return quantize_aware_train(trained(), STEP, make_setting(trained(), tmp_path_factory.mktemp("qat")))
+    return quantize_aware_train(trained(), STEP, make_context(trained(), tmp_path_factory.mktemp("qat")))
 
 
 @pytest.fixture(scope="module")
 def file(int8, tmp_path_factory):
-    return export(int8, Export(name="export"), make_setting(trained(), tmp_path_factory.mktemp("export")))
+    return export(int8, Export(name="export"), make_context(trained(), tmp_path_factory.mktemp("export")))
 
 
 def test_the_file_says_what_the_converted_network_says_and_is_as_right(file):
@@ -70,7 +71,7 @@ def test_weights_are_int8_in_a_file_of_a_third(file, tmp_path):
     kinds = {node.op_type for node in graph.node}
     assert ("GlobalAveragePool" in kinds, "ReduceMean" in kinds) == (True, False)
     assert "Gather" in kinds  # channels last, see src/compression/onnx/channels_last.py
-    plain = export(trained(), Export(name="export"), make_setting(trained(), tmp_path))
+    plain = export(trained(), Export(name="export"), make_context(trained(), tmp_path))
     assert len(plain.content) >= 3 * len(file.content)
 
 
@@ -78,8 +79,8 @@ def test_weights_are_int8_in_a_file_of_a_third(file, tmp_path):
 def test_a_training_that_was_stopped_goes_on_to_the_same_weights(tmp_path, int8):
     """Ranges are part of a checkpoint as weights are."""
     step = QuantizeAwareTrain(name="quantize_aware_train", epochs=2, lr=0.0005)
-    whole = quantize_aware_train(trained(), step, make_setting(trained(), tmp_path / "whole"))
-    stopped = make_setting(trained(), tmp_path / "stopped")
+    whole = quantize_aware_train(trained(), step, make_context(trained(), tmp_path / "whole"))
+    stopped = make_context(trained(), tmp_path / "stopped")
 
     def stop(row):
         raise StoppedError
@@ -93,8 +94,10 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_weights(tmp_path, int8)
     assert not all(torch.equal(value, states[2][name]) for name, value in states[0].items())
 
 
-def test_size_is_that_before_the_conversion(int8):
-    assert int8.size == measure_size(trained())
+def test_parameters_and_macs_are_those_before_the_conversion(int8):
+    found = size_of(OnnxModel(b"content", int8))
+    assert found == size_of(OnnxModel(b"content", trained()))
+    assert (found.bytes, found.parameters) == (7, count_parameters(trained().network))
 
 
 def test_validation_images_leave_no_trace_in_the_ranges():
@@ -156,14 +159,14 @@ def test_a_model_with_branches_that_depend_on_the_image_is_a_result_with_a_reaso
         def forward(self, x):
             return self.head(x.flatten(1)) if x.sum() > 0 else self.head(-x.flatten(1))
 
-    model = TorchModel(Branching().eval(), trained().spec, size=measure_size(trained()))
-    setting = make_setting(trained(), tmp_path)
+    model = TorchModel(Branching().eval(), trained().spec)
+    context = make_context(trained(), tmp_path)
     with pytest.raises(
-        UnsupportedModelError, match=r"^torchao's quantization-aware training cannot do this model: "
+        UnsupportedModelError, match=r"^torchao's quantization-aware training does not support this model: "
     ):
-        quantize_aware_train(model, STEP, setting)
-    with pytest.raises(UnsupportedModelError, match=r"^torch's ONNX exporter cannot do this model: "):
-        export(model, Export(name="export"), setting)
+        quantize_aware_train(model, STEP, context)
+    with pytest.raises(UnsupportedModelError, match=r"^torch's ONNX exporter does not support this model: "):
+        export(model, Export(name="export"), context)
 
 
 def learn(network, batch):

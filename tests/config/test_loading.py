@@ -97,6 +97,14 @@ def test_all_faults_are_reported_together_each_with_its_key():
         ),
         (["augment.operations=[{name: spin}]"], "augment.operations.0: must be one of 'crop'"),
         (["compress.variants.onnx_fp32.steps=[]"], "compress.variants.onnx_fp32.steps"),
+        (
+            ["~compress.variants.onnx_fp32"],
+            "compress.variants: must include onnx_fp32, the base model as ONNX",
+        ),
+        (
+            ["compress.variants.onnx_fp32.steps=[{name: export},{name: quantize_dynamic,per_channel: true}]"],
+            "Add onnx_fp32: {steps: [{name: export}]}",
+        ),
         (["data.name=../elsewhere"], "data.name: must match"),
     ],
 )
@@ -130,15 +138,15 @@ STUDENT = {"name": "distill", "student": {}, "epochs": 1, "lr": 0.1, "temperatur
         ([EXPORT, DYNAMIC, STATIC], "only one of the quantize steps can follow export"),
         (
             [QAT, CHANNELS, EXPORT],
-            "prune_structured cannot come after quantize_aware_train: the network is int8",
+            "prune_structured cannot come after quantize_aware_train: the network is already int8",
         ),
         (
             [QAT, EXPORT, STATIC],
-            "quantize_static cannot come after quantize_aware_train: the network is int8",
+            "quantize_static cannot come after quantize_aware_train: the network is already int8",
         ),
         ([MASKS, CHANNELS, EXPORT], "prune_structured cannot come after prune_unstructured: its masks would"),
-        ([MASKS, QAT, EXPORT], "quantize_aware_train cannot come after prune_unstructured: it does not hold"),
-        ([CHANNELS, STUDENT, EXPORT], "begins anew, and throws away what prune_structured did"),
+        ([MASKS, QAT, EXPORT], "quantize_aware_train cannot come after prune_unstructured: it does not keep"),
+        ([CHANNELS, STUDENT, EXPORT], "starts with a new network and discards what prune_structured did"),
         (
             [{"name": "prune", "ratio": 0.5}, EXPORT],
             "must be one of 'prune_unstructured', 'prune_structured'",
@@ -150,7 +158,7 @@ STUDENT = {"name": "distill", "student": {}, "epochs": 1, "lr": 0.1, "temperatur
 )
 def test_a_chain_that_makes_no_sense_is_refused_by_name(steps, message):
     values = compose()
-    values["compress"]["variants"] = {"mine": {"steps": steps}}
+    values["compress"]["variants"]["mine"] = {"steps": steps}
     with pytest.raises(AssayError) as caught:
         validate_config(values, "params.yaml")
     assert message in str(caught.value)
@@ -166,7 +174,7 @@ def test_a_chain_that_makes_no_sense_is_refused_by_name(steps, message):
 )
 def test_steps_are_chained_at_will(steps):
     values = compose()
-    values["compress"]["variants"] = {"mine": {"steps": steps}}
+    values["compress"]["variants"]["mine"] = {"steps": steps}
     found = validate_config(values, "params.yaml").compress.variants["mine"].steps
     assert [step.name for step in found] == [step["name"] for step in steps]
 

@@ -166,7 +166,7 @@ def test_a_damaged_file_is_refused_by_name(plain, tmp_path):
     for damaged in (b"", whole[: len(whole) // 2], b"x" * 100):
         path = tmp_path / "0-0.parquet"
         path.write_bytes(damaged)
-        with pytest.raises(AssayError, match=r"0-0\.parquet cannot be read .* the fold is made again"):
+        with pytest.raises(AssayError, match=r"0-0\.parquet cannot be read .* it is made again"):
             read_fold(path)
 
 

@@ -72,7 +72,9 @@ def mirrored(tmp_path, monkeypatch):
 def tasks_of(loaded, settings, state):
     config = fold_configuration(loaded.config, settings)
     rows = read_index(Path("data/ingest"))
-    return FoldTasks(config, rows, Path(state), Path("journal"), RECORD).all(), rows
+    return FoldTasks(
+        config, rows, Path("data/ingest/images.npy"), Path("data/split"), Path(state), Path("journal"), RECORD
+    ).all(), rows
 
 
 def search_outside(loaded):

@@ -1,4 +1,4 @@
-"""What is said about folds: figures of each, over them, and of all predictions together."""
+"""The report of folds: metrics of each, over them, and of all predictions together."""
 
 import csv
 import json
@@ -12,12 +12,13 @@ from PIL import Image
 from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 
 from src.config.schema.evaluate import Evaluate
+from src.core.metric_names import metric_of, unnest
+from src.cross_validation.figures import draw_folds
 from src.cross_validation.intervals import corrected_resampled, student_t
 from src.cross_validation.publish import publish_folds
 from src.cross_validation.report import FoldPredictions, cross_validation, share_of_tested
 from src.evaluation.metrics import classification
 from src.evaluation.metrics.bootstrap import Interval
-from src.evaluation.report import figures
 from tests.support.scores import scores
 
 SETTINGS = Evaluate(bootstrap=100, confidence=0.95, top_k=2, calibration_bins=10, mistakes=1, batch_size=64)
@@ -44,7 +45,7 @@ def folds_of(repeats=1, count=4, images=120, seed=0):
     return found
 
 
-def test_each_figure_is_summarized_over_the_folds():
+def test_each_metric_is_summarized_over_the_folds():
     folds = folds_of()
     result = cross_validation(folds, NAMES, "none", SETTINGS)
     rows = [classification.summary(fold.probabilities, fold.targets, 2, 10) for fold in folds]
@@ -87,7 +88,7 @@ def test_repeats_count_as_folds_and_pool_by_their_mean_probability():
     assert "x 3 repeats" in result.sentence()
 
 
-def test_a_figure_that_some_folds_lack_is_taken_over_the_others_and_noted():
+def test_a_metric_that_some_folds_lack_is_taken_over_the_others_and_noted():
     folds = folds_of()
     alone = scores(3, [8, 0, 0], 1.0, 0)  # one class only: no ROC
     odd = FoldPredictions(0, 4, np.arange(120, 128), alone[1], alone[0], 111, 9, 3, 5, {"weights": "cd"})
@@ -104,9 +105,22 @@ def test_undefined_in_all_folds_is_null():
         for f in (0, 1)
     ]
     result = cross_validation(one, NAMES, "none", SETTINGS)
-    content = json.loads(result.to_json())
-    assert content["roc_auc"]["mean"] is None and content["out_of_fold"]["roc_auc"] is None
+    content = json.loads(json.dumps(result.to_json()))
+    assert content["cv"]["roc_auc"]["value"] is None and content["cv"]["roc_auc"]["out_of_fold"] is None
     assert "cv/roc_auc" not in result.to_metrics() and "cv/accuracy" in result.to_metrics()
+
+
+def test_json_is_nested_by_the_names_of_the_metrics():
+    result = cross_validation(folds_of(repeats=2), NAMES, "none", SETTINGS)
+    content, metrics = result.to_json(), result.to_metrics()
+    assert unnest({"cv": content["cv"]}) == metrics
+    assert all(metric_of(name) for name in metrics)
+    spread = result.spreads["accuracy"]
+    assert metrics["cv/accuracy"] == spread.mean == content["cv"]["accuracy"]["value"]
+    assert metrics["cv/accuracy/std"] == spread.std
+    assert metrics["cv/accuracy/low"] == spread.student.low
+    assert metrics["cv/accuracy/corrected_high"] == spread.corrected.high
+    assert metrics["cv/accuracy/out_of_fold"] == result.pooled.metrics["accuracy"]
 
 
 @pytest.mark.parametrize(
@@ -114,7 +128,7 @@ def test_undefined_in_all_folds_is_null():
 )
 def test_how_the_settings_were_chosen_is_said_everywhere(selection, word):
     result = cross_validation(folds_of(), NAMES, selection, SETTINGS)
-    content = json.loads(result.to_json())
+    content = result.to_json()
     assert content["selection"] == selection
     assert content["notes"][0].startswith(f"selection {selection}:") and word in content["notes"][0]
     assert result.sentence().endswith(f"selection: {selection}")
@@ -141,7 +155,7 @@ def test_published_files(tmp_path):
     assert [(row["repeat"], row["fold"]) for row in rows] == [
         (str(r), str(f)) for r in (0, 1) for f in range(4)
     ]
-    assert [float(row["accuracy"]) for row in rows] == pytest.approx(result.metrics["accuracy"].tolist())
+    assert [float(row["cv/accuracy"]) for row in rows] == pytest.approx(result.metrics["accuracy"].tolist())
     assert rows[0] | {"images": "30", "train_images": "81", "val_images": "9", "epoch": "3"} == rows[0]
     with (tmp_path / "confusion.csv").open() as file:
         assert (
@@ -161,7 +175,7 @@ def test_the_same_folds_give_the_same_bytes(tmp_path):
 @pytest.mark.parametrize(
     "values", [[0.9], [0.5, 0.5, 0.5], [0.1, 0.4, 0.2, math.nan], list(np.linspace(0, 1, 60))]
 )
-def test_the_box_plot_is_drawn_whatever_the_figures(tmp_path, values):
+def test_the_box_plot_is_drawn_whatever_the_metrics(tmp_path, values):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         shown = {
@@ -172,6 +186,6 @@ def test_the_box_plot_is_drawn_whatever_the_figures(tmp_path, values):
         limits = dict.fromkeys(
             shown, Interval(math.nan, math.nan) if len(values) == 1 else Interval(0.2, 0.8)
         )
-        path = figures.draw_folds(tmp_path / "folds.png", shown, limits)
+        path = draw_folds(tmp_path / "folds.png", shown, limits)
     with Image.open(path) as picture:
         assert picture.width < picture.height * 2 and len(set(picture.convert("L").tobytes())) > 1

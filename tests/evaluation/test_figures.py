@@ -1,5 +1,6 @@
 """Figures are pictures of the right size, and the same bytes each time, whatever the data look like."""
 
+import math
 import warnings
 
 import matplotlib
@@ -10,8 +11,12 @@ from PIL import Image
 from src.evaluation.metrics import classification
 from src.evaluation.metrics.calibration import reliability
 from src.evaluation.metrics.curves import Curve, macro_pr, macro_roc, pr_curves, roc_curves
-from src.evaluation.report import figures
+from src.evaluation.report.confusion import draw_confusion
+from src.evaluation.report.curves import draw_pr, draw_roc
+from src.evaluation.report.gallery import draw_mistakes
+from src.evaluation.report.history import draw_history
 from src.evaluation.report.misclassified import Misclassified
+from src.evaluation.report.reliability import draw_reliability
 from src.plotting.style import LONGEST, legible
 from tests.support.scores import case, scores
 
@@ -24,7 +29,12 @@ def _no_warning():
         yield
 
 
-HISTORY = {"epoch": [1, 2], "train/loss": [2, 1], "val/loss": [2, 1], "val/accuracy": [0.1, 0.9]}
+HISTORY = {
+    "epoch": [1, 2],
+    "epoch/train/loss": [2, 1],
+    "epoch/val/loss": [2, 1],
+    "epoch/val/accuracy": [0.1, 0.9],
+}
 
 
 def draw_all(folder, probabilities, targets, names, mistakes=()):
@@ -33,14 +43,14 @@ def draw_all(folder, probabilities, targets, names, mistakes=()):
     missing = [name for index, name in enumerate(names) if index not in targets]
     roc, pr = roc_curves(probabilities, targets, names), pr_curves(probabilities, targets, names)
     return [
-        figures.draw_confusion(
+        draw_confusion(
             folder / "confusion.png", classification.confusion(targets, predicted, len(names)), names
         ),
-        figures.draw_roc(folder / "roc.png", roc, macro_roc(roc) if len(roc) > 1 else None, missing),
-        figures.draw_pr(folder / "pr.png", pr, macro_pr(pr) if len(pr) > 1 else None, missing),
-        figures.draw_reliability(folder / "reliability.png", reliability(probabilities, targets, 15), 0.1),
-        figures.draw_mistakes(folder / "mistakes.png", mistakes, len(mistakes), len(targets)),
-        figures.draw_history(folder / "curves.png", HISTORY),
+        draw_roc(folder / "roc.png", roc, macro_roc(roc) if len(roc) > 1 else None, missing),
+        draw_pr(folder / "pr.png", pr, macro_pr(pr) if len(pr) > 1 else None, missing),
+        draw_reliability(folder / "reliability.png", reliability(probabilities, targets, 15), 0.1),
+        draw_mistakes(folder / "mistakes.png", mistakes, len(mistakes), len(targets)),
+        draw_history(folder / "curves.png", HISTORY),
     ]
 
 
@@ -92,7 +102,7 @@ def test_a_hundred_classes_keep_a_readable_size(tmp_path):
 def test_one_class_alone_says_that_there_is_no_curve(tmp_path):
     probabilities, targets = scores(3, [0, 9, 0], 1.0, 0)
     draw_all(tmp_path, probabilities, targets, ["a", "b", "c"])
-    full = figures.draw_roc(tmp_path / "full.png", [Curve("a", *[np.array([0.0, 1.0])] * 2, 0.5)], None, [])
+    full = draw_roc(tmp_path / "full.png", [Curve("a", *[np.array([0.0, 1.0])] * 2, 0.5)], None, [])
     assert (tmp_path / "roc.png").read_bytes() != full.read_bytes()
 
 
@@ -101,14 +111,14 @@ def test_one_class_alone_says_that_there_is_no_curve(tmp_path):
 def test_gallery_of_any_number_and_shape(tmp_path, count, shape):
     image = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
     mistakes = [Misclassified(image, "Ankle boot", "Sneaker", 0.99)] * count
-    assert is_drawn(figures.draw_mistakes(tmp_path / "mistakes.png", mistakes, count, 1000))
+    assert is_drawn(draw_mistakes(tmp_path / "mistakes.png", mistakes, count, 1000))
 
 
 def test_history_with_gaps_and_of_one_epoch(tmp_path):
-    gaps = {"epoch": [1, 2], "train/loss": [1.0, float("nan")], "val/loss": [float("nan")] * 2}
-    assert is_drawn(figures.draw_history(tmp_path / "gaps.png", gaps))
-    one = {"epoch": [1], "train/loss": [1.0], "val/loss": [1.0], "val/accuracy": [0.5]}
-    assert is_drawn(figures.draw_history(tmp_path / "one.png", one))
+    gaps = {"epoch": [1, 2], "epoch/train/loss": [1.0, math.nan], "epoch/val/loss": [math.nan] * 2}
+    assert is_drawn(draw_history(tmp_path / "gaps.png", gaps))
+    one = {"epoch": [1], "epoch/train/loss": [1.0], "epoch/val/loss": [1.0], "epoch/val/accuracy": [0.5]}
+    assert is_drawn(draw_history(tmp_path / "one.png", one))
 
 
 def test_names_are_made_drawable():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from src.core.pareto import pareto_mask
-from src.leaderboard.speed.pareto_plot import draw_pareto, find_bubbles
+from src.leaderboard.speed.pareto_plot import ACCURACY, BYTES, LATENCY, draw_pareto, find_bubbles
 from src.leaderboard.table.rows import LeaderboardRow
 from src.plotting.labels import Box, LabelledPoint, place_labels
 
@@ -21,7 +21,7 @@ def _no_warning():
 
 
 def row(name, latency, accuracy, size=1e6):
-    return LeaderboardRow(name, (), {"latency_ms_p50": latency, "val_accuracy": accuracy, "bytes": size})
+    return LeaderboardRow(name, (), {LATENCY: latency, ACCURACY: accuracy, BYTES: size})
 
 
 FAILED = LeaderboardRow("failed", ("export",), {}, "a reason")

@@ -9,6 +9,7 @@ import torch
 from src.compression.onnx.export import export_onnx
 from src.compression.onnx.runtime import load_onnx, onnx_session, torch_model
 from src.core.errors import AssayError
+from src.core.metric_names import with_limits
 from src.leaderboard.speed.machine import describe_machine
 from src.leaderboard.speed.peak_memory import peak_memory
 from src.leaderboard.speed.timing import Timing, TimingPlan, measure, ratio, rotated
@@ -71,17 +72,17 @@ def test_the_first_call_of_each_kind_is_not_timed():
     assert (timing.batches[2] == 2.0).all()
 
 
-def test_figures_are_those_of_the_seconds():
+def test_metrics_are_those_of_the_seconds():
     single = np.linspace(0.001, 0.1, 100).reshape(5, 20)
-    # one batch of the second round was held up
+    # one batch of the second round was delayed
     batches = np.array([[1, 3, 2], [2, 2, 90], [0.5, 1.5, 1], [4, 4, 4], [1, 1, 1]], dtype=float)
-    figures = Timing(single, {8: batches}).metrics()
-    assert figures["latency_ms_p50"] == pytest.approx(50.5)
-    assert figures["latency_ms_p95"] == pytest.approx(np.percentile(single, 95) * 1000)
-    assert figures["latency_ms_p50_low"] == pytest.approx(10.5)
-    assert figures["latency_ms_p50_high"] == pytest.approx(90.5)
+    metrics = Timing(single, {8: batches}).metrics()
+    assert metrics["speed/latency_p50_ms"] == pytest.approx(50.5)
+    assert metrics["speed/latency_p95_ms"] == pytest.approx(np.percentile(single, 95) * 1000)
+    assert metrics["speed/latency_p50_ms/low"] == pytest.approx(10.5)
+    assert metrics["speed/latency_p50_ms/high"] == pytest.approx(90.5)
     # 8 images in 2, 2, 1, 4, 1 seconds
-    assert (figures["throughput_8_low"], figures["throughput_8"], figures["throughput_8_high"]) == (2, 4, 8)
+    assert [metrics[name] for name in with_limits("speed/throughput/8")] == [4, 2, 8]
 
 
 def test_a_ratio_pairs_the_rounds():
@@ -94,7 +95,7 @@ def test_a_ratio_pairs_the_rounds():
 
 @pytest.mark.parametrize("rounds", [1, 4])
 def test_few_rounds_allow_no_ratio(rounds):
-    with pytest.raises(AssayError, match=f"benchmark.rounds={rounds} allow no ratio .* 5 or more"):
+    with pytest.raises(AssayError, match=f"benchmark.rounds must be at least 5 .* got rounds={rounds}"):
         ratio(np.ones(rounds), np.ones(rounds))
 
 

@@ -24,7 +24,7 @@ def spec(model: Cnn | Lenet | Timm) -> ModelSpec:
     return ModelSpec(
         model,
         ["ant", "bee", "Käfer"],
-        Input(3, 12, 14, "pad"),
+        Input(3, 12, 14, "pad", 10**6),
         Normalization([0.1, 0.2, 0.3], [1.0, 0.5, 0.25]),
     )
 
@@ -56,7 +56,13 @@ def test_spec_is_readable(tmp_path):
     save_model(tmp_path, network(CNN), spec(CNN))
     content = json.loads((tmp_path / SPEC).read_text(encoding="utf-8"))
     assert list(content) == ["model", "classes", "input", "normalization"]
-    assert content["input"] == {"channels": 3, "height": 12, "width": 14, "resize_mode": "pad"}
+    assert content["input"] == {
+        "channels": 3,
+        "height": 12,
+        "width": 14,
+        "resize_mode": "pad",
+        "max_pixels": 10**6,
+    }
     assert content["model"]["widths"] == [4, 8]
 
 

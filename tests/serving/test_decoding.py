@@ -2,6 +2,8 @@
 
 import io
 import struct
+import subprocess
+import sys
 import zlib
 from dataclasses import replace
 
@@ -13,6 +15,7 @@ from PIL import Image
 
 from src.serving.decoding import Decoded, ImageFormat, UnreadableImageError, decode, fit_image, fitted_size
 from tests.support.pictures import HALVES, encoded, halves, noise
+from tests.support.workspaces import ROOT
 
 COLOUR = ImageFormat(height=HALVES[1], width=HALVES[0], channels=3, resize_mode="stretch", max_pixels=10**6)
 GREY = replace(COLOUR, channels=1)
@@ -172,7 +175,7 @@ def test_truncated_files_are_refused(ending: str) -> None:
         (b"", "empty"),
         (b"hello, I am a text", "not a readable image"),
         (b"\x89PNG\r\n\x1a\n", "."),
-        (encoded(halves(), "gif"), "not a readable image of the formats PNG, JPEG, WEBP, BMP"),
+        (encoded(halves(), "gif"), "not a readable image in one of the formats PNG, JPEG, WEBP, BMP"),
         (encoded(halves(), "tiff"), "not a readable image"),
     ],
     ids=["empty", "text", "signature only", "gif", "tiff"],
@@ -194,10 +197,26 @@ def test_a_flipped_bit_never_does_worse_than_unreadable(ending: str, place: floa
     assert decoded.pixels.shape == (3, 20, 40)
 
 
-def test_warnings_of_pillow_stay_inside(recwarn: pytest.WarningsRecorder) -> None:
-    _decode(encoded(halves(), "jpg", exif=b"Exif\0\0II*\0\x08\0\0\0\x01\0"))
+def test_odd_metadata_and_palettes_do_not_matter(recwarn: pytest.WarningsRecorder) -> None:
+    plain = _decode(encoded(halves(), "jpg"))
+    odd = _decode(encoded(halves(), "jpg", exif=b"Exif\0\0II*\0\x08\0\0\0\x01\0"))
+    assert np.array_equal(plain.pixels, odd.pixels)
+    recwarn.clear()  # Pillow warns about that EXIF block
     _decode(encoded(halves().convert("P"), "png", transparency=b"\0\1"))
     assert not recwarn.list
+
+
+def test_decoding_changes_no_setting_of_pillow() -> None:
+    code = (
+        "from PIL import Image, ImageFile;"
+        "before = (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES);"
+        "import io, sys; from src.serving.decoding import ImageFormat, decode;"
+        "decode(io.BytesIO(bytes.fromhex(sys.argv[1])), ImageFormat(8, 8, 3, 'pad', 10**9));"
+        "assert before == (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES), before;"
+        "assert before[0] is not None"
+    )
+    command = [sys.executable, "-c", code, encoded(halves(), "png").hex()]
+    subprocess.run(command, cwd=ROOT, check=True)
 
 
 @settings(max_examples=150, deadline=None)

@@ -1,13 +1,16 @@
-"""The registered model takes images as callers have them, and needs neither checkout nor pickle nor torch."""
+"""The registered model takes images as callers have them, and needs nothing from this repository."""
 
 import base64
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+import venv
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,9 @@ import pandas as pd
 import pytest
 import requests
 
+from src.core.hashing import file_hash
 from src.registry.loading import load_model
+from src.tracking.logged_model import requirements, store_code
 from src.tracking.mlflow_store import connect, database
 from src.tracking.sync import synchronize
 from tests.support.journals import CLASSES, SIZE, add_epochs, begin, compressed, finish, png, trained
@@ -79,22 +84,131 @@ def test_probabilities_and_errors(registered: Path) -> None:
     assert len(model.predict(pd.DataFrame({"image": []}, dtype=object))) == 0
 
 
-def test_it_loads_where_there_is_no_checkout(registered: Path, tmp_path: Path) -> None:
-    code = (
-        "import sys, mlflow, pandas; mlflow.set_tracking_uri(sys.argv[1]);"
-        "model = mlflow.pyfunc.load_model('models:/shapes@champion');"
-        "answer = model.predict(pandas.DataFrame({'image': [bytes.fromhex(sys.argv[2])]}));"
-        "import src; assert 'code' in src.__file__, src.__file__; assert 'torch' not in sys.modules;"
-        "print(answer['label'][0])"
-    )
-    command = [sys.executable, "-c", code, f"sqlite:///{database(registered)}", png(grey(255)).hex()]
-    environment = {
-        "PATH": "/usr/bin:/bin",
-        "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
-        "HOME": str(tmp_path),
-    }
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert (done.stdout.strip(), done.returncode) == ("dot", 0), done.stderr
+def test_a_larger_image_than_the_training_data_allow_is_refused(root: Path, tmp_path: Path) -> None:
+    """The limit is that of the data, data.max_pixels, in both directions; Pillow's own does not count."""
+    trained(root)
+    attempt = compressed(root, tmp_path / "onnx")
+    (spec,) = attempt.folder.glob("model/model.json")
+    content = json.loads(spec.read_text())
+    content["input"]["max_pixels"] = 12000 * 9000
+    spec.write_text(json.dumps(content))
+    decide_on(root, tmp_path / "onnx", attempt.record["lineage"])
+    synchronize(root)
+    model = load_model(root, "models:/shapes@champion")
+    large, larger = (png(grey(255, height, 12000)) for height in (9000, 9001))
+    answer = model.predict(pd.DataFrame({"image": [large, larger]}))
+    assert list(answer["label"]) == ["cross", None]  # bright, between black bars
+    assert answer["error"][1].startswith("12000×9001 pixels are more than data.max_pixels=108000000")
+
+
+CLASSIFY = """
+import sys, mlflow, pandas
+mlflow.set_tracking_uri(sys.argv[1])
+images = pandas.DataFrame({"image": [bytes.fromhex(text) for text in sys.argv[2:]]})
+
+def classify(model):
+    return " ".join(mlflow.pyfunc.load_model(model).predict(images)["label"])
+"""
+
+
+def in_a_process(folder: Path, root: Path, code: str, *values: int) -> str:
+    """What Python prints that knows nothing of this repository, in ``folder``; ``values``: images."""
+    images = [png(grey(value)).hex() for value in values]
+    command = [sys.executable, "-c", CLASSIFY + code, f"sqlite:///{database(root)}", *images]
+    done = subprocess.run(command, cwd=folder, env=without_pickle(folder), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_it_needs_no_repository_and_changes_nothing_global(registered: Path, tmp_path: Path) -> None:
+    """Also in a project that has a package ``src`` of its own."""
+    (tmp_path / "src/serving").mkdir(parents=True)
+    (tmp_path / "src/__init__.py").write_text("OTHER = True\n")
+    (tmp_path / "src/serving/__init__.py").write_text("")
+    code = """
+import threading, warnings
+from PIL import Image, ImageFile
+import onnxruntime, src.serving
+
+def state():
+    return [
+        Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES, [*sys.path], [*sys.meta_path],
+        [*warnings.filters], threading.active_count(),
+    ]
+
+mlflow.get_registry_uri(), mlflow.search_registered_models()  # what MLflow changes by itself
+before = state()
+print(classify("models:/shapes@champion"))
+assert state() == before, (before, state())
+assert src.OTHER and [name for name in sys.modules if name.startswith("src")] == ["src", "src.serving"]
+assert "torch" not in sys.modules
+"""
+    assert in_a_process(tmp_path, registered, code, 255, 0) == "dot circle"
+
+
+@pytest.fixture
+def changed(tmp_path: Path) -> Path:
+    """A checkout of a later commit, in which the decoder turns dark into bright."""
+    checkout = tmp_path / "later commit"
+    shutil.copytree(ROOT / "src", checkout / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    decoding = checkout / "src/serving/decoding.py"
+    code = decoding.read_text()
+    inverted = code.replace("    return pixels[None]", "    return 255 - pixels[None]")
+    assert inverted != code
+    decoding.write_text(inverted)
+    return checkout
+
+
+def synchronize_in(checkout: Path, root: Path) -> None:
+    """What ``python -m src.track`` of that checkout does."""
+    code = "import sys; from pathlib import Path; from src.tracking.sync import synchronize;"
+    code += "print(*synchronize(Path(sys.argv[1])).versions)"
+    subprocess.run([sys.executable, "-c", code, str(root)], cwd=checkout, check=True)
+
+
+def test_each_version_decodes_with_the_code_it_was_registered_with(
+    registered: Path, changed: Path, tmp_path: Path
+) -> None:
+    """Whatever the working tree has become, and beside the other version in one process."""
+    trained(registered, "two")
+    lineage = compressed(registered, tmp_path / "two", "two").record["lineage"]
+    decide_on(registered, tmp_path / "two", lineage)
+    synchronize_in(changed, registered)
+    code = 'print(*(classify(f"models:/shapes/{number}") for number in (2, 1, 2)), sep=", ")'
+    assert in_a_process(tmp_path, registered, code, 0, 255) == "dot circle, circle dot, dot circle"
+    (tmp_path / "dark.png").write_bytes(png(grey(0)))
+    command = [sys.executable, "-m", "src.predict", str(tmp_path / "dark.png"), "--model", "models:/shapes/1"]
+    environment = without_pickle(tmp_path) | {"DVC_ROOT": str(registered)}
+    done = subprocess.run(command, cwd=changed, env=environment, capture_output=True, text=True)
+    assert done.stdout.splitlines()[1].split(",")[1] == "circle", done.stderr
+
+
+def test_a_view_that_is_made_again_serves_with_the_code_in_the_journal(
+    root: Path, changed: Path, tmp_path: Path
+) -> None:
+    trained(root)
+    attempt = compressed(root, tmp_path / "onnx")
+    store_code(attempt.folder, ROOT)
+    decide_on(root, tmp_path / "onnx", attempt.record["lineage"])
+    synchronize_in(changed, root)
+    assert in_a_process(tmp_path, root, 'print(classify("models:/shapes@champion"))', 0, 255) == "circle dot"
+
+
+@pytest.mark.prove
+def test_its_own_requirements_are_enough(registered: Path, tmp_path: Path) -> None:
+    """In an environment with nothing else installed."""
+    folder = model_folder(registered)
+    venv.create(tmp_path / "venv", with_pip=True)
+    python = tmp_path / "venv/bin/python"
+    install = [python, "-m", "pip", "install", "-q", "-r", folder / "requirements.txt"]
+    subprocess.run(install, check=True)
+    code = CLASSIFY + 'print(classify("models:/shapes@champion"))'
+    images = [png(grey(value)).hex() for value in (255, 0)]
+    command = [python, "-c", code, f"sqlite:///{database(registered)}", *images]
+    done = subprocess.run(command, cwd=tmp_path, env=without_pickle(tmp_path), capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("dot circle\n", 0), done.stderr
+    missing = subprocess.run([python, "-c", "import torch"], capture_output=True, text=True)
+    assert "No module named 'torch'" in missing.stderr
 
 
 @pytest.fixture
@@ -174,27 +288,34 @@ def without_pickle(home: Path) -> dict[str, str]:
     return {"PATH": path, "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false", "HOME": str(home)}
 
 
+def model_folder(root: Path) -> Path:
+    """Where the files of the champion are."""
+    client = connect(root).client
+    version = client.get_model_version_by_alias("shapes", "champion")
+    model = client.get_logged_model(version.source.removeprefix("models:/"))
+    return Path(model.artifact_location.removeprefix("file://"))
+
+
 def test_the_stored_model_says_what_it_needs(registered: Path) -> None:
     from mlflow.models import Model
     from mlflow.pyfunc.scoring_server import infer_and_parse_data
 
-    client = connect(registered).client
-    version = client.get_model_version_by_alias("shapes", "champion")
-    folder = Path(
-        client.get_logged_model(version.source.removeprefix("models:/")).artifact_location.removeprefix(
-            "file://"
-        )
-    )
-    names = {path.suffix for path in folder.rglob("*") if path.is_file()}
-    assert not names & {".pkl", ".pickle", ".pt", ".pth"}
+    folder = model_folder(registered)
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    code = {file for file in files if file.endswith((".py", ".pkl", ".pickle", ".pt", ".pth"))}
+    assert code == {"pyfunc.py", "decoding.py"}
+    assert {file for file in files if "/" in file} == {
+        "artifacts/model/model.onnx",
+        "artifacts/model/model.json",
+    }
     needs = (folder / "requirements.txt").read_text().splitlines()
-    assert {line.partition("==")[0] for line in needs} == {
+    assert [line.partition("==")[0] for line in needs] == [
         "mlflow",
         "numpy",
+        "onnxruntime",
         "pandas",
         "pillow",
-        "onnxruntime",
-    }
+    ]
     assert all("==" in line for line in needs)
     signature = Model.load(str(folder / "MLmodel")).signature
     assert signature.inputs.to_dict() == [{"type": "binary", "name": "image", "required": True}]
@@ -205,30 +326,47 @@ def test_the_stored_model_says_what_it_needs(registered: Path) -> None:
     assert list(answer["label"]) == ["cross"]
 
 
-def test_the_base_model_serves_through_torch(root: Path, tmp_path: Path) -> None:
-    import torch
+def test_versions_come_from_the_lock(tmp_path: Path) -> None:
+    (tmp_path / "requirements.lock").write_text(
+        "--extra-index-url https://example.org\n# all\nNumPy==1.2 ; python_version > '3'\npandas==9  # why\n"
+    )
+    found = dict(line.split("==") for line in requirements(tmp_path))
+    assert (found["numpy"], found["pandas"], found["pillow"]) == ("1.2", "9", metadata.version("pillow"))
+    assert list(found) == ["mlflow", "numpy", "onnxruntime", "pandas", "pillow"]
 
-    from src.config.schema.model import Lenet
-    from src.models.build import build_model
-    from src.models.normalization import NormalizedModel
-    from src.models.saving import Input, ModelSpec, Normalization, save_model
 
-    lenet = Lenet(kind="lenet", activation="tanh", dropout=0.0)
-    torch.manual_seed(0)
-    network = build_model(lenet, 1, 3, (28, 28)).eval()
-    spec = ModelSpec(lenet, CLASSES, Input(1, 28, 28, "pad"), Normalization([0.5], [0.25]))
-    save_model(tmp_path / "base", network, spec)
+def test_a_project_of_uv_does_not_get_into_the_model(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow copies pyproject.toml and uv.lock of the current folder, if it may."""
+    for name in ("uv.lock", "pyproject.toml"):
+        (tmp_path / name).write_text("")
+    monkeypatch.chdir(tmp_path)
+    trained(root)
+    lineage = compressed(root, tmp_path / "onnx").record["lineage"]
+    decide_on(root, tmp_path / "onnx", lineage)
+    synchronize(root)
+    assert not {path.name for path in model_folder(root).iterdir()} & {"uv.lock", "pyproject.toml"}
+
+
+def test_the_base_model_is_kept_as_files(root: Path, tmp_path: Path) -> None:
+    """Nobody serves torch's weights: they are artifacts of the run, and no model of MLflow's."""
+    (tmp_path / "base").mkdir()
+    for name in ("model.safetensors", "model.json"):
+        (tmp_path / "base" / name).write_text(name)
     attempt = begin(root)
     add_epochs(attempt, range(1))
     attempt.add_model(tmp_path / "base")
     finish(attempt)
-    synchronize(root)
-    (model,) = connect(root).client.search_logged_models(["1"])
-    images = np.random.default_rng(0).integers(0, 256, (5, 1, 28, 28), dtype=np.uint8)
-    answer = load_model(root, f"models:/{model.model_id}").predict(pd.DataFrame({"image": list(images)}))
-    with torch.inference_mode():
-        expected = NormalizedModel(network, [0.5], [0.25])(torch.from_numpy(images)).softmax(1).numpy()
-    assert answer[[f"p_{name}" for name in CLASSES]].to_numpy() == pytest.approx(expected, abs=1e-6)
+    for _ in range(2):  # the second time nothing is left to do
+        synchronize(root)
+    client = connect(root).client
+    assert not client.search_logged_models(["1"])
+    (run,) = client.search_runs(["1"])
+    files = {file.path for file in client.list_artifacts(run.info.run_id, "model")}
+    assert files == {"model/model.safetensors", "model/model.json"}
+    assert run.data.tags["model.sha256"] == file_hash(tmp_path / "base/model.safetensors")
+    assert "model.id" not in run.data.tags
 
 
 def test_predict_names_what_it_cannot_read(registered: Path, tmp_path: Path) -> None:
@@ -244,15 +382,15 @@ def test_predict_names_what_it_cannot_read(registered: Path, tmp_path: Path) -> 
         environment = {"DVC_ROOT": str(registered), "PATH": "/usr/bin:/bin"}
         return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
 
-    done = predict(str(tmp_path / "images"), "--out", str(tmp_path / "out.csv"))
+    done = predict(str(tmp_path / "images"), "--out", str(tmp_path / "new/out.csv"))
     assert done.returncode == 0, done.stderr
-    table = pd.read_csv(tmp_path / "out.csv")
+    table = pd.read_csv(tmp_path / "new/out.csv")
     assert list(table.columns) == ["path", "label", "probability"]
     assert dict(zip(table["path"], table["label"], strict=True)) == {
         str(folder / "bright.PNG"): "dot",
         str(folder / "dark.png"): "circle",
     }
-    assert "broken.jpg: not read: it is not a readable image" in done.stderr
+    assert "broken.jpg: not classified: it is not a readable image" in done.stderr
     assert "2 of 3 files classified" in done.stderr
     assert predict(str(folder / "broken.jpg")).returncode == 1
     missing = predict(str(tmp_path / "nowhere"))

@@ -1,4 +1,4 @@
-"""A small real model to compress: a cnn that has learnt scikit-learn's digits in two seconds."""
+"""A small real model to compress: a cnn that learns scikit-learn's digits in two seconds."""
 
 from functools import cache
 
@@ -44,10 +44,10 @@ def digits():
 def make_spec(section, channels=1, size=8):
     classes = [str(number) for number in range(10)]
     norm = Normalization([0.3] * channels, [0.37] * channels)
-    return ModelSpec(section, classes, Input(channels, size, size, "pad"), norm)
+    return ModelSpec(section, classes, Input(channels, size, size, "pad", 10**6), norm)
 
 
-def make_setting(model, folder, **changes):
+def make_context(model, folder, **changes):
     images, targets = digits()
     values = {
         "images": images,
@@ -69,7 +69,7 @@ def make_setting(model, folder, **changes):
 
 @cache
 def trained():
-    """The cnn with about 98 % of the validation images right."""
+    """The cnn, which classifies about 98 % of the validation images correctly."""
     images, targets = digits()
     torch.manual_seed(0)
     network = build_model(CNN, 1, 10, (8, 8))
@@ -96,7 +96,7 @@ def accuracy(logits, rows):
 
 
 def make_timm(name, size=32):
-    """An untrained network of timm whose running statistics are those of noise, and noise to feed it."""
+    """An untrained network of timm with the running statistics of noise, and noise as its input."""
     section = Timm(kind="timm", name=name, pretrained=False, small_input=True, dropout=0.0)
     torch.manual_seed(0)
     network = build_model(section, 3, 10, (size, size)).train()

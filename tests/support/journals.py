@@ -186,9 +186,9 @@ def make_variant(folder: Path, name: str = "shades") -> None:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     onnx.save(model, folder / "model.onnx")
-    size = {"channels": 1, "height": SIZE, "width": SIZE, "resize_mode": "pad"}
+    size = {"channels": 1, "height": SIZE, "width": SIZE, "resize_mode": "pad", "max_pixels": 10**6}
     (folder / "model.json").write_text(json.dumps({"classes": CLASSES, "input": size}), encoding="utf-8")
-    variant = {"status": "ok", "validation_accuracy": 0.8}
+    variant = {"status": "ok", "val": {"accuracy": 0.8}}
     (folder / "variant.json").write_text(json.dumps(variant), encoding="utf-8")
 
 

@@ -1,6 +1,5 @@
 """Small real models and images on disk, as the stages before compare and benchmark leave them."""
 
-import gzip
 import json
 from pathlib import Path
 
@@ -10,11 +9,12 @@ import torch
 
 from src.compression.onnx.export import export_onnx
 from src.compression.parity import onnx_logits
+from src.compression.result import VariantResult, failed, write_result
 from src.config.schema.model import Lenet
 from src.models.build import build_model
 from src.models.normalization import NormalizedModel
 from src.models.saving import Input, ModelSpec, Normalization, save_model
-from src.models.size import count_macs, count_nonzero, count_parameters
+from src.models.size import measure_size
 
 CLASSES = [str(digit) for digit in range(10)]
 LENET = Lenet(kind="lenet", activation="relu", dropout=0.0)
@@ -66,7 +66,7 @@ def write_data(root: Path, images=400):
 
 
 def write_base(root: Path):
-    spec = ModelSpec(LENET, CLASSES, Input(1, 8, 8, "pad"), Normalization(SHIFT, SCALE))
+    spec = ModelSpec(LENET, CLASSES, Input(1, 8, 8, "pad", 10**6), Normalization(SHIFT, SCALE))
     save_model(root / "models/base", lenet(0), spec)
     (root / "models/base/history.csv").write_text("epoch,val/accuracy\n1,0.5\n")
 
@@ -85,21 +85,11 @@ def write_variant(root: Path, name: str, seed=0, steps=("export",)):
     table = table.reset_index(drop=True).assign(predicted=logits.argmax(1))
     table = table.join(pd.DataFrame(logits, columns=[f"logit_{k}" for k in range(logits.shape[1])]))
     table.to_parquet(folder / "predictions.parquet", index=False)
-    content = path.read_bytes()
-    about = {
-        "status": "ok",
-        "reason": None,
-        "steps": list(steps),
-        "bytes": len(content),
-        "gzip_bytes": len(gzip.compress(content, mtime=0)),
-        "parameters": count_parameters(model),
-        "nonzero_parameters": count_nonzero(model),
-        "macs": count_macs(model, torch.zeros(1, 1, 8, 8)),
-    }
-    (folder / "variant.json").write_text(json.dumps(about))
+    size = measure_size(model, torch.zeros(1, 1, 8, 8), path.read_bytes())
+    result = VariantResult(list(steps), metrics={"val/accuracy": 0.5, **size.to_metrics()})
+    write_result(folder / "variant.json", result)
 
 
 def write_failed(root: Path, name: str, reason: str):
     (root / "models" / name).mkdir()
-    about = {"status": "failed", "reason": reason, "steps": ["quantize_aware_train", "export"], "bytes": None}
-    (root / "models" / name / "variant.json").write_text(json.dumps(about))
+    write_result(root / "models" / name / "variant.json", failed(["quantize_aware_train", "export"], reason))

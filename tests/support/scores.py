@@ -1,4 +1,4 @@
-"""Predictions of known shape, for the tests beside this file."""
+"""Predictions of known shape."""
 
 import numpy as np
 

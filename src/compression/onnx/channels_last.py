@@ -1,4 +1,4 @@
-"""The order in memory that ONNX Runtime's int8 kernels want, brought about once."""
+"""Converts images to the memory layout of ONNX Runtime's int8 kernels, once."""
 
 import numpy as np
 import onnx
@@ -11,12 +11,12 @@ CHANNELS_LAST, CHANNELS_FIRST = [0, 2, 3, 1], [0, 3, 1, 2]
 
 
 def keep_channels_last(model: onnx.ModelProto) -> None:
-    """Turn pooled float images to channels last before they are rounded, in place; values stay.
+    """Convert pooled float images to channels-last before they are rounded, in place. Values do not change.
 
-    Float kernels of ONNX Runtime 1.31 keep channels first, its int8 convolutions last, and a sum takes the
-    order of its first term: left alone it transposes before the first residual block, in it and after it, by
-    one thread. Here it needs no pass of its own. (Elsewhere it would: behind the float convolutions within
-    timm's networks, which are not pooled, turning cost up to a third of the speed.)
+    Float kernels of ONNX Runtime 1.31 use channels-first, its int8 convolutions channels-last, and a sum has
+    the layout of its first term. Without this, it transposes before, in and after the first residual block,
+    on one thread. After a pooling the conversion needs no pass of its own. (Elsewhere it does: behind the
+    float convolutions in timm's networks, which are not pooled, it cost up to a third of the speed.)
     """
     graph = Graph(model)
     roundings = [node for node in graph.nodes if node.op_type == "QuantizeLinear"]
@@ -31,23 +31,23 @@ def keep_channels_last(model: onnx.ModelProto) -> None:
 
 
 def _shapes(model: onnx.ModelProto) -> dict[str, list[int]]:
-    """Lengths of each axis, 0 where it is free."""
+    """{value: length of each axis}, 0 if it is dynamic."""
     values = onnx.shape_inference.infer_shapes(model).graph.value_info
     return {each.name: [axis.dim_value for axis in each.type.tensor_type.shape.dim] for each in values}
 
 
 def _is_pooled_float(graph: Graph, rounding: NodeProto) -> bool:
-    """True behind a float convolution and its pooling, whatever else is done to each value on the way."""
-    kinds, node = set(), graph.maker(rounding.input[0])
+    """Whether it follows a float convolution and its pooling, with only pointwise operators between."""
+    kinds, node = set(), graph.producer(rounding.input[0])
     while node is not None and node.op_type in POINTWISE | {"MaxPool"}:
         kinds.add(node.op_type)
-        node = graph.maker(node.input[0])
+        node = graph.producer(node.input[0])
     is_float = node is not None and node.op_type == "Conv" and node.input[1] in graph.constants
     return is_float and "MaxPool" in kinds
 
 
 def _insert_transpose(graph: Graph, rounding: NodeProto, rows: int) -> None:
-    """Transpose and back. The gathering of all rows between them keeps both from being cancelled."""
+    """Insert a transposition and its inverse. A Gather of all rows between them prevents their removal."""
     value = rounding.input[0]
     last, same, first, every = (f"{value}.{part}" for part in ("last", "same", "first", "rows"))
     graph.constants[every] = np.arange(rows)

@@ -1,4 +1,4 @@
-"""From a torch network to an ONNX file with the same bytes in every folder."""
+"""Exports a torch network to an ONNX file, with the same bytes in every folder."""
 
 import warnings
 from pathlib import Path
@@ -17,17 +17,17 @@ def export_onnx(network: nn.Module, example: torch.Tensor, path: Path) -> None:
 
 
 def onnx_bytes(network: nn.Module, example: torch.Tensor) -> bytes:
-    """The content of an ONNX file; the batch size stays free.
+    """Export a network; the batch size stays dynamic.
 
     Args:
-        network: takes what ``example`` is, gives logits (B, K).
+        network: takes images like ``example``, returns logits (B, K).
         example: images, uint8 (B, C, H, W) with B of at least 2.
 
     Returns:
-        A model with input ``images`` and output ``logits``.
+        The content of an ONNX file with the input ``images`` and the output ``logits``.
     """
     with warnings.catch_warnings():
-        # torch copies its own deprecated LeafSpec here; nothing that a caller could do otherwise.
+        # torch copies its own deprecated LeafSpec here; callers cannot avoid it.
         warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
         program = torch.onnx.export(
             network.eval(),
@@ -46,14 +46,14 @@ def onnx_bytes(network: nn.Module, example: torch.Tensor) -> bytes:
 
 
 def portable_bytes(model: onnx.ModelProto) -> bytes:
-    """The same in every folder and process; clears in ``model`` what names where it was made."""
-    _forget_origin(model)
+    """Serialize a model to bytes that do not depend on folder and process; changes ``model``."""
+    _clear_origin(model)
     content: bytes = model.SerializeToString(deterministic=True)
     return content
 
 
-def _forget_origin(model: onnx.ModelProto) -> None:
-    """Clear what names the exporting machine: stack traces with absolute paths, and descriptions."""
+def _clear_origin(model: onnx.ModelProto) -> None:
+    """Remove what identifies the exporting machine: stack traces with absolute paths, and descriptions."""
     graphs = [model.graph, *model.functions]
     parts = [model, *graphs, *(node for graph in graphs for node in graph.node)]
     parts += [value for graph in graphs for value in graph.value_info]

@@ -1,6 +1,6 @@
-"""An ONNX graph said in other operators: the same function, of which int8 has kernels.
+"""Rewrites an ONNX graph with operators that have int8 kernels; the function stays the same.
 
-What cannot be rewritten is left as it is. New names derive from old ones, so that bytes depend on the model
+What cannot be rewritten stays as it is. New names derive from old ones, so that the bytes depend on the model
 only.
 """
 
@@ -11,11 +11,11 @@ from onnx import NodeProto, helper, numpy_helper
 
 MONOTONE = ("Relu", "Clip")  # of several values the largest stays the largest
 POOLS = ("MaxPool", "AveragePool")
-FEW = 64  # products in a sum: with fewer, int8 costs more to pack and to round than it saves
+FEW = 64  # products per sum: with fewer, packing and rounding for int8 take longer than it saves
 
 
 class Graph:
-    """Nodes and constants of a model, to be changed in place and written back."""
+    """Nodes and constants of a model: change them in place, then write them back."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self.nodes = [_copy(node) for node in model.graph.node]
@@ -23,7 +23,7 @@ class Graph:
         self.outputs = [each.name for each in model.graph.output]
 
     def write(self, model: onnx.ModelProto) -> None:
-        """Make ``model`` say this, without constants that nobody reads; shapes are to be inferred anew."""
+        """Replace the graph of ``model``, without unused constants and without inferred shapes."""
         read = {name for node in self.nodes for name in node.input} | set(self.outputs)
         tensors = [
             numpy_helper.from_array(values, name) for name, values in self.constants.items() if name in read
@@ -32,26 +32,26 @@ class Graph:
             model.graph.ClearField(field)
             getattr(model.graph, field).extend(content)
 
-    def maker(self, value: str) -> NodeProto | None:
-        """The node that writes ``value``."""
+    def producer(self, value: str) -> NodeProto | None:
+        """The node whose output is ``value``."""
         return next((node for node in self.nodes if value in node.output), None)
 
-    def readers(self, value: str) -> list[NodeProto]:
-        """The nodes that read ``value``."""
+    def consumers(self, value: str) -> list[NodeProto]:
+        """The nodes that have ``value`` as an input."""
         return [node for node in self.nodes if value in node.input]
 
     def feeds_one(self, node: NodeProto) -> bool:
-        """True when one node reads what this one writes, and nobody outside."""
-        return len(self.readers(node.output[0])) == 1 and node.output[0] not in self.outputs
+        """Whether exactly one node uses the output of ``node``, and it is not an output of the graph."""
+        return len(self.consumers(node.output[0])) == 1 and node.output[0] not in self.outputs
 
     def replace(self, old: NodeProto, new: list[NodeProto]) -> None:
-        """Put nodes, or none, in the place of one."""
+        """Replace one node by others, or by none."""
         place = next(number for number, node in enumerate(self.nodes) if node is old)
         self.nodes[place : place + 1] = new
 
 
 def rewrite(model: onnx.ModelProto) -> None:
-    """Norms into convolutions, activations beside them, spatial means as global pooling; in place."""
+    """Fold norms into convolutions, move activations next to them, and pool spatial means; in place."""
     graph = Graph(model)
     for node in list(graph.nodes):
         if node.op_type == "BatchNormalization":
@@ -65,42 +65,42 @@ def rewrite(model: onnx.ModelProto) -> None:
 
 
 def quantize_remaining(model: onnx.ModelProto) -> None:
-    """Norms and spatial means between rounded values, where training with rounding leaves them; in place."""
+    """Rewrite norms and spatial means that quantization-aware training left between int8 values; in place."""
     graph = Graph(model)
     for node in list(graph.nodes):
-        before = graph.maker(node.input[0]) if node.input else None
+        before = graph.producer(node.input[0]) if node.input else None
         if before is None or before.op_type != "DequantizeLinear":
             continue
         if node.op_type == "BatchNormalization":
-            _round_norm(graph, node)
+            _quantize_norm(graph, node)
         if node.op_type == "ReduceMean":
             _pool_globally(graph, node)
     graph.write(model)
 
 
-def pixel_nodes(model: onnx.ModelProto) -> list[str]:
-    """Names of the nodes to be left float: convolutions with few products, and the pooling of their sums."""
+def stem_nodes(model: onnx.ModelProto) -> list[str]:
+    """Names of nodes to keep in float: convolutions with few products per sum, and their pooling."""
     graph = Graph(model)
-    seers = [node for node in graph.nodes if node.op_type == "Conv" and is_stem(graph, node)]
-    return [node.name for seer in seers for node in (seer, *_until_pool(graph, seer))]
+    stems = [node for node in graph.nodes if node.op_type == "Conv" and is_stem(graph, node)]
+    return [node.name for stem in stems for node in (stem, *_until_pool(graph, stem))]
 
 
 def is_stem(graph: Graph, convolution: NodeProto) -> bool:
-    """True for a convolution of one group with few products in a sum, as the first one is on images."""
+    """Whether a convolution has one group and few products per sum, as the first one on images has."""
     weight = graph.constants.get(convolution.input[1])
     return weight is not None and attribute(convolution, "group", 1) == 1 and weight[0].size < FEW
 
 
 def _fold_norm(graph: Graph, norm: NodeProto) -> None:
-    """y = a x + b goes into the convolution before it, through a pooling where that allows it.
+    """Fold y = a x + b into the convolution before it, also through a pooling if the two commute.
 
-    The largest value of a window stays the largest for a > 0 only. Else the norm becomes a convolution of
-    its own, of one pixel and one channel, which costs a pass but no detour through float.
+    Max pooling commutes only with a > 0. Otherwise the norm becomes a depthwise 1×1 convolution, which costs
+    a pass but no conversion to float.
     """
     a, b = _scale_and_shift(graph, norm)
-    pool = graph.maker(norm.input[0])
+    pool = graph.producer(norm.input[0])
     through = pool is not None and pool.op_type in POOLS and _commutes(pool, a) and graph.feeds_one(pool)
-    convolution = graph.maker(pool.input[0]) if through and pool is not None else pool
+    convolution = graph.producer(pool.input[0]) if through and pool is not None else pool
     if (
         convolution is None
         or convolution.op_type != "Conv"
@@ -115,17 +115,17 @@ def _fold_norm(graph: Graph, norm: NodeProto) -> None:
     graph.replace(norm, [])
 
 
-def _round_norm(graph: Graph, norm: NodeProto) -> None:
-    """As an int8 convolution of one pixel and one channel.
+def _quantize_norm(graph: Graph, norm: NodeProto) -> None:
+    """Replace a norm by an int8 depthwise 1×1 convolution.
 
-    It stays where a pooling keeps it from its convolution. With a scale for each channel 127 or -127 stands
-    for its factor exactly.
+    Such norms remain where a pooling separates them from their convolution. With one scale per channel, 127
+    or -127 represents the factor exactly.
     """
     a, b = _scale_and_shift(graph, norm)
     convolution = _pointwise(graph, norm, a, b)
     names = [f"{norm.output[0]}.{part}" for part in ("rounded", "scale", "zero")]
     signs = np.where(a < 0, -127, 127).astype(np.int8).reshape(-1, 1, 1, 1)
-    # A factor of zero has no scale; the smallest one is as good.
+    # A factor of zero has no scale; any small one will do.
     scales = np.maximum(np.abs(a) / 127, np.finfo(np.float32).tiny).astype(np.float32)
     graph.constants |= dict(zip(names, (signs, scales, np.zeros(len(a), np.int8)), strict=True))
     weight = convolution.input[1]
@@ -135,7 +135,7 @@ def _round_norm(graph: Graph, norm: NodeProto) -> None:
 
 
 def _scale_and_shift(graph: Graph, norm: NodeProto) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """What the norm does to each channel, (C,) each."""
+    """a and b of y = a x + b for each channel, (C,) each."""
     gamma, beta, mean, variance = (graph.constants[name].astype(np.float64) for name in norm.input[1:5])
     a = gamma / np.sqrt(variance + attribute(norm, "epsilon", 1e-5))
     return a.astype(np.float32), (beta - mean * a).astype(np.float32)
@@ -144,7 +144,7 @@ def _scale_and_shift(graph: Graph, norm: NodeProto) -> tuple[NDArray[np.float32]
 def _commutes(pool: NodeProto, a: NDArray[np.float32]) -> bool:
     if pool.op_type == "MaxPool":
         return bool((a > 0).all())
-    # A mean over padding would take b for zeros.
+    # In a mean that counts padding, b would count as zero.
     return not attribute(pool, "count_include_pad", 0)
 
 
@@ -166,22 +166,22 @@ def _scale_convolution(
 
 
 def _until_pool(graph: Graph, convolution: NodeProto) -> list[NodeProto]:
-    """The nodes after a convolution up to a MaxPool, with one activation between at most; [] without."""
-    chain: list[NodeProto] = []
+    """The nodes after a convolution up to its MaxPool, with at most one activation between; else []."""
+    found: list[NodeProto] = []
     node = convolution
-    while len(chain) < 2 and graph.feeds_one(node):
-        node = graph.readers(node.output[0])[0]
+    while len(found) < 2 and graph.feeds_one(node):
+        node = graph.consumers(node.output[0])[0]
         if node.op_type not in (*MONOTONE, "MaxPool"):
             return []
-        chain.append(node)
+        found.append(node)
         if node.op_type == "MaxPool":
-            return chain
+            return found
     return []
 
 
 def _activate_before_pooling(graph: Graph, activation: NodeProto) -> None:
-    """act(max(x)) = max(act(x)), and beside the convolution int8 spends none of its values on what is cut."""
-    pool = graph.maker(activation.input[0])
+    """act(max(x)) = max(act(x)), and next to the convolution no int8 values are wasted on what is clipped."""
+    pool = graph.producer(activation.input[0])
     if pool is None or pool.op_type != "MaxPool" or not graph.feeds_one(pool):
         return
     first, last = _copy(activation), _copy(pool)
@@ -192,7 +192,7 @@ def _activate_before_pooling(graph: Graph, activation: NodeProto) -> None:
 
 
 def _pool_globally(graph: Graph, mean: NodeProto) -> None:
-    """A mean over height and width."""
+    """Replace a mean over height and width."""
     axes = graph.constants.get(mean.input[1]) if len(mean.input) > 1 else None
     if axes is None or sorted(axes.tolist()) not in ([2, 3], [-2, -1]):
         return
@@ -211,7 +211,7 @@ def _pool_globally(graph: Graph, mean: NodeProto) -> None:
 
 
 def attribute(node: NodeProto, name: str, default: float) -> float:
-    """A number among the attributes."""
+    """The value of a numeric attribute."""
     found = [each for each in node.attribute if each.name == name]
     return float(helper.get_attribute_value(found[0])) if found else default
 

@@ -1,4 +1,4 @@
-"""What a library cannot do with a model is a result, and no crash."""
+"""Turns errors of a library that does not support a model into results."""
 
 import re
 from collections.abc import Iterator
@@ -8,32 +8,28 @@ from src.core.errors import AssayError
 
 
 class UnsupportedModelError(Exception):
-    """The method cannot do this model: a result with a reason, and no crash."""
+    """The method does not support this model. This is a result with a reason, not a crash."""
 
 
 LENGTH = 160  # characters of a reason
-OTHERS = (
-    AssayError,
-    UnsupportedModelError,
-    MemoryError,
-    OSError,
-)  # say something about the person's input or the machine
+# These are about the user's input or the machine, not about the model.
+UNRELATED = (AssayError, UnsupportedModelError, MemoryError, OSError)
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @contextmanager
 def translate_errors(library: str) -> Iterator[None]:
-    """Within: an error of ``library``, which raises what it likes, is a MethodError with a short reason."""
+    """Raise UnsupportedModelError, with a short reason, for any error of ``library``."""
     try:
         yield
-    except OTHERS:
+    except UNRELATED:
         raise
     except Exception as error:
-        raise UnsupportedModelError(f"{library} cannot do this model: {_reason(error)}") from error
+        raise UnsupportedModelError(f"{library} does not support this model: {_reason(error)}") from error
 
 
 def _reason(error: BaseException) -> str:
-    """The first line of the error at the bottom of it."""
+    """The first line of the original error."""
     while error.__cause__ is not None:
         error = error.__cause__
     lines = [line.strip() for line in COLOURS.sub("", str(error)).splitlines() if line.strip()]

@@ -1,4 +1,4 @@
-"""Models as something serves them: images in, logits out. All of ONNX Runtime have the same options."""
+"""Models as functions from images to logits. All ONNX Runtime sessions have the same options."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +12,7 @@ Predictor = Callable[[Images], NDArray[np.float32]]  # logits (B, K)
 
 
 def onnx_session(model: Path | bytes, threads: int) -> Any:
-    """A session on the CPU for a file or its content: all optimizations, ``threads`` for each operator."""
+    """A session on the CPU for a file or its content, with all optimizations and ``threads`` per operator."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -20,22 +20,22 @@ def onnx_session(model: Path | bytes, threads: int) -> Any:
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    # Its threads wait busily within a call, and not after it: that would slow whatever runs next.
+    # Threads spin while a call runs, but not after it: that would slow down whatever runs next.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def load_onnx(path: Path, threads: int) -> Predictor:
-    """An ONNX file that takes uint8 images."""
+    """Load an ONNX file that takes uint8 images."""
     session = onnx_session(path, threads)
     name = session.get_inputs()[0].name
     return lambda images: session.run(None, {name: images})[0]
 
 
 def torch_model(folder: Path) -> Predictor:
-    """A folder of src.models.saving in PyTorch's eager mode, fp32, channels last.
+    """Load a folder of src.models.saving in PyTorch's eager mode, fp32, channels-last.
 
-    The number of threads is torch's, and the process's: ``torch.set_num_threads``.
+    The number of threads is that of the process: ``torch.set_num_threads``.
     """
     import torch
 
@@ -43,13 +43,13 @@ def torch_model(folder: Path) -> Predictor:
     from src.models.saving import load_model
 
     network, spec = load_model(folder)
-    whole = NormalizedModel(network, spec.normalization.shift, spec.normalization.scale).eval()
-    whole = whole.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = NormalizedModel(network, spec.normalization.shift, spec.normalization.scale).eval()
+    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.inference_mode()
-    def answer(images: Images) -> NDArray[np.float32]:
+    def predict(images: Images) -> NDArray[np.float32]:
         batch = torch.from_numpy(images).contiguous(memory_format=torch.channels_last)
-        logits: NDArray[np.float32] = whole(batch).numpy()
+        logits: NDArray[np.float32] = model(batch).numpy()
         return logits
 
-    return answer
+    return predict

@@ -1,4 +1,4 @@
-"""Section ``compress``."""
+"""Section ``compress``: the variants of the base model, each a list of steps."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
@@ -9,24 +9,24 @@ from src.config.schema.base import Count, Fraction, Name, Positive, Section, Sha
 
 
 class PruneUnstructured(Section):
-    """Set single weights to zero, and hold them there in all training that follows."""
+    """Set single weights to zero and keep them at zero in later training."""
 
     name: Literal["prune_unstructured"]
-    ratio: Share  # of all weights of convolutions and linear layers together
+    ratio: Share  # share of the weights of all convolutions and linear layers
     criterion: Literal["magnitude", "random"]
 
 
 class PruneStructured(Section):
-    """Remove whole channels; the classifier keeps its outputs."""
+    """Remove whole channels. The classifier keeps its outputs."""
 
     name: Literal["prune_structured"]
-    ratio: Share  # of the channels
+    ratio: Share  # share of the channels
     criterion: Literal["magnitude", "batch_norm", "taylor", "fpgm", "random"]
-    iterations: Count  # 1: all at once; more: in so many steps, ranking anew before each
+    iterations: Count  # 1: all at once; more: in that many rounds, ranking the channels again in each
 
 
 class Finetune(Section):
-    """Train the network as it is now with the settings of `train`, but for these."""
+    """Continue to train the network, with the settings of `train` except for these."""
 
     name: Literal["finetune"]
     epochs: Count
@@ -34,20 +34,19 @@ class Finetune(Section):
 
 
 class Distill(Section):
-    """Train a student on the base's soft labels (Hinton, Vinyals and Dean, 2015) and the true ones."""
+    """Train a student on the soft labels of the base (Hinton, Vinyals and Dean, 2015) and the true labels."""
 
     name: Literal["distill"]
-    student: (
-        dict[str, Any] | None
-    )  # field of model: its value in a new network; null: the network as it is now
+    # Fields of `model` that differ in the student, which is a new network; null: the network as it is now.
+    student: dict[str, Any] | None
     epochs: Count
     lr: Positive  # peak
     temperature: Positive  # of both softmaxes
-    alpha: Fraction  # share of the soft loss
+    alpha: Fraction  # weight of the soft loss
 
 
 class QuantizeAwareTrain(Section):
-    """Train with the rounding of int8 in place, and become int8."""
+    """Train with int8 rounding in the forward pass, then convert to int8."""
 
     name: Literal["quantize_aware_train"]
     epochs: Count
@@ -55,25 +54,25 @@ class QuantizeAwareTrain(Section):
 
 
 class Export(Section):
-    """From torch to ONNX."""
+    """Convert from torch to ONNX."""
 
     name: Literal["export"]
 
 
 class QuantizeDynamic(Section):
-    """int8 weights; the scale of activations is found anew for each batch."""
+    """int8 weights; the scales of activations are computed for each batch."""
 
     name: Literal["quantize_dynamic"]
-    per_channel: bool  # a scale for each output channel of the weights
+    per_channel: bool  # one scale for each output channel of the weights
 
 
 class QuantizeStatic(Section):
-    """int8 weights and activations, whose scales come from training images."""
+    """int8 weights and activations, with scales from training images."""
 
     name: Literal["quantize_static"]
-    images: Count  # of the training split
+    images: Count  # how many, from the training split
     calibration: Literal["minmax", "entropy", "percentile"]
-    per_channel: bool  # a scale for each output channel of the weights
+    per_channel: bool  # one scale for each output channel of the weights
 
 
 Step = Annotated[
@@ -88,32 +87,31 @@ Step = Annotated[
     Field(discriminator="name"),
 ]
 AFTER_EXPORT = ("quantize_dynamic", "quantize_static")
-# step: {what may not come before it: why}
-REFUSED = {
-    "prune_unstructured": {"quantize_aware_train": "the network is int8 then"},
-    "prune_structured": {
-        "prune_unstructured": "its masks would no longer fit",
-        "quantize_aware_train": "the network is int8 then",
-    },
-    "finetune": {"quantize_aware_train": "the network is int8 then"},
-    "distill": {"quantize_aware_train": "the network is int8 then"},
+BASELINE = "onnx_fp32"  # the variant that is always there: the base as ONNX, unchanged
+INT8 = {"quantize_aware_train": "the network is already int8"}
+# step: {a step that must not come before it: why}
+CONFLICTS = {
+    "prune_unstructured": INT8,
+    "prune_structured": {"prune_unstructured": "its masks would no longer fit", **INT8},
+    "finetune": INT8,
+    "distill": INT8,
     "quantize_aware_train": {
-        "prune_unstructured": "it does not hold the zeros: use quantize_static after export",
-        "quantize_aware_train": "the network is int8 then",
+        "prune_unstructured": "it does not keep the zeros: use quantize_static after export",
+        **INT8,
     },
-    "quantize_dynamic": {"quantize_aware_train": "the network is int8 then"},
-    "quantize_static": {"quantize_aware_train": "the network is int8 then"},
+    "quantize_dynamic": INT8,
+    "quantize_static": INT8,
 }
 
 
 class Variant(Section):
-    """A chain of compression steps: torch before `export`, ONNX after it."""
+    """A list of compression steps: on the torch network before `export`, on the ONNX file after it."""
 
     steps: Annotated[list[Step], Field(min_length=1)]
 
     @field_validator("steps")
     @classmethod
-    def _makes_sense(cls, steps: list[Step]) -> list[Step]:
+    def _fit_together(cls, steps: list[Step]) -> list[Step]:
         names = [step.name for step in steps]
         faults = [*_export_faults(names), *_order_faults(names), *_student_faults(steps)]
         if faults:
@@ -122,7 +120,7 @@ class Variant(Section):
 
 
 def _export_faults(names: Sequence[str]) -> list[str]:
-    """Exactly one export, and on either side of it what works there."""
+    """There must be exactly one export, with torch steps before it and at most one ONNX step after it."""
     if names.count("export") != 1:
         return [f"must have export exactly once, but got {', '.join(names)}"]
     place = names.index("export")
@@ -139,16 +137,16 @@ def _order_faults(names: Sequence[str]) -> list[str]:
     return [
         f"{name} cannot come after {before}: {why}"
         for place, name in enumerate(names)
-        for before, why in REFUSED.get(name, {}).items()
+        for before, why in CONFLICTS.get(name, {}).items()
         if before in names[:place]
     ]
 
 
 def _student_faults(steps: list[Step]) -> list[str]:
-    """A new student forgets whatever was done to the network before."""
+    """A new student has nothing of what earlier steps did to the network."""
     return [
-        f"distill with a student begins anew, and throws away what {steps[place - 1].name} did: "
-        "put it first, or set student: null"
+        f"distill with a student starts with a new network and discards what {steps[place - 1].name} did: "
+        "put distill first or set student: null"
         for place, step in enumerate(steps)
         if isinstance(step, Distill) and step.student is not None and place
     ]
@@ -156,5 +154,16 @@ def _student_faults(steps: list[Step]) -> list[str]:
 
 class Compress(Section):
     tolerance: Positive  # largest absolute difference of a logit, ONNX against the torch model it came from
-    agreement: Fraction  # least share of equal predictions, int8 against the float model it came from
-    variants: Annotated[dict[Name, Variant], Field(min_length=1)]
+    agreement: Fraction  # smallest share of equal predictions, int8 against the float model it came from
+    variants: dict[Name, Variant]
+
+    @field_validator("variants")
+    @classmethod
+    def _include_the_baseline(cls, variants: dict[str, Variant]) -> dict[str, Variant]:
+        baseline = variants.get(BASELINE)
+        if baseline is None or [step.name for step in baseline.steps] != ["export"]:
+            raise ValueError(
+                f"must include {BASELINE}, the base model as ONNX: only ONNX models are served. "
+                f"Add {BASELINE}: {{steps: [{{name: export}}]}}"
+            )
+        return variants

@@ -7,6 +7,7 @@ stays the same for any number of images. The result does not depend on the numbe
 import os
 import signal
 import threading
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -107,9 +108,11 @@ def _result(chunk: Chunk, future: Future[list[DecodedImage]]) -> list[DecodedIma
 
 def _decode_chunk(chunk: Chunk, form: ImageFormat, array: Path) -> list[DecodedImage]:
     pixels = np.zeros((len(chunk.names), form.channels, form.height, form.width), np.uint8)
-    outcomes = [
-        _decode_one(chunk.folder / name, form, out) for name, out in zip(chunk.names, pixels, strict=True)
-    ]
+    # Pillow warns about odd metadata and palettes, which do not affect the pixels.
+    with warnings.catch_warnings(action="ignore"):
+        outcomes = [
+            _decode_one(chunk.folder / name, form, out) for name, out in zip(chunk.names, pixels, strict=True)
+        ]
     write_rows(array, chunk.row, pixels)
     return outcomes
 

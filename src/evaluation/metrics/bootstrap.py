@@ -1,20 +1,20 @@
-"""How far a figure can be trusted: percentile bootstrap over the test images (Efron, 1979).
+"""How far a metric can be trusted: percentile bootstrap over the test images (Efron, 1979).
 
-Each resample draws as many rows as there are, with replacement, and all figures are computed on the same
+Each resample draws as many rows as there are, with replacement, and all metrics are computed on the same
 resamples. A resample is a vector of weights (how often each row was drawn), so nothing is sorted again:
 what depends on ranks is summed in the order of the full sample.
 
-A resample in which a figure is undefined (no row of the positive class, one class only) is left out of
-that figure's interval and counted in ``undefined``; macro averages take the classes present in the
-resample, just as the figure itself takes the classes present in the sample.
+A resample in which a metric is undefined (no row of the positive class, one class only) is left out of
+that metric's interval and counted in ``undefined``. Macro averages cover the classes in the resample, as
+the metric itself covers the classes in the sample.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 
 from src.core.seeds import derive_seed
 from src.evaluation.metrics import classification
@@ -24,12 +24,12 @@ from src.evaluation.metrics.classification import ConfusionCounts, Floats, Integ
 Weights = NDArray[np.int32]  # (n, resamples of a block): how often each row was drawn
 
 BLOCK = 1_000_000  # weights held at once
-AREA_BUDGET = 10**10  # rows x classes x resamples above which areas under curves get no interval
+AREA_BUDGET = 10**10  # rows x classes x resamples; above it, areas under curves have no interval
 
 
 @dataclass(frozen=True)
 class Interval:
-    """Lower and upper limit, NaN when every resample was undefined."""
+    """Lower and upper limit; NaN when every resample was undefined."""
 
     low: float
     high: float
@@ -57,9 +57,17 @@ def bootstrap(
     seed: int,
     advance: Callable[[int], None],
 ) -> dict[str, Interval]:
-    """Intervals of the figures of ``metrics.summary``, by name.
+    """Intervals of the metrics of :func:`classification.summary`, by name.
 
-    ``probabilities``: (n, K), ``targets``: (n,). ``advance`` is told of each batch of resamples done.
+    Args:
+        probabilities: (n, K).
+        targets: (n,).
+        top_k: k of ``top_k_accuracy``.
+        bins: of the calibration error.
+        resamples: how many to draw.
+        confidence: share of the resamples that an interval covers.
+        seed: decides the resamples.
+        advance: called with the number of resamples in each finished block.
     """
     statistics = _statistics(probabilities, targets, top_k, bins, resamples)
     found: dict[str, list[Floats]] = {}
@@ -83,15 +91,12 @@ def bootstrap_weights(seed: int, rows: int, resamples: int) -> Iterator[Weights]
 
 def wilson(hits: int, rows: int, confidence: float) -> Interval:
     """Score interval of a share (Wilson, 1927); unlike the bootstrap it has a width at 0 and 1."""
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
-    share = hits / rows
-    centre = (share + z**2 / (2 * rows)) / (1 + z**2 / rows)
-    half = z / (1 + z**2 / rows) * np.sqrt(share * (1 - share) / rows + z**2 / (4 * rows**2))
-    return Interval(max(0.0, float(centre - half)), min(1.0, float(centre + half)))
+    limits = binomtest(hits, rows).proportion_ci(confidence, method="wilson")
+    return Interval(float(limits.low), float(limits.high))
 
 
 def percentiles(values: Floats, confidence: float) -> Interval:
-    """The interval that leaves out the outer resamples, as many at either end; ``values``: (r,)."""
+    """The interval that leaves out equally many resamples at either end. ``values``: (r,)."""
     known = values[~np.isnan(values)]
     undefined = len(values) - len(known)
     if not len(known):
@@ -104,14 +109,14 @@ def percentiles(values: Floats, confidence: float) -> Interval:
 def _statistics(
     probabilities: Floats, targets: Integers, top_k: int, bins: int, resamples: int
 ) -> list[Callable[[Weights], dict[str, Floats]]]:
-    """Functions from weights (n, r) to named figures (r,)."""
+    """Functions from weights (n, r) to metrics (r,) by name."""
     rows = {
         "log_loss": classification.log_losses(probabilities, targets),
         "brier": classification.brier_scores(probabilities, targets),
     }
     if top_k < probabilities.shape[1]:
         hits = classification.top_hits(probabilities, targets, top_k)
-        rows[f"top{top_k}_accuracy"] = hits.astype(np.float64)
+        rows["top_k_accuracy"] = hits.astype(np.float64)
     statistics = [
         _count_statistic(probabilities, targets),
         _mean_statistic(rows),
@@ -162,7 +167,7 @@ def _calibration_statistic(
 
 def _area_statistic(probabilities: Floats, targets: Integers) -> Callable[[Weights], dict[str, Floats]]:
     classes = probabilities.shape[1]
-    # for two classes the figure is that of the second, so the first needs no ranking
+    # of two classes the second one counts, so the first needs no ranking
     needed = [index for index in np.unique(targets) if classes > 2 or index == 1]
     rankings = {index: _rank(probabilities[:, index], targets == index) for index in needed}
 
@@ -191,10 +196,10 @@ def _rank(scores: Floats, positive: NDArray[np.bool_]) -> _Ranking:
 def _areas(weights: Weights, ranking: _Ranking) -> tuple[Floats, Floats]:
     """Areas under the ROC and the precision-recall curve of one class, each (r,)."""
     ordered = weights[ranking.order]  # (n, r)
-    seen = np.cumsum(ordered, axis=0, dtype=np.int32)  # rows down to each rank
+    seen = np.cumsum(ordered, axis=0, dtype=np.int32)  # rows up to each rank
     positive = ordered[ranking.ranks]  # (p, r)
     positives_seen = np.cumsum(positive, axis=0, dtype=np.int32)
-    # places of the tied rows of the class within its own ranks: one past the last, and the first
+    # positions of the tied rows of the class within its own ranks: one past the last, and the first
     past = np.searchsorted(ranking.ranks, ranking.last, side="right")
     before = np.searchsorted(ranking.ranks, ranking.first, side="left")
     hits = positives_seen[past - 1]
@@ -209,7 +214,7 @@ def _areas(weights: Weights, ranking: _Ranking) -> tuple[Floats, Floats]:
 
 
 def _cumulative_before(cumulated: Weights, places: Integers) -> Weights:
-    """Cumulated weights strictly before each place, (len(places), r)."""
+    """Cumulated weights before each place, (len(places), r)."""
     return np.where(places[:, None] > 0, cumulated[np.maximum(places, 1) - 1], 0)
 
 

@@ -1,8 +1,8 @@
 """Whether a confidence of 0.9 means being right nine times in ten.
 
 The confidence of a row is its highest probability. Bins have equal width over 0…1 and contain their
-lower edge; the last one contains 1 too. (torchmetrics gives a confidence that float32 rounds to 1 a bin
-of its own, so it can differ from this where a model is that sure.)
+lower edge; the last one also contains 1. torchmetrics puts a confidence that float32 rounds to 1 into a bin
+of its own, so its result can differ for very confident models.
 """
 
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Reliability:
-    """What each bin holds, each array (bins,); NaN for the means of an empty bin."""
+    """The contents of the bins, each array (bins,); the means of an empty bin are NaN."""
 
     low: NDArray[np.float64]
     high: NDArray[np.float64]
     images: NDArray[np.int64]
     confidence: NDArray[np.float64]  # mean over the bin's rows
-    accuracy: NDArray[np.float64]  # share of the bin's rows that are right
+    accuracy: NDArray[np.float64]  # share of the bin's rows that are correct
 
 
 def bin_index(confidences: NDArray[np.float64], bins: int) -> NDArray[np.int64]:
@@ -29,7 +29,7 @@ def bin_index(confidences: NDArray[np.float64], bins: int) -> NDArray[np.int64]:
 
 
 def reliability(probabilities: NDArray[np.float64], targets: NDArray[np.int64], bins: int) -> Reliability:
-    """The reliability diagram's figures. ``probabilities``: (n, K), ``targets``: (n,)."""
+    """The numbers of the reliability diagram. ``probabilities``: (n, K), ``targets``: (n,)."""
     confidence = probabilities.max(axis=1)
     right = (probabilities.argmax(axis=1) == targets).astype(np.float64)
     place = bin_index(confidence, bins)
@@ -42,7 +42,7 @@ def reliability(probabilities: NDArray[np.float64], targets: NDArray[np.int64], 
 
 
 def calibration_error(probabilities: NDArray[np.float64], targets: NDArray[np.int64], bins: int) -> float:
-    """Expected calibration error: mean distance of accuracy and confidence, weighted by images."""
+    """Expected calibration error: mean distance between accuracy and confidence, weighted by images."""
     table = reliability(probabilities, targets, bins)
     distance = np.nan_to_num(np.abs(table.accuracy - table.confidence))
     return float((distance * table.images).sum() / table.images.sum())

@@ -1,11 +1,11 @@
 """How good a classification is: pure functions of probabilities and targets.
 
-Counts and areas under curves come from torchmetrics. The ratios are taken here, because torchmetrics
-divides counts in float32 and 59/60 would be reported as 0.9833333492, and because the same functions
-then serve the point figures and the bootstrap (``intervals``).
+Counts and areas under curves come from torchmetrics. The ratios are computed here: torchmetrics divides
+counts in float32, so 59/60 would be reported as 0.9833333492, and the same functions serve the metrics and
+their bootstrap.
 
-An undefined figure is NaN here, with a sentence in ``reasons``; it is never a silent zero. Averages over
-classes ("macro") are taken over the classes that are present among the targets.
+An undefined metric is NaN, never a silent zero; :func:`undefined_reasons` says why. Macro averages cover the
+classes that occur among the targets. ``src.core.metric_names.PREDICTION`` lists the names.
 """
 
 from collections.abc import Iterator
@@ -65,7 +65,7 @@ def count(targets: Integers, predicted: Integers, classes: int) -> ConfusionCoun
 
 
 def from_counts(counts: ConfusionCounts) -> dict[str, Floats]:
-    """All metrics of hard predictions; the class axis goes, leading axes stay.
+    """All metrics of hard predictions; the class axis is reduced, leading axes stay.
 
     Macro averages take the classes with ``actual`` > 0. A class that is present but never predicted
     counts with precision 0 (scikit-learn's ``zero_division=0``).
@@ -143,8 +143,8 @@ def curve_areas(probabilities: Floats, targets: Integers) -> dict[str, Floats]:
 
 
 def average_area(per_class: Floats) -> Floats:
-    """One figure from the areas of the classes (…, K): for two classes that of the second one, which is
-    the plain binary figure; else the mean over the classes that have one, NaN when none has."""
+    """One number from the areas of the classes (…, K): of two classes that of the second one, the usual
+    binary area; else the mean over the classes that have one, NaN when none has."""
     if per_class.shape[-1] == 2:
         return np.asarray(per_class[..., 1])
     known = ~np.isnan(per_class)
@@ -152,19 +152,19 @@ def average_area(per_class: Floats) -> Floats:
 
 
 def summary(probabilities: Floats, targets: Integers, top_k: int, bins: int) -> dict[str, float]:
-    """Every headline figure by its name; NaN where undefined. Top-k is left out when k >= classes."""
+    """Every metric by its name below the scope; NaN where undefined. Top-k is left out when k >= classes."""
     classes = probabilities.shape[1]
     predicted = predict(probabilities)
-    figures = {name: float(value) for name, value in from_counts(count(targets, predicted, classes)).items()}
+    hard = {name: float(value) for name, value in from_counts(count(targets, predicted, classes)).items()}
     area = {name: float(average_area(value)) for name, value in curve_areas(probabilities, targets).items()}
     top = {}
     if top_k < classes:
-        top = {f"top{top_k}_accuracy": float(top_hits(probabilities, targets, top_k).mean())}
-    agreement = {name: figures.pop(name) for name in ("cohen_kappa", "matthews")}
+        top = {"top_k_accuracy": float(top_hits(probabilities, targets, top_k).mean())}
+    agreement = {name: hard.pop(name) for name in ("cohen_kappa", "matthews")}
     return {
-        "accuracy": figures.pop("accuracy"),
+        "accuracy": hard.pop("accuracy"),
         **top,
-        **figures,
+        **hard,
         **area,
         "log_loss": float(log_losses(probabilities, targets).mean()),
         "brier": float(brier_scores(probabilities, targets).mean()),
@@ -174,14 +174,14 @@ def summary(probabilities: Floats, targets: Integers, top_k: int, bins: int) -> 
 
 
 def undefined_reasons(
-    figures: dict[str, float], targets: Integers, classes: list[str], top_k: int
+    metrics: dict[str, float], targets: Integers, classes: list[str], top_k: int
 ) -> dict[str, str]:
-    """Why a figure is missing or covers fewer classes than there are: {figure: sentence}."""
+    """Why a metric is missing or covers only some of the classes: {metric: sentence}."""
     present = np.unique(targets)
     absent = [name for index, name in enumerate(classes) if index not in present]
     notes = {}
     if top_k >= len(classes):
-        notes[f"top{top_k}_accuracy"] = f"left out: there are {len(classes)} classes, so it would be 1"
+        notes["top_k_accuracy"] = f"left out: k = {top_k} of {len(classes)} classes would always be 1"
     if absent:
         notes["macro"] = (
             f"macro averages cover {len(present)} of {len(classes)} classes; "
@@ -189,7 +189,7 @@ def undefined_reasons(
         )
     if len(classes) == 2:
         notes["roc_auc, average_precision"] = f"of two classes, {classes[1]} is the positive one"
-    return notes | {name: _undefined(name, absent) for name, value in figures.items() if np.isnan(value)}
+    return notes | {name: _undefined(name, absent) for name, value in metrics.items() if np.isnan(value)}
 
 
 def ratio(above: Floats, below: Floats) -> Floats:
@@ -199,7 +199,7 @@ def ratio(above: Floats, below: Floats) -> Floats:
 
 @contextmanager
 def double() -> Iterator[None]:
-    """Let torchmetrics divide counts in float64: it takes torch's default type for that."""
+    """Let torchmetrics divide counts in float64: it uses torch's default type."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:
@@ -222,13 +222,13 @@ def _macro(values: Floats, actual: Floats) -> Floats:
 
 
 def _cohen_kappa(counts: ConfusionCounts, total: Floats) -> Floats:
-    """(observed - expected) / (1 - expected) agreement; NaN when one class is all there is."""
+    """(observed - expected) / (1 - expected) agreement; NaN when there is only one class."""
     expected = (counts.actual * counts.predicted).sum(axis=-1)
     return ratio(counts.hits.sum(axis=-1) * total - expected, total**2 - expected)
 
 
 def _matthews(counts: ConfusionCounts, total: Floats) -> Floats:
-    """Correlation of truth and prediction (Gorodkin, 2004); NaN when either has one class only."""
+    """Correlation of truth and prediction (Gorodkin, 2004); NaN when either has only one class."""
     both = counts.hits.sum(axis=-1) * total - (counts.actual * counts.predicted).sum(axis=-1)
     spread = (total**2 - (counts.actual**2).sum(axis=-1)) * (total**2 - (counts.predicted**2).sum(axis=-1))
     return ratio(both, np.sqrt(spread))

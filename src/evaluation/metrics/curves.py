@@ -1,4 +1,4 @@
-"""ROC and precision-recall curves of each class against the rest, light enough to draw and to commit."""
+"""ROC and precision-recall curves of each class against the rest, thinned so that they can be committed."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Curve:
 
 
 def roc_curves(probabilities: Floats, targets: Integers, classes: list[str]) -> list[Curve]:
-    """One curve for each class that has rows and is not all there is; of two classes the second only."""
+    """One curve for each class that has rows and is not the only one; of two classes only the second."""
     curves, area = [], curve_areas(probabilities, targets)["roc_auc"]
     for index in drawable(targets, len(classes)):
         if (targets == index).all():
@@ -41,7 +41,7 @@ def roc_curves(probabilities: Floats, targets: Integers, classes: list[str]) -> 
 
 
 def pr_curves(probabilities: Floats, targets: Integers, classes: list[str]) -> list[Curve]:
-    """One curve for each class that has rows; of two classes the second only."""
+    """One curve for each class that has rows; of two classes only the second."""
     curves, area = [], curve_areas(probabilities, targets)["average_precision"]
     for index in drawable(targets, len(classes)):
         both = _curve(classification.binary_precision_recall_curve, probabilities, targets, index)
@@ -61,8 +61,8 @@ def macro_roc(curves: list[Curve]) -> Curve:
 def macro_pr(curves: list[Curve]) -> Curve:
     """Mean of the precision that each class reaches at 201 equally spaced recalls or beyond.
 
-    Precision is taken at the first point whose recall is enough, never between two points: a line
-    between them would promise what no threshold gives (Davis and Goadrich, 2006).
+    Precision is that of the first point with enough recall, never interpolated: a line between two points
+    would promise what no threshold gives (Davis and Goadrich, 2006).
     """
     x = np.linspace(0, 1, 201)
     reached = [curve.y[np.searchsorted(curve.x, x - 1e-12).clip(max=len(curve.x) - 1)] for curve in curves]
@@ -75,7 +75,7 @@ def drawable(targets: Integers, classes: int) -> Iterator[int]:
 
 
 def points_each(classes: int) -> int:
-    """How many points a curve keeps at most."""
+    """The most points that a curve keeps."""
     return int(np.clip(ALL_POINTS // classes, FEWEST_POINTS, MOST_POINTS))
 
 
@@ -97,7 +97,7 @@ def _curve(
 
 
 def _thin(x: Floats, y: Floats, most: int) -> tuple[Floats, Floats]:
-    """Keep the ends and the corners; of too many corners those at equal steps along the curve."""
+    """Keep the ends and the corners; if these are too many, those at equal steps along the curve."""
     before_x, before_y = np.diff(x)[:-1], np.diff(y)[:-1]
     after_x, after_y = np.diff(x)[1:], np.diff(y)[1:]
     bends = np.abs(before_x * after_y - before_y * after_x) > 1e-15

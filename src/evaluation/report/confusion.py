@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 
 from src.plotting.style import INK, new_figure, save, styled, subtitle
 
-ANNOTATED = 20  # classes up to which the confusion matrix carries its numbers
-NAMED = 60  # classes up to which every one is named at its axis
-FAINT = "#b4bac4"  # zeros, which only have to be there
+ANNOTATED = 20  # at most so many classes, and the cells show their numbers
+NAMED = 60  # at most so many classes, and each has its name at the axes
+FAINT = "#b4bac4"  # for zeros
 SHADES = LinearSegmentedColormap.from_list("shades", ["#ffffff", "#cfe0f3", "#6ea6dc", "#1f5fa8", "#0d2f5c"])
 
 
 def draw_confusion(path: Path, matrix: NDArray[np.int64], classes: Sequence[str]) -> Path:
-    """Counts and rates side by side. ``matrix``: (K, K), rows are actual classes.
+    """Draw counts and rates side by side. ``matrix``: (K, K), rows are actual classes.
 
-    The rate of a class without test images is drawn as a dash on grey.
+    The rates of a class without images are dashes on grey.
     """
     size = float(np.clip(0.46 * len(classes) + 1.6, 3.6, 9.0))
     with styled():
@@ -38,7 +38,7 @@ def _draw_matrix(
 ) -> None:
     shades = SHADES.with_extremes(bad="#eef0f3")
     top = np.nanmax(values, initial=0) or 1.0
-    # shades follow the square root, so that rare confusions are seen beside the diagonal
+    # shades follow the square root, so that rare confusions are visible beside the diagonal
     scale = PowerNorm(0.5, vmin=0, vmax=top)
     axes.imshow(np.ma.masked_invalid(values), cmap=shades, norm=scale, interpolation="nearest")
     axes.set_title(title)
@@ -52,14 +52,14 @@ def _draw_matrix(
 
 
 def _name_classes(axes: Axes, classes: Sequence[str]) -> None:
-    """All names where they fit, else as many as do, at equal steps."""
+    """Write all names where they fit, else every second, third, …."""
     step = math.ceil(len(classes) / NAMED)
-    places = range(0, len(classes), step)
-    names = [classes[place] for place in places]
+    ticks = range(0, len(classes), step)
+    names = [classes[tick] for tick in ticks]
     size = 8.0 if len(classes) <= ANNOTATED else 5.5
     slanted = len(classes) > ANNOTATED or max(map(len, names)) > 3
-    axes.set_xticks(places, names, rotation=90 if slanted else 0, fontsize=size)
-    axes.set_yticks(places, names, fontsize=size)
+    axes.set_xticks(ticks, names, rotation=90 if slanted else 0, fontsize=size)
+    axes.set_yticks(ticks, names, fontsize=size)
 
 
 def _write_numbers(axes: Axes, values: NDArray[np.float64], top: float) -> None:
@@ -70,15 +70,9 @@ def _write_numbers(axes: Axes, values: NDArray[np.float64], top: float) -> None:
 
 
 def _cell(value: float, top: float) -> str:
-    """A count as it is; a rate with two digits, without its zero; a dash for what is undefined."""
+    """A count as it is; a rate as .97; a dash where undefined."""
     if np.isnan(value):
         return "—"
     if top > 1 or value in (0, 1):
         return f"{value:.0f}"
     return f"{value:.2f}".removeprefix("0") if value >= 0.005 else "<.01"
-
-
-def _label_rates(axes: Axes, title: str, across: str, up: str) -> None:
-    axes.set_title(title)
-    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), xlabel=across, ylabel=up)
-    axes.set_box_aspect(1)

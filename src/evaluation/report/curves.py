@@ -8,12 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from src.evaluation.metrics.curves import Curve
-from src.evaluation.report.confusion import _label_rates
 from src.plotting.style import BLUE, CLASSES, INK, RULE, SOFT, new_figure, save, styled
 
 
 def draw_roc(path: Path, curves: Sequence[Curve], average: Curve | None, missing: Sequence[str]) -> Path:
-    """ROC curves with their areas (AUC), and their average where there are several.
+    """Draw ROC curves with their areas (AUC), and their average where there are several.
 
     ``missing``: classes that have no curve because the test images do not allow one.
     """
@@ -29,7 +28,7 @@ def draw_roc(path: Path, curves: Sequence[Curve], average: Curve | None, missing
 
 
 def draw_pr(path: Path, curves: Sequence[Curve], average: Curve | None, missing: Sequence[str]) -> Path:
-    """Precision-recall curves with their areas (AP, average precision), else as ``draw_roc``."""
+    """Draw precision-recall curves with their areas (AP, average precision), else as :func:`draw_roc`."""
     with styled():
         figure = new_figure(6.6, 4.6)
         axes = figure.subplots()
@@ -38,10 +37,16 @@ def draw_pr(path: Path, curves: Sequence[Curve], average: Curve | None, missing:
         return save(figure, path)
 
 
-def _steps(curves: Sequence[Curve]) -> list[Curve]:
-    """Precision-recall curves as stairs: the best precision of each recall holds back to the one before.
+def _label_rates(axes: Axes, title: str, across: str, up: str) -> None:
+    axes.set_title(title)
+    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), xlabel=across, ylabel=up)
+    axes.set_box_aspect(1)
 
-    A straight line would promise what no threshold gives.
+
+def _steps(curves: Sequence[Curve]) -> list[Curve]:
+    """Precision-recall curves as stairs: the best precision of a recall holds from the recall before it.
+
+    A straight line between two points would promise what no threshold gives.
     """
     stairs = []
     for curve in curves:
@@ -78,7 +83,7 @@ def _label(curve: Curve) -> str:
 
 
 def _plot(axes: Axes, curves: Sequence[Curve], average: Curve | None) -> list[Line2D]:
-    """A colour for each of a few classes, a veil of many, and the average over them."""
+    """A colour each for a few classes, one pale colour for many, and the average over them."""
     few = len(curves) <= len(CLASSES)
     colours = [BLUE] if len(curves) == 1 else list(CLASSES) if few else ["#9db4d0"] * len(curves)
     lines = []
@@ -94,7 +99,7 @@ def _reaches_corner(curve: Curve | None) -> bool:
 
 
 def _magnify_corner(axes: Axes, curves: Sequence[Curve], average: Curve | None) -> None:
-    """Good classifiers differ in the upper left corner only."""
+    """Good classifiers differ only in the upper left corner."""
     corner = axes.inset_axes((0.42, 0.1, 0.54, 0.54))
     _plot(corner, curves, average)
     corner.set(xlim=(-0.002, 0.1), ylim=(0.9, 1.002), xticks=(0, 0.05, 0.1), yticks=(0.9, 0.95, 1))

@@ -9,13 +9,13 @@ from matplotlib.axes import Axes
 from src.evaluation.report.misclassified import Misclassified
 from src.plotting.style import SOFT, new_figure, save, styled
 
-# The gallery of mistakes: inches an image is wide, and in units of that width the space between images and
-# above all of them
-INCHES, GAP, HEADING = 1.7, 0.07, 0.22
+INCHES = 1.7  # width of an image
+GAP = 0.07  # between images, in widths of one
+HEADING = 0.22  # above all of them, in widths of one
 
 
 def draw_mistakes(path: Path, mistakes: Sequence[Misclassified], total: int, images: int) -> Path:
-    """The given mistakes in reading order; ``total`` were made among ``images``."""
+    """Draw the given mistakes in reading order, of ``total`` among ``images``."""
     if not mistakes:
         return _draw_no_mistakes(path, images)
     columns = min(8, max(3, math.ceil(math.sqrt(len(mistakes)))))
@@ -26,19 +26,19 @@ def draw_mistakes(path: Path, mistakes: Sequence[Misclassified], total: int, ima
     with styled():
         figure = new_figure(INCHES * across, INCHES * down)
         figure.set_layout_engine(None)
-        # one plane for all, because a layout of many axes takes seconds
+        # one pair of axes for all: a layout of many takes seconds
         axes = figure.add_axes((0, 0, 1, 1), xlim=(-GAP, across - GAP), ylim=(down, 0))
         axes.set_axis_off()
         title = _mistakes_title(len(mistakes), total, images)
         axes.text(0, 0.12, title, fontsize=11.0, fontweight="bold", va="top")
-        for place, mistake in enumerate(mistakes):
-            left, top = (place % columns) * (1 + GAP), (place // columns) * (height + caption) + HEADING
+        for index, mistake in enumerate(mistakes):
+            left, top = (index % columns) * (1 + GAP), (index // columns) * (height + caption) + HEADING
             _draw_mistake(axes, mistake, left, top + caption - 0.06, height)
         return save(figure, path)
 
 
 def _draw_mistake(axes: Axes, mistake: Misclassified, left: float, top: float, height: float) -> None:
-    """The image with its upper left corner at (``left``, ``top``), and the caption above it."""
+    """Draw the image with its upper left corner at (``left``, ``top``), and the caption above it."""
     grey = mistake.image.shape[0] == 1
     picture = mistake.image[0] if grey else mistake.image.transpose(1, 2, 0)  # (H, W) or (H, W, 3)
     axes.imshow(
@@ -57,7 +57,7 @@ def _draw_mistake(axes: Axes, mistake: Misclassified, left: float, top: float, h
 
 
 def _is_short(mistake: Misclassified) -> bool:
-    """Whether both names go in one line."""
+    """Whether both names fit in one line."""
     return len(mistake.actual) + len(mistake.predicted) <= 20
 
 

@@ -1,4 +1,4 @@
-"""The figure of a training: loss and accuracy by epoch."""
+"""The figure of the learning curves."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,19 +6,19 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 
+from src.core.metric_names import CURVE, metric_of
 from src.plotting.style import BLUE, ORANGE, new_figure, save, styled, subtitle
 
 
 def draw_history(path: Path, history: Mapping[str, Sequence[float]]) -> Path:
-    """Loss and accuracy by epoch, as far as ``history`` (columns of history.csv) has them."""
-    panels = [("Loss", "train/loss", "val/loss"), ("Accuracy", "train/accuracy", "val/accuracy")]
+    """Draw loss and accuracy by epoch, as far as ``history`` (columns of history.csv) has them."""
     with styled():
         figure = new_figure(9.0, 3.6)
-        for axes, (title, train, validation) in zip(figure.subplots(1, 2), panels, strict=True):
-            _draw_course(axes, history, train, "training", ORANGE)
-            _draw_course(axes, history, validation, "validation", BLUE)
-            _mark_best(axes, history, validation, lowest=title == "Loss")
-            axes.set_title(title)
+        for axes, metric in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+            _draw_curve(axes, history, f"{CURVE}train/{metric}", "training", ORANGE)
+            _draw_curve(axes, history, f"{CURVE}val/{metric}", "validation", BLUE)
+            _mark_best(axes, history, f"{CURVE}val/{metric}")
+            axes.set_title(metric.capitalize())
             axes.set_xlabel("Epoch")
             axes.xaxis.get_major_locator().set_params(integer=True)
             if axes.get_lines():
@@ -26,19 +26,20 @@ def draw_history(path: Path, history: Mapping[str, Sequence[float]]) -> Path:
         return save(figure, path)
 
 
-def _draw_course(
+def _draw_curve(
     axes: Axes, history: Mapping[str, Sequence[float]], column: str, label: str, colour: str
 ) -> None:
     if column not in history:
         return
-    marker = "o" if len(history[column]) <= 5 else None  # a line through one point is not seen
+    marker = "o" if len(history[column]) <= 5 else None  # a line through one point would be invisible
     axes.plot(history["epoch"], history[column], color=colour, label=label, marker=marker, markersize=4)
 
 
-def _mark_best(axes: Axes, history: Mapping[str, Sequence[float]], column: str, lowest: bool) -> None:
+def _mark_best(axes: Axes, history: Mapping[str, Sequence[float]], column: str) -> None:
     values = np.asarray(history.get(column, ()), dtype=np.float64)
     if not np.isfinite(values).any():
         return
+    lowest = metric_of(column).direction == "minimize"
     best = int(np.nanargmin(values) if lowest else np.nanargmax(values))
     word = "lowest" if lowest else "highest"
     axes.plot(history["epoch"][best], values[best], "o", color=BLUE, markersize=5, markeredgecolor="white")

@@ -1,4 +1,4 @@
-"""Test images that were taken for something else."""
+"""Test images with a wrong prediction."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from src.evaluation.report.report import Report
 
 @dataclass(frozen=True)
 class Misclassified:
-    """One of them."""
+    """One wrong prediction."""
 
     image: NDArray[np.uint8]  # (C, H, W)
     actual: str
@@ -20,22 +20,22 @@ class Misclassified:
 
 
 def find_mistakes(report: Report) -> NDArray[np.int64]:
-    """Places of the wrong predictions, the most confident first; of equal ones the first row's. (m,)."""
+    """Indices (m,) of the wrong predictions, the most confident first; ties in row order."""
     wrong = np.flatnonzero(report.predicted != report.targets)
     confidence = report.probabilities[wrong, report.predicted[wrong]]
     return wrong[np.argsort(-confidence, kind="stable")]
 
 
-def show_mistakes(
-    report: Report, names: Sequence[str], places: NDArray[np.int64], images: NDArray[np.uint8]
+def describe_mistakes(
+    report: Report, names: Sequence[str], indices: NDArray[np.int64], images: NDArray[np.uint8]
 ) -> list[Misclassified]:
-    """The mistakes at ``places`` (m,), with their ``images`` (m, C, H, W) and the classes' ``names``."""
+    """The mistakes at ``indices`` (m,), with their ``images`` (m, C, H, W) and class ``names``."""
     return [
         Misclassified(
             image,
-            names[report.targets[place]],
-            names[report.predicted[place]],
-            float(report.probabilities[place, report.predicted[place]]),
+            names[report.targets[index]],
+            names[report.predicted[index]],
+            float(report.probabilities[index, report.predicted[index]]),
         )
-        for place, image in zip(places, images, strict=True)
+        for index, image in zip(indices, images, strict=True)
     ]

@@ -1,4 +1,4 @@
-"""A report as a folder of tables and figures."""
+"""Writes a report as a folder of tables and figures."""
 
 import csv
 from pathlib import Path
@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src.config.schema.evaluate import Evaluate
+from src.core.files import write_json
+from src.data.dataset.arrays import open_array
 from src.evaluation.metrics import classification
 from src.evaluation.metrics.calibration import reliability
 from src.evaluation.metrics.curves import macro_pr, macro_roc, pr_curves, roc_curves
@@ -15,7 +17,7 @@ from src.evaluation.report.confusion import draw_confusion
 from src.evaluation.report.curves import draw_pr, draw_roc
 from src.evaluation.report.gallery import draw_mistakes
 from src.evaluation.report.history import draw_history
-from src.evaluation.report.misclassified import find_mistakes, show_mistakes
+from src.evaluation.report.misclassified import describe_mistakes, find_mistakes
 from src.evaluation.report.reliability import draw_reliability
 from src.evaluation.report.report import Report
 from src.plotting.style import legible
@@ -23,9 +25,27 @@ from src.plotting.style import legible
 History = dict[str, list[float]]
 
 
+def publish_report(
+    folder: Path, report: Report, ids: NDArray[np.int64], images: Path, history: Path, settings: Evaluate
+) -> list[Path]:
+    """Write tables and figures into ``folder``; returns the figures.
+
+    Args:
+        folder: receives them.
+        report: has n rows.
+        ids: (n,) rows of the image array.
+        images: file of the image array, (N, C, H, W).
+        history: file of the learning curves.
+        settings: section ``evaluate``.
+    """
+    write_tables(folder, report, ids, settings)
+    return draw_figures(folder, report, ids, open_array(images), read_history(history), settings)
+
+
 def write_tables(folder: Path, report: Report, ids: NDArray[np.int64], settings: Evaluate) -> None:
-    """metrics.json, predictions.parquet and the CSV files. ``ids``: (n,) images of the report's rows."""
-    (folder / "metrics.json").write_text(report.to_json(), encoding="utf-8")
+    """Write the JSON, parquet and CSV files. ``ids``: (n,) images of the report's rows."""
+    write_json(folder / "metrics.json", report.to_json())
+    write_json(folder / "summary.json", report.summary())
     table = reliability(report.probabilities, report.targets, settings.calibration_bins)
     tables.write_predictions(folder / "predictions.parquet", report, ids)
     tables.write_confusion(folder / "confusion.csv", report)
@@ -45,13 +65,22 @@ def draw_figures(
     history: History,
     settings: Evaluate,
 ) -> list[Path]:
-    """All PNG files. ``images``: (N, C, H, W), of which row ``ids[i]`` is the report's row i."""
+    """Write the PNG files and return their paths.
+
+    Args:
+        folder: receives them.
+        report: has n rows.
+        ids: (n,) rows of ``images``.
+        images: (N, C, H, W).
+        history: of the training, see :func:`read_history`.
+        settings: section ``evaluate``.
+    """
     names = legible(report.classes)
     matrix = classification.confusion(report.targets, report.predicted, len(names))
     table = reliability(report.probabilities, report.targets, settings.calibration_bins)
     wrong = find_mistakes(report)
     worst = wrong[: settings.mistakes]
-    mistakes = show_mistakes(report, names, worst, images[ids[worst]])
+    mistakes = describe_mistakes(report, names, worst, images[ids[worst]])
     roc = roc_curves(report.probabilities, report.targets, names)
     precision = pr_curves(report.probabilities, report.targets, names)
     missing = [name for name, images in zip(names, report.counts.actual, strict=True) if not images]
@@ -66,7 +95,7 @@ def draw_figures(
 
 
 def read_history(path: Path) -> History:
-    """The columns of a training's history.csv; a blank is NaN."""
+    """Read the columns of a training's history.csv; a blank is NaN."""
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     names = rows[0] if rows else {}

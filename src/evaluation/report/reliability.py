@@ -11,7 +11,7 @@ from src.plotting.style import SOFT, new_figure, save, styled, subtitle
 
 
 def draw_reliability(path: Path, table: Reliability, error: float) -> Path:
-    """Accuracy of each confidence bin against the diagonal, over the histogram of confidences."""
+    """Draw the accuracy of each confidence bin against the diagonal, above the histogram of confidences."""
     with styled():
         figure = new_figure(5.0, 5.6)
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3.2, 1])
@@ -37,6 +37,6 @@ def _draw_bins(axes: Axes, table: Reliability) -> None:
     surplus = np.maximum(accuracy - confidence, 0)
     axes.bar(low, surplus, bottom=shared, color="#3f7fc4", label="accuracy above the confidence", **bar)
     lack = np.maximum(confidence - accuracy, 0)
-    axes.bar(low, lack, bottom=shared, color="#f6cfa4", label="missing to the confidence", **bar)
+    axes.bar(low, lack, bottom=shared, color="#f6cfa4", label="accuracy below the confidence", **bar)
     axes.plot([0, 1], [0, 1], color=SOFT, linewidth=1.0, linestyle=(0, (4, 3)), label="perfect")
     axes.set(xlim=(0, 1), ylim=(0, 1), ylabel="Accuracy")

@@ -1,27 +1,35 @@
-"""Everything that is said about a model's test predictions, in one place: ``metrics.json`` comes from it."""
+"""Everything that is reported of a model's predictions, in one place; ``metrics.json`` comes from it."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from src.config.schema.evaluate import Evaluate
+from src.core.files import read_json
+from src.core.metric_names import nest, unnest, with_limits
 from src.evaluation.metrics import bootstrap, classification
 from src.evaluation.metrics.bootstrap import Interval
 from src.evaluation.metrics.classification import ConfusionCounts, Floats, Integers
 
+SCOPE = "test"
+# The few that `dvc metrics show` and `dvc exp show` have room for, side by side in 120 columns.
+SUMMARY = ("accuracy", "balanced_accuracy", "f1_macro", "calibration_error")
+UNKNOWN = Interval(np.nan, np.nan)
+
 
 @dataclass(frozen=True)
 class Report:
-    """Figures of n test rows over K classes. NaN: undefined, and ``notes`` has the reason."""
+    """Metrics of n images over K classes. NaN: undefined, and ``notes`` has the reason."""
 
     classes: list[str]
     targets: Integers  # (n,)
     probabilities: Floats  # (n, K)
     predicted: Integers  # (n,)
     counts: ConfusionCounts
-    metrics: dict[str, float]
+    metrics: dict[str, float]  # by their names below the scope
     intervals: dict[str, Interval]
     areas: dict[str, Floats]  # roc_auc and average_precision of each class, (K,)
     notes: list[str]
@@ -32,38 +40,43 @@ class Report:
         hits = int((self.predicted == self.targets).sum())
         return bootstrap.wilson(hits, len(self.targets), self.confidence)
 
-    def to_json(self) -> str:
-        """``{"accuracy": {"value": …, "low": …, "high": …}, …}``; undefined is null."""
-        wilson = self.wilson()
-        content: dict[str, object] = {"images": len(self.targets)}
-        for name, value in self.metrics.items():
-            limits = self.intervals.get(name, Interval(np.nan, np.nan))
-            content[name] = {
-                "value": _number(value),
-                "low": _number(limits.low),
-                "high": _number(limits.high),
-            }
-            if name == "accuracy":
-                content["accuracy_wilson"] = {"low": wilson.low, "high": wilson.high}
-        # a list, because `dvc metrics show` leaves lists out of its table
-        return json.dumps({**content, "notes": self.notes}, indent=2, ensure_ascii=False) + "\n"
-
     def to_metrics(self) -> dict[str, float]:
-        """``test/accuracy``, ``test/accuracy_low``, …: those that are defined."""
-        named = {f"test/{name}": value for name, value in self.metrics.items()}
-        for name, limits in self.intervals.items():
-            named |= {f"test/{name}_low": limits.low, f"test/{name}_high": limits.high}
-        return {name: value for name, value in named.items() if np.isfinite(value)}
+        """``test/accuracy``, ``test/accuracy/low``, …: those that are defined."""
+        return {name: value for name, value in self._named().items() if np.isfinite(value)}
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of ``metrics.json``: metrics nested by the parts of their names; undefined is null."""
+        numbers = {name: None if np.isnan(value) else value for name, value in self._named().items()}
+        return {"images": len(self.targets), **nest(numbers), "notes": self.notes}
+
+    def summary(self) -> dict[str, float]:
+        """The content of ``summary.json``: the metrics that DVC shows."""
+        return {name: self.metrics[name] for name in SUMMARY}
 
     def sentence(self) -> str:
-        """The one line for the terminal."""
+        """One line for the terminal."""
         limits, name = self.intervals["accuracy"], ""
-        if limits.low == limits.high:  # nothing to resample: all right, or all wrong
+        if limits.low == limits.high:  # nothing to resample: all correct, or all wrong
             limits, name = self.wilson(), "Wilson "
         return (
             f"Test accuracy {self.metrics['accuracy']:.4f}, {name}{100 * self.confidence:.4g}% interval "
             f"{limits.low:.3f} to {limits.high:.3f}, {len(self.targets):,} images"
         )
+
+    def _named(self) -> dict[str, float]:
+        named: dict[str, float] = {}
+        for name, value in self.metrics.items():
+            limits = self.intervals.get(name, UNKNOWN)
+            named |= zip(with_limits(f"{SCOPE}/{name}"), (value, limits.low, limits.high), strict=True)
+        wilson = self.wilson()
+        limits_of_accuracy = {"wilson_low": wilson.low, "wilson_high": wilson.high}
+        return named | {f"{SCOPE}/accuracy/{end}": value for end, value in limits_of_accuracy.items()}
+
+
+def read_metrics(path: Path) -> dict[str, float]:
+    """The metrics in a ``metrics.json`` by their names; undefined ones are left out."""
+    numbers = unnest({SCOPE: read_json(path)[SCOPE]})
+    return {name: value for name, value in numbers.items() if value is not None}
 
 
 def make_report(
@@ -74,13 +87,19 @@ def make_report(
     seed: int,
     advance: Callable[[int], None],
 ) -> Report:
-    """Compute it all. ``probabilities``: (n, K), ``targets``: (n,), n at least 1.
+    """Compute all metrics and their intervals.
 
-    ``advance`` is told of each batch of bootstrap resamples done.
+    Args:
+        probabilities: (n, K), n at least 1.
+        targets: (n,).
+        classes: K names.
+        settings: section ``evaluate``.
+        seed: decides the resamples.
+        advance: called with the number of resamples in each finished block.
     """
     predicted = classification.predict(probabilities)
-    figures = classification.summary(probabilities, targets, settings.top_k, settings.calibration_bins)
-    found = bootstrap.bootstrap(
+    metrics = classification.summary(probabilities, targets, settings.top_k, settings.calibration_bins)
+    intervals = bootstrap.bootstrap(
         probabilities,
         targets,
         top_k=settings.top_k,
@@ -96,36 +115,32 @@ def make_report(
         probabilities=probabilities,
         predicted=predicted,
         counts=classification.count(targets, predicted, len(classes)),
-        metrics=figures,
-        intervals=found,
+        metrics=metrics,
+        intervals=intervals,
         areas=classification.curve_areas(probabilities, targets),
-        notes=_notes(figures, found, targets, classes, settings),
+        notes=_notes(metrics, intervals, targets, classes, settings),
         confidence=settings.confidence,
     )
 
 
 def _notes(
     metrics: dict[str, float],
-    found: dict[str, Interval],
+    intervals: dict[str, Interval],
     targets: Integers,
     classes: list[str],
     settings: Evaluate,
 ) -> list[str]:
     notes = [
         f"low and high: percentile bootstrap over the test images, {settings.bootstrap} resamples, "
-        f"{settings.confidence:.4g} confidence; accuracy_wilson: Wilson's score interval"
+        f"{settings.confidence:.4g} confidence; wilson_low and wilson_high: Wilson's score interval"
     ]
     reasons = classification.undefined_reasons(metrics, targets, classes, settings.top_k)
     notes += [f"{name}: {reason}" for name, reason in reasons.items()]
     for name, value in metrics.items():
-        if name not in found:
-            notes.append(f"{name}: no interval, there are too many images x classes for the bootstrap")
-        elif found[name].undefined and not np.isnan(value):
+        if name not in intervals:
+            notes.append(f"{name}: no interval, because images x classes are too many for the bootstrap")
+        elif intervals[name].undefined and not np.isnan(value):
             notes.append(
-                f"{name}: undefined in {found[name].undefined} resamples, which its interval leaves out"
+                f"{name}: undefined in {intervals[name].undefined} resamples, which its interval leaves out"
             )
     return notes
-
-
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else value

@@ -1,4 +1,4 @@
-"""The tables of an evaluation: the same figures always give the same bytes."""
+"""The tables of an evaluation: equal values give equal bytes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ from src.evaluation.report.report import Report
 
 
 def write_predictions(path: Path, report: Report, ids: Integers) -> None:
-    """id, target, predicted and one probability a class (p_0 …), one line for each test row (n,)."""
+    """Columns id, target, predicted and p_0 …, the probabilities; one line for each of ``ids`` (n,)."""
     columns = {
         "id": pa.array(ids, pa.int64()),
         "target": pa.array(report.targets, pa.int64()),
@@ -28,37 +28,37 @@ def write_predictions(path: Path, report: Report, ids: Integers) -> None:
 
 
 def write_confusion(path: Path, report: Report) -> None:
-    """The class that a test row has and the one it was given, which is what DVC's template counts."""
+    """The actual and the predicted class of each test image, which DVC's template counts."""
     names = np.array(report.classes, dtype=np.object_)
     pairs = zip(names[report.targets], names[report.predicted], strict=True)
     write_csv(path, ["actual", "predicted"], pairs)
 
 
 def write_curves(path: Path, x: str, y: str, curves: Sequence[Curve]) -> None:
-    """All points of all curves; ``x`` and ``y`` name the columns."""
+    """One line per point of each curve; ``x`` and ``y`` name the columns."""
     points = ((c.name, *point) for c in curves for point in zip(c.x.tolist(), c.y.tolist(), strict=True))
     write_csv(path, ["class", x, y], points)
 
 
 def write_calibration(path: Path, table: Reliability) -> None:
-    """One line a bin; confidence and accuracy of an empty bin are left blank."""
+    """One line per bin; confidence and accuracy of an empty bin are blank."""
     columns = (table.low, table.high, table.images, table.confidence, table.accuracy)
     rows = zip(*(column.tolist() for column in columns), strict=True)
     write_csv(path, ["low", "high", "images", "confidence", "accuracy"], rows)
 
 
 def write_per_class(path: Path, report: Report) -> None:
-    """One line a class; what is undefined is left blank, and ``note`` says why."""
+    """One line per class; undefined values are blank, and ``note`` says why."""
     single = {**classification.per_class(report.counts), **report.areas}
     columns = [column.tolist() for column in single.values()]
     actual = report.counts.actual.astype(np.int64).tolist()
     predicted = report.counts.predicted.astype(np.int64).tolist()
-    notes = [_note(a, p, len(report.targets)) for a, p in zip(actual, predicted, strict=True)]
+    notes = [_undefined_reason(a, p, len(report.targets)) for a, p in zip(actual, predicted, strict=True)]
     rows = zip(report.classes, actual, predicted, *columns, notes, strict=True)
     write_csv(path, ["class", "images", "predicted", *single, "note"], rows)
 
 
-def _note(actual: int, predicted: int, total: int) -> str:
+def _undefined_reason(actual: int, predicted: int, total: int) -> str:
     if not actual:
         return "no test images"
     if actual == total:

@@ -1,6 +1,6 @@
-"""What a function of the inputs can say of the base and its variants.
+"""Compares variants with their base, as far as the result is a function of the inputs.
 
-Validation figures choose, test figures are only reported; neither is computed from the other's images.
+Validation metrics choose, test metrics are only reported; neither is computed from the other's images.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,93 +9,107 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src.config.schema.evaluate import Evaluate
+from src.core.metric_names import with_limits
 from src.data.dataset.index import HeldOutRows
+from src.evaluation.metrics.bootstrap import Interval
 from src.evaluation.metrics.calibration import calibration_error
 from src.evaluation.metrics.classification import Integers, softmax
 from src.leaderboard.comparison.change_interval import change_interval, mean_interval
-from src.leaderboard.comparison.variants import Model, VariantPredictions, size_figures
-from src.leaderboard.table.rows import BASE, FIGURES, LeaderboardRow
-from src.leaderboard.table.significance import Right, accuracy_change, mcnemar
+from src.leaderboard.comparison.variants import MeasuredModel, VariantPredictions
+from src.leaderboard.table.rows import BASE, CHANGE, METRICS, RATIO, LeaderboardRow
+from src.leaderboard.table.significance import Correct, accuracy_change, mcnemar
 
 
 def compare(
-    base: Model,
+    base: MeasuredModel,
     variants: Sequence[VariantPredictions],
     held: HeldOutRows,
     settings: Evaluate,
     seed: int,
     advance: Callable[[int], None],
 ) -> list[LeaderboardRow]:
-    """The base's row, then one for each variant in its order; ``advance`` is told of each."""
+    """The row of the base, then one for each variant, in order.
+
+    Args:
+        base: what all are compared with.
+        variants: their predictions, or why they failed.
+        held: the images that were predicted.
+        settings: section ``evaluate``.
+        seed: decides the resamples of the intervals.
+        advance: called after each row.
+    """
     rows = []
-    for contender in (VariantPredictions(BASE, (), base), *variants):
-        model = contender.model
-        figures = {} if model is None else _figures(base, model, held, settings, seed)
-        rows.append(LeaderboardRow(contender.name, contender.steps, figures, contender.reason))
+    for variant in (VariantPredictions(BASE, (), base), *variants):
+        model = variant.model
+        metrics = {} if model is None else _metrics(base, model, held, settings, seed)
+        rows.append(LeaderboardRow(variant.name, variant.steps, metrics, variant.reason))
         advance(1)
     return rows
 
 
-def _figures(base: Model, model: Model, held: HeldOutRows, settings: Evaluate, seed: int) -> dict[str, float]:
-    test = ~held.validation
-    figures = {
-        **_validation_metrics(base, model, held.targets, held.validation, settings, seed),
-        **_test_metrics(base, model, held.targets, test, settings, seed),
-        "agreement": float(np.mean((_predictions(model) == _predictions(base))[held.validation])),
-        "calibration_error": calibration_error(
-            softmax(model.logits[test]), held.targets[test], settings.calibration_bins
-        ),
-        **size_figures(model.size),
-        "size_ratio": base.size.bytes / model.size.bytes,
+def _metrics(
+    base: MeasuredModel, model: MeasuredModel, held: HeldOutRows, settings: Evaluate, seed: int
+) -> dict[str, float]:
+    """In the order of the columns."""
+    found = {
+        **_validation_metrics(base, model, held, settings, seed),
+        **_test_metrics(base, model, held, settings, seed),
+        **model.size.to_metrics(),
+        RATIO: base.size.bytes / model.size.bytes,
     }
-    return {key: figures[key] for key in FIGURES if key in figures}
+    return {name: found[name] for name in METRICS if name in found}
 
 
 def _validation_metrics(
-    base: Model, model: Model, targets: Integers, rows: NDArray[np.bool_], settings: Evaluate, seed: int
+    base: MeasuredModel, model: MeasuredModel, held: HeldOutRows, settings: Evaluate, seed: int
 ) -> dict[str, float]:
-    """What a choice may look at."""
-    before, after = _correct(base, targets, rows), _correct(model, targets, rows)
-    change = {} if model is base else _change(before, after, settings, seed)
-    return {"val_accuracy": float(after.mean()), **{f"val_{key}": value for key, value in change.items()}}
+    """Metrics that choices may depend on."""
+    val = held.validation
+    before, after = _correct(base, held.targets, val), _correct(model, held.targets, val)
+    return {
+        "val/accuracy": float(after.mean()),
+        **({} if model is base else _change("val", before, after, settings, seed)),
+        "val/agreement": float(np.mean((_predictions(model) == _predictions(base))[val])),
+    }
 
 
 def _test_metrics(
-    base: Model, model: Model, targets: Integers, rows: NDArray[np.bool_], settings: Evaluate, seed: int
+    base: MeasuredModel, model: MeasuredModel, held: HeldOutRows, settings: Evaluate, seed: int
 ) -> dict[str, float]:
-    """What nothing may be chosen by."""
-    before, after = _correct(base, targets, rows), _correct(model, targets, rows)
+    """Metrics that no choice may depend on."""
+    test = ~held.validation
+    before, after = _correct(base, held.targets, test), _correct(model, held.targets, test)
     limits = mean_interval(
         after.astype(np.float64),
         resamples=settings.bootstrap,
         confidence=settings.confidence,
         seed=seed,
     )
-    change = {} if model is base else _change(before, after, settings, seed)
     return {
-        "test_accuracy": float(after.mean()),
-        "test_accuracy_low": limits.low,
-        "test_accuracy_high": limits.high,
-        **{f"test_{key}": value for key, value in change.items()},
+        **_named("test/accuracy", float(after.mean()), limits),
+        **({} if model is base else _change("test", before, after, settings, seed)),
+        "test/calibration_error": calibration_error(
+            softmax(model.logits[test]), held.targets[test], settings.calibration_bins
+        ),
     }
 
 
-def _change(before: Right, after: Right, settings: Evaluate, seed: int) -> dict[str, float]:
-    """Of the accuracy against the base."""
+def _change(split: str, before: Correct, after: Correct, settings: Evaluate, seed: int) -> dict[str, float]:
+    """Of the accuracy, against the base."""
     limits = change_interval(
         before, after, resamples=settings.bootstrap, confidence=settings.confidence, seed=seed
     )
-    return {
-        "change": accuracy_change(before, after),
-        "change_low": limits.low,
-        "change_high": limits.high,
-        "mcnemar_p": mcnemar(before, after),
-    }
+    change = _named(CHANGE.format(split), accuracy_change(before, after), limits)
+    return {**change, f"{split}/mcnemar_p": mcnemar(before, after)}
 
 
-def _predictions(model: Model) -> Integers:
+def _named(name: str, value: float, limits: Interval) -> dict[str, float]:
+    return dict(zip(with_limits(name), (value, limits.low, limits.high), strict=True))
+
+
+def _predictions(model: MeasuredModel) -> Integers:
     return np.asarray(model.logits.argmax(axis=1), dtype=np.int64)
 
 
-def _correct(model: Model, targets: Integers, rows: NDArray[np.bool_]) -> Right:
+def _correct(model: MeasuredModel, targets: Integers, rows: NDArray[np.bool_]) -> Correct:
     return np.asarray((_predictions(model) == targets)[rows])

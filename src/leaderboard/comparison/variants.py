@@ -1,94 +1,112 @@
-"""The models that are compared: what each says of the held-out images, and how large it is."""
+"""The models that are compared: the predictions of each for the held-out images, and its size."""
 
-import json
+import gzip
 import shutil
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from pyarrow import parquet
 
 from src.core.errors import AssayError
+from src.core.files import read_json
+from src.core.metric_names import unnest
+from src.data.dataset.arrays import open_array
 from src.data.dataset.index import HeldOutRows
+from src.models.inference import predict_logits
+from src.models.numerics import deterministic
+from src.models.saving import WEIGHTS, load_model
+from src.models.size import ModelSize, count_macs, count_nonzero, count_parameters
 
 
 @dataclass(frozen=True)
-class Size:
-    """How large a model is."""
+class MeasuredModel:
+    """A model's predictions, and its size."""
 
-    bytes: int  # of the file with its weights
-    gzip_bytes: int
-    parameters: int
-    nonzero_parameters: int
-    macs: int  # multiply-accumulates for one image
-
-    @property
-    def sparsity(self) -> float:
-        """Share of the parameters that are zero."""
-        return 1 - self.nonzero_parameters / self.parameters if self.parameters else 0.0
-
-
-@dataclass(frozen=True)
-class Model:
-    """What a model says, and its size."""
-
-    logits: NDArray[np.float32]  # (n, K), rows as in HeldOut
-    size: Size
+    logits: NDArray[np.float32]  # (n, K), rows as in HeldOutRows
+    size: ModelSize
 
 
 @dataclass(frozen=True)
 class VariantPredictions:
-    """A variant by its name; with a ``reason`` it failed, and there is no model."""
+    """A variant by its name; one with a ``reason`` failed, and has no model."""
 
     name: str
     steps: tuple[str, ...]
-    model: Model | None
+    model: MeasuredModel | None
     reason: str | None = None
 
 
-def read_variant(folder: Path, held: HeldOutRows) -> VariantPredictions:
-    """What compress wrote into ``folder``.
+def measure_base(
+    folder: Path, images: Path, held: HeldOutRows, *, batch_size: int, threads: int, show: bool
+) -> MeasuredModel:
+    """Run the base model on the held-out images, and measure its size.
+
+    Args:
+        folder: of the model.
+        images: file of the image array.
+        held: the images to predict.
+        batch_size: images per batch.
+        threads: for torch.
+        show: whether to draw a progress bar.
 
     Raises:
-        AssayError: a file is missing or damaged, or speaks of other images.
+        AssayError: its output is not finite.
+    """
+    network, spec = load_model(folder)
+    pictures = open_array(images)
+    with deterministic(threads):
+        logits = predict_logits(network, spec, pictures, held.ids, batch_size, "cpu", show)
+        macs = count_macs(network, torch.zeros(1, *pictures.shape[1:]))
+    if not np.isfinite(logits).all():
+        raise AssayError(f"{folder} gives no finite output: train it again with a lower train.optimizer.lr")
+    weights = (folder / WEIGHTS).read_bytes()
+    size = ModelSize(
+        bytes=len(weights),
+        gzip_bytes=len(gzip.compress(weights, mtime=0)),
+        parameters=count_parameters(network),
+        nonzero_parameters=count_nonzero(network),
+        macs=macs,
+    )
+    return MeasuredModel(logits, size)
+
+
+def read_variant(folder: Path, held: HeldOutRows) -> VariantPredictions:
+    """Read what stage compress wrote into ``folder``.
+
+    Raises:
+        AssayError: a file is missing or damaged, or its predictions are of other images.
     """
     try:
-        about = json.loads((folder / "variant.json").read_text(encoding="utf-8"))
+        about = read_json(folder / "variant.json")
         steps = tuple(about["steps"])
         if about["status"] != "ok":
             return VariantPredictions(folder.name, steps, None, str(about["reason"]))
-        size = Size(**{name: int(about[name]) for name in Size.__dataclass_fields__})
-        return VariantPredictions(folder.name, steps, Model(_read_logits(folder, held), size))
+        size = ModelSize.from_metrics(unnest(about))
+        return VariantPredictions(folder.name, steps, MeasuredModel(_read_logits(folder, held), size))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise AssayError(
-            f"{folder} cannot be read ({type(error).__name__}: {error}): bring it back with `dvc checkout`, "
-            f"or make it again with `dvc repro compress@{folder.name}`"
+            f"{folder} cannot be read ({type(error).__name__}: {error}): restore it with `dvc checkout`, or "
+            f"make it again with `dvc repro compress@{folder.name}`"
         ) from error
 
 
 def remove_stale_variants(models: Path, named: Collection[str]) -> list[str]:
     """Remove the folders of variants that are not ``named`` any more; returns their names."""
-    lingering = [path.parent for path in models.glob("*/variant.json") if path.parent.name not in named]
-    for folder in sorted(lingering):
+    stale = [path.parent for path in models.glob("*/variant.json") if path.parent.name not in named]
+    for folder in stale:
         shutil.rmtree(folder)
-    return sorted(folder.name for folder in lingering)
-
-
-def size_figures(size: Size) -> dict[str, float]:
-    """By the names that a table has for them."""
-    figures: dict[str, Any] = asdict(size)
-    return {**figures, "sparsity": size.sparsity}
+    return sorted(folder.name for folder in stale)
 
 
 def _read_logits(folder: Path, held: HeldOutRows) -> NDArray[np.float32]:
-    from pyarrow import parquet
-
     path = folder / "predictions.parquet"
     table = parquet.ParquetFile(path).read()
-    told = [table[name].to_numpy() for name in ("id", "target")]
-    if not all(map(np.array_equal, told, (held.ids, held.targets))):
+    stored = [table[name].to_numpy() for name in ("id", "target")]
+    if not all(map(np.array_equal, stored, (held.ids, held.targets))):
         raise ValueError(f"{path.name} is of other images than data/split holds out")
     columns = [name for name in table.column_names if name.startswith("logit_")]
     logits = [table[f"logit_{index}"].to_numpy() for index in range(len(columns))]

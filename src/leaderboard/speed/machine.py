@@ -1,12 +1,16 @@
-"""What a speed was measured on."""
+"""The machine that a speed was measured on."""
 
 import platform
+from importlib.metadata import version
 from pathlib import Path
+
+import psutil
+import torch
 
 from src.core.cpus import available_cpus
 
-# Instructions that decide how fast int8 and bf16 are, as Linux spells them.
-TELLING = (
+# Instruction sets that decide how fast int8 and bf16 are, as Linux spells them.
+INSTRUCTIONS = (
     "avx2",
     "avx512f",
     "avx512_bf16",
@@ -20,32 +24,27 @@ TELLING = (
 
 
 def describe_machine() -> dict[str, str | int]:
-    """Processor, its instructions, cores for this process, and the versions of what computes."""
-    import onnxruntime
-    import torch
-
+    """Processor, its instruction sets, the cores of this process, and the versions of the engines."""
     facts = _cpu_facts()
     flags = facts.get("flags", facts.get("Features", "")).split()
     return {
         "cpu": facts.get("model name") or platform.processor() or platform.machine(),
         "capability": torch.backends.cpu.get_cpu_capability(),
-        "instructions": " ".join(name for name in TELLING if name in flags),
+        "instructions": " ".join(name for name in INSTRUCTIONS if name in flags),
         "cores": available_cpus(),
         "system": platform.system(),
-        "onnxruntime": str(onnxruntime.__version__),
+        "onnxruntime": version("onnxruntime"),
         "torch": str(torch.__version__),
     }
 
 
 def busy_elsewhere(seconds: float = 1.0) -> float:
-    """Percent of the processor that others use while this process waits."""
-    import psutil
-
+    """Percent of the processor that other processes use while this one waits."""
     return float(psutil.cpu_percent(interval=seconds))
 
 
 def _cpu_facts() -> dict[str, str]:
-    """What Linux says of the first core; nothing elsewhere."""
+    """What Linux reports of the first core; empty elsewhere."""
     path = Path("/proc/cpuinfo")
     if not path.is_file():
         return {}

@@ -1,4 +1,4 @@
-"""Accuracy against latency: what one gives up for speed, and what no variant beats."""
+"""Accuracy against latency: what speed costs, and which models are on the Pareto front."""
 
 import math
 from collections.abc import Sequence
@@ -19,27 +19,33 @@ from src.plotting.labels import Box, LabelledPoint, place_labels
 from src.plotting.style import INK, SOFT, legible, new_figure, save, styled, subtitle
 
 LARGEST = 1100.0  # area of the bubble with the most bytes, in square points
-SMALLEST = 14.0  # area of what would otherwise not be seen
+SMALLEST = 14.0  # area of a bubble that would otherwise be invisible
 FONT = 8.0
-FRONT, BEATEN = "#e28f40", "#7da2cb"  # the house's orange and blue, paler: names stand on them in a pinch
+LATENCY, ACCURACY, BYTES = "speed/latency_p50_ms", "val/accuracy", "model/bytes"
+FRONT, DOMINATED = "#e28f40", "#7da2cb"  # pale orange and blue: a name may have to cover them
 FACTORS = ((1, 2, 5), (1, 1.5, 2, 3, 5, 7), (1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9))
 
 
 @dataclass(frozen=True)
 class Bubble:
-    """A model that has all three figures."""
+    """A model with all three metrics."""
 
     name: str
     latency: float  # ms for one image
     accuracy: float  # on the validation images
     bytes: float
-    front: bool  # nothing is both faster and more accurate
+    front: bool  # no model is both faster and more accurate
 
 
 def draw_pareto(path: Path, rows: Sequence[LeaderboardRow], conditions: str) -> Path:
-    """One bubble a model, its area that of its file; ``conditions`` says how the latency was measured.
+    """Draw a bubble for each model, its area in proportion to the bytes of its file.
 
-    Failed variants are named below. The base, which is PyTorch's, has a dark edge.
+    Failed variants are named below. The base, which runs in PyTorch, has a dark edge.
+
+    Args:
+        path: the PNG file.
+        rows: of the leaderboard.
+        conditions: of the measurement, in words.
     """
     bubbles = find_bubbles(rows)
     with styled():
@@ -60,21 +66,21 @@ def draw_pareto(path: Path, rows: Sequence[LeaderboardRow], conditions: str) -> 
 
 
 def find_bubbles(rows: Sequence[LeaderboardRow]) -> list[Bubble]:
-    """The rows that can be drawn, by their latency."""
-    needed = {"latency_ms_p50", "val_accuracy", "bytes"}
+    """The rows that can be drawn, by latency."""
+    needed = {LATENCY, ACCURACY, BYTES}
     known = [(row.name, row.metrics) for row in rows if needed <= row.metrics.keys()]
-    losses = [(figures["latency_ms_p50"], -figures["val_accuracy"]) for _, figures in known]
+    losses = [(metrics[LATENCY], -metrics[ACCURACY]) for _, metrics in known]
     found = [
-        Bubble(name, figures["latency_ms_p50"], figures["val_accuracy"], figures["bytes"], front)
-        for (name, figures), front in zip(known, pareto_mask(losses), strict=True)
+        Bubble(name, metrics[LATENCY], metrics[ACCURACY], metrics[BYTES], front)
+        for (name, metrics), front in zip(known, pareto_mask(losses), strict=True)
     ]
     return sorted(found, key=lambda bubble: (bubble.latency, bubble.accuracy))
 
 
 def _set_axes(axes: Axes, bubbles: Sequence[Bubble]) -> float:
-    """Limits with room for bubbles and names; returns the accuracy below which a bubble is at the edge.
+    """Set limits with room for bubbles and names; returns the lowest accuracy that is drawn to scale.
 
-    One that has learned nothing must not squash the others.
+    A model that has learned nothing must not squeeze the others together.
     """
     times, accuracies = [b.latency for b in bubbles], [b.accuracy for b in bubbles]
     best, floor = max(accuracies), _floor(accuracies)
@@ -92,14 +98,14 @@ def _set_axes(axes: Axes, bubbles: Sequence[Bubble]) -> float:
 
 
 def _floor(accuracies: Sequence[float]) -> float:
-    """The least accuracy of those that can be told apart, or somewhat below it if there are others."""
+    """The lowest accuracy near the others, or somewhat less if there are lower ones."""
     best, reach = max(accuracies), 8 * (max(accuracies) - float(np.median(accuracies)))
     least = min(value for value in accuracies if value >= best - reach or not reach)
     return least if least == min(accuracies) else least - 0.25 * (best - least)
 
 
 def _round_values(low: float, high: float) -> list[float]:
-    """Round numbers in between, at least four if there are so many."""
+    """Round numbers in between, at least four where possible."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for factors in FACTORS:
         values = [
@@ -114,14 +120,14 @@ def _round_values(low: float, high: float) -> list[float]:
 
 
 def _draw_front(axes: Axes, bubbles: Sequence[Bubble], floor: float) -> None:
-    """Stairs: the best accuracy that a latency allows, as far as is known."""
+    """Draw stairs: the best known accuracy for each latency."""
     steps = [(b.latency, max(b.accuracy, floor)) for b in bubbles if b.front]
     steps.append((axes.get_xlim()[1], steps[-1][1]))
     axes.plot(*zip(*steps, strict=True), color=INK, linewidth=1.1, drawstyle="steps-post", zorder=2)
 
 
 def _draw_bubble(axes: Axes, bubble: Bubble, area: float, floor: float) -> None:
-    colour, base = (FRONT if bubble.front else BEATEN), bubble.name == BASE
+    colour, base = (FRONT if bubble.front else DOMINATED), bubble.name == BASE
     axes.scatter(
         bubble.latency,
         max(bubble.accuracy, floor),
@@ -140,8 +146,8 @@ def _area(bubble: Bubble, bubbles: Sequence[Bubble]) -> float:
 
 
 def _name(figure: Figure, axes: Axes, bubbles: Sequence[Bubble], floor: float) -> None:
-    """Names beside the bubbles; a thin line leads to those further away."""
-    figure.draw_without_rendering()  # the layout, which decides where the bubbles are
+    """Write names beside the bubbles; a thin line leads to distant ones."""
+    figure.draw_without_rendering()  # the layout decides where the bubbles are
     pixels = figure.dpi / 72
     texts = [
         _text(bubble, name, floor) for bubble, name in zip(bubbles, legible(_names(bubbles)), strict=True)
@@ -180,7 +186,7 @@ def _size(axes: Axes, text: str) -> tuple[float, float]:
 
 
 def _stairs(axes: Axes, bubbles: Sequence[Bubble], floor: float) -> list[Box]:
-    """The front's lines as thin boxes, which names should not stand on."""
+    """The lines of the front as thin boxes, which names should not cover."""
     front = axes.transData.transform([(b.latency, max(b.accuracy, floor)) for b in bubbles if b.front])
     ends = [*front[1:, 0], axes.get_window_extent().x1]
     level = [Box(x, y - 1, end, y + 1) for (x, y), end in zip(front, ends, strict=True)]
@@ -214,7 +220,7 @@ def _write(axes: Axes, point: LabelledPoint, box: Box, text: str, pixels: float)
 
 def _explain(figure: Figure, bubbles: Sequence[Bubble], failed: Sequence[str]) -> None:
     kinds = [("on the front", FRONT)] if all(b.front for b in bubbles) else [
-        ("on the front: nothing is faster and better", FRONT), ("beaten", BEATEN)
+        ("on the front: no model is faster and better", FRONT), ("dominated", DOMINATED)
     ]  # fmt: skip
     handles = [
         Line2D(

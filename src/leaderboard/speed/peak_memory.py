@@ -1,4 +1,4 @@
-"""How much memory it takes to serve a model: a fresh process loads what serving needs, and answers a batch.
+"""Measures the memory that serving a model takes: a fresh process loads it and predicts a batch.
 
     python -m src.leaderboard.speed.peak_memory torch|onnx MODEL IMAGES.npy THREADS
 
@@ -21,9 +21,16 @@ ROOT = Path(__file__).parents[3]  # where ``src`` is
 
 
 def peak_memory(kind: str, model: Path, images: NDArray[np.uint8], threads: int) -> float:
-    """MiB that a process of its own needs at most to load ``model`` and answer ``images`` (B, C, H, W).
+    """The most MiB that a fresh process needs to load ``model`` and predict ``images`` (B, C, H, W).
 
-    ``kind``: torch or onnx. Raises AssayError when the process ends badly.
+    Args:
+        kind: torch or onnx.
+        model: folder or file.
+        images: one batch.
+        threads: of the engine.
+
+    Raises:
+        AssayError: the process fails.
     """
     with tempfile.TemporaryDirectory() as folder:
         batch = Path(folder) / "images.npy"
@@ -34,12 +41,12 @@ def peak_memory(kind: str, model: Path, images: NDArray[np.uint8], threads: int)
         )
     if done.returncode:
         last = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
-        raise AssayError(f"the memory of {model} could not be measured: {last}")
+        raise AssayError(f"measuring the memory of {model} failed: {last}")
     return float(done.stdout)
 
 
 def main(kind: str, model: str, images: str, threads: str) -> None:
-    """What the process does."""
+    """Run in the fresh process."""
     batch = np.load(images, allow_pickle=False)
     if kind == "torch":
         import torch
@@ -56,9 +63,9 @@ def main(kind: str, model: str, images: str, threads: str) -> None:
 
 
 def _peak_mib() -> float:
-    """The most that was resident.
+    """The most resident memory.
 
-    Linux's ``ru_maxrss`` would not do: it begins with what the parent had, if that was more.
+    Not Linux's ``ru_maxrss``, which starts at the parent's if that was more.
     """
     status = Path("/proc/self/status")
     if status.is_file():

@@ -1,87 +1,93 @@
-"""The leaderboard with what was measured of the models: latency, throughput, memory."""
+"""The leaderboard with what was measured on this machine: latency, throughput, memory."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from src.leaderboard.table.markdown import (
-    HONEST,
+    SPARSITY_NOTE,
     Column,
-    Figures,
-    chains,
     change,
     count,
     failures,
     percent,
-    round_to,
+    rounded,
     share,
+    steps,
     table,
+    with_spread,
     write_page,
 )
-from src.leaderboard.table.rows import BASE, FIGURES, LeaderboardRow, write_rows
+from src.leaderboard.table.rows import BASE, METRICS, LeaderboardRow, write_rows
 
 TORCH, ONNXRUNTIME = "torch_fp32", "onnxruntime_fp32"  # the references
-RATIOS = {TORCH: "speed_vs_torch", ONNXRUNTIME: "speed_vs_onnxruntime"}
-
-TRACKED = ("latency_ms_p50", "latency_ms_p95", "throughput_", "peak_memory_mb")  # how their names begin
-
+RATIOS = {TORCH: "speed/vs_torch", ONNXRUNTIME: "speed/vs_onnxruntime"}
+SCOPE = "speed/"  # of all metrics that a benchmark measures
 QUIET = 15.0  # percent of the processor that others may use
 
-Measured = Mapping[str, Mapping[str, float]]  # name of a model -> its figures
+Measured = Mapping[str, Mapping[str, float]]  # name of a model -> its metrics
 
 
 def add_speed(
     rows: Sequence[LeaderboardRow], measured: Measured, bytes_of_reference: int
 ) -> list[LeaderboardRow]:
-    """The rows with what was measured; ONNX Runtime's reference gets one of its own, after the base.
+    """The rows with what was measured; ONNX Runtime's reference gets a row of its own, after the base.
 
-    It is the base's export, so its accuracy is not asked for again.
+    It is the base's export, so its accuracy is not computed again.
     """
     names = {row.name: TORCH if row.name == BASE else row.name for row in rows}
     joined = [
         LeaderboardRow(row.name, row.steps, {**row.metrics, **measured.get(names[row.name], {})}, row.reason)
         for row in rows
     ]
-    reference = LeaderboardRow(
-        ONNXRUNTIME, ("export",), {"bytes": bytes_of_reference, **measured[ONNXRUNTIME]}
-    )
+    metrics = {"model/bytes": bytes_of_reference, **measured[ONNXRUNTIME]}
+    reference = LeaderboardRow(ONNXRUNTIME, ("export",), metrics)
     return [*joined[:1], reference, *joined[1:]]
 
 
 def tracked(row: LeaderboardRow) -> dict[str, float]:
-    """What was measured, by its names on the run of the model."""
+    """The measured metrics that go to the run of the model: no ratios to other models, and no limits."""
     return {
         name: value
         for name, value in row.metrics.items()
-        if name.startswith(TRACKED) and not name.endswith(("_low", "_high"))
+        if name.startswith(SCOPE)
+        and not name.startswith(tuple(RATIOS.values()))
+        and not name.endswith(("/low", "/high"))
     }
 
 
+def describe_speed(row: LeaderboardRow) -> str:
+    """One line for the terminal."""
+    factor = row.metrics.get(RATIOS[TORCH])
+    relative = "" if factor is None else f", {factor:.2f}x PyTorch in batches"
+    return f"{row.name}: {row.metrics['speed/latency_p50_ms']:.3g} ms for one image{relative}"
+
+
 def load_warning(busy_percent: float) -> str | None:
-    """What is to be said if other processes are at work."""
+    """A warning if other processes use the machine."""
     if busy_percent <= QUIET:
         return None
     return (
-        f"other processes use {busy_percent:.0f}% of this machine, and the figures will be off: leave it "
-        "alone, and repeat with dvc repro --force --single-item benchmark"
+        f"other processes use {busy_percent:.0f}% of this machine, which distorts the measurements: wait "
+        "until it is idle, then repeat with dvc repro --force --single-item benchmark"
     )
 
 
-def conditions(found: Mapping[str, Any]) -> str:
-    """A sentence on what the figures of ``benchmark.json`` were measured on, and how."""
-    machine = found["machine"]
+def conditions(measured: Mapping[str, Any]) -> str:
+    """A sentence on the machine and the settings in ``benchmark.json``."""
+    machine = measured["machine"]
     return (
-        f"{machine['cpu']} ({machine['instructions']}), of which others used {machine['busy_percent']:.0f}% "
-        f"just before; threads: {found['threads']}, {found['rounds']} rounds after {found['warmup']} that "
-        f"were dropped; PyTorch {machine['torch']}, ONNX Runtime "
-        f"{machine['onnxruntime']}. Another machine has other figures."
+        f"{machine['cpu']} ({machine['instructions']}), {machine['busy_percent']:.0f}% busy with other "
+        f"processes just before; threads: {measured['threads']}, {measured['rounds']} rounds after "
+        f"{measured['warmup']} for warm-up; PyTorch {machine['torch']}, ONNX Runtime "
+        f"{machine['onnxruntime']}. Results differ between machines."
     )
 
 
 def write_leaderboard_csv(path: Path, rows: Sequence[LeaderboardRow]) -> Path:
-    """The columns of variants.csv, then all that was measured."""
-    found = dict.fromkeys(key for row in rows for key in row.metrics if key not in FIGURES)
-    write_rows(path, rows, [*FIGURES, *found])
+    """Write the columns of variants.csv, then everything that was measured."""
+    measured = dict.fromkeys(name for row in rows for name in row.metrics if name not in METRICS)
+    write_rows(path, rows, [*METRICS, *measured])
     return path
 
 
@@ -93,25 +99,31 @@ def write_leaderboard(
     conditions: str,
     refusal: str | None,
 ) -> Path:
-    """For people: accuracy, size and speed side by side.
+    """Write accuracy, size and speed side by side, for people.
 
-    ``conditions`` says what it was measured on and how, ``refusal`` why there are no ratios.
+    Args:
+        path: the Markdown file.
+        rows: of all models.
+        batch_sizes: that were measured.
+        confidence: of the intervals.
+        conditions: the machine and the settings, in words.
+        refusal: why there are no ratios of speeds; None if there are.
     """
     sure = f"{100 * confidence:.4g}%"
     ratios = [_ratio("× PyTorch", RATIOS[TORCH]), _ratio("× ONNX Runtime", RATIOS[ONNXRUNTIME])]
     columns: list[Column] = [
-        ("Validation", lambda f: share(f, "val_accuracy")),
-        (f"Change, points ({sure})", lambda f: change(f, "val")),
-        ("Test", lambda f: share(f, "test_accuracy")),
-        (f"Change, points ({sure})", lambda f: change(f, "test")),
-        ("Bytes", lambda f: count(f, "bytes")),
-        ("gzip bytes", lambda f: count(f, "gzip_bytes")),
-        ("Sparsity", lambda f: percent(f, "sparsity")),
-        ("p50, ms", lambda f: _milliseconds(f, "latency_ms_p50")),
-        ("p95, ms", lambda f: _milliseconds(f, "latency_ms_p95")),
+        ("Validation", lambda m: share(m, "val/accuracy")),
+        (f"Change, points ({sure})", lambda m: change(m, "val")),
+        ("Test", lambda m: share(m, "test/accuracy")),
+        (f"Change, points ({sure})", lambda m: change(m, "test")),
+        ("Bytes", lambda m: count(m, "model/bytes")),
+        ("gzip bytes", lambda m: count(m, "model/gzip_bytes")),
+        ("Sparsity", lambda m: percent(m, "model/sparsity")),
+        ("p50, ms", lambda m: rounded(m, "speed/latency_p50_ms", 3)),
+        ("p95, ms", lambda m: rounded(m, "speed/latency_p95_ms", 3)),
         *(_throughput(size) for size in batch_sizes),
         *([] if refusal else ratios),
-        ("Peak, MiB", lambda f: count(f, "peak_memory_mb")),
+        ("Peak, MiB", lambda m: count(m, "speed/peak_memory_mb")),
     ]
     write_page(
         path,
@@ -119,7 +131,7 @@ def write_leaderboard(
             "# Leaderboard",
             table(rows, columns),
             "![Validation accuracy against latency](pareto.png)",
-            chains([row for row in rows if row.name != ONNXRUNTIME]),
+            steps([row for row in rows if row.name != ONNXRUNTIME]),
             *failures(rows),
             *_notes(batch_sizes, sure, conditions, refusal),
         ],
@@ -130,36 +142,25 @@ def write_leaderboard(
 def _notes(batch_sizes: Sequence[int], sure: str, conditions: str, refusal: str | None) -> list[str]:
     largest = max(batch_sizes)
     pairs = (
-        f"× PyTorch and × ONNX Runtime: images a second in batches of {largest}, against the same round of "
-        f"`{BASE}` and of `{ONNXRUNTIME}`; median of the rounds (least to greatest)."
+        f"× PyTorch and × ONNX Runtime: images per second in batches of {largest}, relative to `{BASE}` and "
+        f"`{ONNXRUNTIME}` in the same round; median of the rounds (least to greatest)."
     )
     return [
         conditions,
         f"`{BASE}` is the fp32 network in PyTorch's eager mode, `{ONNXRUNTIME}` its export in ONNX Runtime; "
-        "all others run in ONNX Runtime too. p50 and p95: of all calls with one image. Images a second: by "
-        "the median batch of each round, median of the rounds (least to greatest). Peak: what a fresh "
-        f"process holds at most that loads the model and answers {largest} images, Python and "
-        "the engine included.",
+        "all others also run in ONNX Runtime. p50 and p95: percentiles over all calls with one image. "
+        "Images/s: by the median batch of each round, median of the rounds (least to greatest). Peak: the "
+        f"most memory that a fresh process holds to load the model and predict {largest} images, including "
+        "Python and the engine.",
         f"No ratios of speeds: {refusal}" if refusal else pairs,
         f"Changes are against the base on the same images, with the {sure} limits of a paired bootstrap. "
-        f"Choose by the validation figures: the test figures are only reported. {HONEST}",
+        f"Choose by the validation metrics: the test metrics are only reported. {SPARSITY_NOTE}",
     ]
 
 
 def _throughput(size: int) -> Column:
-    return f"Images/s, {size}", lambda figures: _with_spread(figures, f"throughput_{size}", 3)
+    return f"Images/s, {size}", lambda metrics: with_spread(metrics, f"speed/throughput/{size}", 3)
 
 
-def _ratio(heading: str, key: str) -> Column:
-    return heading, lambda figures: _with_spread(figures, key, 2)
-
-
-def _with_spread(figures: Figures, key: str, digits: int) -> str:
-    if key not in figures:
-        return "–"
-    value, low, high = (round_to(figures[f"{key}{end}"], digits) for end in ("", "_low", "_high"))
-    return f"{value} ({low} to {high})"
-
-
-def _milliseconds(figures: Figures, key: str) -> str:
-    return round_to(figures[key], 3) if key in figures else "–"
+def _ratio(heading: str, name: str) -> Column:
+    return heading, lambda metrics: with_spread(metrics, name, 2)

@@ -1,9 +1,9 @@
-"""How fast models are, measured side by side.
+"""Measures the speed of models side by side.
 
-All models take turns in each of several rounds, so that a slow spell of the machine meets all of them; the
-order moves on by one from round to round, so that none always comes after the same other. The first rounds
-are dropped. Before each kind of batch there is one call that is not timed: it brings the model's weights
-back into the caches, and its thread pool to life, after another model's turn.
+All models take turns in each of several rounds, so that a slow spell of the machine affects all of them. The
+order rotates by one from round to round, so that no model always follows the same other. The first rounds
+are warm-up. One call before each kind of batch is not timed: after another model's turn it brings the
+weights back into the caches and wakes the thread pool.
 """
 
 import time
@@ -14,24 +14,33 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from src.config.schema.evaluate import Benchmark
 from src.core.errors import AssayError
+from src.core.metric_names import with_limits
 
 Images = NDArray[np.uint8]  # (B, C, H, W)
 Seconds = NDArray[np.float64]
 Call = Callable[[Images], Any]
 
-FEWEST = 5  # rounds that allow a ratio
+FEWEST = 5  # rounds for a ratio
 
 
 @dataclass(frozen=True)
 class TimingPlan:
-    """What is timed, beside the rounds that are dropped."""
+    """What is timed."""
 
     rounds: int
-    warmup: int  # rounds before them
-    calls: int  # with one image, a model and round
-    batches: int  # of each batch size, a model and round
+    warmup: int  # rounds before them, which are dropped
+    calls: int  # with one image, per model and round
+    batches: int  # of each batch size, per model and round
     batch_sizes: tuple[int, ...]
+
+    @classmethod
+    def of(cls, settings: Benchmark) -> "TimingPlan":
+        """The plan of section ``benchmark``."""
+        return cls(
+            settings.rounds, settings.warmup, settings.calls, settings.batches, tuple(settings.batch_sizes)
+        )
 
 
 @dataclass(frozen=True)
@@ -42,40 +51,40 @@ class Timing:
     batches: dict[int, Seconds]  # size of a batch -> (rounds, batches)
 
     def latency_ms(self, percentile: float) -> float:
-        """Milliseconds for one image that so many percent of all calls stay below."""
+        """Milliseconds for one image, as a percentile over all calls."""
         return float(np.percentile(self.single, percentile)) * 1000
 
     def rates(self, batch_size: int) -> Seconds:
-        """Images a second in each round, (rounds,), by the median of its batches: a single one that the
-        machine held up says nothing of the model."""
+        """Images per second in each round, (rounds,), by the median of its batches: one batch that the
+        machine delayed says nothing about the model."""
         return np.asarray(batch_size / np.median(self.batches[batch_size], axis=1))
 
     def metrics(self) -> dict[str, float]:
         """By their names; low and high are the least and the greatest of the rounds."""
         medians = np.median(self.single, axis=1) * 1000
-        figures = {
-            "latency_ms_p50": self.latency_ms(50),
-            "latency_ms_p50_low": float(medians.min()),
-            "latency_ms_p50_high": float(medians.max()),
-            "latency_ms_p95": self.latency_ms(95),
-        }
+        latency = Spread(self.latency_ms(50), float(medians.min()), float(medians.max()))
+        metrics = latency.metrics("speed/latency_p50_ms") | {"speed/latency_p95_ms": self.latency_ms(95)}
         for size in self.batches:
-            rates = self.rates(size)
-            figures |= {
-                f"throughput_{size}": float(np.median(rates)),
-                f"throughput_{size}_low": float(rates.min()),
-                f"throughput_{size}_high": float(rates.max()),
-            }
-        return figures
+            metrics |= Spread.over(self.rates(size)).metrics(f"speed/throughput/{size}")
+        return metrics
 
 
 @dataclass(frozen=True)
-class Ratio:
-    """Median over the rounds, with the least and the greatest."""
+class Spread:
+    """A value with the least and the greatest of the rounds."""
 
     value: float
     low: float
     high: float
+
+    @classmethod
+    def over(cls, rounds: Seconds) -> "Spread":
+        """The median of the ``rounds`` (rounds,)."""
+        return cls(float(np.median(rounds)), float(rounds.min()), float(rounds.max()))
+
+    def metrics(self, name: str) -> dict[str, float]:
+        """By ``name``."""
+        return dict(zip(with_limits(name), (self.value, self.low, self.high), strict=True))
 
 
 def measure(
@@ -85,10 +94,14 @@ def measure(
     advance: Callable[[int], None] = lambda _: None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Timing]:
-    """Time all ``models``, each of which takes images (B, C, H, W) and answers when it is done.
+    """Time all models.
 
-    ``images``: (n, C, H, W), n at least the greatest batch size; a call takes the next of them.
-    ``advance`` is told of each model's turn, ``clock`` gives seconds.
+    Args:
+        models: functions of images (B, C, H, W) that return when the result is there.
+        images: (n, C, H, W), n at least the largest batch size; each call takes the next of them.
+        plan: what is timed.
+        advance: called after each turn of a model.
+        clock: seconds.
     """
     names = list(models)
     turns: dict[str, list[Timing]] = {name: [] for name in names}
@@ -105,19 +118,17 @@ def rotated(names: Sequence[str], number: int) -> list[str]:
     return [*names[start:], *names[:start]]
 
 
-def ratio(own: Seconds, reference: Seconds) -> Ratio:
+def ratio(own: Seconds, reference: Seconds) -> Spread:
     """How many times as fast, from the rates of the same rounds (rounds,).
 
     Raises:
-        AssayError: too few rounds to say so.
+        AssayError: the rounds are too few.
     """
     if len(own) < FEWEST:
         raise AssayError(
-            f"benchmark.rounds={len(own)} allow no ratio of speeds: set it to {FEWEST} or more, "
-            "and look at how far the rounds lie apart"
+            f"benchmark.rounds must be at least {FEWEST} for ratios of speeds, but got rounds={len(own)}"
         )
-    ratios = own / reference
-    return Ratio(float(np.median(ratios)), float(ratios.min()), float(ratios.max()))
+    return Spread.over(own / reference)
 
 
 def _turn(model: Call, images: Images, plan: TimingPlan, clock: Callable[[], float]) -> Timing:
@@ -127,7 +138,7 @@ def _turn(model: Call, images: Images, plan: TimingPlan, clock: Callable[[], flo
 
 
 def _seconds(model: Call, images: Images, size: int, count: int, clock: Callable[[], float]) -> Seconds:
-    """Of each of ``count`` calls, (count,)."""
+    """Duration of each of ``count`` calls, (count,)."""
     model(images[:size])
     seconds = np.empty(count)
     for index in range(count):
@@ -139,7 +150,7 @@ def _seconds(model: Call, images: Images, size: int, count: int, clock: Callable
 
 
 def _next(images: Images, size: int, index: int) -> Images:
-    """The batch of call ``index``: one after the other, and from the start again."""
+    """The batch of call ``index``: one after another, then from the start again."""
     start = index * size % (len(images) - size + 1)
     return images[start : start + size]
 

@@ -1,4 +1,4 @@
-"""A small network trained on real digits, and what steps of a chain may use, for the tests here."""
+"""A small network trained on real digits, and a context for the steps of a variant."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -33,12 +33,12 @@ def base() -> TorchModel:
     task = base_task()
     with TemporaryDirectory() as state:
         network = fit(task, Path(state), device="cpu").network
-    spec = ModelSpec(task.model, CLASSES, Input(1, 8, 8, "pad"), Normalization([0.3], [0.37]))
+    spec = ModelSpec(task.model, CLASSES, Input(1, 8, 8, "pad", 10**6), Normalization([0.3], [0.37]))
     return TorchModel(network, spec)
 
 
-def setting(state: Path, **changes: Any) -> StepContext:
-    """On the rows of the base's training."""
+def context(state: Path, **changes: Any) -> StepContext:
+    """With the rows of the base's training."""
     task = base_task()
     fields: dict[str, Any] = {
         "images": task.images,

@@ -1,0 +1,97 @@
+"""From the base model to one variant: run its steps, check the model, write its files."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from src.compression.artifacts import OnnxModel, StepContext, TorchModel
+from src.compression.onnx.library_errors import UnsupportedModelError
+from src.compression.parity import check_parity, onnx_logits, torch_logits
+from src.compression.result import VariantResult, failed, measure, write_predictions, write_result
+from src.compression.steps import run_steps
+from src.config.schema.augment import Augment
+from src.config.schema.compress import Compress, Step
+from src.config.schema.train import Train
+from src.data.dataset.arrays import open_array
+from src.data.dataset.index import read_held_out, read_index, read_split
+from src.models.saving import load_model
+
+
+def read_context(
+    base: Path,
+    ingest: Path,
+    split: Path,
+    *,
+    train: Train,
+    augment: Augment,
+    seed: int,
+    threads: int,
+    device: str,
+    state: Path,
+    show: bool,
+    say: Callable[[str], None],
+) -> StepContext:
+    """Read the base model and the rows that steps may use; for the rest see `StepContext`."""
+    rows, (splits, _) = read_index(ingest), read_split(split)
+    return StepContext(
+        images=open_array(ingest / "images.npy"),
+        targets=rows.targets,
+        train_rows=rows.ids[splits == "train"],
+        val_rows=rows.ids[splits == "val"],
+        base=TorchModel(*load_model(base)),
+        train=train,
+        augment=augment,
+        seed=seed,
+        threads=threads,
+        device=device,
+        state=state,
+        show=show,
+        say=say,
+    )
+
+
+def make_variant(
+    steps: Sequence[Step], context: StepContext, limits: Compress, ingest: Path, split: Path, folder: Path
+) -> VariantResult:
+    """Make a variant and write its files.
+
+    Args:
+        steps: applied to ``context.base`` one after the other.
+        context: of the variant; each step gets one of its own, derived from it.
+        limits: ``tolerance`` and ``agreement``.
+        ingest: folder of that stage.
+        split: folder of that stage.
+        folder: gets ``variant.json``, and ``model.onnx`` and ``predictions.parquet`` if there is a model.
+    """
+    names = [step.name for step in steps]
+    try:
+        model = run_steps(steps, context)
+    except UnsupportedModelError as error:
+        result = failed(names, str(error))
+    else:
+        result = _measure(names, model, context, limits, ingest, split, folder)
+    write_result(folder / "variant.json", result)
+    return result
+
+
+def _measure(
+    names: Sequence[str],
+    model: OnnxModel,
+    context: StepContext,
+    limits: Compress,
+    ingest: Path,
+    split: Path,
+    folder: Path,
+) -> VariantResult:
+    """Measure the model and write it, unless it disagrees with the model that it was made from."""
+    held = read_held_out(ingest, split)
+    val, images = held.validation, context.images[held.ids]
+    logits = onnx_logits(model.content, images, context.threads)
+    parity = check_parity(
+        model, images[val], logits[val], limits.tolerance, limits.agreement, context.threads
+    )
+    if parity.reason is not None:
+        return failed(names, parity.reason)
+    (folder / "model.onnx").write_bytes(model.content)
+    write_predictions(folder / "predictions.parquet", held, logits)
+    base_logits = torch_logits(context.base, images[val])
+    return measure(names, model, parity.largest_difference, logits[val], base_logits, held.targets[val])

@@ -1,0 +1,67 @@
+"""The base model's predictions for the test images."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from src.core.errors import AssayError
+from src.data.dataset.arrays import open_array
+from src.data.dataset.index import read_index, read_split
+from src.evaluation.metrics.classification import Floats, Integers, softmax
+from src.models.inference import predict_logits
+from src.models.saving import load_model
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Probabilities of n images over K classes."""
+
+    classes: list[str]
+    ids: Integers  # (n,) rows of the image array, ascending
+    targets: Integers  # (n,)
+    probabilities: Floats  # (n, K)
+
+
+def predict_test_images(
+    model: Path, ingest: Path, split: Path, *, batch_size: int, device: str, show: bool
+) -> Predictions:
+    """Run the saved model on the images that ``split`` has set aside for testing.
+
+    Args:
+        model: folder of the model.
+        ingest: folder of the images and their manifest.
+        split: folder of ``splits.parquet``.
+        batch_size: images per batch.
+        device: auto, cpu, cuda or cuda:N.
+        show: whether to draw a progress bar.
+
+    Raises:
+        AssayError: no test images, a model of other data, or one whose output is not finite.
+    """
+    network, spec = load_model(model)
+    index = read_index(ingest)
+    if len(index.classes) > len(spec.classes):
+        raise AssayError(
+            f"{ingest} has {len(index.classes)} classes, but {model} knows {len(spec.classes)}: they belong "
+            "to different data. Train again: dvc repro train"
+        )
+    ids = index.ids[_is_test(split)]
+    images = ingest / "images.npy"
+    logits = predict_logits(network, spec, open_array(images), ids, batch_size, device, show)
+    broken = ids[~np.isfinite(logits).all(axis=1)]
+    if len(broken):
+        raise AssayError(
+            f"{model} gives no finite output for {len(broken)} of {len(ids)} test images (the first is row "
+            f"{broken[0]} of {images}). Train again with a lower train.optimizer.lr"
+        )
+    return Predictions(spec.classes, ids, index.targets[ids], softmax(logits))
+
+
+def _is_test(split: Path) -> NDArray[np.bool_]:
+    """Whether each image is for testing, (N,)."""
+    test = read_split(split)[0] == "test"
+    if not test.any():
+        raise AssayError(f"{split / 'splits.parquet'} has no test rows. Split again: dvc repro split")
+    return np.asarray(test)
