@@ -1,6 +1,8 @@
-# make repro     environment, then the whole pipeline
-# make ui      the MLflow UI on the embedded store      make lint   format, types, import contracts
-# make prove   the long proofs                          make lock   new exact versions
+# make repro      the environment, then the whole pipeline
+# make test       all tests                       make test-fast  those that need no pipeline
+# make lint       format, types, import contracts make prove      the long proofs
+# make ui         MLflow's pages                  make deps       the code dependencies in dvc.yaml
+# make lock       new exact versions
 
 PYTHON ?= python3
 PORT ?= 5000
@@ -8,13 +10,16 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: repro test prove lint ui lock
+.PHONY: repro test test-fast prove lint deps ui lock
 
 repro: $(BIN)/.installed
 	@dvc repro
 
 test: $(BIN)/.installed-dev
 	@pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not prove" --durations=15
+
+test-fast: $(BIN)/.installed-dev
+	@pytest -n 2 --dist loadfile -m "not prove and not pipeline"
 
 prove: $(BIN)/.installed-dev
 	@pytest -m prove -s --durations=0 --ignore tests/faults/test_rebuild.py
@@ -25,6 +30,9 @@ lint: $(BIN)/.installed-dev
 	@ruff check .
 	@mypy
 	@lint-imports
+
+deps: $(BIN)/.installed-dev
+	@python -m tests.support.code_dependencies
 
 ui: $(BIN)/.installed
 	@python -m src.track
@@ -46,7 +54,7 @@ $(BIN)/.installed-dev: requirements-dev.lock $(BIN)/.installed
 lock:
 	$(PYTHON) -m venv .lock
 	.lock/bin/pip install --quiet --upgrade pip
-	.lock/bin/pip install --quiet torch==2.13.0 .
+	.lock/bin/pip install --quiet .
 	( echo "# Exact versions of everything at run time, made by \`make lock\` from pyproject.toml."; \
 	  .lock/bin/pip freeze --exclude assay | sed 's/+cpu$$//' | grep -v '^nvidia-' ) > requirements.lock
 	.lock/bin/pip install --quiet --group dev --constraint requirements.lock

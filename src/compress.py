@@ -33,10 +33,11 @@ def build(config: Config, run: StageRun) -> None:
     from src.models.numerics import choose_device, deterministic, resolve_numerics
 
     assert run.variant is not None  # the command line requires it
-    variants = {name: variant.steps for name, variant in config.compress.variants.items()}
     if not run.job.loaded.is_ad_hoc:  # whose settings may differ from those of the other variants
-        reuse_checkpoints(variants, run.variant, lambda name: _work_dir(run, name), run.say)
-    threads = resolve_threads(config.train.threads)
+        variants = run.job.loaded.unrestricted().compress.variants  # whose checkpoints to copy, no result
+        chains = {name: variant.steps for name, variant in variants.items()}
+        reuse_checkpoints(chains, run.variant, lambda name: _work_dir(run, name), run.say)
+    steps, threads = config.compress.variants[run.variant].steps, resolve_threads(config.train.threads)
     with deterministic(threads):
         context = read_context(
             *(BASE, INGEST, SPLIT),
@@ -51,7 +52,7 @@ def build(config: Config, run: StageRun) -> None:
         )
         device = choose_device(config.machine.device)  # for training; all else runs on the CPU
         run.log(numerics=resolve_numerics(config.train, device, context.base.network))
-        result = make_variant(variants[run.variant], context, config.compress, INGEST, SPLIT, run.folder)
+        result = make_variant(steps, context, config.compress, INGEST, SPLIT, run.folder)
     shutil.copy(BASE / "model.json", run.folder)
     _log(run, result)
 

@@ -31,7 +31,7 @@ def build(config: Config, run: StageRun) -> None:
     """Write the report into ``run.folder``."""
     from src.cross_validation.fold_tasks import make_tasks
 
-    tasks = make_tasks(config, INGEST, SPLIT, run.state, run.root, run.attempt.record)
+    tasks = make_tasks(run.job.loaded, INGEST, SPLIT, run.state, run.root, run.attempt.record)
     _train(config, run, tasks)
 
     from src.cross_validation.publish import publish_folds, read_report  # torch: not beside the workers

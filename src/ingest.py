@@ -29,7 +29,7 @@ def build(config: "Config", run: StageRun) -> None:
     from src.data.ingestion.sources import read_listing
 
     data = config.data
-    run.say(f"Data set {data.name} ({data.source}), model {_model_name(config)}")
+    run.say(f"Data set {data.name} ({data.source}), model {_model_name(run.job.loaded.unrestricted())}")
     folder = Path("data/raw") / data.name
     listing = read_listing(folder, data.source)
     with progress_bar("Decoding", total=len(listing.items), show=run.progress) as advance:
@@ -54,8 +54,8 @@ def _form(config: "Config") -> "ImageFormat":
     return ImageFormat(height, width, config.data.channels, config.data.resize_mode, config.data.max_pixels)
 
 
-def _model_name(config: "Config") -> str:
-    return config.model.name if config.model.kind == "timm" else config.model.kind
+def _model_name(whole: "Config") -> str:
+    return whole.model.name if whole.model.kind == "timm" else whole.model.kind
 
 
 def _summary(facts: dict[str, Any]) -> str:

@@ -72,12 +72,12 @@ def _search(
     train: Callable[[TrialTask], TrialResult] | None,
 ) -> list[Trial]:
     from src.core.cpus import resolve_n_jobs
-    from src.core.worker_pool import WorkerPool
     from src.search.distributed.worker import run_shared_search
     from src.search.engine.executor import PoolRunner
     from src.search.engine.study import run_search, search_asynchronously
     from src.search.engine.trial_log import SearchProgress
     from src.search.engine.trial_tasks import TrialRecorder, TrialTasks, read_sample
+    from src.search.engine.worker_pool import WorkerPool
     from src.search.report.live_view import live_view
 
     n_jobs = resolve_n_jobs(config.sweep.n_jobs, config.sweep.threads)

@@ -17,11 +17,16 @@ from tests.support.workspaces import Workspace, clone_working_tree
 # Read when torch is imported; the commands that tests start have what their users have.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+CLONES = {"workspace", "finished", "copy"}  # fixtures whose tests start stages or commands
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with a file that needs the finished pipeline: one process makes it, and the other meanwhile runs
     tests that do not wait for it."""
     items.sort(key=lambda item: item.path.name != "test_failures.py")
+    for item in items:
+        if CLONES & set(getattr(item, "fixturenames", ())):
+            item.add_marker("pipeline")
 
 
 @pytest.fixture

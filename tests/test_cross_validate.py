@@ -26,10 +26,10 @@ ROWS = 400
 
 
 def config_of(monkeypatch, *overrides):
-    """A checked configuration with two-epoch folds."""
+    """A loaded configuration with two-epoch folds."""
     with monkeypatch.context() as place:
         place.chdir(ROOT)
-        return load(["experiment=tiny", "split.folds=4", *overrides]).config
+        return load(["experiment=tiny", "split.folds=4", *overrides])
 
 
 @pytest.fixture

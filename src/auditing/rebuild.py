@@ -21,11 +21,11 @@ import psutil
 from src.auditing.file_comparison import Difference, compare_files
 from src.auditing.rebuild_progress import stopwatch
 from src.auditing.target import AuditTarget
+from src.config.dotted_keys import lookup
 from src.core.cpus import THREADS
 from src.core.errors import AssayError
 from src.core.hashing import json_hash
 from src.provenance.dvc_lock import md5_of, read_lock
-from src.provenance.dvc_yaml import lookup
 from src.provenance.journal import attempts
 from src.registry.archive import RECORDED
 from src.tracking.circuit_breaker import SWITCH

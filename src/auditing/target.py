@@ -6,9 +6,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
+from yaml import YAMLError
 
 from src.core.errors import AssayError
+from src.core.yaml12 import load_yaml
 from src.provenance.dvc_lock import Cache, LockedStage, read_lock
 from src.provenance.dvc_yaml import StageDefinition, read_pipeline
 from src.provenance.lineage import LineageGraph
@@ -44,11 +45,11 @@ class AuditTarget:
     def params(self) -> dict[str, Any]:
         """params.yaml."""
         try:
-            found: Any = yaml.safe_load((self.folder / "params.yaml").read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            found: Any = load_yaml((self.folder / "params.yaml").read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, YAMLError) as error:
             raise AssayError(f"params.yaml of {self.title} cannot be read: {error}") from error
         if not isinstance(found, dict):
-            raise AssayError(f"params.yaml of {self.title} is no mapping of sections")
+            raise AssayError(f"params.yaml of {self.title} has no sections")
         return found
 
     @cached_property
@@ -66,11 +67,11 @@ class AuditTarget:
     @cached_property
     def stages(self) -> dict[str, StageDefinition]:
         """dvc.yaml, with params.yaml filled in."""
-        return read_pipeline(self.folder / "dvc.yaml", self.params)
+        return read_pipeline(self.folder)
 
     @cached_property
     def graph(self) -> LineageGraph:
-        """Computes lineages anew."""
+        """Computes lineages from the files, whatever dvc.lock records."""
         return LineageGraph(self.folder, self.params)
 
     @cached_property

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from src.config.dotted_keys import differing_keys, flatten, is_under, set_dotted
+from src.config.dotted_keys import differing_keys, flatten, is_under, lookup, set_dotted
 from src.core.errors import AssayError
 
 if TYPE_CHECKING:  # heavy, and not needed for --help
@@ -36,14 +36,11 @@ def apply_best_settings(loaded: "LoadedConfig", params: Mapping[str, Any]) -> "L
     By hand, what the command line says stays: fields and groups that it names, and whatever else differs
     from ``params``; with sweep=none nothing is taken over.
     """
-    from src.config.loading import LoadedConfig
-    from src.config.validation import validate_config
-
     best = read_best_settings()
     if loaded.is_ad_hoc:
-        best = {} if loaded.config.sweep.method == "none" else _untouched(best, loaded, params)
+        best = {} if lookup(loaded.values, "sweep.method") == "none" else _untouched(best, loaded, params)
     values = set_dotted(loaded.values, best)
-    return LoadedConfig(validate_config(values, f"params.yaml with {BEST}"), values, loaded.overrides)
+    return loaded.with_values(values, f"params.yaml with {BEST}")
 
 
 def replacements(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:

@@ -32,6 +32,20 @@ def is_under(key: str, sections: Iterable[str]) -> bool:
     return any(key == section or key.startswith(f"{section}.") for section in sections)
 
 
+def lookup(values: Mapping[str, Any], key: str) -> Any:
+    """The value at a dotted key.
+
+    Raises:
+        AssayError: The key does not exist.
+    """
+    value: Any = values
+    for part in key.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            raise AssayError(f"params.yaml has no {key}, which dvc.yaml asks for: python -m src.compose")
+        value = value[part]
+    return value
+
+
 def set_dotted(values: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
     """A copy of nested ``values`` in which the dotted keys have the values of ``settings``.
 

@@ -1,41 +1,74 @@
 """Reads the configuration: the only reader of ``params.yaml``, the only importer of hydra.
 
 ``conf/`` is the library of choices, ``params.yaml`` its committed composition and all that a stage
-reads. Overrides on the command line compose anew from ``conf/``, for a run by hand.
+reads. Overrides on the command line compose from ``conf/`` again, for an ad-hoc run.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from src.config.schema import Config
 from src.config.validation import validate_config
+from src.config.view import NO_RESULT, restrict
 from src.core.errors import AssayError
+from src.core.yaml12 import load_yaml
 
 PARAMS = Path("params.yaml")
 CONF = Path("conf")
+COMPOSE = "python -m src.compose"
 
 
 @dataclass(frozen=True)
 class LoadedConfig:
-    """A checked configuration and the plain values it was made from."""
+    """A checked configuration and the plain values it was made from.
+
+    Attributes:
+        config: What a stage reads; only the ``declared`` keys, if there are any.
+        values: The whole configuration as plain values.
+        overrides: Those of the command line.
+        declared: The keys that the stage declares in dvc.yaml; empty outside a stage.
+    """
 
     config: Config
     values: dict[str, Any]
     overrides: tuple[str, ...] = ()
+    declared: frozenset[str] = frozenset()
 
     @property
     def is_ad_hoc(self) -> bool:
         """Composed from ``conf/``, and not ``params.yaml``."""
         return bool(self.overrides)
 
+    def check(self, values: Mapping[str, Any], origin: str) -> Config:
+        """The configuration with other ``values``, of which the same keys can be read.
+
+        Raises:
+            AssayError: Values are not allowed; all are listed after ``origin``.
+        """
+        config = validate_config(values, origin)
+        return restrict(config, self.declared | set(NO_RESULT)) if self.declared else config
+
+    def unrestricted(self) -> Config:
+        """The whole configuration, also in a stage. Nothing that is read from it may reach the result."""
+        return validate_config(self.values, str(PARAMS))
+
+    def with_values(self, values: dict[str, Any], origin: str) -> "LoadedConfig":
+        """The same with other values, checked like these."""
+        return replace(self, config=self.check(values, origin), values=values)
+
+    def view(self, declared: Collection[str]) -> "LoadedConfig":
+        """The same, of which a stage can read only what it declares (and what changes no result)."""
+        keys = frozenset(declared)
+        return replace(self, config=restrict(self.config, keys | set(NO_RESULT)), declared=keys)
+
 
 def load(overrides: Sequence[str] = ()) -> LoadedConfig:
     """``params.yaml`` if there are no overrides, otherwise ``conf/`` with them.
 
     Raises:
-        AssayError: a file is missing or unreadable, or values are not allowed (all are listed).
+        AssayError: A file is missing or unreadable, or values are not allowed (all are listed).
     """
     if overrides:
         values = compose(overrides)
@@ -47,27 +80,23 @@ def load(overrides: Sequence[str] = ()) -> LoadedConfig:
 
 
 def read_params() -> dict[str, Any]:
-    """The mapping in ``params.yaml``, unchecked."""
-    from omegaconf import OmegaConf
+    """The content of ``params.yaml``, unchecked, as DVC reads it too."""
     from yaml import YAMLError
 
     if not PARAMS.is_file():
-        raise AssayError(f"{PARAMS} is missing here ({Path.cwd().name}/). Make it: python -m src.compose")
+        raise AssayError(f"{PARAMS} is missing here ({Path.cwd().name}/). Make it: {COMPOSE}")
     try:
-        values = OmegaConf.to_container(OmegaConf.load(PARAMS))
+        values = load_yaml(PARAMS.read_text(encoding="utf-8"))
     except (YAMLError, OSError, UnicodeDecodeError) as error:
-        raise AssayError(f"{PARAMS} cannot be read: {error}\nMake it anew: python -m src.compose") from error
+        raise AssayError(f"{PARAMS} cannot be read: {error}\nWrite it again: {COMPOSE}") from error
     if not isinstance(values, dict) or not values:
-        raise AssayError(f"{PARAMS} holds no settings. Make it anew: python -m src.compose")
+        raise AssayError(f"{PARAMS} has no settings. Write it again: {COMPOSE}")
     return {str(key): value for key, value in values.items()}
 
 
 def compose(overrides: Sequence[str] = ()) -> dict[str, Any]:
     """What ``conf/`` and the overrides say, resolved, as DVC's own composition makes it."""
-    from omegaconf import OmegaConf
-
-    values = OmegaConf.to_container(OmegaConf.create(compose_text(overrides)))
-    assert isinstance(values, dict)
+    values = load_yaml(compose_text(overrides))
     return {str(key): value for key, value in values.items()}
 
 

@@ -1,18 +1,13 @@
-"""The one exception that a person is meant to read."""
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
+"""The one exception that is written for the user."""
 
 
 class AssayError(Exception):
-    """Something the user can mend. The message names the thing, the place and the mend.
+    """Something the user can fix. The message says what is wrong, where, and how to fix it.
 
     A stage that raises it ends with exit code 1 and the message, without a traceback.
     """
 
 
 def first_line(error: Exception) -> str:
-    """What went wrong, short enough to read."""
+    """The first line of the message, short enough for one line of output."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)[:300]

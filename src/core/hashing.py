@@ -1,4 +1,4 @@
-"""SHA-256 of files and folders, the project's one measure of "the same bytes"."""
+"""SHA-256 of files and folders: what "the same bytes" means here."""
 
 import hashlib
 import json

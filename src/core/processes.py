@@ -1,4 +1,4 @@
-"""Who is running: a process that can be told from a later one with the same number."""
+"""The identity of a process, which differs from that of a later one with the same number."""
 
 import os
 import socket
@@ -8,12 +8,12 @@ import psutil
 
 
 def process_identity() -> dict[str, Any]:
-    """This process: its number, host and moment of start (seconds since the epoch)."""
+    """This process: its number, host and start time (seconds since 1970)."""
     return {"pid": os.getpid(), "host": socket.gethostname(), "started": _started(os.getpid())}
 
 
 def is_alive(process: dict[str, Any]) -> bool:
-    """Whether the process still runs. One on another host is taken to: it cannot be seen from here."""
+    """Whether the process still runs; assumed of one on another host, which cannot be seen from here."""
     if process["host"] != socket.gethostname():
         return True
     started: float = process["started"]

@@ -27,12 +27,12 @@ from src.core.errors import AssayError
 from src.core.files import replaced
 from src.core.hashing import file_hash
 from src.core.processes import process_identity
-from src.core.worker_pool import exit_if_orphaned
 from src.cross_validation.fold_task import FoldTask
 from src.models.inference import predict_logits
 from src.models.numerics import deterministic
 from src.models.saving import Input, ModelSpec, Normalization
 from src.provenance.journal import RunRecord
+from src.search.engine.worker_pool import exit_if_orphaned
 from src.training.early_stopping import Row
 from src.training.fit import TrainingResult, TrainingTask, fit
 from src.training.subset_task import make_task

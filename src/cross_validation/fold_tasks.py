@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src.config.dotted_keys import is_under, set_dotted
-from src.config.validation import validate_config
 from src.core.errors import AssayError
 from src.core.hashing import json_hash
 from src.core.seeds import derive_seed
@@ -19,32 +18,33 @@ from src.provenance.journal import child_record
 from src.training.subset_task import SharedDataset
 
 if TYPE_CHECKING:
+    from src.config.loading import LoadedConfig
     from src.config.schema import Config
 
 SECTIONS = ("model", "augment", "train", "normalize")  # what a fold reads
 FoldIds = NDArray[np.int64]
 
 
-def fold_configuration(config: "Config", settings: dict[str, Any]) -> "Config":
+def fold_configuration(loaded: "LoadedConfig", settings: dict[str, Any]) -> "Config":
     """The configuration of a fold with the ``settings`` that a search inside it found.
 
     Raises:
         AssayError: cross_validate.proxy cannot be applied.
     """
-    proxy = config.cross_validate.proxy
+    proxy = loaded.config.cross_validate.proxy
     foreign = [key for key in proxy if not is_under(key, SECTIONS)]
     if foreign:
         raise AssayError(
             f"cross_validate.proxy: {', '.join(foreign)}: a fold reads only {', '.join(SECTIONS)}, so this "
             "would change nothing. Remove it"
         )
-    values = set_dotted(config.model_dump(by_alias=True, mode="json"), settings)
+    values = set_dotted(loaded.values, settings)
     try:
         values = set_dotted(values, proxy)
     except AssayError as error:
         raise AssayError(f"cross_validate.proxy: {error}. The fields are in conf/") from error
-    values["train"]["threads"] = config.cross_validate.threads
-    return validate_config(values, "params.yaml with cross_validate.proxy")
+    values["train"]["threads"] = loaded.config.cross_validate.threads
+    return loaded.check(values, "params.yaml with cross_validate.proxy")
 
 
 @dataclass(frozen=True)
@@ -111,10 +111,10 @@ class FoldTasks:
 
 
 def make_tasks(
-    config: "Config", ingest: Path, split: Path, state: Path, root: Path, record: dict[str, Any]
+    loaded: "LoadedConfig", ingest: Path, split: Path, state: Path, root: Path, record: dict[str, Any]
 ) -> list[FoldTask]:
     """The tasks of a whole cross-validation, see :class:`FoldTasks`; ``ingest`` and ``split`` are folders."""
-    config = fold_configuration(config, {})
+    config = fold_configuration(loaded, {})
     return FoldTasks(config, read_index(ingest), ingest / "images.npy", split, state, root, record).all()
 
 

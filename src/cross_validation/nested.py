@@ -88,7 +88,7 @@ def _search(nested: NestedFold) -> Settings:
 
 def _with_settings(nested: NestedFold, settings: Settings) -> FoldTask:
     """The fold's task with the settings that its own search found."""
-    task, config = nested.task, fold_configuration(nested.loaded.config, settings)
+    task, config = nested.task, fold_configuration(nested.loaded, settings)
     params: dict[str, Any] = {**task.record["params"], **settings, **config.cross_validate.proxy}
     return replace(
         task,

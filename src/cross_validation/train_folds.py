@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from src.core.errors import AssayError
-from src.core.worker_pool import WorkerLost, WorkerPool
 from src.cross_validation.fold_task import FoldTask
 from src.cross_validation.worker import run_fold_in_worker
 from src.data.dataset.index import read_index
+from src.search.engine.worker_pool import WorkerLost, WorkerPool
 
 if TYPE_CHECKING:
     from src.config.loading import LoadedConfig

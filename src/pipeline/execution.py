@@ -1,6 +1,6 @@
 """One execution of a stage: its configuration, state, publication, journal and messages.
 
-Every ``src/<stage>.py`` hands its ``build`` to :func:`execute`, which does what all stages have in common:
+Every ``src/<stage>.py`` passes its ``build`` to :func:`run_stage`, which does what all stages share:
 
 1. read the configuration and compute the lineage (``src.pipeline.job``);
 2. take the locks, so that no two processes work on the same thing;
@@ -14,12 +14,15 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from src.core.cpus import resolve_threads
 from src.core.errors import AssayError
+from src.core.hashing import hash_tree, json_hash
+from src.core.progress import progress_bar
 from src.pipeline.job import (
     Job,
     Options,
@@ -29,13 +32,13 @@ from src.pipeline.job import (
     restore_hint,
     stage_address,
 )
+from src.provenance.journal import RunRecord
+from src.provenance.lineage import Lineage
+from src.provenance.work_dir import WorkDir, held_lock
+from src.tracking.live import Tracker
 
 if TYPE_CHECKING:  # heavy, and not needed for --help
     from src.config.schema import Config
-    from src.provenance.journal import RunRecord
-    from src.provenance.lineage import Lineage
-    from src.provenance.work_dir import WorkDir
-    from src.tracking.live import Tracker
 
 
 @dataclass(frozen=True)
@@ -47,8 +50,8 @@ class StageRun:
     folder: Path  # empty; becomes the stage's output
     state: Path  # survives a kill; for checkpoints
     progress: bool  # whether to draw bars
-    attempt: "RunRecord"
-    tracker: "Tracker"
+    attempt: RunRecord
+    tracker: Tracker
 
     @property
     def variant(self) -> str | None:
@@ -56,13 +59,23 @@ class StageRun:
         return self.job.variant
 
     @property
-    def lineage(self) -> "Lineage":
+    def lineage(self) -> Lineage:
         """What the result is made of."""
         return self.job.lineage
 
     def say(self, text: str) -> None:
         """One line for the person at the terminal."""
         self.job.say(text)
+
+    def threads(self, threads: str | int) -> int:
+        """How many threads a setting means; ``auto``: as many as this process has cores."""
+        return resolve_threads(threads)
+
+    def progress_bar(
+        self, description: str, total: int | None
+    ) -> AbstractContextManager[Callable[[int], None]]:
+        """A bar on a terminal, unless machine.progress=false; yields ``advance(n)``."""
+        return progress_bar(description, total, self.progress)
 
     def log(
         self,
@@ -74,7 +87,7 @@ class StageRun:
         numerics: dict[str, Any] | None = None,
         **tags: str,
     ) -> None:
-        """Tell the journal; ``subject`` is the stage whose run in MLflow the figures belong to."""
+        """Add to the journal; ``subject`` is the stage whose run in MLflow the metrics belong to."""
         if subject is not None:
             self.attempt.update(subject=self.lineage.parents[subject])
         if figures:
@@ -86,23 +99,27 @@ class StageRun:
     def log_for(
         self, subject: str, metrics: dict[str, float], figures: Sequence[Path] = (), **tags: str
     ) -> None:
-        """Tell the journal of one of several models that this stage speaks of.
+        """Add to the journal what this stage measured of one of several models.
 
-        ``subject`` is the stage that made it, such as ``train`` or ``compress@int8_static``; the run of that
-        in MLflow gets the figures. To say the same again changes nothing, to say something else replaces it.
+        Args:
+            subject: The stage that made the model, such as ``train`` or ``compress@int8_static``. Its run in
+                MLflow gets the metrics.
+            metrics: They replace what was logged for this subject before.
+            figures: Pictures, of which the journal keeps copies.
+            **tags: Tags of the run.
 
         Raises:
-            AssayError: nothing of that stage is read here.
+            AssayError: This stage does not read the output of ``subject``.
         """
         if subject not in self.lineage.parents:
             raise AssayError(
-                f"{self.job.address} cannot speak of {subject}: it reads nothing of it. It reads from "
-                f"{', '.join(self.lineage.parents)}; dvc.yaml says so"
+                f"{self.job.address} cannot log for {subject}, whose output it does not read. By dvc.yaml it "
+                f"reads from {', '.join(self.lineage.parents)}"
             )
         self.attempt.attach(self.lineage.parents[subject], metrics, figures, tags)
 
     def epoch(self, row: dict[str, float]) -> None:
-        """Keep an epoch's figures, and show them in MLflow at once if it answers."""
+        """Keep an epoch's metrics, and show them in MLflow at once if it answers."""
         self.tracker.epoch(self.attempt.add_epoch(row))
 
 
@@ -136,9 +153,6 @@ def run_stage(stage: str, build: Build, doc: str | None, options: Options | None
 
 
 def _run(job: Job, build: Build) -> None:
-    from src.core.hashing import json_hash
-    from src.provenance.work_dir import WorkDir, held_lock
-
     state = WorkDir(repository_root(), job.address, job.lineage.id)
     workspace = state.path.parent / f"workspace-{json_hash(str(job.place.resolve()))[:16]}"
     with held_lock(workspace, job.on_wait) as for_place, held_lock(state.path, job.on_wait) as for_lineage:
@@ -152,10 +166,8 @@ def _run(job: Job, build: Build) -> None:
         state.remove_predecessors()
 
 
-def _take_over(state: "WorkDir", place: Path) -> bool:
-    """Whether the process that was waited for has left its result here, or in a place to copy it from."""
-    from src.core.hashing import hash_tree
-
+def _take_over(state: WorkDir, place: Path) -> bool:
+    """Whether the process that was waited for left its result here, or in a place to copy it from."""
     mark = state.published()
     if mark is None or not mark.place.is_dir() or hash_tree(mark.place) != mark.outputs:
         return False
@@ -164,17 +176,14 @@ def _take_over(state: "WorkDir", place: Path) -> bool:
     return True
 
 
-def _was_committed(state: "WorkDir") -> bool:
-    """Whether DVC took over an earlier result of the same lineage: then this is a new execution
+def _was_committed(state: WorkDir) -> bool:
+    """Whether DVC has recorded an earlier result of the same lineage: then this is a new execution
     (``dvc repro --force``), and not the rest of one that was killed."""
     mark, lock = state.published(), Path("dvc.lock")
     return mark is not None and lock.is_file() and lock.stat().st_mtime > mark.time
 
 
-def _build_and_publish(job: Job, build: Build, state: "WorkDir") -> None:
-    from src.provenance.journal import RunRecord
-    from src.tracking.live import Tracker
-
+def _build_and_publish(job: Job, build: Build, state: WorkDir) -> None:
     root = repository_root()
     attempt = RunRecord.open(root, job.record())
     tracker = Tracker(root, job.lineage.id)
@@ -191,7 +200,7 @@ def _build_and_publish(job: Job, build: Build, state: "WorkDir") -> None:
 
 
 @contextmanager
-def _closing(attempt: "RunRecord", tracker: "Tracker") -> Iterator[None]:
+def _closing(attempt: RunRecord, tracker: Tracker) -> Iterator[None]:
     """End the attempt with its true status whatever happens, and let MLflow follow."""
     status, reason = "FAILED", None
     try:
@@ -208,15 +217,15 @@ def _closing(attempt: "RunRecord", tracker: "Tracker") -> Iterator[None]:
         tracker.finish()
 
 
-def _close(attempt: "RunRecord", status: str, reason: str | None) -> None:
+def _close(attempt: RunRecord, status: str, reason: str | None) -> None:
     try:
         attempt.close(status, reason)
     except OSError as error:  # a full disk must not hide what went wrong; a dead process reads as KILLED
-        print(f"The journal could not note {status}: {error}", file=sys.stderr)
+        print(f"The journal could not record {status}: {error}", file=sys.stderr)
 
 
 def _disk_full(error: OSError) -> str:
     return (
-        f"the disk is full ({error.filename or 'while writing'}). What was finished is kept: make room "
-        "(python -m src.track --clean shows what Assay can free; dvc gc -w frees old results), and repeat"
+        f"the disk is full ({error.filename or 'while writing'}). Finished work is kept: free some space "
+        "(python -m src.track --clean shows what Assay can free; dvc gc -w frees old results), then repeat"
     )

@@ -1,6 +1,7 @@
 """What a command line asks for: a stage with a checked configuration, and where its result belongs."""
 
 import argparse
+import getpass
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -9,13 +10,20 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from src.config.best_settings import BEST, apply_best_settings, replacements
+from src.config.dotted_keys import differing_keys, is_under, lookup
 from src.core.errors import AssayError
+from src.core.hashing import file_hash
+from src.core.processes import process_identity
+from src.pipeline.paths import INGEST
+from src.provenance.dvc_lock import read_lock
+from src.provenance.git import git_state, refusal
+from src.provenance.lineage import Lineage, LineageGraph
 
 if TYPE_CHECKING:  # heavy, and not needed for --help
     from src.config.loading import LoadedConfig
-    from src.provenance.dvc_yaml import StageDefinition
-    from src.provenance.lineage import Lineage, LineageGraph
 
+LOCK = Path("dvc.lock")
 Options = Callable[[argparse.ArgumentParser], None]  # adds a stage's own options to the parser
 
 
@@ -25,11 +33,11 @@ class Job:
 
     stage: str
     variant: str | None  # of compress
-    loaded: "LoadedConfig"
-    graph: "LineageGraph"
-    lineage: "Lineage"
+    loaded: "LoadedConfig"  # restricted to the keys that the stage declares
+    graph: LineageGraph
+    lineage: Lineage
     place: Path  # the one folder that becomes its result
-    options: Mapping[str, Any]  # what else the command line says
+    options: Mapping[str, Any]  # the stage's own, from the command line
 
     @property
     def address(self) -> str:
@@ -41,32 +49,32 @@ class Job:
         print(f"{self.address:<20} {text}", flush=True)
 
     def on_wait(self, holder: dict[str, Any]) -> None:
-        """Say who is at work on the same thing."""
+        """Name the process that works on the same result."""
         pid, host = holder.get("pid", "?"), holder.get("host", "?")
-        self.say(f"waiting for process {pid} on {host}, which is at work on this; or: kill {pid}")
+        self.say(f"waiting for process {pid} on {host}, which works on the same result; or: kill {pid}")
 
     def record(self) -> dict[str, Any]:
         """What the journal says before the work begins."""
-        from src.core.processes import process_identity
-        from src.provenance.git import git_state
-
-        config = self.loaded.config
+        values = self.loaded.values
+        name = lookup(values, "data.name")
         return {
             "stage": self.stage,
             "variant": self.variant,
             "address": self.address,
-            "name": f"{self.address}-{config.model.kind}-{self.lineage.id[:8]}",
+            "name": f"{self.address}-{lookup(values, 'model.kind')}-{self.lineage.id[:8]}",
             "command": self.graph.stage(self.address).command,
             "ad_hoc": self.loaded.is_ad_hoc,
             "lineage": self.lineage.id,
             "parents": self.lineage.parents,
             "subject": self.lineage.id,
             "process": process_identity(),
+            "user": _user(),
             "git": git_state(Path.cwd()),
-            "experiment": config.data.name,
-            "seed": config.seed,
-            "data": _data(config.data.name),
-            "params": self.graph.parameters_of(self.address, self.loaded.values),
+            "dvc_experiment": os.environ.get("DVC_EXP_NAME"),
+            "experiment": name,
+            "seed": values["seed"],
+            "data": _data(name),
+            "params": self.graph.parameters_of(self.address, values),
             **{"numerics": {}, "metrics": {}, "tags": {}, "outputs": {}, "figures": [], "model": None},
         }
 
@@ -98,33 +106,53 @@ def parse_arguments(stage: str, doc: str | None, options: Options | None = None)
 
 def prepare(arguments: argparse.Namespace, stage: str) -> Job:
     """Check the configuration, compute the lineage, and say what was read."""
-    from src.config.loading import load, read_params
-    from src.provenance.lineage import LineageGraph
+    from src.config.loading import compose, load, read_params
 
     variant = getattr(arguments, "variant", None)
-    loaded, graph = load(arguments.overrides), LineageGraph(Path.cwd(), read_params())
+    loaded, graph = load(arguments.overrides), read_graph(read_params())
     name = stage_address(stage, variant)
+    definition = graph.stage(name)
     lineage = graph.of(name, loaded.values)
-    place = _ad_hoc(name, lineage.id) if loaded.is_ad_hoc else Path(graph.stage(name).outputs[0])
+    place = _ad_hoc(name, lineage.id) if loaded.is_ad_hoc else Path(definition.outputs[0])
+    loaded = loaded.view(definition.parameters)
     job = Job(stage, variant, loaded, graph, lineage, place, vars(arguments))
     if loaded.is_ad_hoc:
-        _refuse_foreign_inputs(job)
-        job.say(f"by hand, composed from conf/, into {place}/; the pipeline stays as it is")
+        _refuse_foreign_overrides(job)
+        job.say(f"ad-hoc run, composed from conf/, into {place}/; the pipeline stays as it is")
     else:
-        _notice_difference(job)
-    return _with_found_settings(job)
+        _report_difference(job, compose())
+    _warn_of_refusal(job)
+    return _with_best_settings(job)
 
 
-def _with_found_settings(job: Job) -> Job:
-    """The job with what the sweep found, if it reads that, or is made from something that does."""
-    from src.config.best_settings import BEST, apply_best_settings, replacements
+def read_graph(values: Mapping[str, Any]) -> LineageGraph:
+    """The lineages of the working folder; ``values`` are those of params.yaml."""
+    cache = repository_root() / ".assay" / "cache" / "dvc_yaml.json"
+    return LineageGraph(Path.cwd(), values, read_lock(LOCK) if LOCK.is_file() else {}, cache)
 
+
+def restore_hint(stage: str, variant: str | None) -> str:
+    """How to get the last good result back, which DVC removed before it ran the stage; "" if it did not."""
+    name = stage_address(stage, variant)
+    try:
+        graph = read_graph({})
+    except AssayError:
+        return ""  # the failure that is being reported says so already
+    definition = graph.stages.get(name)
+    if definition is None or name not in graph.lock or Path(definition.outputs[0]).exists():
+        return ""
+    restore = "dvc checkout" if definition.cached else "git checkout --"
+    return f"\nThe last good result is kept: {restore} {definition.outputs[0]}"
+
+
+def _with_best_settings(job: Job) -> Job:
+    """The job with the settings that the sweep found, if it or one of its parents reads them."""
     stages = [job.graph.stage(name) for name in (job.address, *job.lineage.parents)]
-    nested = job.stage == "cross_validate" and job.loaded.config.cross_validate.nested  # searches anew
+    nested = job.stage == "cross_validate" and job.loaded.config.cross_validate.nested  # searches itself
     if nested or not any(BEST.as_posix() in stage.dependencies for stage in stages):
         return job
     reads = BEST.as_posix() in stages[0].dependencies
-    if not reads and not BEST.is_file():  # only told of in MLflow
+    if not reads and not BEST.is_file():  # needed for MLflow only
         return job
     found = replace(job, loaded=apply_best_settings(job.loaded, job.graph.values))
     for text in replacements(job.loaded.values, found.loaded.values) if reads else ():
@@ -132,45 +160,25 @@ def _with_found_settings(job: Job) -> Job:
     return found
 
 
-def restore_hint(stage: str, variant: str | None) -> str:
-    """How to get the last good result back, which DVC removed before it ran the stage; "" if it did not."""
-    import yaml
-
-    definition, lock = _definition(stage, variant), Path("dvc.lock")
-    if definition is None or Path(definition.outputs[0]).exists() or not lock.is_file():
-        return ""
-    recorded = (yaml.safe_load(lock.read_text(encoding="utf-8")) or {}).get("stages", {})
-    if definition.name not in recorded:
-        return ""
-    restore = "dvc checkout" if definition.cached else "git checkout --"
-    return f"\nThe last good result is kept: {restore} {definition.outputs[0]}"
-
-
-def _definition(stage: str, variant: str | None) -> "StageDefinition | None":
-    """What dvc.yaml says of the stage, as far as that can be read at all."""
-    from src.config.loading import read_params
-    from src.provenance.dvc_yaml import read_pipeline
-
-    try:
-        return read_pipeline(Path("dvc.yaml"), read_params()).get(stage_address(stage, variant))
-    except AssayError:
-        return None  # the failure that is being reported says so already
+def _warn_of_refusal(job: Job) -> None:
+    """Say at once that the results will name no commit: the person may not want to wait hours for them."""
+    reason = refusal(Path.cwd())
+    if reason is not None:
+        job.say(f"warning: git refuses this folder, so the results will name no commit. It says: {reason}")
 
 
 def _ad_hoc(name: str, lineage: str) -> Path:
-    """Of its own even for the runs of a script, many of which begin in the same second."""
+    """A folder of its own, even where a script starts many runs in the same second."""
     return Path("outputs") / name / f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{lineage[:8]}"
 
 
-def _refuse_foreign_inputs(job: Job) -> None:
-    """A run by hand reads what the pipeline made; overrides of how that was made cannot be honoured."""
-    from src.config.dotted_keys import differing_keys, is_under
-
+def _refuse_foreign_overrides(job: Job) -> None:
+    """An ad-hoc run reads what the pipeline made, so it cannot change how that was made."""
     own = job.graph.stage(job.address).parameters
     upstream = {key for parent in job.lineage.parents for key in job.graph.stage(parent).parameters}
     differing = differing_keys(job.loaded.values, job.graph.values)
     foreign = [key for key in differing if is_under(key, upstream) and not is_under(key, own)]
-    foreign = [key for key in foreign if not is_under(key, ["sweep"])]  # what it found gives way
+    foreign = [key for key in foreign if not is_under(key, ["sweep"])]  # an override replaces what it found
     if foreign:
         raise AssayError(
             f"{', '.join(foreign)}: an earlier stage than {job.address} reads this, and its result was made "
@@ -178,12 +186,9 @@ def _refuse_foreign_inputs(job: Job) -> None:
         )
 
 
-def _notice_difference(job: Job) -> None:
-    """Say where params.yaml is not what conf/ composes to; every stage but the first only of its own keys."""
-    from src.config.dotted_keys import differing_keys, is_under
-    from src.config.loading import compose
-
-    keys = differing_keys(job.loaded.values, compose())
+def _report_difference(job: Job, composed: Mapping[str, Any]) -> None:
+    """Say where params.yaml differs from conf/; every stage but the first only for its own keys."""
+    keys = differing_keys(job.loaded.values, composed)
     if job.lineage.parents:
         keys = [key for key in keys if is_under(key, job.graph.stage(job.address).parameters)]
     if keys:
@@ -192,12 +197,18 @@ def _notice_difference(job: Job) -> None:
 
 
 def _data(name: str) -> dict[str, Any]:
-    """The data's identity: the manifest holds the hash and the label of every image."""
-    from src.core.hashing import file_hash
-
+    """The data's identity: the manifest has the hash and the label of every image."""
     data = {"name": name, "source": f"data/raw/{name}"}
-    manifest, report = Path("data/ingest/manifest.parquet"), Path("data/ingest/report.json")
+    manifest, report = INGEST / "manifest.parquet", INGEST / "report.json"
     if not (manifest.is_file() and report.is_file()):
         return data
     images = json.loads(report.read_text(encoding="utf-8"))["kept"]
     return {**data, "digest": file_hash(manifest), "images": images}
+
+
+def _user() -> str | None:
+    """Who runs this; None for a number without a name, as in some containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return None

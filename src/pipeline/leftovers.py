@@ -1,4 +1,4 @@
-"""What interrupted stages have left below ``.assay/state``: seen, and freed if a person says so."""
+"""Work that interrupted stages left below ``.assay/state``: listed, and deleted on request."""
 
 import json
 import shutil
@@ -8,12 +8,12 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-PARTS = ("trials", "folds")  # folders of a state with a file for each that has ended
+PARTS = ("trials", "folds")  # folders with one file for each that has ended
 
 
 @dataclass(frozen=True)
 class StaleWorkDir:
-    """The state of one stage with one lineage."""
+    """The unfinished work of one stage with one lineage."""
 
     path: Path
     stage: str
@@ -23,13 +23,13 @@ class StaleWorkDir:
 
 
 def leftovers(root: Path) -> list[StaleWorkDir]:
-    """States on which nobody works, largest first; not those that are mere marks of a publication."""
+    """Folders in which no process works, largest first, without those that only record a publication."""
     found = [_look(path) for path in (root / ".assay" / "state").glob("*/*") if _holds_work(path)]
     return sorted((left for left in found if _is_free(left.path)), key=lambda left: -left.size)
 
 
 def remove(left: StaleWorkDir) -> bool:
-    """Free it; False if somebody has begun to work there."""
+    """Delete it; False if a process works there."""
     try:
         with FileLock(f"{left.path}.lock", timeout=0):
             shutil.rmtree(left.path)

@@ -1,4 +1,4 @@
-"""What DVC has written down: ``dvc.lock``, and the cache with what it names.
+"""What DVC has recorded: ``dvc.lock``, and the cache of the files that it names.
 
 DVC 3 names a file by the MD5 of its bytes, and a folder by the MD5 of a JSON listing of its files, with
 ``.dir`` behind it (https://dvc.org/doc/user-guide/project-structure/internal-files).
@@ -12,15 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+from yaml import YAMLError
 
 from src.core.errors import AssayError
 from src.core.hashing import iter_files
+from src.core.yaml12 import load_yaml
 
 
 @dataclass(frozen=True)
 class LockedStage:
-    """What a stage read and wrote when it ran last: {path: MD5}."""
+    """What a stage read and wrote when it last ran: {path: MD5}."""
 
     command: str
     dependencies: Mapping[str, str]
@@ -29,7 +30,7 @@ class LockedStage:
 
     @property
     def raw(self) -> dict[str, str]:
-        """Those of the dependencies that are raw data."""
+        """The dependencies that are raw data."""
         return {path: md5 for path, md5 in self.dependencies.items() if path.startswith("data/raw/")}
 
 
@@ -37,15 +38,15 @@ def read_lock(path: Path) -> dict[str, LockedStage]:
     """The stages of a ``dvc.lock`` by their addresses.
 
     Raises:
-        AssayError: there is none, or it is damaged.
+        AssayError: The file is missing or damaged.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+        content = load_yaml(path.read_text(encoding="utf-8"))
         return {name: _locked(stage) for name, stage in content["stages"].items()}
     except FileNotFoundError as error:
-        raise AssayError(f"{path} is missing: nothing was ever made here. Make it: dvc repro") from error
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
-        raise AssayError(f"{path} is damaged ({error}). Bring it back: git checkout dvc.lock") from error
+        raise AssayError(f"{path} is missing: no stage has run here. Run the pipeline: dvc repro") from error
+    except (YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise AssayError(f"{path} is damaged ({error}). Restore it: git checkout dvc.lock") from error
 
 
 class Cache:
@@ -55,14 +56,14 @@ class Cache:
         self.folder = _cache_folder(root) / "files" / "md5"
 
     def object(self, md5: str) -> Path:
-        """Where the bytes of this name lie, if they are here at all."""
+        """Where the bytes of this name are, if they are here."""
         return self.folder / md5[:2] / md5[2:]
 
     def files(self, md5: str) -> dict[str, str] | None:
         """{path below the output: MD5} of a folder, {"": MD5} of a file; None if the listing is not here.
 
         Raises:
-            AssayError: the listing is damaged.
+            AssayError: The listing is damaged.
         """
         if not md5.endswith(".dir"):
             return {"": md5}
@@ -72,7 +73,7 @@ class Cache:
         try:
             return {entry["relpath"]: entry["md5"] for entry in json.loads(path.read_bytes())}
         except (ValueError, KeyError, TypeError) as error:
-            raise AssayError(f"{path}, a listing of DVC's cache, is damaged: {error}") from error
+            raise AssayError(f"{path}, a listing in DVC's cache, is damaged: {error}") from error
 
 
 def md5_of(path: Path) -> str:
@@ -81,7 +82,7 @@ def md5_of(path: Path) -> str:
 
 
 def file_md5(path: Path) -> str:
-    """Hexadecimal MD5 of a file's bytes: DVC's name for it, and no proof against an attacker."""
+    """Hexadecimal MD5 of a file's bytes: DVC's name for it, and no protection against an attacker."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
@@ -103,10 +104,10 @@ def _locked(stage: Mapping[str, Any]) -> LockedStage:
     for values in (stage.get("params") or {}).values():
         parameters |= values
     return LockedStage(
-        command=stage["cmd"],
-        dependencies={entry["path"]: entry["md5"] for entry in stage.get("deps", [])},
+        command=stage["cmd"] if isinstance(stage["cmd"], str) else " && ".join(stage["cmd"]),
+        dependencies={entry["path"]: entry["md5"] for entry in stage.get("deps", []) if "md5" in entry},
         parameters=parameters,
-        outputs={entry["path"]: entry["md5"] for entry in stage.get("outs", [])},
+        outputs={entry["path"]: entry["md5"] for entry in stage.get("outs", []) if "md5" in entry},
     )
 
 

@@ -5,22 +5,48 @@ from pathlib import Path
 from typing import Any
 
 RECORDED = ("src", "conf", "dvc.yaml", "requirements.lock")
+UNKNOWN = "unknown"  # git is here, and refuses to answer
+_FIELDS = {"1": 8, "u": 10, "?": 1}  # of `git status --porcelain=v2`: blanks before the path
 
 
 def git_state(folder: Path) -> dict[str, Any]:
-    """{"commit": the hash or None, "dirty": files below ``RECORDED`` that differ from it}."""
-    commit = git(folder, "rev-parse", "--verify", "HEAD")
-    if commit is None:
-        return {"commit": None, "dirty": []}
-    changed = git(folder, "status", "--porcelain", "--untracked-files=all", "--", *RECORDED) or b""
-    dirty = sorted(line[3:] for line in changed.decode().splitlines())
-    return {"commit": commit.decode().strip(), "dirty": dirty}
+    """The state of the code in git.
+
+    Returns:
+        "commit" and "branch": None where there is none, ``UNKNOWN`` where git refuses the folder.
+        "dirty": files below ``RECORDED`` that differ from the commit, or ``[UNKNOWN]``.
+    """
+    if refusal(folder):
+        return {"commit": UNKNOWN, "branch": UNKNOWN, "dirty": [UNKNOWN]}
+    options = ("--porcelain=v2", "--branch", "--no-renames", "--untracked-files=all")
+    lines = (git(folder, "status", *options, "--", *RECORDED) or b"").decode().splitlines()
+    about = dict(line[2:].split(" ", 1) for line in lines if line.startswith("# "))
+    changed = sorted(line.split(" ", _FIELDS[line[0]])[-1] for line in lines if line[0] in _FIELDS)
+    commit, branch = about.get("branch.oid", "(initial)"), about.get("branch.head", "(detached)")
+    if commit == "(initial)":  # nothing has been committed, or there is no repository
+        return {"commit": None, "branch": None, "dirty": []}
+    return {"commit": commit, "branch": None if branch == "(detached)" else branch, "dirty": changed}
+
+
+def refusal(folder: Path) -> str | None:
+    """Why git refuses the repository around ``folder``, in git's own words; None if it does not.
+
+    Git refuses a folder that belongs to another user, as a container often sees a mounted one.
+    """
+    if not any((place / ".git").exists() for place in (folder.resolve(), *folder.resolve().parents)):
+        return None
+    done = _run(folder, "rev-parse", "--git-dir")
+    return done.stderr.decode().strip() if done is not None and done.returncode else None
 
 
 def git(folder: Path, *arguments: str) -> bytes | None:
-    """Git's answer, or None where there is no git, no repository or no such thing."""
+    """Git's answer; None if git or the repository is missing, or the command fails."""
+    done = _run(folder, *arguments)
+    return done.stdout if done is not None and done.returncode == 0 else None
+
+
+def _run(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[bytes] | None":
     try:
-        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, check=False)
+        return subprocess.run(["git", *arguments], cwd=folder, capture_output=True, check=False)
     except FileNotFoundError:
         return None
-    return done.stdout if done.returncode == 0 else None

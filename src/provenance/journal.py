@@ -1,10 +1,10 @@
-"""The journal: what is true of one execution only, kept in files before any server is asked.
+"""The journal: what is true of one execution only, written to files before any server is asked.
 
 ``mlruns/journal/<lineage id>/<attempt>/`` holds ``run.json``, ``history.jsonl`` (a line an epoch) and
 copies of figures (``files/``) and models (``model/``). MLflow is a view of it (``src.tracking``).
 
-The figures of a stage belong to the run of ``subject``, its own lineage or that of the model it speaks of. A
-stage that speaks of several keeps them in ``attached``: {lineage: {"metrics", "figures", "tags"}}.
+The metrics of a stage belong to the run of ``subject``: its own lineage, or that of the model it measures. A
+stage that measures several models keeps them in ``attached``: {lineage: {"metrics", "figures", "tags"}}.
 """
 
 import json
@@ -25,7 +25,7 @@ def journal_folder(root: Path) -> Path:
 
 
 def now() -> str:
-    """The present moment, ISO 8601 in UTC."""
+    """The current time, ISO 8601 in UTC."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
@@ -37,7 +37,7 @@ class RunRecord:
 
     @classmethod
     def open(cls, root: Path, record: dict[str, Any]) -> "RunRecord":
-        """Begin the next attempt of ``record["lineage"]``; its status is RUNNING."""
+        """Start the next attempt of ``record["lineage"]``; its status is RUNNING."""
         lineage = journal_folder(root) / record["lineage"]
         lineage.mkdir(parents=True, exist_ok=True)
         attempt = cls(_next_folder(lineage))
@@ -46,13 +46,13 @@ class RunRecord:
 
     @property
     def record(self) -> dict[str, Any]:
-        """What ``run.json`` says now."""
+        """The present content of ``run.json``."""
         record: dict[str, Any] = json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
         return record
 
     @property
     def history(self) -> list[dict[str, float]]:
-        """The rows written so far. A last line that a kill cut short is left out."""
+        """The rows written so far, without a last line that a kill cut short."""
         path = self.folder / "history.jsonl"
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
         return [json.loads(line) for line in lines if line.endswith("\n")]
@@ -64,7 +64,7 @@ class RunRecord:
         write_json(self.folder / "run.json", {**record, **merged})
 
     def add_epoch(self, row: dict[str, float]) -> dict[str, float]:
-        """Append an epoch's figures; returns the row with its "time" (seconds since the epoch)."""
+        """Append an epoch's metrics; returns the row with its "time" (seconds since 1970)."""
         stamped = {**row, "time": datetime.now(UTC).timestamp()}
         with (self.folder / "history.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(stamped) + "\n")
@@ -77,17 +77,17 @@ class RunRecord:
     def attach(
         self, subject: str, metrics: dict[str, float], figures: Iterable[Path], tags: dict[str, str]
     ) -> None:
-        """Say something of the run of ``subject``; ``attached`` maps each lineage to what is said of it."""
-        kept = self._keep(figures, Path("files", subject[:16]))  # other subjects' may have the same names
+        """Keep what was measured of the run with lineage ``subject``, in place of what was kept before."""
+        kept = self._keep(figures, Path("files", subject[:16]))  # names may repeat between subjects
         self.update(attached={subject: {"metrics": metrics, "figures": kept, "tags": tags}})
 
     def add_model(self, folder: Path) -> None:
-        """Keep a copy of a model's files, so that the view can be made again without the workspace."""
+        """Keep a copy of a model's files, so that MLflow can be filled again without the workspace."""
         shutil.copytree(folder, self.folder / "model", dirs_exist_ok=True)
         self.update(model="model")
 
     def _keep(self, paths: Iterable[Path], place: Path) -> list[str]:
-        """Copy files below ``place``; returns their names as the record has them."""
+        """Copy files into ``place``; returns their paths relative to the record's folder."""
         (self.folder / place).mkdir(parents=True, exist_ok=True)
         return [Path(shutil.copy(p, self.folder / place)).relative_to(self.folder).as_posix() for p in paths]
 
@@ -99,7 +99,7 @@ class RunRecord:
 def child_record(
     parent: dict[str, Any], stage: str, name: str, lineage: str, params: dict[str, Any], tags: dict[str, str]
 ) -> dict[str, Any]:
-    """What the journal says of a trial or fold before it begins; ``parent`` is its stage's record."""
+    """The record of a trial or fold before it starts; ``parent`` is its stage's record."""
     return {
         **{key: parent[key] for key in INHERITED},
         "stage": stage,
@@ -134,7 +134,7 @@ def _next_folder(lineage: Path) -> Path:
         folder = lineage / f"{number:04d}"
         try:
             folder.mkdir()
-        except FileExistsError:  # another process was faster
+        except FileExistsError:  # another process took this number
             number += 1
         else:
             return folder

@@ -1,17 +1,21 @@
 """What a result is made of, as one hash: the command, its parameters and its inputs.
 
 The hash says nothing of git, time, host or folder, so two clones that compute the same thing agree on it.
+Inputs count by the MD5 that DVC gives them, which ``dvc.lock`` also has: the lineage of an earlier stage can
+be read there, and the data that only the earlier stage reads may be absent.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from src.config.dotted_keys import flatten, is_under
+from src.config.dotted_keys import flatten, is_under, lookup
 from src.core.errors import AssayError
-from src.core.hashing import content_hash, json_hash
-from src.provenance.dvc_yaml import StageDefinition, lookup, read_pipeline
+from src.core.hashing import json_hash
+from src.provenance.dvc_lock import LockedStage, md5_of
+from src.provenance.dvc_yaml import StageDefinition, read_pipeline
 
 
 @dataclass(frozen=True)
@@ -24,15 +28,24 @@ class Lineage:
 
 @dataclass
 class LineageGraph:
-    """Computes lineages in one working folder; each input is hashed once, each stage looked at once."""
+    """Computes lineages in one working folder; each input is hashed once.
+
+    Attributes:
+        folder: Where dvc.yaml, params.yaml and the inputs are.
+        values: The content of params.yaml.
+        lock: What dvc.lock records. Without it every lineage is computed from files.
+        cache: A file that keeps the resolved dvc.yaml for the next process.
+    """
 
     folder: Path
-    values: Mapping[str, Any]  # params.yaml
+    values: Mapping[str, Any]
+    lock: Mapping[str, LockedStage] = field(default_factory=dict)
+    cache: Path | None = None
     hashes: dict[str, str] = field(default_factory=dict)
-    known: dict[str, Lineage] = field(default_factory=dict)
+    known: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.stages = read_pipeline(self.folder / "dvc.yaml", self.values)
+        self.stages = read_pipeline(self.folder, self.cache)
 
     def stage(self, name: str) -> StageDefinition:
         """The definition of a stage by its address."""
@@ -41,65 +54,117 @@ class LineageGraph:
         return self.stages[name]
 
     def of(self, name: str, values: Mapping[str, Any] | None = None) -> Lineage:
-        """The lineage of a stage; ``values`` stand in for ``params.yaml`` in a run by hand."""
-        if values is None and name in self.known:
-            return self.known[name]
+        """The lineage that a stage has if it runs now; ``values`` replace params.yaml in an ad-hoc run.
+
+        Raises:
+            AssayError: An input is missing.
+        """
         stage = self.stage(name)
-        parents = {parent: self.of(parent).id for parent in self._parents(stage)}
-        content = {
-            "command": stage.command,
-            "parameters": {key: lookup(values or self.values, key) for key in stage.parameters},
-            "dependencies": [[path, self._hash(path)] for path in self._inputs(stage)],
-        }
-        found = Lineage(json_hash(content), parents)
-        if values is None:
-            self.known[name] = found
-        return found
+        inputs = {path: self._md5(path) for path in self._inputs(stage.dependencies)}
+        parents = {parent: self.of_result(parent) for parent in self._parents(stage)}
+        parameters = {key: lookup(values or self.values, key) for key in stage.parameters}
+        return Lineage(_identify(stage.command, parameters, inputs), parents)
+
+    def of_result(self, name: str) -> str:
+        """The lineage id of what a stage has made: by dvc.lock, where the result here is the recorded one.
+
+        Raises:
+            AssayError: The result is another one, and what it was made from is missing.
+        """
+        if name not in self.known:
+            self.known[name] = self._recorded(name) or self._from_files(name)
+        return self.known[name]
 
     def parameters_of(self, name: str, values: Mapping[str, Any]) -> dict[str, Any]:
-        """The fields of ``values`` that a stage reads, or one that it is made from, by dotted key."""
-        stages = [name, *self.of(name).parents]
-        read = {key for stage in stages for key in self.stage(stage).parameters}
+        """The fields of ``values`` that a stage or one of its parents reads, by dotted key."""
+        stages = [self.stage(name), *map(self.stage, self._parents(self.stage(name)))]
+        read = {key for stage in stages for key in stage.parameters}
         return {key: value for key, value in flatten(values) if is_under(key, read)}
 
-    def _inputs(self, stage: StageDefinition) -> list[str]:
-        """The dependencies in order. A folder below which stages write stands for what they write: what
-        else lies there, such as a variant that params.yaml no longer names, is nobody's input."""
+    def _recorded(self, name: str) -> str | None:
+        """The lineage id by dvc.lock; None where that does not describe the result that is here."""
+        record = self.lock.get(name)
+        if record is None or any(self._differs(path, md5) for path, md5 in record.outputs.items()):
+            return None
+        read = self.stage(name).parameters  # DVC also records what fills in its templates
+        parameters = {key: value for key, value in record.parameters.items() if key in read}
+        inputs: dict[str, str] = {}
+        for path in record.dependencies:
+            below = self._outputs_below(path)
+            if any(output not in self._locked_outputs for output in below):
+                return None
+            found = {output: self._locked_outputs[output] for output in below}
+            inputs |= found or {path: record.dependencies[path]}
+        return _identify(record.command, parameters, inputs)
+
+    def _from_files(self, name: str) -> str:
+        try:
+            return self.of(name).id
+        except AssayError as error:
+            if name not in self.lock:
+                raise
+            output = self.stage(name).outputs[0]
+            raise AssayError(
+                f"{output} is not what dvc.lock records for stage {name}, and it cannot be traced from its "
+                f"inputs: {error}\nRestore the recorded result: dvc checkout {output}"
+            ) from error
+
+    def _differs(self, path: str, md5: str) -> bool:
+        """Whether other bytes are here than dvc.lock records; what is absent does not differ."""
+        return (self.folder / path).exists() and self._md5(path) != md5
+
+    @cached_property
+    def _locked_outputs(self) -> dict[str, str]:
+        return {path: md5 for record in self.lock.values() for path, md5 in record.outputs.items()}
+
+    @cached_property
+    def _made_by(self) -> dict[str, str]:
+        """{output: address of the stage that makes it}."""
+        return {output: stage.name for stage in self.stages.values() for output in stage.outputs}
+
+    def _inputs(self, dependencies: Iterator[str] | tuple[str, ...]) -> list[str]:
+        """The dependencies in order. A folder that stages write into stands for their outputs: what else is
+        there, such as a variant that params.yaml no longer names, is not an input."""
         paths: set[str] = set()
-        for path in stage.dependencies:
-            paths |= {output for output in self._made() if output.startswith(f"{path}/")} or {path}
+        for path in dependencies:
+            paths |= self._outputs_below(path) or {path}
         return sorted(paths)
 
+    def _outputs_below(self, path: str) -> set[str]:
+        return {output for output in self._made_by if output.startswith(f"{path}/")}
+
     def _parents(self, stage: StageDefinition) -> list[str]:
-        made, inputs = self._made(), self._inputs(stage)
+        inputs = self._inputs(stage.dependencies)
         return sorted(
             {
-                made[output]
-                for output in made
-                for path in inputs
-                if path == output or path.startswith(f"{output}/")
+                maker
+                for output, maker in self._made_by.items()
+                if any(path == output or path.startswith(f"{output}/") for path in inputs)
             }
         )
 
-    def _made(self) -> dict[str, str]:
-        """{output: address of the stage that makes it}."""
-        return {output: other.name for other in self.stages.values() for output in other.outputs}
-
-    def _hash(self, path: str) -> str:
+    def _md5(self, path: str) -> str:
         if path not in self.hashes:
             if not (self.folder / path).exists():
-                raise AssayError(f"{path} is missing. {self._mend(path)}")
-            self.hashes[path] = content_hash(self.folder / path)
+                raise AssayError(f"{path} is missing. {self._how_to_restore(path)}")
+            self.hashes[path] = md5_of(self.folder / path)
         return self.hashes[path]
 
-    def _mend(self, path: str) -> str:
-        maker = [s.name for s in self.stages.values() if any(path.startswith(out) for out in s.outputs)]
-        if maker:
-            return f"Stage {maker[0]} makes it: dvc repro {maker[0]}"
+    def _how_to_restore(self, path: str) -> str:
+        for output, maker in self._made_by.items():
+            if path == output or path.startswith(f"{output}/"):
+                pull = f", or fetch it from a DVC remote: dvc pull {output}" if maker in self.lock else ""
+                return f"Stage {maker} makes it: dvc repro {maker}{pull}"
         if path.startswith("data/raw/"):
             name = path.removeprefix("data/raw/").split("/")[0]
             return (
-                f"A known data set is brought by python -m src.fetch {name}; for your own images: put them "
-                f"there, then dvc add data/raw/{name}"
+                f"Fetch a known data set: python -m src.fetch {name}. For your own images: put them there, "
+                f"then dvc add data/raw/{name}"
             )
-        return "It belongs to the repository: git checkout it"
+        return f"It belongs to the repository: git checkout {path}"
+
+
+def _identify(command: str, parameters: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
+    """The one hash of a command, its parameters and the MD5 of each of its inputs."""
+    content = {"command": command, "parameters": parameters, "dependencies": sorted(inputs.items())}
+    return json_hash(content)

@@ -1,8 +1,8 @@
-"""What survives a kill: the folder a stage builds in, and who may write there.
+"""What survives a kill: the folder that a stage builds in, and the lock on it.
 
-``.assay/state/<stage>/<lineage id>/`` holds checkpoints, ``build/`` (the outputs to be) and two marks:
+``.assay/state/<stage>/<lineage id>/`` has checkpoints, ``build/`` (the outputs in the making) and two marks:
 ``finished.json`` (the outputs are complete: path -> SHA-256) and ``published.json`` (they were moved to
-their place). The lock lies beside the folder and is the kernel's: it ends with its holder.
+their place). The lock file is beside the folder; the kernel releases it when its holder ends.
 """
 
 import json
@@ -30,14 +30,14 @@ class Publication:
 
 
 class WorkDir:
-    """The state of one stage with one lineage. Use it under ``held_lock(self.path)``."""
+    """The work of one stage with one lineage. Use it under ``held_lock(self.path)``."""
 
     def __init__(self, root: Path, stage: str, lineage: str) -> None:
         self.path = root / ".assay" / "state" / stage / lineage
         self.build = self.path / "build"
 
     def restart(self) -> None:
-        """Forget everything, checkpoints too."""
+        """Delete everything, checkpoints too."""
         shutil.rmtree(self.path, ignore_errors=True)
         self.path.mkdir(parents=True)
 
@@ -49,13 +49,13 @@ class WorkDir:
         return self.build
 
     def finish(self) -> dict[str, str]:
-        """Mark what lies in ``build/`` as complete; returns {path: SHA-256}."""
+        """Mark the content of ``build/`` as complete; returns {path: SHA-256}."""
         outputs = hash_tree(self.build)
         write_json(self.path / "finished.json", outputs)
         return outputs
 
     def finished(self) -> dict[str, str] | None:
-        """The hashes of complete outputs that wait to be published, if they are still what they were."""
+        """The hashes of complete, unpublished outputs; None if there are none or they have changed."""
         outputs: dict[str, str] | None = self._read("finished.json")
         return outputs if outputs and self.build.is_dir() and hash_tree(self.build) == outputs else None
 
@@ -68,14 +68,14 @@ class WorkDir:
         return Publication(mark["outputs"], Path(mark["place"]), time)
 
     def publish(self, place: Path) -> None:
-        """Move the outputs to their place in one step; what was there is removed."""
+        """Move the outputs to their place in one step, and remove what was there."""
         outputs = self._read("finished.json")
         replace_folder(self.build, place)
         write_json(self.path / "published.json", {"outputs": outputs, "place": str(place.resolve())})
         (self.path / "finished.json").unlink()
 
     def remove_predecessors(self) -> None:
-        """Free the published states of other lineages of this stage that nobody holds."""
+        """Delete published work of other lineages of this stage, unless a process works there."""
         for mark in self.path.parent.glob("*/published.json"):
             if mark.parent == self.path:
                 continue
@@ -83,7 +83,7 @@ class WorkDir:
                 with FileLock(f"{mark.parent}.lock", timeout=0):
                     shutil.rmtree(mark.parent)
             except Timeout:
-                continue  # somebody works there again
+                continue  # a process works there again
 
     def _read(self, name: str) -> Any:
         path = self.path / name
@@ -92,9 +92,9 @@ class WorkDir:
 
 @contextmanager
 def held_lock(path: Path, on_wait: Callable[[dict[str, Any]], None]) -> Iterator[bool]:
-    """Hold ``<path>.lock``; yields whether another process had to be waited for.
+    """Hold ``<path>.lock``; yields whether it had to wait for another process.
 
-    ``on_wait`` gets the holder's identity once, before the wait. If the holder dies, the lock is free.
+    ``on_wait`` gets the holder's identity once, before the wait. A dead holder's lock is free.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock, holder = FileLock(f"{path}.lock"), Path(f"{path}.holder.json")

@@ -17,7 +17,7 @@ FILES = ("params.yaml", "dvc.yaml", "dvc.lock", "requirements.lock")
 
 def build_provenance(root: Path, graph: LineageGraph, stage: str, sha256: str, record: str) -> Provenance:
     """What is to be said of the file with this SHA-256, made by ``stage``; ``record`` names its record."""
-    lineage = graph.of(stage).id
+    lineage = graph.of_result(stage)
     made = _execution(root, lineage)
     return Provenance(
         sha256=sha256,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
+from ruamel.yaml import YAML
 
 from src.config import schema
 from src.config.dotted_keys import differing_keys, flatten
@@ -275,3 +276,24 @@ def test_every_leaf_of_conf_has_a_comment_with_unit_or_choices():
             if not (said or isinstance(value, (bool, list)) or leaf in ("kind", "alias", "name")):
                 bare.append(f"{path.parent.name}/{path.stem}: {key}")
     assert bare == []
+
+
+@pytest.mark.parametrize(
+    ("edit", "error"),
+    [
+        (("seed: 0\n", "seed: 010\n"), None),
+        (("batch_norm: true", "batch_norm: off"), r"model\.batch_norm: .*boolean, but got 'off'"),
+        (("seed: 0\n", "seed: 0o10\n"), None),
+    ],
+)
+def test_params_yaml_is_read_as_dvc_reads_it(tmp_path, monkeypatch, edit, error):
+    """DVC records in dvc.lock what YAML 1.2 says; a stage must not use what YAML 1.1 says."""
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "params.yaml").read_text()
+    assert edit[0] in text
+    Path("params.yaml").write_text(text.replace(*edit))
+    if error:
+        with pytest.raises(AssayError, match=error):
+            load()
+    else:
+        assert load().config.seed == YAML(typ="safe").load(Path("params.yaml").read_text())["seed"] != 0

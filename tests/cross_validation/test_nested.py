@@ -70,7 +70,7 @@ def mirrored(tmp_path, monkeypatch):
 
 
 def tasks_of(loaded, settings, state):
-    config = fold_configuration(loaded.config, settings)
+    config = fold_configuration(loaded, settings)
     rows = read_index(Path("data/ingest"))
     return FoldTasks(
         config, rows, Path("data/ingest/images.npy"), Path("data/split"), Path(state), Path("journal"), RECORD

@@ -5,6 +5,8 @@ import json
 import pytest
 import yaml
 
+from src.provenance.journal import attempts
+
 
 def locked(workspace):
     """What dvc.lock says, without the stages that observe a machine or a registry."""
@@ -93,19 +95,29 @@ def test_an_experiment_of_dvc_composes_with_its_overrides(copy):
     output = copy.run("dvc", "exp", "run", "-S", "experiment=tiny", "-S", "split.folds=3", "split").stdout
     assert "params.yaml differs from conf/ in split.folds" in output
     assert yaml.safe_load((copy / "params.yaml").read_text())["split"]["folds"] == 3
+    records = [attempt.record for attempt in attempts(copy.folder)]
+    names = {record["dvc_experiment"] for record in records if record["stage"] == "split"}
+    assert None in names and len(names) == 2, "that of the pipeline has no name, that of the experiment one"
 
 
-def test_a_run_by_hand_leaves_the_pipeline_alone(copy):
+def test_the_journal_knows_who_ran_what_on_which_branch(finished):
+    for attempt in attempts(finished.folder):
+        record = attempt.record
+        if "process" in record:  # not a trial or fold
+            assert record["user"] and record["git"]["branch"] == "main" and record["git"]["dirty"] == []
+
+
+def test_an_ad_hoc_run_leaves_the_pipeline_alone(copy):
     before = locked(copy)
     output = copy.run("python", "-m", "src.train", "model=lenet", "train.epochs=5", "train.threads=1").stdout
-    assert "by hand" in output
+    assert "ad-hoc run" in output
     (made,) = (copy / "outputs/train").iterdir()
     assert json.loads((made / "model.json").read_text())["model"]["kind"] == "lenet"
     assert "Data and pipelines are up to date" in copy.run("dvc", "repro", "evaluate").stdout
     assert locked(copy) == before
 
 
-def test_a_run_by_hand_refuses_what_earlier_stages_decided(copy):
+def test_an_ad_hoc_run_refuses_what_earlier_stages_decided(copy):
     done = copy.run("python", "-m", "src.train", "experiment=tiny", "split.folds=3", check=False)
     assert done.returncode == 1
     assert "split.folds: an earlier stage than train reads this" in done.stderr

@@ -47,13 +47,13 @@ def test_a_damaged_listing_is_named(project):
     path = cache.object(md5_of(project / "folder"))
     path.chmod(0o644)
     path.write_text(json.dumps([{"md5": "0"}]))
-    with pytest.raises(AssayError, match=r"a listing of DVC's cache, is damaged"):
+    with pytest.raises(AssayError, match=r"a listing in DVC's cache, is damaged"):
         cache.files(md5_of(project / "folder"))
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "is missing: nothing was ever made here"), ("stages: [", "is damaged"), ("a: 1", "is damaged")],
+    [(None, "is missing: no stage has run here"), ("stages: [", "is damaged"), ("a: 1", "is damaged")],
 )
 def test_a_lock_that_cannot_be_read(tmp_path, content, message):
     if content is not None:

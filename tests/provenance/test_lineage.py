@@ -1,11 +1,15 @@
 """A lineage is the command, its parameters and its inputs; nothing of the machine."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from src.core.errors import AssayError
+from src.provenance.dvc_lock import LockedStage, md5_of, read_lock
 from src.provenance.lineage import LineageGraph
 
 PIPELINE = """
@@ -34,6 +38,11 @@ stages:
 VALUES = {"seed": 0, "variants": {"a": {"steps": [1]}, "b": {"steps": [2]}}}
 
 
+def graph_of(folder, values, lock=None):
+    (folder / "params.yaml").write_text(yaml.safe_dump(values))
+    return LineageGraph(folder, values, lock or {})
+
+
 @pytest.fixture
 def workspace(tmp_path):
     folder = tmp_path / "one"
@@ -47,14 +56,12 @@ def workspace(tmp_path):
 def test_another_folder_has_the_same_lineage(workspace, tmp_path):
     shutil.copytree(workspace, tmp_path / "elsewhere")
     for name in ("make", "use@a"):
-        here, there = (
-            LineageGraph(folder, VALUES).of(name) for folder in (workspace, tmp_path / "elsewhere")
-        )
+        here, there = (graph_of(folder, VALUES).of(name) for folder in (workspace, tmp_path / "elsewhere"))
         assert here == there
 
 
 def test_parents_are_the_stages_whose_outputs_are_read(workspace):
-    graph = LineageGraph(workspace, VALUES)
+    graph = graph_of(workspace, VALUES)
     assert graph.of("use@a").parents == {"make": graph.of("make").id}
     assert graph.of("make").parents == {}
 
@@ -77,9 +84,9 @@ def test_parents_are_the_stages_whose_outputs_are_read(workspace):
 def test_lineage_moves_with_exactly_what_the_stage_depends_on(workspace, change, moved):
     values = {"seed": 0, "variants": {"a": {"steps": [1]}, "b": {"steps": [2]}}}
     names = ("make", "use@a", "use@b")
-    before = {name: LineageGraph(workspace, values).of(name).id for name in names}
+    before = {name: graph_of(workspace, values).of(name).id for name in names}
     change(workspace, values)
-    after = {name: LineageGraph(workspace, values).of(name).id for name in names}
+    after = {name: graph_of(workspace, values).of(name).id for name in names}
     assert {name for name in names if before[name] != after[name]} == moved
 
 
@@ -93,21 +100,21 @@ def used(workspace):
 
 
 def test_a_folder_below_which_stages_write_is_what_they_write(used):
-    graph = LineageGraph(used, VALUES)
+    graph = graph_of(used, VALUES)
     lineage = graph.of("sum")
     assert lineage.parents == {name: graph.of(name).id for name in ("use@a", "use@b")}
     (used / "used" / "left" / "file").write_text("else")
     (used / "used" / "stray").write_text("else")
-    assert LineageGraph(used, VALUES).of("sum") == lineage
+    assert graph_of(used, VALUES).of("sum") == lineage
     shutil.rmtree(used / "used" / "left")
-    assert LineageGraph(used, VALUES).of("sum") == lineage
+    assert graph_of(used, VALUES).of("sum") == lineage
 
 
 def test_a_folder_below_which_stages_write_counts_each_of_their_files(used):
-    before = LineageGraph(used, VALUES).of("sum").id
+    before = graph_of(used, VALUES).of("sum").id
     (used / "used" / "b" / "file").write_text("else")
-    after = LineageGraph(used, VALUES).of("sum").id
-    fewer = LineageGraph(used, {**VALUES, "variants": {"a": VALUES["variants"]["a"]}}).of("sum")
+    after = graph_of(used, VALUES).of("sum").id
+    fewer = graph_of(used, {**VALUES, "variants": {"a": VALUES["variants"]["a"]}}).of("sum")
     assert len({before, after, fewer.id}) == 3
     assert list(fewer.parents) == ["use@a"]
 
@@ -115,29 +122,103 @@ def test_a_folder_below_which_stages_write_counts_each_of_their_files(used):
 def test_a_missing_variant_names_the_stage_that_makes_it(used):
     shutil.rmtree(used / "used" / "b")
     with pytest.raises(AssayError, match=r"used/b is missing\. Stage use@b makes it: dvc repro use@b"):
-        LineageGraph(used, VALUES).of("sum")
+        graph_of(used, VALUES).of("sum")
 
 
 def test_compiled_files_do_not_count(workspace):
-    before = LineageGraph(workspace, VALUES).of("make").id
+    before = graph_of(workspace, VALUES).of("make").id
     (workspace / "raw" / "__pycache__").mkdir()
     (workspace / "raw" / "__pycache__" / "x.pyc").write_text("compiled")
-    assert LineageGraph(workspace, VALUES).of("make").id == before
-
-
-def test_templates_and_options_are_read(workspace):
-    stage = LineageGraph(workspace, VALUES).stage("use@b")
-    assert (stage.command, stage.outputs, stage.cached) == ("python use.py b", ("used/b",), False)
-    assert stage.parameters == ("seed", "variants.b")
+    assert graph_of(workspace, VALUES).of("make").id == before
 
 
 def test_a_missing_input_names_the_stage_that_makes_it(workspace):
     shutil.rmtree(workspace / "made")
     with pytest.raises(AssayError, match=r"made is missing\. Stage make makes it: dvc repro make"):
-        LineageGraph(workspace, VALUES).of("use@a")
+        graph_of(workspace, VALUES).of("use@a")
 
 
 def test_missing_raw_data_name_both_ways_to_bring_them(tmp_path):
     Path(tmp_path / "dvc.yaml").write_text("stages:\n  ingest:\n    cmd: x\n    deps: [data/raw/cats]\n")
     with pytest.raises(AssayError, match=r"python -m src.fetch cats.*dvc add data/raw/cats"):
-        LineageGraph(tmp_path, {}).of("ingest")
+        graph_of(tmp_path, {}).of("ingest")
+
+
+def test_the_lineage_of_a_result_is_that_of_the_stage_that_made_it(workspace):
+    graph = graph_of(workspace, VALUES)
+    assert graph.of_result("make") == graph.of("make").id
+
+
+@pytest.fixture
+def locked(workspace):
+    """The workspace after DVC has run its stages; and what dvc.lock says."""
+    (workspace / "make.py").write_text("import shutil; shutil.copytree('raw', 'made')")
+    script = "import shutil, sys; shutil.copytree('made', f'used/{sys.argv[1]}')"
+    (workspace / "use.py").write_text(f"import os; os.makedirs('used', exist_ok=True); {script}")
+    (workspace / "sum.py").write_text("import os; open('total', 'w').write(str(os.listdir('used')))")
+    (workspace / "params.yaml").write_text(yaml.safe_dump(VALUES))
+    for command in (["init", "--no-scm", "--quiet"], ["repro", "--quiet"]):
+        subprocess.run([sys.executable, "-m", "dvc", *command], cwd=workspace, check=True)
+    return workspace, read_lock(workspace / "dvc.lock")
+
+
+def test_dvc_lock_and_files_give_the_same_lineage(locked):
+    folder, lock = locked
+    by_files, by_lock = graph_of(folder, VALUES), graph_of(folder, VALUES, lock)
+    for name in ("make", "use@a", "use@b", "sum"):
+        assert by_lock.of_result(name) == by_files.of(name).id
+    assert by_lock.of("sum") == by_files.of("sum")
+
+
+def test_a_stage_needs_its_own_inputs_only(locked):
+    folder, lock = locked
+    before = graph_of(folder, VALUES, lock).of("use@a")
+    shutil.rmtree(folder / "raw")
+    assert graph_of(folder, VALUES, lock).of("use@a") == before
+    with pytest.raises(AssayError, match="raw is missing"):
+        graph_of(folder, VALUES).of("use@a")
+
+
+def test_upstream_files_are_not_hashed_again(locked):
+    folder, lock = locked
+    graph = graph_of(folder, VALUES, lock)
+    graph.of("use@a")
+    assert set(graph.hashes) == {"made"}
+
+
+def test_an_edited_input_is_not_what_dvc_lock_records(locked):
+    folder, lock = locked
+    before = graph_of(folder, VALUES, lock).of("use@a")
+    (folder / "made" / "file").write_text("edited")
+    after = graph_of(folder, VALUES, lock).of("use@a")
+    assert after.id != before.id
+    assert after.parents == before.parents, "what make would write is the same"
+    (folder / "raw" / "file").write_text("newer")
+    assert graph_of(folder, VALUES, lock).of("use@a").parents != before.parents
+
+
+def test_an_edited_input_that_cannot_be_traced_is_refused(locked):
+    folder, lock = locked
+    (folder / "made" / "file").write_text("edited")
+    shutil.rmtree(folder / "raw")
+    with pytest.raises(
+        AssayError, match=r"made is not what dvc.lock records for stage make(.|\n)*dvc checkout made"
+    ):
+        graph_of(folder, VALUES, lock).of("use@a")
+
+
+def test_a_result_made_before_a_change_upstream_keeps_its_lineage(locked):
+    folder, lock = locked
+    before = graph_of(folder, VALUES, lock).of("use@a")
+    (folder / "raw" / "file").write_text("newer")
+    assert graph_of(folder, VALUES, lock).of("use@a") == before
+    changed = {**VALUES, "seed": 1}
+    assert graph_of(folder, changed, lock).of_result("make") == before.parents["make"]
+
+
+def test_what_dvc_records_for_its_templates_is_not_part_of_a_lineage(workspace):
+    made = {"made": md5_of(workspace / "made")}
+    raw = {"raw": md5_of(workspace / "raw")}
+    more = {"seed": 0, "variants.a": {"steps": [1]}}
+    lock = {"make": LockedStage("python make.py", raw, more, made)}
+    assert graph_of(workspace, VALUES, lock).of_result("make") == graph_of(workspace, VALUES).of("make").id

@@ -5,8 +5,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from src.core.worker_pool import WorkerPool
 from src.cross_validation.worker import run_fold_in_worker
+from src.search.engine.worker_pool import WorkerPool
 from tests.cross_validation.test_fold import fold_task
 
 if __name__ == "__main__":

@@ -3,9 +3,9 @@
     python -m tests.support.code_dependencies            rewrite the code dependencies of every stage
     python -m tests.support.code_dependencies --check    print how much of what each stage lists is unneeded
 
-A stage depends on every module that importing and running it may load, tracking aside: MLflow is a view of
-the results and changes none. A folder
-stands for its modules where at least ``USED`` of its lines are among them.
+A stage depends on every module that importing and running it may load, except for tracking: MLflow is a view
+of the results and changes none. A folder stands for its modules where the stage needs at least ``USED`` of
+its lines.
 """
 
 import ast
@@ -34,13 +34,13 @@ def import_graph() -> grimp.ImportGraph:
 
 
 @cache
-def closure(stage: str) -> frozenset[str]:
-    """Files that running ``src.<stage>`` may load, relative to the repository."""
+def closure(stage: str, without: tuple[str, ...] = VIEWS) -> frozenset[str]:
+    """Files that running ``src.<stage>`` may load, relative to the repository, ``without`` these packages."""
     found: set[str] = set()
     waiting = [f"src.{stage}"]
     while waiting:
         module = waiting.pop()
-        if module in found or module.startswith(VIEWS):
+        if module in found or module.startswith(without):
             continue
         found.add(module)
         parts = module.split(".")

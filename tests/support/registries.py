@@ -51,6 +51,9 @@ class Made:
     def stage(self, name: str) -> StageDefinition:
         return StageDefinition(name, f"python -m src.{name.replace('@', ' ')}", (), (), (), False, True)
 
+    def of_result(self, name: str) -> str:
+        return self.lineages[name]
+
 
 class Workspace:
     """A working folder with data, variants and reports, and the repository ``root`` of its journal."""

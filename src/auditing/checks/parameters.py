@@ -6,9 +6,8 @@ import yaml
 
 from src.auditing.target import AuditTarget
 from src.auditing.verdict import CheckLog, Verdict
-from src.config.dotted_keys import flatten, set_dotted
+from src.config.dotted_keys import flatten, lookup, set_dotted
 from src.core.errors import AssayError
-from src.provenance.dvc_yaml import lookup
 from src.registry.versions import RunFacts
 
 QUESTION = "Do MLflow, params.yaml and dvc.lock name the same settings?"

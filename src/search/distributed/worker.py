@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from src.core.errors import AssayError
-from src.core.worker_pool import WorkerLost, WorkerPool
 from src.search.engine.plan import SearchPlan
 from src.search.engine.pruning import Pruning
 from src.search.engine.records import Proposal, Trial, TrialResult
 from src.search.engine.trial_tasks import TrialTasks
+from src.search.engine.worker_pool import WorkerLost, WorkerPool
 
 if TYPE_CHECKING:
     from src.pipeline.execution import StageRun

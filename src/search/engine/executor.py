@@ -4,10 +4,10 @@ from collections import deque
 from collections.abc import Callable
 
 from src.core.errors import AssayError
-from src.core.worker_pool import WorkerLost, WorkerPool
 from src.search.engine.pruning import PrunerSpec
 from src.search.engine.records import Proposal, TrialResult
 from src.search.engine.trial_task import TrialTask
+from src.search.engine.worker_pool import WorkerLost, WorkerPool
 
 MakeTask = Callable[[Proposal, PrunerSpec], TrialTask]  # raises AssayError for impossible settings
 

@@ -15,7 +15,6 @@ from src.core.errors import AssayError
 from src.core.hashing import json_hash
 from src.core.processes import process_identity
 from src.core.seeds import derive_seed
-from src.core.worker_pool import exit_if_orphaned, is_out_of_memory
 from src.data.dataset.arrays import open_array
 from src.models.build import build_model
 from src.models.size import count_macs, count_parameters
@@ -23,6 +22,7 @@ from src.provenance.journal import RunRecord
 from src.search.engine.pruning import Pruning
 from src.search.engine.records import TrialResult
 from src.search.engine.trial_task import TrialTask
+from src.search.engine.worker_pool import exit_if_orphaned, is_out_of_memory
 from src.training.early_stopping import Row
 from src.training.fit import fit
 from src.training.subset_task import make_task

@@ -5,11 +5,9 @@ import itertools
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from src.config.dotted_keys import flatten, is_under, set_dotted
+from src.config.dotted_keys import flatten, is_under, lookup, set_dotted
 from src.config.loading import CONF, LoadedConfig, compose
-from src.config.validation import validate_config
 from src.core.errors import AssayError
-from src.provenance.dvc_yaml import lookup
 from src.search.engine.distributions import Categorical, Distribution
 from src.search.engine.plan import SearchPlan
 from src.search.engine.records import Settings
@@ -58,7 +56,7 @@ class TrialConfigs:
         fields = {key: value for key, value in settings.items() if key not in self.space.groups}
         values = set_dotted(self._composed(groups), {**sweep.proxy, **fields, "train.threads": sweep.threads})
         try:
-            return validate_config(values, "the trial")
+            return self.loaded.check(values, "the trial")
         except AssayError as error:  # only the faults: they are kept as the trial's reason, on one line
             faults = [line.strip() for line in str(error).splitlines() if line.startswith("  ")]
             raise AssayError("; ".join(faults)) from error

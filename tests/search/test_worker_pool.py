@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from src.core.worker_pool import WorkerLost, WorkerPool
+from src.search.engine.worker_pool import WorkerLost, WorkerPool
 
 
 def square(x):
