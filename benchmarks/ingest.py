@@ -30,11 +30,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from src.core.cpus import available_cpus
+
 SIZE = (500, 375)  # width, height
 FORM_SIDE = 64
 DISTINCT = 2000
 CLASSES = 10
-WORKERS = len(os.sched_getaffinity(0))
+WORKERS = available_cpus()
 CHUNK = 32
 ROUNDS = 3
 

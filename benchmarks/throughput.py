@@ -34,8 +34,9 @@ from src.core.cpus import resolve_threads
 from src.data.loading.augmentation import Augmentation
 from src.models.build import build_model
 from src.models.numerics import resolve_precision
-from src.training.fit import TrainingTask, fit
+from src.training.fit import fit
 from src.training.optimizers import create_optimizer
+from src.training.task import TrainingTask
 
 CONF = Path(__file__).parents[1] / "conf"
 BATCH = 256

@@ -42,7 +42,7 @@ def data(tmp_path, monkeypatch):
         "source": [f"{row}.png" for row in range(ROWS)],
         "target": random.integers(0, 4, ROWS),
         "sha256": [f"{number:064d}" for number in numbers],
-        "official": pa.array([None] * ROWS, pa.string()),
+        "given_split": pa.array([None] * ROWS, pa.string()),
         "group": [f"group {row // 3}" for row in range(ROWS)],
     }
     monkeypatch.chdir(tmp_path)
@@ -76,7 +76,7 @@ def test_test_rows_are_in_no_fold_and_the_parts_of_a_fold_are_disjoint(data, mon
         assert train and val and test
         assert not (train & val or train & test or val & test)
         assert train | val | test == pool
-        for names in (rows.groups, rows.digests.tolist()):  # what belongs together lies on one side
+        for names in (rows.group_names, rows.digests.tolist()):  # what belongs together lies on one side
             sides = [{names[row] for row in part} for part in (train, val, test)]
             assert not (sides[0] & sides[1] or sides[0] & sides[2] or sides[1] & sides[2])
     for repeat in range(3):

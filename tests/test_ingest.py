@@ -42,7 +42,7 @@ def test_digits(workspace: Workspace) -> None:
     assert table["id"] == list(range(1797))
     assert table["sha256"][5] == hashlib.sha256(images[5].tobytes()).hexdigest()
     assert table["source"][17] == "images-idx3-ubyte.gz#17"
-    assert set(table["official"]) == set(table["group"]) == {None}
+    assert set(table["given_split"]) == set(table["group"]) == {None}
     assert _report(workspace)["classes"] == list("0123456789")
 
 
@@ -76,7 +76,7 @@ def test_a_csv_with_split_and_group_and_mixed_sizes(workspace: Workspace) -> Non
     table = _table(workspace)
     assert table["label"] == ["owl", "wren", "owl", "owl"]
     assert table["target"] == [0, 1, 0, 0]
-    assert table["official"] == ["train", "test", None, None]
+    assert table["given_split"] == ["train", "test", None, None]
     assert table["group"] == ["nest 1", "nest 2", None, None]
     assert (table["width"][0], table["height"][0]) == (40, 20)
     assert (table["width"][1], table["height"][1]) == (16, 12)

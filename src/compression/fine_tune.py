@@ -11,12 +11,13 @@ from pydantic import TypeAdapter, ValidationError
 from src.compression.artifacts import StepContext, TorchModel
 from src.compression.onnx.library_errors import UnsupportedModelError
 from src.config.schema.compress import Distill, Finetune
-from src.config.schema.model import Cnn, Lenet, Model, Timm
+from src.config.schema.model import ModelConfig
 from src.config.schema.train import Train
 from src.models.saving import ModelSpec
 from src.models.size import count_parameters
 from src.training.fine_tuning import FineTuning
-from src.training.fit import TrainingTask, fit
+from src.training.fit import fit
+from src.training.task import TrainingTask
 
 
 def finetune(model: TorchModel, step: Finetune, context: StepContext) -> TorchModel:
@@ -72,7 +73,7 @@ def make_task(spec: ModelSpec, train: Train, context: StepContext) -> TrainingTa
 
 def _train(spec: ModelSpec, fine_tuning: FineTuning, train: Train, context: StepContext) -> TorchModel:
     task = make_task(spec, train, context)
-    fitted = fit(task, context.state, context.device, show=context.show, refinement=fine_tuning)
+    fitted = fit(task, context.state, context.device, show=context.show, fine_tuning=fine_tuning)
     return TorchModel(fitted.network, spec, fine_tuning.masks)
 
 
@@ -80,7 +81,7 @@ def _student(spec: ModelSpec, fields: dict[str, Any]) -> ModelSpec:
     """The base's spec with these fields of its model changed."""
     values = {**spec.model.model_dump(mode="json"), **fields}
     try:
-        model: Cnn | Lenet | Timm = TypeAdapter(Model).validate_python(values)
+        model: ModelConfig = TypeAdapter(ModelConfig).validate_python(values)
     except ValidationError as error:
         fault = error.errors()[0]
         key = ".".join(str(part) for part in fault["loc"][1:])

@@ -25,7 +25,8 @@ from src.compression.onnx.library_errors import UnsupportedModelError, translate
 from src.config.schema.compress import QuantizeAwareTrain
 from src.models.normalization import channel_tensor
 from src.training.fine_tuning import FineTuning
-from src.training.fit import TrainingTask, fit
+from src.training.fit import fit
+from src.training.task import TrainingTask
 
 LIBRARY = "torchao's quantization-aware training"
 EPSILON = 1e-5  # of a batch norm: torchao supports no other
@@ -48,7 +49,7 @@ def quantize_aware_train(model: TorchModel, step: QuantizeAwareTrain, context: S
         UnsupportedModelError: torch cannot export the network, or torchao cannot quantize it.
     """
     task, fine_tuning = make_training(model, step, context)
-    fitted = fit(task, context.state, context.device, context.show, refinement=fine_tuning)
+    fitted = fit(task, context.state, context.device, context.show, fine_tuning=fine_tuning)
     trained = cast(ExportedNetwork, fitted.network)
     with translate_errors(LIBRARY):
         network = convert(trained, _probes(context, PROBES))

@@ -46,6 +46,9 @@ PREDICTION = {
     "matthews": Metric("maximize", "", "Matthews correlation coefficient"),
 }
 
+# Measured after every epoch: what ``train.monitor`` can name.
+MONITORED = ("val/loss", "val/accuracy")
+
 # Against the base model, on the same images.
 COMPARISON = {
     "accuracy/change": Metric("maximize", "", "accuracy minus that of the base model"),
@@ -60,6 +63,7 @@ METRICS: dict[str, Metric] = {
         for name, metric in PREDICTION.items()
     },
     **{f"{scope}/{name}": metric for scope in ("val", "test") for name, metric in COMPARISON.items()},
+    "train/gradient_norm": Metric(None, "", "norm of the gradient before clipping, mean over the steps"),
     "val/largest_difference": Metric("minimize", "logits", "largest difference of a logit after the export"),
     "search/trials": Metric(None, "trials", "trials that ended"),
     "search/complete": Metric(None, "trials", "trials that ran to their end"),

@@ -1,12 +1,13 @@
-"""What nothing beats: the Pareto front."""
+"""The Pareto front."""
 
 from collections.abc import Sequence
 
 
 def pareto_mask(losses: Sequence[tuple[float, ...]]) -> list[bool]:
-    """For each candidate, whether no other is at least as good in everything and better in something.
+    """Whether each candidate is on the front: no other is as good in everything and better in something.
 
-    ``losses``: one tuple a candidate, of which less is better; equal candidates do not beat each other.
+    Args:
+        losses: a tuple for each candidate; lower is better. Equal candidates do not exclude each other.
     """
     return [
         not any(other != own and all(o <= s for o, s in zip(other, own, strict=True)) for other in losses)

@@ -1,4 +1,4 @@
-"""One progress bar for the whole project."""
+"""The progress bar of the project."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def progress_bar(description: str, total: int | None, show: bool = True) -> Iterator[Callable[[int], None]]:
-    """Yield ``advance(n)``; draws on a terminal, and nothing elsewhere (logs stay readable)."""
+    """Yield ``advance(n)``. Draws on a terminal only, so that logs stay readable."""
     if not show:
         yield lambda _: None
         return

@@ -1,10 +1,10 @@
-"""Lets torchvision's wheel, built for CUDA, be imported beside a CPU build of torch.
+"""Makes a torchvision wheel that was built for CUDA importable with a CPU build of torch.
 
 Its compiled operators do not load there, and everything that imports torchvision (timm, torchmetrics,
-Lightning) dies with ``operator torchvision::nms does not exist``. Declaring the schemas of the two
-operators that it registers a Python kernel for is enough for all of torchvision that is Python. Where
-the operators load, nothing is declared. Waiting for the first import of torchvision keeps ``import src``
-free of torch. The packages that need torchvision install it in their ``__init__``.
+Lightning) fails with ``operator torchvision::nms does not exist``. It is enough to declare the schemas of
+the two operators for which torchvision registers a Python kernel; the rest of it is Python. Where the
+operators load, nothing is declared. The work is done when torchvision is first imported, which keeps
+``import src`` free of torch. The packages that need torchvision call `install` in their ``__init__``.
 """
 
 import sys
@@ -34,7 +34,7 @@ class _FirstImport(MetaPathFinder):
 
 
 def install() -> None:
-    """Fix torchvision when it is first imported in this process; does nothing the second time."""
+    """Declare the operators when torchvision is first imported; a second call does nothing."""
     waiting = any(isinstance(finder, _FirstImport) for finder in sys.meta_path)
     if "torchvision" not in sys.modules and not waiting:
         sys.meta_path.insert(0, _FirstImport())

@@ -34,8 +34,9 @@ from src.models.saving import Input, ModelSpec, Normalization
 from src.provenance.journal import RunRecord
 from src.search.engine.worker_pool import exit_if_orphaned
 from src.training.early_stopping import Row
-from src.training.fit import TrainingResult, TrainingTask, fit
+from src.training.fit import TrainingResult, fit
 from src.training.subset_task import make_task
+from src.training.task import TrainingTask
 
 ABOUT = b"assay"  # key in the file's metadata of everything that is not one value per image
 

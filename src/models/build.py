@@ -5,15 +5,13 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from src.config.schema.model import Cnn, Lenet, Timm
+from src.config.schema.model import Cnn, Lenet, ModelConfig, Timm
 from src.core.errors import AssayError
 from src.models.cnn import create_cnn
 from src.models.lenet import create_lenet
 
 
-def build_model(
-    model: Cnn | Lenet | Timm, channels: int, classes: int, image_size: Sequence[int]
-) -> nn.Module:
+def build_model(model: ModelConfig, channels: int, classes: int, image_size: Sequence[int]) -> nn.Module:
     """A network that takes normalized images (B, channels, H, W), float, and gives logits (B, classes).
 
     Weights are drawn from torch's global generator: seed it first. Raises AssayError when the model
@@ -25,7 +23,7 @@ def build_model(
     return network
 
 
-def _create(model: Cnn | Lenet | Timm, channels: int, classes: int, image_size: tuple[int, int]) -> nn.Module:
+def _create(model: ModelConfig, channels: int, classes: int, image_size: tuple[int, int]) -> nn.Module:
     if isinstance(model, Cnn):
         return create_cnn(model, channels, classes, image_size)
     if isinstance(model, Lenet):
@@ -36,7 +34,7 @@ def _create(model: Cnn | Lenet | Timm, channels: int, classes: int, image_size: 
 
 
 def _refuse_unfit(
-    model: Cnn | Lenet | Timm, network: nn.Module, channels: int, classes: int, image_size: tuple[int, int]
+    model: ModelConfig, network: nn.Module, channels: int, classes: int, image_size: tuple[int, int]
 ) -> None:
     """Push one black image through, so that a mismatch is found here and not in the first batch."""
     name = model.name if isinstance(model, Timm) else model.kind

@@ -1,4 +1,4 @@
-"""Where and how a network computes: device, threads, precision. These decide the bytes of a result."""
+"""Device, threads, precision and seeds: what decides the bytes of a result beside its inputs."""
 
 import os
 from collections.abc import Iterator
@@ -13,7 +13,11 @@ from src.core.errors import AssayError
 
 
 def choose_device(name: str) -> torch.device:
-    """``auto`` takes the first GPU, else the CPU. Raises AssayError for a GPU that is not there."""
+    """``auto`` takes the first GPU, else the CPU.
+
+    Raises:
+        AssayError: the GPU does not exist.
+    """
     if name == "auto":
         return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
     device = torch.device(name)
@@ -55,9 +59,20 @@ def numerics(device: torch.device, threads: int, precision: str) -> dict[str, st
     }
 
 
+def seed_torch(seed: int, device: torch.device) -> None:
+    """Seed what draws numbers on the CPU and on ``device``.
+
+    ``torch.manual_seed`` gives the same numbers, but also seeds accelerators that are not there: it notes the
+    call, with a traceback, for the day when they come. That costs a millisecond a step, and memory.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
+
+
 @contextmanager
 def deterministic(threads: int) -> Iterator[None]:
-    """Within: only deterministic algorithms and this many threads. What was set before comes back."""
+    """Use only deterministic algorithms and this many threads; restores what was set before."""
     # cuBLAS reads it when it starts, and is deterministic only with a workspace of fixed size.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
@@ -65,7 +80,7 @@ def deterministic(threads: int) -> Iterator[None]:
     benchmark = torch.backends.cudnn.benchmark
     torch.use_deterministic_algorithms(True)
     torch.set_num_threads(threads)
-    # Filling every fresh tensor guards against reading memory that nobody wrote; it costs a pass.
+    # Filling every new tensor guards against reading uninitialized memory; it costs a pass.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     try:

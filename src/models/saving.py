@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
 
-from src.config.schema.model import Cnn, Lenet, Model, Timm
+from src.config.schema.model import ModelConfig, Timm
 from src.core.errors import AssayError
 from src.models.build import build_model
 
@@ -41,7 +41,7 @@ class Normalization:
 class ModelSpec:
     """What is needed, beside the weights, to use a model."""
 
-    model: Cnn | Lenet | Timm
+    model: ModelConfig
     classes: list[str]  # in the order of the logits
     input: Input
     normalization: Normalization
@@ -59,7 +59,7 @@ class ModelSpec:
     def from_json(cls, text: str) -> "ModelSpec":
         content: dict[str, Any] = json.loads(text)
         return cls(
-            model=TypeAdapter(Model).validate_python(content["model"]),
+            model=TypeAdapter(ModelConfig).validate_python(content["model"]),
             classes=list(content["classes"]),
             input=Input(**content["input"]),
             normalization=Normalization(**content["normalization"]),
@@ -101,7 +101,7 @@ def _read_spec(folder: Path) -> ModelSpec:
         raise _damaged(folder / SPEC, error) from error
 
 
-def _untrained(model: Cnn | Lenet | Timm) -> Cnn | Lenet | Timm:
+def _untrained(model: ModelConfig) -> ModelConfig:
     """The weights come from the file, so none are fetched."""
     return model.model_copy(update={"pretrained": False}) if isinstance(model, Timm) else model
 

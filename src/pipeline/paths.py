@@ -14,3 +14,4 @@ EVALUATE = Path("reports/evaluate")
 COMPARE = Path("reports/compare")
 BENCHMARK = Path("reports/benchmark")
 REGISTER = Path("reports/register")
+LOGS = Path("outputs/logs")  # of Lightning's loggers, in the repository; not tracked

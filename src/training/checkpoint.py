@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -20,15 +21,24 @@ NAME = "last.ckpt"
 Fingerprint = dict[str, Any]  # what the training was asked to do: plain values only
 
 
+@dataclass(frozen=True)
+class EarlierTraining:
+    """What a checkpoint says of the epochs before it."""
+
+    history: list[Row]
+    best: dict[str, torch.Tensor]  # weights of the best epoch
+    finished: bool  # no epoch is left to train
+
+
 class LastCheckpoint(Checkpoint):
-    """Writes ``last.ckpt`` after every epoch, then hands the epoch's figures to ``on_epoch``.
+    """Writes ``last.ckpt`` after every epoch, then hands the epoch's metrics to ``on_epoch``.
 
     Lightning runs a ``Checkpoint`` after all other hooks of the epoch.
     """
 
-    def __init__(self, folder: Path, origin: Fingerprint, on_epoch: Callable[[Row], None]) -> None:
+    def __init__(self, folder: Path, fingerprint: Fingerprint, on_epoch: Callable[[Row], None]) -> None:
         self.path = folder / NAME
-        self.origin = origin
+        self.fingerprint = fingerprint
         self.on_epoch = on_epoch
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -42,13 +52,15 @@ class LastCheckpoint(Checkpoint):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        checkpoint.setdefault(KEY, {})["origin"] = self.origin
+        part = checkpoint.setdefault(KEY, {})
+        part |= {"fingerprint": self.fingerprint, "finished": trainer.should_stop}
 
 
-def read_checkpoint(folder: Path, origin: Fingerprint) -> dict[str, Any] | None:
-    """Our part of ``last.ckpt`` (history, best weights), or None where there is none.
+def read_checkpoint(folder: Path, fingerprint: Fingerprint) -> EarlierTraining | None:
+    """What ``last.ckpt`` says, or None if there is no such file.
 
-    Raises AssayError when the file is damaged or belongs to another training.
+    Raises:
+        AssayError: the file is damaged, or belongs to another training.
     """
     path = folder / NAME
     if not path.exists():
@@ -56,7 +68,8 @@ def read_checkpoint(folder: Path, origin: Fingerprint) -> dict[str, Any] | None:
     try:
         _refuse_damaged(path)
         part: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)[KEY]
-        found: Fingerprint = part["origin"]
+        found: Fingerprint = part["fingerprint"]
+        earlier = EarlierTraining(part["history"], part["best"], part["finished"])
     except (
         OSError,
         RuntimeError,
@@ -67,26 +80,27 @@ def read_checkpoint(folder: Path, origin: Fingerprint) -> dict[str, Any] | None:
         UnpicklingError,
         BadZipFile,
     ) as error:
-        first = (str(error).strip() or "nothing in it").split(".")[0].splitlines()[0]
+        first = (str(error).strip() or "it is empty").split(".")[0].splitlines()[0]
         raise AssayError(
-            f"{path} cannot be read ({type(error).__name__}: {first}): delete it, and training starts anew"
+            f"{path} cannot be read ({type(error).__name__}: {first}): delete it to train from the start"
         ) from error
-    _refuse_foreign(path, found, origin)
-    return part
+    _refuse_foreign(path, found, fingerprint)
+    return earlier
 
 
 def _refuse_damaged(path: Path) -> None:
-    """torch writes checksums, but does not look at them when it reads."""
+    """torch writes checksums, but does not check them when it reads."""
     with ZipFile(path) as archive:
         broken = archive.testzip()
     if broken:
         raise BadZipFile(f"{broken} has another checksum")
 
 
-def _refuse_foreign(path: Path, found: Fingerprint, origin: Fingerprint) -> None:
-    other = sorted(key for key in found.keys() | origin.keys() if found.get(key) != origin.get(key))
-    if other:
+def _refuse_foreign(path: Path, found: Fingerprint, fingerprint: Fingerprint) -> None:
+    keys = found.keys() | fingerprint.keys()
+    different = sorted(key for key in keys if found.get(key) != fingerprint.get(key))
+    if different:
         raise AssayError(
-            f"{path} belongs to another training, which differs in {', '.join(other)}: delete it, and "
-            "training starts anew"
+            f"{path} belongs to another training, which differs in {', '.join(different)}: delete it to "
+            "train from the start"
         )

@@ -1,7 +1,7 @@
-"""A network in training: batch in, loss out, one row of figures an epoch."""
+"""The Lightning module: what happens to a batch, and what is measured after each epoch."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -15,8 +15,9 @@ from src.core.errors import AssayError
 from src.core.seeds import derive_seed
 from src.data.loading.augmentation import Augmentation
 from src.models.normalization import channel_tensor
+from src.models.numerics import seed_torch
 from src.training.early_stopping import Row, best_epoch, score, should_stop
-from src.training.ema import averaged_copy, update_ema
+from src.training.ema import averaged_model
 from src.training.fine_tuning import FineTuning, apply_masks, distillation_loss
 from src.training.lr_schedules import lr_factor, plateau_drops
 from src.training.optimizers import create_optimizer
@@ -28,8 +29,9 @@ KEY = "assay"  # of our part of a checkpoint
 class Classifier(pl.LightningModule):
     """Trains ``network`` and keeps its best weights on the validation split.
 
-    Whatever decides a step is a function of (seed, epoch, batch index) or lies in the checkpoint, so that
-    a training that was killed and resumed equals an unbroken one.
+    Everything that decides a step is a function of (seed, epoch, batch index) or is in the checkpoint, so
+    that a training that was killed and resumed equals an unbroken one. Sums stay on the device during an
+    epoch, and ``self.log`` is called once after it: a call per step would cost more than the step's Python.
     """
 
     shift: Tensor
@@ -44,20 +46,18 @@ class Classifier(pl.LightningModule):
         scale: Sequence[float],
         seed: int,
         steps_per_epoch: int,
-        advance: Callable[[int], None],
-        refinement: FineTuning,
+        fine_tuning: FineTuning,
     ) -> None:
         super().__init__()
         self.network = network
-        self.averaged = averaged_copy(network) if train.ema_decay else None
+        self.averaged = averaged_model(network, train.ema_decay) if train.ema_decay else None
         self.augmentation = augmentation
         self.train_section = train
         self.register_buffer("shift", channel_tensor(shift), persistent=False)
         self.register_buffer("scale", channel_tensor(scale), persistent=False)
         self.seed = seed
         self.steps_per_epoch = steps_per_epoch
-        self.advance = advance
-        self.refinement = refinement  # holds its teacher outside of this module's weights
+        self.fine_tuning = fine_tuning  # keeps its teacher out of this module's weights
         self.history: list[Row] = []
         self.best: dict[str, Tensor] = {}
         self._drops = 0
@@ -65,26 +65,35 @@ class Classifier(pl.LightningModule):
     def configure_optimizers(self) -> Optimizer:
         return create_optimizer(self.network, self.train_section.optimizer)
 
+    def on_fit_start(self) -> None:
+        """Lightning has moved the module to its device; move what it does not know of."""
+        if self.averaged is not None:  # update_parameters reads the count, and would wait for a GPU
+            self.averaged.n_averaged = self.averaged.n_averaged.cpu()
+        if self.fine_tuning.teacher is not None:
+            teacher = self.fine_tuning.teacher.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            teacher.eval().requires_grad_(False)
+
     def on_train_epoch_start(self) -> None:
-        values = [score(row, self.train_section.monitor) for row in self.history]
-        self._drops = plateau_drops(self.train_section.schedule, values)
+        scores = [score(row, self.train_section.monitor) for row in self.history]
+        self._drops = plateau_drops(self.train_section.schedule, scores)
         self._loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
-        self._first_bad = torch.full((), -1, device=self.device)  # step of the first loss that is no number
+        self._first_bad = torch.full((), -1, device=self.device)  # step of the first loss that is not finite
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        torch.manual_seed(derive_seed(self.seed, "batch", self.current_epoch, batch_idx, self.global_rank))
+        seed = derive_seed(self.seed, "batch", self.current_epoch, batch_idx, self.global_rank)
+        seed_torch(seed, self.device)
         for group in self._optimizer().param_groups:
             group["lr"] = self._learning_rate(batch_idx)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         images, targets = batch
-        x = self._normalized(self.augmentation(_pixels(images)))
+        x = self._normalize(self.augmentation(_to_float(images)))
         logits = self.network(x).float()
         smoothing = self.train_section.label_smoothing
         loss = functional.cross_entropy(logits, targets, label_smoothing=smoothing)
-        if self.refinement.teacher is not None:
-            loss = self._distilled(loss, logits, x)
-        self._watch(loss.detach(), batch_idx)
+        if self.fine_tuning.teacher is not None:
+            loss = self._add_distillation(loss, logits, x)
+        self._accumulate_loss(loss.detach(), batch_idx)
         return loss
 
     def configure_gradient_clipping(self, optimizer: Optimizer, *limits: Any, **more: Any) -> None:
@@ -93,33 +102,38 @@ class Classifier(pl.LightningModule):
             nn.utils.clip_grad_norm_(self.network.parameters(), self.train_section.gradient_clip_val)
 
     def on_train_batch_end(self, outputs: object, batch: Batch, batch_idx: int) -> None:
-        apply_masks(self.network, self.refinement.masks)
+        apply_masks(self.network, self.fine_tuning.masks)
         if self.averaged is not None:
-            step = self.current_epoch * self.steps_per_epoch + batch_idx
-            update_ema(self.averaged, self.network, self.train_section.ema_decay, step)
-        self.advance(1)
+            self.averaged.update_parameters(self.network)
 
     def on_validation_epoch_start(self) -> None:
+        self._refuse_bad_loss()
         self._val_loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
         self._val_correct = torch.zeros((), dtype=torch.int64, device=self.device)
         self._val_count = 0
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         images, targets = batch
-        logits = self._evaluated()(self._normalized(_pixels(images))).float()
+        logits = self._evaluated()(self._normalize(_to_float(images))).float()
         self._val_loss_sum += functional.cross_entropy(logits, targets, reduction="sum")
         self._val_correct += (logits.argmax(1) == targets).sum()
         self._val_count += len(targets)
 
+    def on_validation_epoch_end(self) -> None:
+        self._row = self._epoch_metrics()
+        self.log("val/loss", self._row["val/loss"])
+        self.log("val/accuracy", self._row["val/accuracy"])
+
     def on_train_epoch_end(self) -> None:
         """Runs after the epoch's validation."""
-        self._refuse_bad_loss()
-        self.history.append(self._row())
+        self.log("train/loss", self._row["train/loss"])
+        self.log("lr", self._row["lr"])
+        self.history.append(self._row)
         train = self.train_section
         if best_epoch(self.history, train.monitor) == len(self.history):
             state = self._evaluated().state_dict()
             self.best = {name: value.detach().cpu().clone() for name, value in state.items()}
-        self.trainer.should_stop = should_stop(self.history, train)
+        self.trainer.should_stop = self.trainer.should_stop or should_stop(self.history, train)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint[KEY] |= {"history": self.history, "best": self.best}
@@ -128,22 +142,16 @@ class Classifier(pl.LightningModule):
         self.history = list(checkpoint[KEY]["history"])
         self.best = dict(checkpoint[KEY]["best"])
 
-    def place_teacher(self, device: torch.device) -> None:
-        """Beside the network, whose module does not know of it."""
-        if self.refinement.teacher is not None:
-            teacher = self.refinement.teacher.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-            teacher.eval().requires_grad_(False)
-
-    def _distilled(self, hard: Tensor, logits: Tensor, x: Tensor) -> Tensor:
-        """The loss with its soft part; ``x`` is what the network saw."""
-        assert self.refinement.teacher is not None
+    def _add_distillation(self, hard: Tensor, logits: Tensor, x: Tensor) -> Tensor:
+        """The loss on true labels mixed with that on the teacher's; ``x`` is what the network saw."""
+        assert self.fine_tuning.teacher is not None
         with torch.no_grad():
-            wanted = self.refinement.teacher(x).float()
-        soft = distillation_loss(logits, wanted, self.refinement.temperature)
-        return (1 - self.refinement.alpha) * hard + self.refinement.alpha * soft
+            target = self.fine_tuning.teacher(x).float()
+        soft = distillation_loss(logits, target, self.fine_tuning.temperature)
+        return (1 - self.fine_tuning.alpha) * hard + self.fine_tuning.alpha * soft
 
     def _evaluated(self) -> nn.Module:
-        return self.network if self.averaged is None else self.averaged
+        return self.network if self.averaged is None else self.averaged.module
 
     def _optimizer(self) -> Optimizer:
         return self.trainer.optimizers[0]
@@ -154,12 +162,12 @@ class Classifier(pl.LightningModule):
         share = lr_factor(train.schedule, step, self.steps_per_epoch, train.epochs, self._drops)
         return train.optimizer.lr * share
 
-    def _normalized(self, pixels: Tensor) -> Tensor:
+    def _normalize(self, pixels: Tensor) -> Tensor:
         x = (pixels - self.shift) / self.scale
         return x.contiguous(memory_format=torch.channels_last)
 
-    def _watch(self, loss: Tensor, batch_idx: int) -> None:
-        """Add up the loss, and note the first step at which it is no number, without waiting for a GPU."""
+    def _accumulate_loss(self, loss: Tensor, batch_idx: int) -> None:
+        """Note the first step whose loss is not finite too, without waiting for a GPU."""
         self._loss_sum += loss
         fresh = (self._first_bad < 0) & ~torch.isfinite(loss)
         self._first_bad = torch.where(fresh, batch_idx, self._first_bad)
@@ -169,9 +177,9 @@ class Classifier(pl.LightningModule):
     def _refuse_bad_loss(self) -> None:
         step = int(self._first_bad)
         if step >= 0:
-            raise self._diverged(f"the loss is no finite number in step {step + 1} of {self.steps_per_epoch}")
+            raise self._diverged(f"the loss is not finite in step {step + 1} of {self.steps_per_epoch}")
 
-    def _row(self) -> Row:
+    def _epoch_metrics(self) -> Row:
         row = {
             "epoch": self.current_epoch + 1,
             "train/loss": float(self._loss_sum) / self.steps_per_epoch,
@@ -180,19 +188,20 @@ class Classifier(pl.LightningModule):
             "lr": self._optimizer().param_groups[0]["lr"],
         }
         if not math.isfinite(row["val/loss"]):
-            raise self._diverged(f"validation loss {row['val/loss']} after step {self.steps_per_epoch}")
+            raise self._diverged(f"the validation loss is {row['val/loss']} after its last step")
         return row
 
-    def _diverged(self, what: str) -> AssayError:
-        kept = f"the state of epoch {len(self.history)} is kept" if self.history else "no epoch was finished"
+    def _diverged(self, reason: str) -> AssayError:
+        saved = (
+            f"the state of epoch {len(self.history)} is saved" if self.history else "no epoch was finished"
+        )
         return AssayError(
-            f"training diverged in epoch {self.current_epoch + 1}: {what} ({kept}). Lower "
-            f"train.optimizer.lr={self.train_section.optimizer.lr:g}, or set "
-            "train.gradient_clip_val (1.0, say; "
-            f"now {self.train_section.gradient_clip_val:g})"
+            f"training diverged in epoch {self.current_epoch + 1}: {reason} ({saved}). Lower "
+            f"train.optimizer.lr={self.train_section.optimizer.lr:g}, or set train.gradient_clip_val, for "
+            f"example to 1.0 (now {self.train_section.gradient_clip_val:g})"
         )
 
 
-def _pixels(images: Tensor) -> Tensor:
+def _to_float(images: Tensor) -> Tensor:
     """uint8 to float in 0…1."""
     return images.float() / 255

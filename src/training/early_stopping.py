@@ -1,29 +1,30 @@
-"""What the finished epochs decide: the best one, drops of the learning rate, the end.
+"""What the finished epochs decide: which one is best, and when to stop.
 
-All are functions of the history, one row an epoch, so that a resumed training decides alike.
+All are functions of the history, so that a resumed training decides as an unbroken one.
 """
 
 from collections.abc import Sequence
 
 from src.config.schema.train import Train
+from src.core.metric_names import metric_of
 
-Row = dict[str, float]  # epoch (1 is the first), train/loss, val/loss, val/accuracy, lr
+Row = dict[str, float]  # of one epoch: epoch (1 is the first), train/loss, val/loss, val/accuracy, lr
+TIE_BREAKERS = ("val/loss", "val/accuracy")
 
 
 def score(row: Row, monitor: str) -> float:
-    """The monitored figure of an epoch, turned so that higher is better."""
-    return -row["val/loss"] if monitor == "val/loss" else row[monitor]
+    """The monitored metric of an epoch, with its sign such that higher is better."""
+    return -row[monitor] if metric_of(monitor).direction == "minimize" else row[monitor]
 
 
 def best_epoch(history: Sequence[Row], monitor: str) -> int:
-    """The epoch with the best monitored figure; among equals the other figure decides, then the first."""
-    other = "val/loss" if monitor == "val/accuracy" else "val/accuracy"
-    best = max(history, key=lambda row: (score(row, monitor), score(row, other)))
+    """The epoch with the best monitored metric; ties go to the better loss, then accuracy, then the first."""
+    best = max(history, key=lambda row: [score(row, name) for name in (monitor, *TIE_BREAKERS)])
     return int(best["epoch"])
 
 
 def should_stop(history: Sequence[Row], train: Train) -> bool:
-    """True after the last epoch, or after ``patience`` epochs without a new best monitored figure."""
+    """True after the last epoch, or after ``patience`` epochs without a new best."""
     if len(history) >= train.epochs:
         return True
     if not train.patience or not history:

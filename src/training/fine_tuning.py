@@ -1,4 +1,4 @@
-"""A training that begins with a network that there is: after pruning, on soft labels, with rounding."""
+"""A training that starts from a given network: after pruning, with a teacher, or with simulated rounding."""
 
 import hashlib
 from collections.abc import Mapping
@@ -16,17 +16,17 @@ class FineTuning:
 
     network: nn.Module | None = None  # is changed; None: a new one, as the task says
     masks: Mapping[str, Tensor] = field(default_factory=dict)
-    """Name of a parameter -> bool of its shape; where it is False the weight is held at zero."""
+    """Name of a parameter -> bool of its shape; where it is False the weight stays zero."""
     teacher: nn.Module | None = None  # takes what the network takes, and sees the same augmented batch
     temperature: float = 1.0  # of both softmaxes
-    alpha: float = 0.0  # share of the soft loss, 0 to 1
+    alpha: float = 0.0  # share of the distillation loss, 0 to 1
 
-    def origin(self) -> dict[str, Any]:
+    def fingerprint(self) -> dict[str, Any]:
         """What a checkpoint must agree in, as plain values."""
         return {
-            "network": _digest(self.network.state_dict()) if self.network is not None else None,
-            "teacher": _digest(self.teacher.state_dict()) if self.teacher is not None else None,
-            "masks": _digest(self.masks),
+            "network": _hash_tensors(self.network.state_dict()) if self.network is not None else None,
+            "teacher": _hash_tensors(self.teacher.state_dict()) if self.teacher is not None else None,
+            "masks": _hash_tensors(self.masks),
             "temperature": self.temperature,
             "alpha": self.alpha,
         }
@@ -39,20 +39,20 @@ def distillation_loss(logits: Tensor, teacher: Tensor, temperature: float) -> Te
     (Hinton, Vinyals and Dean, 2015, section 2).
     """
     student = functional.log_softmax(logits / temperature, dim=1)
-    wanted = functional.log_softmax(teacher / temperature, dim=1)
-    divergence = functional.kl_div(student, wanted, reduction="batchmean", log_target=True)
+    target = functional.log_softmax(teacher / temperature, dim=1)
+    divergence = functional.kl_div(student, target, reduction="batchmean", log_target=True)
     return divergence * temperature**2
 
 
 @torch.no_grad()
 def apply_masks(network: nn.Module, masks: Mapping[str, Tensor]) -> None:
-    """Set to zero again what an optimizer may have moved."""
+    """Set masked weights to zero, which the optimizer may have changed."""
     for name, mask in masks.items():
         parameter = network.get_parameter(name)
         parameter.mul_(mask.to(parameter.device))
 
 
-def _digest(tensors: Mapping[str, Tensor]) -> str:
+def _hash_tensors(tensors: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256()
     for name, value in sorted(tensors.items()):
         digest.update(f"{name} {list(value.shape)} {value.dtype}".encode())

@@ -1,18 +1,18 @@
-"""What Lightning says that nobody needs to read, silenced line by line, each with its reason."""
+"""Messages of Lightning that nobody needs to read, silenced one by one, each with its reason."""
 
 import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# Starts of messages of Lightning's logger.
-SAID_ELSEWHERE = (
+# How messages of Lightning's logger begin.
+REPORTED_ELSEWHERE = (
     "GPU available:",  # device and precision are part of what a stage reports
     "TPU available:",
     "Using bfloat16 Automatic Mixed Precision",
     "LOCAL_RANK:",
-    "`Trainer.fit` stopped:",  # the end of a training is reported by its stage
-    "Restoring states from the checkpoint path",  # the progress bar starts where the training goes on
+    "`Trainer.fit` stopped:",  # the stage reports the end of a training
+    "Restoring states from the checkpoint path",  # the progress bar starts where the training resumes
     "Restored all states from the checkpoint",
     "💡 Tip:",  # advertisements for other products
 )
@@ -24,13 +24,15 @@ HARMLESS = (
     r"The number of training batches \(\d+\) is smaller than the logging interval",
     # Lightning's own use of torch's trees, which it has yet to move to the new spelling.
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",
+    # The CSV of a training that was killed is written again, with all epochs.
+    r"Experiment logs directory .* exists and is not empty",
 )
 LOGGERS = ("pytorch_lightning.utilities.rank_zero", "pytorch_lightning.accelerators.cuda")
 
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Within: none of the above."""
+    """Silence the messages above while a training runs."""
     loggers = [logging.getLogger(name) for name in LOGGERS]
     for logger in loggers:
         logger.addFilter(_is_news)
@@ -45,4 +47,4 @@ def quiet_lightning() -> Iterator[None]:
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    return not record.getMessage().startswith(SAID_ELSEWHERE)
+    return not record.getMessage().startswith(REPORTED_ELSEWHERE)

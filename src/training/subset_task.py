@@ -1,33 +1,29 @@
-"""What the trials of a search and the folds of a cross-validation have in common: the images and targets.
+"""Trainings on parts of one dataset: the trials of a search and the folds of a cross-validation.
 
-A sample names the array of images by its path, so that it is small enough to be sent to a worker process;
-each training takes its own rows from it, and its own normalization.
+A shared dataset names the array of images by its path, so that it is small enough to be sent to a worker
+process. Each training takes its own rows and computes its own normalization.
 """
 
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from src.config.schema.augment import Augment
-from src.config.schema.model import Cnn, Lenet, Timm
+from src.config.schema.model import ModelConfig
 from src.config.schema.train import Train
 from src.data.dataset.arrays import open_array
 from src.data.dataset.statistics import Floats, Method, channel_statistics, normalization_from
+from src.training.task import Rows, TrainingTask
 
-if TYPE_CHECKING:  # torch, which who sends a sample to a worker does not need
-    from src.training.fit import TrainingTask
-
-Rows = NDArray[np.int64]
-KEPT = 32  # normalizations that a process remembers: trials share a few sets of rows
+CACHED = 32  # normalizations that a process remembers: trials share a few sets of rows
 
 
 @dataclass(frozen=True)
 class SharedDataset:
-    """Images with their classes; ``normalize`` says which statistics a training takes of its rows."""
+    """Images with their classes; ``normalize`` says which statistics a training computes from its rows."""
 
     images: Path  # of an array (N, C, H, W) uint8
     targets: NDArray[np.int64]  # (N,) 0 … classes-1
@@ -37,20 +33,18 @@ class SharedDataset:
 
 def make_task(
     sample: SharedDataset,
-    model: Cnn | Lenet | Timm,
+    model: ModelConfig,
     augment: Augment,
     train: Train,
     train_rows: Rows,
     val_rows: Rows,
     seed: int,
-) -> "TrainingTask":
+) -> TrainingTask:
     """A training on ``train_rows`` (n,), whose pixels alone decide its normalization.
 
     Raises:
-        AssayError: the images cannot be read, or there are no training rows.
+        AssayError: the images cannot be read, or ``train_rows`` is empty.
     """
-    from src.training.fit import TrainingTask
-
     shift, scale = normalization(sample, train_rows)
     return TrainingTask(
         model=model,
@@ -72,7 +66,7 @@ def normalization(sample: SharedDataset, rows: Rows) -> tuple[Floats, Floats]:
     return _normalization(sample.images, sample.normalize, np.ascontiguousarray(rows, np.int64).tobytes())
 
 
-@lru_cache(KEPT)
+@lru_cache(CACHED)
 def _normalization(images: Path, method: Method, rows: bytes) -> tuple[Floats, Floats]:
     statistics = channel_statistics(open_array(images), np.frombuffer(rows, np.int64))
     shift, scale, _ = normalization_from(statistics, method)

@@ -120,7 +120,7 @@ def test_the_teacher_sees_the_batches_of_the_student(tmp_path):
     known = context(tmp_path, augment=augment)
     task = make_task(base().spec, fine_tuning_config(known.train, 1, 0.01), known)
     refinement = FineTuning(network=pupil, teacher=teacher, temperature=2.0, alpha=0.5)
-    fit(task, tmp_path, "cpu", refinement=refinement)
+    fit(task, tmp_path, "cpu", fine_tuning=refinement)
     batches = len(task.train_rows) // task.train.batch_size
     assert len(teacher.seen) == batches
     assert all(torch.equal(one, other) for one, other in zip(pupil.seen[:batches], teacher.seen, strict=True))

@@ -87,7 +87,7 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_weights(tmp_path, int8)
 
     task, refinement = make_training(trained(), step, stopped)
     with pytest.raises(StoppedError):
-        fit(task, stopped.state, "cpu", on_epoch=stop, refinement=refinement)
+        fit(task, stopped.state, "cpu", on_epoch=stop, fine_tuning=refinement)
     resumed = quantize_aware_train(trained(), step, stopped)
     states = [each.network.state_dict() for each in (whole, resumed, int8)]
     assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())

@@ -59,7 +59,7 @@ def mirrored(tmp_path, monkeypatch):
     none = pa.array([None] * IMAGES, pa.string())
     names = [f"{row:064d}" for row in range(IMAGES)]
     columns = {"id": np.arange(IMAGES), "source": names, "target": labels, "sha256": names}
-    table = pa.table({**columns, "official": none, "group": none})
+    table = pa.table({**columns, "given_split": none, "group": none})
     parquet.write_table(table, "data/ingest/manifest.parquet")
     Path("data/ingest/report.json").write_text(json.dumps({"classes": [str(digit) for digit in range(10)]}))
     splits = np.array(["test", "val", *["train"] * 6])[part]

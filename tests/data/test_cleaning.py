@@ -1,4 +1,4 @@
-"""What is dropped or refused, and with which words."""
+"""What is dropped or refused, and the message."""
 
 import pytest
 from hypothesis import given
@@ -37,12 +37,12 @@ def test_conflicts_are_refused_with_their_names() -> None:
         find_unusable(ITEMS, GOOD, "fail", "fail")
 
 
-def test_repeats_under_one_label_are_no_conflict() -> None:
+def test_repeats_under_one_label_are_not_a_conflict() -> None:
     items = [ImageEntry(f"{row}.png", "cat") for row in range(4)]
     assert find_unusable(items, GOOD, "fail", "fail") == [None] * 4
 
 
-def test_unreadable_images_are_no_conflict_with_each_other() -> None:
+def test_unreadable_images_do_not_conflict_with_each_other() -> None:
     outcomes = [BROKEN, GOOD[1], BROKEN, GOOD[0]]
     assert find_unusable(ITEMS, outcomes, "drop", "fail") == [BROKEN.reason, None, BROKEN.reason, None]
 

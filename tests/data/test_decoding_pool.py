@@ -36,7 +36,7 @@ def test_the_result_does_not_depend_on_the_number_of_processes(tmp_path: Path) -
     assert [row for row, outcome in enumerate(one[1]) if outcome.reason] == [5, 100]
 
 
-def test_rows_and_outcomes_stand_in_the_order_of_the_paths(tmp_path: Path) -> None:
+def test_rows_and_outcomes_are_in_the_order_of_the_paths(tmp_path: Path) -> None:
     paths = write_folder(tmp_path / "images", {"a": 80})[::-1]
     _, outcomes, _ = _decode(tmp_path, paths, 2)
     array = open_array(tmp_path / "2.npy")
@@ -56,14 +56,14 @@ def test_a_file_that_vanished_is_an_error_and_not_a_corrupt_image(tmp_path: Path
 SCRIPT = """
 import sys
 from pathlib import Path
-from src.data.decoding import Form
-from src.data.decoding_pool import decode_files
-from src.data.store import create_array
+from src.data.dataset.arrays import create_array
+from src.data.ingestion.decoding_pool import decode_files
+from src.serving.decoding import ImageFormat
 if __name__ == "__main__":
     names = [Path(sys.argv[1]).name] * 1_000_000
     create_array(Path(sys.argv[2]), (len(names), 3, 10, 12))
-    folder, form = Path(sys.argv[1]).parent, Form(10, 12, 3, "pad", 10**6)
-    decode_files(folder, names, form, Path(sys.argv[2]), 2, lambda n: print(n, flush=True))
+    folder, image_format = Path(sys.argv[1]).parent, ImageFormat(10, 12, 3, "pad", 10**6)
+    decode_files(folder, names, image_format, Path(sys.argv[2]), 2, lambda n: print(n, flush=True))
 """
 
 

@@ -1,7 +1,8 @@
-"""The three layouts of raw data, and what is said of those that cannot be used."""
+"""The three layouts of raw data, and the messages about data that cannot be used."""
 
 import gzip
 import struct
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -37,10 +38,10 @@ def test_class_folders_in_a_fixed_order(tmp_path: Path) -> None:
     assert listing.items[0] == ImageEntry("a/x.webp", "a", None, None)
 
 
-def test_official_splits_by_folder(tmp_path: Path) -> None:
+def test_given_splits_by_folder(tmp_path: Path) -> None:
     _touch(tmp_path, "train/a/1.png", "train/b/1.png", "val/a/1.png", "test/b/1.png", "test/notes.md")
     listing = read_listing(tmp_path, "image_folder")
-    assert [(item.source, item.label, item.official) for item in listing.items] == [
+    assert [(item.source, item.label, item.given_split) for item in listing.items] == [
         ("test/b/1.png", "b", "test"),
         ("train/a/1.png", "a", "train"),
         ("train/b/1.png", "b", "train"),
@@ -53,10 +54,10 @@ def test_train_may_be_a_class_of_vehicles(tmp_path: Path) -> None:
     _touch(tmp_path, "train/1.png", "bus/1.png")
     listing = read_listing(tmp_path, "image_folder")
     assert listing.classes == ["bus", "train"]
-    assert {item.official for item in listing.items} == {None}
+    assert {item.given_split for item in listing.items} == {None}
 
 
-def test_other_files_are_listed_as_ignored_and_the_systems_own_are_not(tmp_path: Path) -> None:
+def test_other_files_are_listed_as_ignored_except_those_of_the_system(tmp_path: Path) -> None:
     _touch(tmp_path, "a/1.png", "a/1.txt", "b/1.png", "README.md", "top.png", ".DS_Store", "b/.DS_Store")
     assert read_listing(tmp_path, "image_folder").ignored == ["README.md", "a/1.txt", "top.png"]
 
@@ -64,9 +65,9 @@ def test_other_files_are_listed_as_ignored_and_the_systems_own_are_not(tmp_path:
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["a/1.png"], r"has one class only \(a\)"),
+        (["a/1.png"], r"has only one class \(a\)"),
         (["1.png", "2.png"], "has no class folders"),
-        (["a/1.png", "b/notes.txt"], "b holds no image"),
+        (["a/1.png", "b/notes.txt"], "b has no images"),
         (["a/1.png", "b/c/1.png"], "b/c is a folder inside the class folder b"),
         (["train/a/1.png", "cats/1.png"], "train/a is a folder inside the class folder train"),
         (["train/a/1.png", "valid/a/1.png"], "train/a is a folder inside"),
@@ -90,9 +91,48 @@ def test_missing_and_empty_folders(tmp_path: Path, source: str, state: str) -> N
         read_listing(folder, source)
 
 
-def test_the_mend_of_a_known_data_set_is_to_fetch_it(tmp_path: Path) -> None:
+def test_a_known_data_set_can_be_fetched(tmp_path: Path) -> None:
     with pytest.raises(AssayError, match=r"python -m src\.fetch fashion_mnist"):
         read_listing(tmp_path / "fashion_mnist", "idx")
+
+
+HIDDEN = (".thumbnails/1.png", ".ipynb_checkpoints/1.png", "a/.thumbnails/1.png", "a/._1.png")
+
+
+def test_hidden_files_and_folders_are_ignored(tmp_path: Path) -> None:
+    _touch(tmp_path, "a/1.png", "b/1.png", *HIDDEN)
+    listing = read_listing(tmp_path, "image_folder")
+    assert listing.classes == ["a", "b"]
+    assert [item.source for item in listing.items] == ["a/1.png", "b/1.png"]
+    assert listing.ignored == [".ipynb_checkpoints/", ".thumbnails/", "a/._1.png", "a/.thumbnails/"]
+
+
+def test_a_hidden_folder_does_not_change_the_layout(tmp_path: Path) -> None:
+    _touch(tmp_path, "train/a/1.png", "train/b/1.png", "test/a/1.png", "test/.cache/1.png", ".cache/1.png")
+    listing = read_listing(tmp_path, "image_folder")
+    assert listing.classes == ["a", "b"]
+    assert {item.given_split for item in listing.items} == {"train", "test"}
+    assert listing.ignored == [".cache/", "test/.cache/"]
+
+
+NFC, NFD = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
+
+
+def test_a_class_is_one_however_its_name_is_encoded(tmp_path: Path) -> None:
+    _touch(
+        tmp_path / "folders", f"train/{NFD}/1.png", "train/tea/1.png", f"test/{NFC}/1.png", "test/tea/1.png"
+    )
+    listing = read_listing(tmp_path / "folders", "image_folder")
+    assert listing.classes == [NFC, "tea"]
+    assert {item.source.split("/")[1] for item in listing.items} == {NFC, NFD, "tea"}  # files keep theirs
+    text = f"path,label,group\n1.png,{NFC},{NFD}\n2.png,{NFD},{NFC}\n3.png,tea,\n"
+    listing = read_listing(_csv(tmp_path / "table", text, "1.png", "2.png", "3.png"), "csv")
+    assert listing.classes == [NFC, "tea"]
+    assert [item.group for item in listing.items] == [NFC, NFC, None]
+    _idx(tmp_path / "idx", "", 4)
+    (tmp_path / "idx/classes.txt").write_text(f"{NFC}\n{NFD}\n", encoding="utf-8")
+    with pytest.raises(AssayError, match="no name twice"):
+        read_listing(tmp_path / "idx", "idx")
 
 
 # csv
@@ -130,25 +170,25 @@ def test_one_path_under_two_labels_is_left_to_the_policy_for_conflicts(tmp_path:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", r"labels\.csv, line 1: column path, label is missing; it has none"),
-        ("path,lable\n1.png,a\n", "line 1: column label is missing; it has path, lable"),
-        ("path,label,label\n", "line 1: column label is there twice"),
+        ("", r"labels\.csv, line 1: column path, label is missing; found none"),
+        ("path,lable\n1.png,a\n", "line 1: column label is missing; found path, lable"),
+        ("path,label,label\n", "line 1: column label appears twice"),
         ("path,label\n", "lists no images"),
-        ("path,label\n1.png,a\n", "one class only"),
+        ("path,label\n1.png,a\n", "only one class"),
         ("path,label\n1.png,a\n9.png,b\n", "line 3, column path: 9.png is not in"),
-        ("path,label\n1.png,a\n,b\n", "line 3, column path: it is empty"),
-        ("path,label\n1.png,a\n2.png, \n", "line 3, column label: it is empty"),
+        ("path,label\n1.png,a\n,b\n", "line 3, column path: empty"),
+        ("path,label\n1.png,a\n2.png, \n", "line 3, column label: empty"),
         (
             "path,label,split\n1.png,a,training\n",
-            "line 2, column split: training is none of train, val, test",
+            "line 2, column split: training is neither empty nor one of train, val, test",
         ),
         ("path,label\n1.png,a\n2.png\n", "line 3: 1 cells, but the header has 2 columns"),
         ("path,label\n1.png,a,b\n", "line 2: 3 cells"),
-        ("path,label\n../1.png,a\n", r"line 2, column path: \.\./1\.png leads out of"),
-        ("path,label\n/etc/passwd,a\n", "line 2, column path: /etc/passwd leads out of"),
-        ("path,label\n1.png,a\n./1.png,a\n", "line 3, column path: 1.png is in line 2 already"),
+        ("path,label\n../1.png,a\n", r"line 2, column path: \.\./1\.png is outside"),
+        ("path,label\n/etc/passwd,a\n", "line 2, column path: /etc/passwd is outside"),
+        ("path,label\n1.png,a\n./1.png,a\n", "line 3, column path: 1.png is also in line 2"),
         ('path,label\n1.png,a\n"2.png,b\n', "line 3.*Save it as CSV"),
-        ("path;label\n1.png;a\n", "column path, label is missing; it has path;label"),
+        ("path;label\n1.png;a\n", "column path, label is missing; found path;label"),
     ],
 )
 def test_csv_faults_name_file_line_and_column(tmp_path: Path, text: str, message: str) -> None:
@@ -171,7 +211,7 @@ def test_csv_that_is_missing_or_not_utf8(tmp_path: Path) -> None:
     with pytest.raises(AssayError, match=r"labels\.csv is missing"):
         read_listing(tmp_path, "csv")
     (tmp_path / "labels.csv").write_bytes("path,label\n1.png,a\n2.png,Käfer\n".encode("latin-1"))
-    with pytest.raises(AssayError, match="line 3: it is not UTF-8"):
+    with pytest.raises(AssayError, match="line 3: not UTF-8"):
         read_listing(tmp_path, "csv")
 
 
@@ -186,7 +226,7 @@ def _idx(folder: Path, prefix: str, count: int, labels: list[int] | None = None)
     (folder / f"{prefix}labels-idx1-ubyte.gz").write_bytes(idx_format.to_bytes(targets))
 
 
-def test_idx_with_and_without_official_test(tmp_path: Path) -> None:
+def test_idx_with_and_without_a_given_test_split(tmp_path: Path) -> None:
     _idx(tmp_path / "plain", "", 3)
     plain = read_listing(tmp_path / "plain", "idx")
     assert plain.classes == ["0", "1"]
@@ -194,7 +234,7 @@ def test_idx_with_and_without_official_test(tmp_path: Path) -> None:
     _idx(tmp_path / "split", "train-", 3)
     _idx(tmp_path / "split", "t10k-", 2)
     items = read_listing(tmp_path / "split", "idx").items
-    assert [item.official for item in items] == ["train"] * 3 + ["test"] * 2
+    assert [item.given_split for item in items] == ["train"] * 3 + ["test"] * 2
     assert items[3].source == "t10k-images-idx3-ubyte.gz#0"
 
 
@@ -202,7 +242,7 @@ def test_classes_are_numbers_in_their_order_or_named_by_file(tmp_path: Path) -> 
     _idx(tmp_path, "", 3, [10, 2, 10])
     assert read_listing(tmp_path, "idx").classes == ["2", "10"]
     (tmp_path / "classes.txt").write_text("zebra\nant\n")
-    with pytest.raises(AssayError, match=r"names 2 classes, labels 0 to 1, but .* are 2, 10"):
+    with pytest.raises(AssayError, match=r"names 2 classes, for labels 0 to 1, but .* are 2, 10"):
         read_listing(tmp_path, "idx")
     _idx(tmp_path, "", 3, [1, 0, 1])
     listing = read_listing(tmp_path, "idx")
@@ -228,7 +268,7 @@ IMAGES = gzip.decompress(idx_format.to_bytes(np.zeros((5, 4, 3), np.uint8)))
         (b"", "begins with nothing"),
         (b"hello", "is damaged"),
         (gzip.compress(IMAGES)[:-12], "is damaged|truncated"),
-        (gzip.compress(IMAGES[:-1]), "truncated: its header promises 1 bytes more"),
+        (gzip.compress(IMAGES[:-1]), "truncated: 1 bytes are missing"),
         (gzip.compress(IMAGES[:9]), "truncated"),
         (gzip.compress(IMAGES + b"\0"), "longer than its header says"),
         (gzip.compress(b"\0\0\x0d\x03" + IMAGES[4:]), "begins with 00000d03, not 00000803"),
@@ -245,18 +285,20 @@ def test_damaged_idx_files_are_refused_by_name(tmp_path: Path, content: bytes, m
 
 def test_idx_files_that_do_not_belong_together(tmp_path: Path) -> None:
     _idx(tmp_path, "", 5, [0, 1, 0])
-    with pytest.raises(AssayError, match=r"holds 5 images, but labels-idx1-ubyte\.gz 3 labels"):
+    with pytest.raises(AssayError, match=r"has 5 images, but labels-idx1-ubyte\.gz has 3 labels"):
         read_listing(tmp_path, "idx")
     (tmp_path / "labels-idx1-ubyte.gz").unlink()
-    with pytest.raises(AssayError, match=r"labels-idx1-ubyte\.gz is missing beside images-idx3-ubyte\.gz"):
+    with pytest.raises(
+        AssayError, match=r"labels-idx1-ubyte\.gz, which belongs to images-idx3-ubyte\.gz, is missing"
+    ):
         read_listing(tmp_path, "idx")
     _idx(tmp_path, "", 5)
     _idx(tmp_path, "train-", 5)
-    with pytest.raises(AssayError, match="which of them counts"):
+    with pytest.raises(AssayError, match="Remove one of the two pairs"):
         read_listing(tmp_path, "idx")
 
 
-def test_other_files_are_no_idx_data_set(tmp_path: Path) -> None:
+def test_other_files_are_not_an_idx_data_set(tmp_path: Path) -> None:
     write_folder(tmp_path / "mine", {"a": 1, "b": 1})
     with pytest.raises(AssayError, match=r"has neither images-idx3.*data=image_folder"):
         read_listing(tmp_path / "mine", "idx")

@@ -49,7 +49,7 @@ def test_the_report_counts_what_the_table_holds(digits: Workspace) -> None:
         columns["fold"]
     )
     assert all(sum(part["classes"].values()) == part["images"] for part in report["splits"].values())
-    assert (report["official"], report["missing"], report["leakage"]["exact"]) == ([], [], [])
+    assert (report["given_splits"], report["missing"], report["leakage"]["exact"]) == ([], [], [])
 
 
 def test_running_again_writes_the_same_bytes(digits: Workspace) -> None:
@@ -61,7 +61,7 @@ def test_running_again_writes_the_same_bytes(digits: Workspace) -> None:
     assert [(digits / name).read_bytes() for name in names] == before
 
 
-def test_a_run_by_hand_leaves_the_pipeline_alone(digits: Workspace) -> None:
+def test_an_ad_hoc_run_leaves_the_pipeline_alone(digits: Workspace) -> None:
     before = (digits / "data/split/splits.parquet").read_bytes()
     digits.run(sys.executable, "-m", "src.split", "seed=1", "split.folds=3")
     assert (digits / "data/split/splits.parquet").read_bytes() == before
@@ -69,7 +69,7 @@ def test_a_run_by_hand_leaves_the_pipeline_alone(digits: Workspace) -> None:
     assert set(parquet.read_table(made)["fold"].to_pylist()) == {-1, 0, 1, 2}
 
 
-def test_two_runs_by_hand_at_once_leave_two_results(digits: Workspace) -> None:
+def test_two_ad_hoc_runs_at_once_leave_two_results(digits: Workspace) -> None:
     begun = [digits.start(sys.executable, "-m", "src.split", f"split.folds={folds}") for folds in (4, 6)]
     assert all(process.communicate() and process.returncode == 0 for process in begun)
     made = [parquet.read_table(path) for path in (digits / "outputs/split").glob("*/splits.parquet")]

@@ -1,4 +1,4 @@
-"""Splits and folds: what holds for every data set, and the rules of official splits."""
+"""Splits and folds: what holds for every data set, and the rules of given splits."""
 
 import hashlib
 
@@ -19,7 +19,7 @@ CLASS_SIZES = st.lists(st.integers(10, 90), min_size=2, max_size=6)
 def rows_of(
     sizes: list[int],
     groups: list[str | None] | None = None,
-    official: list[str | None] | None = None,
+    given_splits: list[str | None] | None = None,
     pixels: list[int] | None = None,
 ) -> DatasetIndex:
     """Rows of classes of these sizes, the classes mixed; equal ``pixels`` are equal images."""
@@ -32,8 +32,8 @@ def rows_of(
         sources=[f"{row}.png" for row in range(count)],
         targets=targets,
         digests=np.array([hashlib.sha256(str(name).encode()).hexdigest() for name in names]),
-        official=official or [None] * count,
-        groups=groups or [None] * count,
+        given_splits=given_splits or [None] * count,
+        group_names=groups or [None] * count,
     )
 
 
@@ -88,7 +88,7 @@ def test_groups_and_equal_images_are_never_divided(rows: DatasetIndex, seed: int
     splits, copies = split_rows(rows, 0.15, 0.2, seed)
     folds = fold_rows(rows, splits, 4, seed)
     assert copies == []  # equal images move together, so none has to go
-    for keys in (rows.groups, rows.digests.tolist()):
+    for keys in (rows.group_names, rows.digests.tolist()):
         places: dict[str, set[tuple[str, bool]]] = {}
         homes: dict[str, set[int]] = {}
         for key, split, fold in zip(keys, splits.tolist(), folds.tolist(), strict=True):
@@ -130,44 +130,44 @@ def test_folds_are_drawn_apart_from_splits() -> None:
 @given(st.lists(st.integers(30, 90), min_size=2, max_size=4), SEEDS)
 def test_an_official_test_split_is_kept_and_val_comes_from_train(sizes: list[int], seed: int) -> None:
     count = sum(sizes)
-    official = ["test" if row % 4 == 0 else "train" for row in range(count)]
-    rows = rows_of(sizes, official=official)
+    given_splits = ["test" if row % 4 == 0 else "train" for row in range(count)]
+    rows = rows_of(sizes, given_splits=given_splits)
     splits, copies = split_rows(rows, 0.1, 0.2, seed)
-    assert [split == "test" for split in splits.tolist()] == [name == "test" for name in official]
+    assert [split == "test" for split in splits.tolist()] == [name == "test" for name in given_splits]
     assert copies == []
-    wanted = 0.1 * np.array(sizes)  # of all images, official test too
+    wanted = 0.1 * np.array(sizes)  # of all images, given_splits test too
     assert np.abs(rows.counts(splits == "val") - wanted).max() < 1
 
 
 def test_an_official_val_split_is_kept_and_test_is_drawn() -> None:
-    official = ["val" if row % 5 == 0 else None for row in range(200)]
-    rows = rows_of([100, 100], official=official)
+    given_splits = ["val" if row % 5 == 0 else None for row in range(200)]
+    rows = rows_of([100, 100], given_splits=given_splits)
     splits, _ = split_rows(rows, 0.4, 0.25, 0)
     assert np.array_equal(np.flatnonzero(splits == "val"), np.arange(0, 200, 5))
     assert rows.counts(splits == "test").tolist() == [25, 25]
 
 
 def test_three_official_splits_are_taken_as_they_are() -> None:
-    official = [("train", "val", "test")[row % 3] for row in range(90)]
-    splits, _ = split_rows(rows_of([45, 45], official=official), 0.15, 0.2, 0)
-    assert splits.tolist() == official
+    given_splits = [("train", "val", "test")[row % 3] for row in range(90)]
+    splits, _ = split_rows(rows_of([45, 45], given_splits=given_splits), 0.15, 0.2, 0)
+    assert splits.tolist() == given_splits
 
 
 def test_an_official_test_split_may_lack_a_class() -> None:
     rows = rows_of([40, 40])
-    official = ["test" if target == 0 and row % 2 else "train" for row, target in enumerate(rows.targets)]
-    splits, _ = split_rows(rows_of([40, 40], official=official), 0.2, 0.2, 0)
+    given_splits = ["test" if target == 0 and row % 2 else "train" for row, target in enumerate(rows.targets)]
+    splits, _ = split_rows(rows_of([40, 40], given_splits=given_splits), 0.2, 0.2, 0)
     assert rows.counts(splits == "test")[1] == 0
     assert rows.counts(splits == "val").tolist() == [8, 8]
 
 
 def test_the_most_held_out_of_equal_images_stays() -> None:
-    official = ["train"] * 40 + ["val"] * 20 + ["test"] * 20
+    given_splits = ["train"] * 40 + ["val"] * 20 + ["test"] * 20
     pixels = list(range(80))
     pixels[0] = pixels[40] = pixels[60] = 1000  # in all three
     pixels[1] = pixels[41] = 1001  # in train and val
     pixels[2] = pixels[3] = 1002  # twice in train
-    rows = rows_of([40, 40], official=official, pixels=pixels)
+    rows = rows_of([40, 40], given_splits=given_splits, pixels=pixels)
     splits, copies = split_rows(rows, 0.1, 0.1, 0)
     folds = fold_rows(rows, splits, 3, 0)
     assert [(copy.dropped, copy.kept, copy.split) for copy in copies] == [
@@ -183,20 +183,20 @@ def test_the_most_held_out_of_equal_images_stays() -> None:
 
 def test_val_is_drawn_from_what_copies_leave() -> None:
     """Rows that go because the test split has them must not count as train or val."""
-    official = ["test"] * 20 + ["train"] * 80
+    given_splits = ["test"] * 20 + ["train"] * 80
     pixels = [*range(20), *range(20), *range(20, 80)]  # the first 20 of train are copies of test
-    splits, copies = split_rows(rows_of([50, 50], official=official, pixels=pixels), 0.1, 0.2, 3)
+    splits, copies = split_rows(rows_of([50, 50], given_splits=given_splits, pixels=pixels), 0.1, 0.2, 3)
     assert len(copies) == 20
     assert splits[20:40].tolist() == ["dropped"] * 20
     assert splits.tolist().count("val") == pytest.approx(0.1 * 80, abs=2)
 
 
-def test_a_group_that_lies_in_two_official_splits_is_refused() -> None:
-    official = ["train"] * 50 + ["test"] * 50
+def test_a_group_in_two_given_splits_is_refused() -> None:
+    given_splits = ["train"] * 50 + ["test"] * 50
     groups: list[str | None] = [None] * 100
     groups[3] = groups[77] = "patient 9"
-    with pytest.raises(AssayError, match=r"'patient 9' lies in the official splits train and test"):
-        split_rows(rows_of([50, 50], groups, official), 0.1, 0.1, 0)
+    with pytest.raises(AssayError, match=r"'patient 9' is in the given splits train and test"):
+        split_rows(rows_of([50, 50], groups, given_splits), 0.1, 0.1, 0)
 
 
 def test_few_large_groups_still_fill_every_split_and_fold() -> None:
@@ -241,7 +241,7 @@ def test_a_held_out_part_has_its_share_of_each_class_and_of_the_pool_only(
 def test_a_held_out_part_divides_no_group_and_no_equal_images(rows: DatasetIndex, seed: int) -> None:
     pool = np.arange(len(rows))[::2]
     held = holdout_mask(rows, pool, 0.2, seed)
-    for names in ([rows.groups[row] for row in pool], rows.digests[pool].tolist()):
+    for names in ([rows.group_names[row] for row in pool], rows.digests[pool].tolist()):
         sides: dict[str, set[bool]] = {}
         for name, side in zip(names, held.tolist(), strict=True):
             if name is not None:
@@ -265,6 +265,8 @@ def test_many_rare_classes_share_the_held_out_part() -> None:
     assert not np.array_equal(held, holdout_mask(rows, np.arange(300), 0.15, 1))
 
 
-def test_one_single_group_cannot_give_a_held_out_part() -> None:
-    with pytest.raises(AssayError, match=r"20 images in 1 independent groups cannot give a part of 0\.15"):
+def test_a_single_group_cannot_be_divided() -> None:
+    with pytest.raises(
+        AssayError, match=r"20 images in 1 independent groups cannot be divided with a share of 0\.15"
+    ):
         holdout_mask(rows_of([10, 10], groups=["patient"] * 20), np.arange(20), 0.15, 0)

@@ -87,5 +87,5 @@ def test_a_channel_without_spread_gets_scale_one_and_a_note(method: str) -> None
 
 
 def test_no_training_rows_are_refused() -> None:
-    with pytest.raises(AssayError, match="No training images"):
+    with pytest.raises(AssayError, match="No image is in the training split"):
         channel_statistics(np.zeros((3, 1, 4, 4), np.uint8), np.zeros(0, np.int64))

@@ -1,4 +1,4 @@
-"""Data that cannot be split as asked: the message names the thing, the place and the mend."""
+"""Data that cannot be split as asked: the message says what, where and how to fix it."""
 
 import json
 import shutil
@@ -53,7 +53,7 @@ def test_a_class_with_too_few_images_for_the_splits(workspace: Workspace) -> Non
     assert_refused(
         workspace,
         "class 'rare' has 3 images, of which split.val=0.15 takes 0.45; it needs at least 4 images",
-        "Bring more images of the class",
+        "Add images of the class",
     )
 
 
@@ -112,7 +112,7 @@ def test_more_folds_than_groups(workspace: Workspace) -> None:
     )
 
 
-def test_a_group_in_two_official_splits(workspace: Workspace) -> None:
+def test_a_group_in_two_given_splits(workspace: Workspace) -> None:
     write_images(workspace / "data/raw/mine/images", 60, 0)
     rows = [
         {
@@ -125,7 +125,7 @@ def test_a_group_in_two_official_splits(workspace: Workspace) -> None:
     ]
     write_labels(workspace, rows)
     ingest(workspace, "data=csv")
-    assert_refused(workspace, "Group 'patient7' lies in the official splits test and train", "the same split")
+    assert_refused(workspace, "Group 'patient7' is in the given splits test and train", "the same split")
 
 
 def test_groups_of_a_csv_stay_together(workspace: Workspace) -> None:
@@ -143,7 +143,7 @@ def test_groups_of_a_csv_stay_together(workspace: Workspace) -> None:
     assert len(set(zip(groups, columns["split"], columns["fold"], strict=True))) == 30
 
 
-def test_copies_across_official_splits_go_and_are_listed(workspace: Workspace) -> None:
+def test_copies_across_given_splits_are_dropped_and_listed(workspace: Workspace) -> None:
     raw = workspace / "data/raw/mine"
     for seed, name in enumerate(("a", "b")):
         write_images(raw / "train" / name, 20, seed)
@@ -159,7 +159,7 @@ def test_copies_across_official_splits_go_and_are_listed(workspace: Workspace) -
     assert columns["split"][pair["dropped"]["id"]] == "dropped"
     assert columns["fold"][pair["dropped"]["id"]] == -1
     assert report["splits"]["test"]["images"] == 16
-    assert report["official"] == ["test", "train"]
+    assert report["given_splits"] == ["test", "train"]
 
 
 def test_a_missing_ingest_names_the_stage_that_makes_it(workspace: Workspace) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from src.config.schema.model import Cnn, Lenet, Timm
+from src.config.schema.model import Cnn, Lenet, ModelConfig, Timm
 from src.core.errors import AssayError
 from src.models.build import build_model
 from src.models.inference import predict_logits
@@ -20,7 +20,7 @@ LENET = Lenet(kind="lenet", activation="tanh", dropout=0.0)
 RESNET = Timm(kind="timm", name="resnet10t", pretrained=False, small_input=True, dropout=0.1)
 
 
-def spec(model: Cnn | Lenet | Timm) -> ModelSpec:
+def spec(model: ModelConfig) -> ModelSpec:
     return ModelSpec(
         model,
         ["ant", "bee", "Käfer"],
@@ -29,7 +29,7 @@ def spec(model: Cnn | Lenet | Timm) -> ModelSpec:
     )
 
 
-def network(model: Cnn | Lenet | Timm, seed: int = 0) -> torch.nn.Module:
+def network(model: ModelConfig, seed: int = 0) -> torch.nn.Module:
     torch.manual_seed(seed)
     return build_model(model, 3, 3, (12, 14)).eval()
 

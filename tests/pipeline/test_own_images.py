@@ -1,4 +1,4 @@
-"""One's own images, brought in as the README says."""
+"""Own images, added as the README says."""
 
 import json
 
@@ -26,7 +26,7 @@ def shapes(workspace):
 
 
 def test_dvc_add_and_an_experiment(shapes):
-    """The whole way of the README; ``dvc exp run`` resets the folder, so the images must be DVC's."""
+    """As the README says; ``dvc exp run`` resets the folder, so DVC must track the images."""
     before = hash_tree(shapes / "data/raw/shapes")
     shapes.run("dvc", "add", "data/raw/shapes")
     own = ("data=image_folder", "data.name=shapes", "data.image_size=[16,16]", "experiment=tiny")

@@ -45,7 +45,7 @@ def test_a_group_decides_which_fields_exist():
 def test_settings_that_contradict_each_other_are_refused_for_their_trial():
     candidates = TrialConfigs(loaded({"train.epochs": "choice(2, 40)", "train.patience": "choice(0, 3)"}))
     assert candidates.longest() == 40
-    with pytest.raises(AssayError, match="must be 0 with train[.]schedule[.]name=one_cycle"):
+    with pytest.raises(AssayError, match=r"must be 0 with train\.schedule\.name=one_cycle"):
         candidates.config({"train.patience": 3})
 
 

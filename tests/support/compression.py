@@ -10,7 +10,8 @@ import torch
 
 from src.compression.artifacts import StepContext, TorchModel
 from src.models.saving import Input, ModelSpec, Normalization
-from src.training.fit import TrainingTask, fit
+from src.training.fit import fit
+from src.training.task import TrainingTask
 from tests.support.training_tasks import digits_task
 
 CLASSES = [str(number) for number in range(10)]

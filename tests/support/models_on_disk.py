@@ -51,7 +51,7 @@ def write_data(root: Path, images=400):
         (root / folder).mkdir(parents=True, exist_ok=True)
     np.save(root / "data/ingest/images.npy", pictures)
     pd.DataFrame({"id": np.arange(images), "target": targets}).assign(
-        source="s", sha256="0", official=None, group=None
+        source="s", sha256="0", given_split=None, group=None
     ).to_parquet(root / "data/ingest/manifest.parquet", index=False)
     names = np.array(["train", "val", "test", "val"])[np.arange(images) % 4]
     pd.DataFrame({"id": np.arange(images), "split": names, "fold": 0}).to_parquet(

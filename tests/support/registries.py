@@ -94,7 +94,7 @@ class Workspace:
             "source": [f"{row}.png" for row in range(IMAGES)],
             "target": self.targets,
             "sha256": [json_hash([prefix, row]) for row in range(IMAGES)],
-            "official": [None] * IMAGES,
+            "given_split": [None] * IMAGES,
             "group": [None] * IMAGES,
         }
         pd.DataFrame(manifest).to_parquet(self.folder / "data/ingest/manifest.parquet")

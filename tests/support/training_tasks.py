@@ -11,9 +11,10 @@ from safetensors.torch import save_file
 from sklearn.datasets import load_digits
 
 from src.config.schema.augment import Augment
-from src.config.schema.model import Model
+from src.config.schema.model import ModelConfig
 from src.config.schema.train import Train
-from src.training.fit import TrainingResult, TrainingTask
+from src.training.fit import TrainingResult
+from src.training.task import TrainingTask
 
 CONF = Path(__file__).parents[2] / "conf"
 CROP = {"name": "crop", "padding": 1}
@@ -78,7 +79,7 @@ def digits_task(
     whole["schedule"] |= schedule or {}
     rows = np.arange(images)
     return TrainingTask(
-        model=TypeAdapter(Model).validate_python(section("model/cnn.yaml") | (model or {})),
+        model=TypeAdapter(ModelConfig).validate_python(section("model/cnn.yaml") | (model or {})),
         augment=Augment.model_validate({"operations": augment or []}),
         train=Train.model_validate(whole),
         images=pixels,

@@ -6,7 +6,6 @@ import torch
 from src.config.schema.model import Cnn
 from src.config.schema.train import Optimizer
 from src.models.build import build_model
-from src.training.ema import averaged_copy, update_ema
 from src.training.optimizers import create_optimizer
 
 CNN = Cnn(
@@ -43,27 +42,3 @@ def test_norms_and_biases_do_not_decay():
     assert len(decay) == len(list(inner.parameters()))
     for weight in inner.parameters():
         assert decay[id(weight)] == (0.1 if weight.ndim > 1 else 0.0)
-
-
-def test_average_follows_the_weights():
-    inner = network()
-    average = averaged_copy(inner)
-    start = [weight.clone() for weight in inner.parameters()]
-    with torch.no_grad():
-        for weight in inner.parameters():
-            weight.add_(1)
-    update_ema(average, inner, decay=0.5, step=10_000)
-    for mean, first in zip(average.parameters(), start, strict=True):
-        torch.testing.assert_close(mean, first + 0.5)
-        assert not mean.requires_grad
-
-
-def test_average_forgets_the_start_quickly():
-    inner = network()
-    average = averaged_copy(inner)
-    with torch.no_grad():
-        for weight in inner.parameters():
-            weight.zero_()
-    update_ema(average, inner, decay=0.9999, step=0)
-    for mean, first in zip(average.parameters(), network().parameters(), strict=True):
-        torch.testing.assert_close(mean, first * 0.1)

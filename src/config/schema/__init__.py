@@ -16,7 +16,7 @@ from src.config.schema.compress import Compress
 from src.config.schema.data import Data, Normalize, Split
 from src.config.schema.evaluate import Benchmark, CrossValidate, Evaluate
 from src.config.schema.machine import Machine
-from src.config.schema.model import Model
+from src.config.schema.model import ModelConfig
 from src.config.schema.register import Register
 from src.config.schema.sweep import Sweep
 from src.config.schema.train import Train
@@ -29,7 +29,7 @@ class Config(Section):
     data: Data
     split: Split
     normalize: Normalize
-    model: Model
+    model: ModelConfig
     augment: Augment
     train: Train
     sweep: Sweep

@@ -13,3 +13,4 @@ class Machine(Section):
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
     num_workers: Literal["auto"] | Count  # processes that decode images
     progress: bool
+    loggers: list[Literal["csv", "tensorboard", "wandb"]]  # Lightning's, of the stage train

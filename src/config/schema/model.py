@@ -37,4 +37,4 @@ class Timm(Section):
     dropout: Annotated[float, Field(ge=0, lt=1)]
 
 
-Model = Annotated[Cnn | Lenet | Timm, Field(discriminator="kind")]
+ModelConfig = Annotated[Cnn | Lenet | Timm, Field(discriminator="kind")]

@@ -2,9 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, JsonValue, ValidationInfo, field_validator
 
 from src.config.schema.base import Count, NotNegative, Positive, Section
+from src.core.metric_names import MONITORED
 
 
 class Optimizer(Section):
@@ -24,6 +25,13 @@ class Schedule(Section):
     patience: Annotated[int, Field(ge=0)]  # of plateau: epochs without progress before a drop
 
 
+class CallbackConfig(Section):
+    """A Lightning callback, from ``src.training.callbacks`` or from a package in requirements.lock."""
+
+    class_path: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")]
+    init_args: Annotated[dict[str, JsonValue], Field(default_factory=dict)]
+
+
 class Train(Section):
     """One training."""
 
@@ -35,9 +43,10 @@ class Train(Section):
     gradient_clip_val: NotNegative  # of the gradient; 0: no clipping
     ema_decay: Annotated[float, Field(ge=0, lt=1)]  # per step; 0: no weight averaging
     patience: Annotated[int, Field(ge=0)]  # epochs without progress before stopping; 0: never
-    monitor: Literal["val/loss", "val/accuracy"]
+    monitor: str  # one of MONITORED; decides the best epoch
     precision: Literal["auto", "fp32", "bf16"]
     threads: Literal["auto"] | Count
+    callbacks: list[CallbackConfig]
 
     @field_validator("patience")
     @classmethod
@@ -49,3 +58,10 @@ class Train(Section):
                 f"but got {patience}"
             )
         return patience
+
+    @field_validator("monitor")
+    @classmethod
+    def _is_measured(cls, monitor: str) -> str:
+        if monitor not in MONITORED:
+            raise ValueError(f"must be one of {', '.join(MONITORED)}, but got {monitor}")
+        return monitor

@@ -1,6 +1,6 @@
 """A ``.npy`` array on disk that is filled row by row and read through a memory map.
 
-Rows are written with plain file calls, not through a map: a full disk then raises ``OSError`` (behind a
+Rows are written with plain file calls, not through a map: a full disk then raises ``OSError`` (through a
 map it would kill the process with SIGBUS), and written pages do not count as the process's memory.
 """
 
@@ -17,18 +17,18 @@ from src.core.errors import AssayError
 
 Rows = npt.NDArray[np.uint8]
 
-BLOCK_BYTES = 8 * 2**20  # that are moved at a time
+BLOCK_BYTES = 8 * 2**20  # moved at a time
 
 
 def create_array(path: Path, shape: tuple[int, ...]) -> None:
-    """Make a uint8 array of zeros; the file takes up room on the disk only as it is filled."""
+    """Create a uint8 array of zeros; the file occupies disk space only as it is filled."""
     with path.open("wb") as file:
         _write_header(file, shape)
         file.truncate(file.tell() + int(np.prod(shape)))
 
 
 def write_rows(path: Path, first: int, rows: Rows) -> None:
-    """Put ``rows`` (n, …) at ``first`` … of the array. Several processes may write different rows."""
+    """Write ``rows`` (n, …) from row ``first`` on. Several processes may write different rows."""
     with path.open("r+b") as file:
         shape, start = _read_header(file, path)
         if rows.dtype != np.uint8 or rows.shape[1:] != shape[1:] or first + len(rows) > shape[0]:
@@ -38,7 +38,7 @@ def write_rows(path: Path, first: int, rows: Rows) -> None:
 
 
 def compact_rows(path: Path, keep: npt.NDArray[np.bool_]) -> None:
-    """Close the gaps: only rows whose ``keep`` (n,) is true remain, in their order."""
+    """Remove the rows whose ``keep`` (n,) is false; the others stay in order."""
     with path.open("r+b") as file:
         shape, start = _read_header(file, path)
         if keep.shape != shape[:1]:
@@ -50,20 +50,20 @@ def compact_rows(path: Path, keep: npt.NDArray[np.bool_]) -> None:
         file.seek(0)
         _write_header(file, (kept, *shape[1:]))
         if file.tell() != start:
-            raise RuntimeError(f"numpy wrote a header of another length into {path.name}")
+            raise RuntimeError(f"the header of {path.name} changed its length")
 
 
 def open_array(path: Path) -> Rows:
-    """The array, memory-mapped and read-only.
+    """Open the array, memory-mapped and read-only.
 
-    Raises ``AssayError`` if the file is missing or is not a whole uint8 array.
+    Raises ``AssayError`` if the file is missing, or is not a complete uint8 array.
     """
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise AssayError(f"{path} cannot be read ({error}). Make it again: dvc repro ingest") from error
+        raise AssayError(f"{path} cannot be read ({error}). Create it again: dvc repro ingest") from error
     if array.dtype != np.uint8:
-        raise AssayError(f"{path} holds {array.dtype}, not uint8. Make it again: dvc repro ingest")
+        raise AssayError(f"{path} holds {array.dtype}, not uint8. Create it again: dvc repro ingest")
     return array  # type: ignore[no-any-return]
 
 
@@ -73,7 +73,7 @@ def pixel_hash(image: Rows) -> str:
 
 
 def _move_down(file: BinaryIO, shape: tuple[int, ...], start: int, keep: npt.NDArray[np.bool_]) -> int:
-    """Move the kept rows over the gaps, a block at a time; returns how many there are."""
+    """Move the kept rows down, a block at a time; returns how many there are."""
     row = _row_bytes(shape)
     step = max(1, BLOCK_BYTES // row)
     kept = 0
@@ -92,12 +92,12 @@ def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
 
 
 def _read_header(file: BinaryIO, path: Path) -> tuple[tuple[int, ...], int]:
-    """Shape of the array, and where its bytes begin."""
+    """Shape of the array, and the offset of its first byte."""
     if npy.read_magic(file) != (1, 0):
-        raise ValueError(f"{path.name} is not an array of this store")
+        raise ValueError(f"{path.name} was not written by create_array")
     shape, _, dtype = npy.read_array_header_1_0(file)
     if dtype != np.uint8 or os.fstat(file.fileno()).st_size != file.tell() + int(np.prod(shape)):
-        raise ValueError(f"{path.name} is not a whole array of uint8")
+        raise ValueError(f"{path.name} is not a complete uint8 array")
     return shape, file.tell()
 
 

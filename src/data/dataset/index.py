@@ -1,4 +1,4 @@
-"""Labelled rows: what the manifest says of each image, as far as a split depends on it."""
+"""The index of a data set: label, pixel hash, given split and group of each image."""
 
 import json
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from src.core.errors import AssayError
 
-COLUMNS = ("id", "source", "target", "sha256", "official", "group")
+COLUMNS = ("id", "source", "target", "sha256", "given_split", "group")
 
 
 @dataclass(frozen=True)
@@ -21,14 +21,14 @@ class DatasetIndex:
     sources: list[str]
     targets: NDArray[np.int64]  # (N,) 0 … K-1
     digests: NDArray[np.str_]  # (N,) SHA-256 of the pixels
-    official: list[str | None]  # train, val, test or None
-    groups: list[str | None]
+    given_splits: list[str | None]  # train, val, test or None
+    group_names: list[str | None]  # images that must stay in one split share a name
 
     def __len__(self) -> int:
         return len(self.targets)
 
     def counts(self, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """Images of each class among the chosen rows (N,); shape (K,)."""
+        """Number of images of each class among the chosen rows (N,), shape (K,)."""
         return np.bincount(self.targets[chosen], minlength=len(self.classes))
 
 
@@ -36,7 +36,7 @@ def read_index(folder: Path) -> DatasetIndex:
     """Read ``manifest.parquet`` and the names of the classes in ``report.json``."""
     from pyarrow import parquet
 
-    # ParquetFile, not read_table: that would import pandas, for half a second
+    # read_table would import pandas, which takes half a second
     columns = parquet.ParquetFile(folder / "manifest.parquet").read(list(COLUMNS)).to_pydict()
     return DatasetIndex(
         classes=json.loads((folder / "report.json").read_text(encoding="utf-8"))["classes"],
@@ -44,22 +44,32 @@ def read_index(folder: Path) -> DatasetIndex:
         sources=columns["source"],
         targets=np.array(columns["target"], dtype=np.int64),
         digests=np.array(columns["sha256"], dtype=np.str_),
-        official=columns["official"],
-        groups=columns["group"],
+        given_splits=columns["given_split"],
+        group_names=columns["group"],
     )
 
 
 def read_split(folder: Path) -> tuple[NDArray[np.str_], NDArray[np.int64]]:
-    """Split (N,) and fold (N,) of each row: see ``src.data.splitting.splits``."""
+    """Read split (N,) and fold (N,) of each row: see ``src.data.splitting.splits``."""
     from pyarrow import parquet
 
     columns = parquet.ParquetFile(folder / "splits.parquet").read(["split", "fold"]).to_pydict()
     return np.array(columns["split"], dtype=np.str_), np.array(columns["fold"], dtype=np.int64)
 
 
+def read_training_rows(folder: Path) -> NDArray[np.int64]:
+    """Read which rows of the image array are for training, shape (n,)."""
+    from pyarrow import parquet
+
+    columns = parquet.ParquetFile(folder / "splits.parquet").read(["id", "split"]).to_pydict()
+    ids, split = np.array(columns["id"], dtype=np.int64), np.array(columns["split"], dtype=np.str_)
+    training: NDArray[np.int64] = ids[split == "train"]
+    return training
+
+
 @dataclass(frozen=True)
 class HeldOutRows:
-    """Validation and test images, n in all."""
+    """The n images for validation and testing."""
 
     ids: NDArray[np.int64]  # (n,) rows of the image array, ascending
     targets: NDArray[np.int64]  # (n,)
@@ -67,7 +77,7 @@ class HeldOutRows:
 
 
 def read_held_out(ingest: Path, split: Path) -> HeldOutRows:
-    """Validation and test rows. Raises AssayError when one of the two has none."""
+    """Read the validation and test rows. Raises ``AssayError`` if either has none."""
     rows, (names, _) = read_index(ingest), read_split(split)
     for name in ("val", "test"):
         if name not in names:

@@ -1,7 +1,7 @@
-"""Statistics of pixels, and the shift and scale of the input that follow from them."""
+"""Statistics of the pixels, and the normalization of the input that follows from them."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ Method = Literal["standard", "minmax", "none"]
 
 @dataclass(frozen=True)
 class Statistics:
-    """Of each channel, with pixels in 0…1. Arrays have shape (C,)."""
+    """Statistics of each channel, of pixels in 0…1. Arrays have shape (C,)."""
 
     images: int
     mean: Floats
@@ -27,17 +27,17 @@ class Statistics:
 
 
 def channel_statistics(images: NDArray[np.uint8], rows: NDArray[np.int64], show: bool = False) -> Statistics:
-    """Exact statistics of the chosen rows, from the histogram of the 256 levels of each channel.
+    """Compute exact statistics of the chosen rows, from a histogram of the 256 levels of each channel.
 
     Args:
-        images: (N, C, H, W) uint8, may be memory-mapped; only the rows named are read.
-        rows: (n,) which images count.
+        images: (N, C, H, W) uint8, may be memory-mapped; only the chosen rows are read.
+        rows: (n,) indices of the images to use.
 
     Raises:
-        AssayError: no rows.
+        AssayError: ``rows`` is empty.
     """
     if not len(rows):
-        raise AssayError("No training images to take statistics of: see counts in data/split/report.json")
+        raise AssayError("No image is in the training split: see the counts in data/split/report.json")
     histogram = channel_histogram(images, rows, show)
     pixels = histogram.sum(axis=1)  # (C,)
     sums, squares = histogram @ LEVELS, histogram @ LEVELS**2  # exact, as integers
@@ -56,7 +56,7 @@ def channel_statistics(images: NDArray[np.uint8], rows: NDArray[np.int64], show:
 def channel_histogram(
     images: NDArray[np.uint8], rows: NDArray[np.int64], show: bool = False
 ) -> NDArray[np.int64]:
-    """How often each level occurs in each channel of the chosen rows, shape (C, 256)."""
+    """Count each level in each channel of the chosen rows, shape (C, 256)."""
     channels = images.shape[1]
     chunk = max(1, CHUNK_BYTES // int(np.prod(images.shape[1:])))
     histogram = np.zeros((channels, 256), dtype=np.int64)
@@ -70,9 +70,9 @@ def channel_histogram(
 
 
 def normalization_from(statistics: Statistics, method: Method) -> tuple[Floats, Floats, list[str]]:
-    """Shift and scale (C,) each, for x' = (x - shift) / scale with x in 0…1; and notes.
+    """Shift and scale, (C,) each, for x' = (x - shift) / scale with x in 0…1; and notes.
 
-    A channel without any spread gets scale 1 and a note: dividing by zero would ruin the training.
+    A constant channel gets scale 1 and a note, because dividing by zero would ruin the training.
     """
     if method == "none":
         return np.zeros_like(statistics.mean), np.ones_like(statistics.mean), []
@@ -83,3 +83,19 @@ def normalization_from(statistics: Statistics, method: Method) -> tuple[Floats, 
         for channel in np.flatnonzero(scale == 0).tolist()
     ]
     return shift, np.where(scale == 0, 1.0, scale), notes
+
+
+def normalization(statistics: Statistics, method: Method) -> dict[str, Any]:
+    """The content of ``normalization.json``; lists have one value for each channel."""
+    shift, scale, notes = normalization_from(statistics, method)
+    return {
+        "method": method,
+        "images": statistics.images,
+        "mean": statistics.mean.tolist(),
+        "std": statistics.std.tolist(),
+        "min": statistics.min.tolist(),
+        "max": statistics.max.tolist(),
+        "shift": shift.tolist(),
+        "scale": scale.tolist(),
+        "notes": notes,
+    }

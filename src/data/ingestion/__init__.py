@@ -1,1 +1,1 @@
-"""From files in ``data/raw`` to one checked array."""
+"""From the files in ``data/raw`` to one array of checked images."""

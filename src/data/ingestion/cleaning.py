@@ -1,4 +1,4 @@
-"""Which images are left out, and why: unreadable ones, and ones that contradict each other."""
+"""Which images are dropped, and why: unreadable ones, and equal ones with different labels."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -9,13 +9,13 @@ from src.data.ingestion.decoding_pool import DecodedImage
 from src.data.ingestion.listing import ImageEntry
 
 Policy = Literal["drop", "fail"]
-SHOWN = 10  # lines of one kind in a message; the report lists all
+SHOWN = 10  # faults listed in one message; the report lists all
 
 
 def find_conflicts(digests: Sequence[str | None], labels: Sequence[str]) -> list[list[int]]:
-    """Groups of rows (ascending) that have the same pixels, but not the same label.
+    """Groups of rows (ascending) with the same pixels, but different labels.
 
-    In the order of their first row; rows whose digest is None belong to no group.
+    Ordered by their first row. Rows whose digest is None are left out.
     """
     first: dict[str, str] = {}
     contradicted = {
@@ -30,16 +30,16 @@ def find_conflicts(digests: Sequence[str | None], labels: Sequence[str]) -> list
 
 
 def count_duplicates(digests: Sequence[str]) -> int:
-    """How many images have the pixels of an earlier one."""
+    """Number of images that repeat an earlier one."""
     return len(digests) - len(set(digests))
 
 
 def find_unusable(
     items: Sequence[ImageEntry], outcomes: Sequence[DecodedImage], on_corrupt: Policy, on_conflict: Policy
 ) -> list[str | None]:
-    """For each row the reason to drop it, or None.
+    """The reason to drop each row, or None.
 
-    Raises ``AssayError`` that lists the images, if the policy for their fault is ``fail``.
+    Raises ``AssayError`` with a list of the images if the policy for their fault is ``fail``.
     """
     reasons = [outcome.reason for outcome in outcomes]
     if on_corrupt == "fail":
@@ -55,7 +55,7 @@ def find_unusable(
 
 
 def refuse_lost_classes(items: Sequence[ImageEntry], reasons: Sequence[str | None]) -> None:
-    """Raise ``AssayError`` if nothing is left of a class."""
+    """Raise ``AssayError`` if a class has lost all its images."""
     found = Counter(item.label for item in items)
     dropped = Counter(item.label for item, reason in zip(items, reasons, strict=True) if reason)
     lost = sorted(label for label in found if found[label] == dropped[label])
@@ -64,13 +64,13 @@ def refuse_lost_classes(items: Sequence[ImageEntry], reasons: Sequence[str | Non
     first = {label: _first_drop(label, items, reasons) for label in lost}
     lines = [f"{label} ({found[label]} dropped; {first[label]})" for label in lost]
     raise AssayError(
-        f"no image is left of {len(lost)} class(es):\n{shortened(lines)}\n"
-        "Mend these images, or take the class out of the data."
+        f"{len(lost)} class(es) have no usable image:\n{shortened(lines)}\n"
+        "Replace these images, or remove the class from the data."
     )
 
 
 def shortened(lines: Sequence[str]) -> str:
-    """The first lines, indented, and how many more there are."""
+    """The first lines, indented, and the number of the others."""
     shown = [f"  {line}" for line in lines[:SHOWN]]
     return "\n".join(shown + [f"  and {len(lines) - SHOWN} more"] * (len(lines) > SHOWN))
 
@@ -80,15 +80,15 @@ def _refuse_unreadable(items: Sequence[ImageEntry], reasons: Sequence[str | None
     if bad:
         raise AssayError(
             f"{len(bad)} of {len(items)} images cannot be used:\n{shortened(bad)}\n"
-            "Mend or remove them, or leave them out with data.on_corrupt=drop."
+            "Replace or remove them, or drop them with data.on_corrupt=drop."
         )
 
 
 def _refuse_conflicts(texts: Sequence[str]) -> None:
     if texts:
         raise AssayError(
-            f"the same pixels stand under more than one label, {len(texts)} time(s):\n{shortened(texts)}\n"
-            "Keep the right one of each, or leave all of them out with data.on_conflict=drop."
+            f"{len(texts)} image(s) appear under more than one label:\n{shortened(texts)}\n"
+            "Keep the right one of each, or drop them all with data.on_conflict=drop."
         )
 
 

@@ -8,14 +8,15 @@ from pathlib import Path
 
 from src.core.errors import AssayError
 from src.core.hashing import IGNORED
-from src.data.ingestion.listing import SPLITS, ImageEntry, Listing
+from src.data.ingestion.listing import SPLITS, ImageEntry, Listing, normalized_name
 
 REQUIRED = ("path", "label")
 OPTIONAL = ("split", "group")
-SHOWN = 10  # faults in a message
+SHOWN = 10  # faults listed in one message
 
 
 def list_csv(folder: Path) -> Listing:
+    """List a data set with this layout. Raises ``AssayError`` with all faults of the table."""
     table = folder / "labels.csv"
     rows = _read_csv(table)
     header = [name.strip() for name in next(rows, (0, []))[1]]
@@ -29,25 +30,27 @@ def list_csv(folder: Path) -> Listing:
             items.append(item)
         elif item is not None:
             earlier = seen[item.source, item.label]
-            faults.append(f"line {line}, column path: {item.source} is in line {earlier} already")
+            faults.append(f"line {line}, column path: {item.source} is also in line {earlier}")
     _refuse_faults(table, faults)
     if not items:
-        raise AssayError(f"{table} lists no images. Add a line for each: path,label")
+        raise AssayError(f"{table} lists no images. Add a line for each image: path,label")
     extra = [f"labels.csv: column {name}" for name in header if name not in REQUIRED + OPTIONAL]
     return Listing(sorted({item.label for item in items}), items, extra + _unlisted(folder, items))
 
 
 def _read_csv(table: Path) -> Iterator[tuple[int, list[str]]]:
-    """(line number, cells) of each line that is not empty, the header first."""
+    """Yield (line number, cells) of each line that is not empty, the header first."""
     if not table.is_file():
-        raise AssayError(f"{table} is missing. It has a header path,label[,split,group], and a line an image")
+        raise AssayError(
+            f"{table} is missing. It needs a header path,label[,split,group] and a line for each image"
+        )
     try:
         text = table.read_text(encoding="utf-8-sig")
         reader = csv.reader(io.StringIO(text, newline=""), strict=True)
         yield from ((reader.line_num, row) for row in reader if any(cell.strip() for cell in row))
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
-        raise AssayError(f"{table}, line {line}: it is not UTF-8. Save it as UTF-8") from error
+        raise AssayError(f"{table}, line {line}: not UTF-8. Save the file as UTF-8") from error
     except csv.Error as error:
         raise AssayError(
             f"{table}, line {reader.line_num}: {error}. Save it as CSV with commas and double quotes"
@@ -58,18 +61,18 @@ def _check_header(table: Path, header: list[str]) -> None:
     missing = [name for name in REQUIRED if name not in header]
     if missing:
         raise AssayError(
-            f"{table}, line 1: column {', '.join(missing)} is missing; it has {', '.join(header) or 'none'}. "
-            f"The header is path,label[,split,group]"
+            f"{table}, line 1: column {', '.join(missing)} is missing; found {', '.join(header) or 'none'}. "
+            f"The header must be path,label[,split,group]"
         )
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
-        raise AssayError(f"{table}, line 1: column {', '.join(twice)} is there twice. Keep one")
+        raise AssayError(f"{table}, line 1: column {', '.join(twice)} appears twice. Keep one")
 
 
 def _csv_item(
     folder: Path, line: int, row: list[str], header: list[str], faults: list[str]
 ) -> ImageEntry | None:
-    """The item of a line, or None and a fault for each cell that is wrong."""
+    """The image of a line; None if a cell is wrong, with a message in ``faults`` for each."""
     if len(row) != len(header):
         faults.append(f"line {line}: {len(row)} cells, but the header has {len(header)} columns")
         return None
@@ -79,21 +82,25 @@ def _csv_item(
     if wrong:
         return None
     path = os.path.normpath(cells["path"]).replace(os.sep, "/")
-    return ImageEntry(path, cells["label"], cells.get("split") or None, cells.get("group") or None)
+    label, group = normalized_name(cells["label"]), normalized_name(cells.get("group", ""))
+    return ImageEntry(path, label, cells.get("split") or None, group or None)
 
 
 def _cell_faults(folder: Path, cells: dict[str, str]) -> Iterator[tuple[str, str]]:
     yield "path", _path_fault(folder, cells["path"])
-    yield "label", "" if cells["label"] else "it is empty"
+    yield "label", "" if cells["label"] else "empty"
     split = cells.get("split", "")
-    yield "split", "" if split in (*SPLITS, "") else f"{split} is none of {', '.join(SPLITS)} or empty"
+    yield (
+        "split",
+        "" if split in (*SPLITS, "") else f"{split} is neither empty nor one of {', '.join(SPLITS)}",
+    )
 
 
 def _path_fault(folder: Path, path: str) -> str:
     if not path:
-        return "it is empty"
+        return "empty"
     if Path(path).is_absolute() or os.path.normpath(path).startswith(".."):
-        return f"{path} leads out of {folder}, which DVC tracks as a whole"
+        return f"{path} is outside {folder}, the folder that DVC tracks"
     return "" if (folder / path).is_file() else f"{path} is not in {folder}"
 
 
@@ -103,7 +110,7 @@ def _refuse_faults(table: Path, faults: list[str]) -> None:
     shown = [f"  {fault}" for fault in faults[:SHOWN]]
     if len(faults) > SHOWN:
         shown.append(f"  and {len(faults) - SHOWN} more")
-    raise AssayError(f"{table} has {len(faults)} fault(s). Mend these lines:\n" + "\n".join(shown))
+    raise AssayError(f"{table} has {len(faults)} fault(s). Fix these lines:\n" + "\n".join(shown))
 
 
 def _unlisted(folder: Path, items: list[ImageEntry]) -> list[str]:

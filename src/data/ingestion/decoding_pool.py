@@ -1,7 +1,7 @@
-"""Many image files into one array, in parallel processes.
+"""Decodes many image files into one array, in parallel processes.
 
-Each process writes its rows straight into the file, so that no pixels pass between processes and memory
-stays the same for any number of images. The result does not depend on the number of processes.
+Each process writes its rows directly into the file, so no pixels pass between processes, and memory does
+not grow with the number of images. The result does not depend on the number of processes.
 """
 
 import os
@@ -23,14 +23,14 @@ from src.core.errors import AssayError
 from src.data.dataset.arrays import pixel_hash, write_rows
 from src.serving.decoding import ImageFormat, UnreadableImageError, decode_file
 
-CHUNK = 32  # images a process gets at a time, at most
+CHUNK = 32  # images that a process gets at a time, at most
 CHUNK_BYTES = 8 * 2**20  # of their pixels, at most
-AHEAD = 4  # chunks waiting for each process
+AHEAD = 4  # chunks queued for each process
 
 
 @dataclass(frozen=True, slots=True)
 class DecodedImage:
-    """``digest`` of the pixels and the original's size, or the ``reason`` why there is no image."""
+    """``digest`` of the pixels and size of the original, or the ``reason`` why it cannot be used."""
 
     digest: str | None = None
     width: int = 0  # pixels, upright
@@ -40,7 +40,7 @@ class DecodedImage:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Neighbouring images: the first one's row, and their files' names in ``folder``."""
+    """Consecutive images: the row of the first, and the names of their files in ``folder``."""
 
     row: int
     folder: Path
@@ -50,20 +50,26 @@ class Chunk:
 def decode_files(
     folder: Path,
     names: Sequence[str],
-    form: ImageFormat,
+    image_format: ImageFormat,
     array: Path,
     workers: int,
     advance: Callable[[int], None],
 ) -> list[DecodedImage]:
     """Decode the files ``names`` in ``folder`` into ``array``; returns one outcome for each.
 
-    The array has been made with as many rows of ``form``'s shape. Rows of unreadable images stay zero.
-    Raises ``OSError`` (a full disk, a missing file), or ``AssayError`` if a process dies.
+    The array must exist, with a row for each file. Rows of unreadable images stay zero. Raises ``OSError``
+    (a full disk, a missing file), or ``AssayError`` if a process dies.
     """
-    size = max(1, min(CHUNK, CHUNK_BYTES // (form.height * form.width * form.channels)))
+    size = max(
+        1, min(CHUNK, CHUNK_BYTES // (image_format.height * image_format.width * image_format.channels))
+    )
     chunks = (Chunk(row, folder, names[row : row + size]) for row in range(0, len(names), size))
     workers = min(workers, -(-len(names) // size))
-    results = _in_pool(chunks, form, array, workers) if workers > 1 else _in_turn(chunks, form, array)
+    results = (
+        _in_pool(chunks, image_format, array, workers)
+        if workers > 1
+        else _in_turn(chunks, image_format, array)
+    )
     outcomes: list[DecodedImage] = []
     for chunk in results:
         outcomes += chunk
@@ -71,22 +77,22 @@ def decode_files(
     return outcomes
 
 
-def _in_turn(chunks: Iterable[Chunk], form: ImageFormat, array: Path) -> Iterator[list[DecodedImage]]:
+def _in_turn(chunks: Iterable[Chunk], image_format: ImageFormat, array: Path) -> Iterator[list[DecodedImage]]:
     for chunk in chunks:
-        yield _decode_chunk(chunk, form, array)
+        yield _decode_chunk(chunk, image_format, array)
 
 
 def _in_pool(
-    chunks: Iterable[Chunk], form: ImageFormat, array: Path, workers: int
+    chunks: Iterable[Chunk], image_format: ImageFormat, array: Path, workers: int
 ) -> Iterator[list[DecodedImage]]:
-    """In the order of ``chunks``, with a bounded number under way."""
-    # spawn: a fork would copy locks that the progress bar's or Arrow's threads may hold
+    """Yield the results in the order of ``chunks``; the number of queued chunks is bounded."""
+    # spawn: a fork would copy locks that threads of the progress bar or of Arrow may hold
     pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_exit_with_parent)
     waiting: deque[tuple[Chunk, Future[list[DecodedImage]]]] = deque()
     with pool:
         try:
             for chunk in chunks:
-                waiting.append((chunk, pool.submit(_decode_chunk, chunk, form, array)))
+                waiting.append((chunk, pool.submit(_decode_chunk, chunk, image_format, array)))
                 if len(waiting) >= AHEAD * workers:
                     yield _result(*waiting.popleft())
             while waiting:
@@ -101,28 +107,31 @@ def _result(chunk: Chunk, future: Future[list[DecodedImage]]) -> list[DecodedIma
         return future.result()
     except BrokenProcessPool as error:
         raise AssayError(
-            f"a process that decodes images died (out of memory, or killed) at about {chunk.names[0]}. "
-            "Lower machine.num_workers or data.max_pixels, or look at the images around there"
+            f"a decoding process died (out of memory, or killed) near {chunk.names[0]}. "
+            "Lower machine.num_workers or data.max_pixels, or check the images near that one"
         ) from error
 
 
-def _decode_chunk(chunk: Chunk, form: ImageFormat, array: Path) -> list[DecodedImage]:
-    pixels = np.zeros((len(chunk.names), form.channels, form.height, form.width), np.uint8)
+def _decode_chunk(chunk: Chunk, image_format: ImageFormat, array: Path) -> list[DecodedImage]:
+    pixels = np.zeros(
+        (len(chunk.names), image_format.channels, image_format.height, image_format.width), np.uint8
+    )
     # Pillow warns about odd metadata and palettes, which do not affect the pixels.
     with warnings.catch_warnings(action="ignore"):
         outcomes = [
-            _decode_one(chunk.folder / name, form, out) for name, out in zip(chunk.names, pixels, strict=True)
+            _decode_one(chunk.folder / name, image_format, out)
+            for name, out in zip(chunk.names, pixels, strict=True)
         ]
     write_rows(array, chunk.row, pixels)
     return outcomes
 
 
 def _decode_one(
-    path: Path, form: ImageFormat, out: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
+    path: Path, image_format: ImageFormat, out: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 ) -> DecodedImage:
     """Decode into ``out`` (C, H, W)."""
     try:
-        decoded = decode_file(path, form)
+        decoded = decode_file(path, image_format)
     except UnreadableImageError as error:
         return DecodedImage(reason=str(error))
     out[:] = decoded.pixels
@@ -130,7 +139,7 @@ def _decode_one(
 
 
 def _exit_with_parent() -> None:
-    """End with the parent, even when that is killed; leave Ctrl-C to it."""
+    """End this worker when its parent ends, even by a kill; the parent handles Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = parent_process()
     assert parent is not None

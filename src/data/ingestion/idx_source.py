@@ -5,14 +5,14 @@ from pathlib import Path
 from src.core.errors import AssayError
 from src.data.ingestion import idx_format
 from src.data.ingestion.known_datasets import KNOWN_DATASETS
-from src.data.ingestion.listing import ImageEntry, Listing, entries
+from src.data.ingestion.listing import ImageEntry, Listing, entries, normalized_name
 
 IMAGES, LABELS = "images-idx3-ubyte", "labels-idx1-ubyte"
 PREFIXES = {"": None, "train-": "train", "val-": "val", "t10k-": "test", "test-": "test"}
 
 
 def list_idx(folder: Path) -> Listing:
-    """List a data set of this layout. Raises ``AssayError`` for files that are missing or damaged."""
+    """List a data set with this layout. Raises ``AssayError`` if files are missing or damaged."""
     names = {entry.name for entry in entries(folder)}
     pairs = _pairs(folder, names)
     parts = [(split, images, _labels_of(images, labels)) for split, images, labels in pairs]
@@ -27,32 +27,32 @@ def list_idx(folder: Path) -> Listing:
 
 
 def _pairs(folder: Path, names: set[str]) -> list[tuple[str | None, Path, Path]]:
-    """(official split, images, labels)."""
+    """(given split, images, labels) of each pair of files."""
     pairs = [(split, _pair(folder, prefix, names)) for prefix, split in PREFIXES.items()]
     found = [(split, *pair) for split, pair in pairs if pair]
     if not found:
         raise AssayError(f"{folder} has neither {IMAGES}.gz nor train-{IMAGES}.gz. {_how_to_restore(folder)}")
     if len(found) > 1 and found[0][0] is None:
         first, second = found[0][1].name, found[1][1].name
-        raise AssayError(f"{folder} has both {first} and {second}: which of them counts? Remove one pair")
+        raise AssayError(f"{folder} has both {first} and {second}. Remove one of the two pairs")
     return found
 
 
 def _pair(folder: Path, prefix: str, names: set[str]) -> tuple[Path, Path] | None:
-    """The images and labels with this prefix, or None where there is neither."""
+    """Images and labels with this prefix, or None if both are missing."""
     images, labels = _variant(prefix + IMAGES, names), _variant(prefix + LABELS, names)
     if images and labels:
         return folder / images, folder / labels
     if images or labels:
-        lacking = f"{prefix}{LABELS if images else IMAGES}.gz"
+        missing = f"{prefix}{LABELS if images else IMAGES}.gz"
         raise AssayError(
-            f"{folder}/{lacking} is missing beside {images or labels}. {_how_to_restore(folder)}"
+            f"{folder}/{missing}, which belongs to {images or labels}, is missing. {_how_to_restore(folder)}"
         )
     return None
 
 
 def _variant(name: str, names: set[str]) -> str | None:
-    """The file's name, gzipped or not, whichever is there."""
+    """The name of the file that exists, gzipped or not."""
     return next((candidate for candidate in (f"{name}.gz", name) if candidate in names), None)
 
 
@@ -60,25 +60,25 @@ def _labels_of(images: Path, labels: Path) -> list[int]:
     count, values = idx_format.read_shape(images, 3)[0], idx_format.read_labels(labels)
     if count != len(values):
         raise AssayError(
-            f"{images} holds {count} images, but {labels.name} {len(values)} labels. "
+            f"{images} has {count} images, but {labels.name} has {len(values)} labels. "
             f"{_how_to_restore(images.parent)}"
         )
     return [int(value) for value in values]
 
 
 def _classes(folder: Path, labels: list[int]) -> dict[int, str]:
-    """{label: name}; the names are the lines of classes.txt, or the numbers themselves."""
+    """{label: name}. The names are the lines of classes.txt or, without it, the numbers."""
     path = folder / "classes.txt"
     if not path.is_file():
         return {label: str(label) for label in labels}
     names = path.read_text(encoding="utf-8").split("\n")
-    names = [name.strip() for name in (names[:-1] if names[-1] == "" else names)]
+    names = [normalized_name(name.strip()) for name in (names[:-1] if names[-1] == "" else names)]
     if "" in names or len(set(names)) < len(names):
-        raise AssayError(f"{path} must hold one name a line, none empty and none twice")
+        raise AssayError(f"{path} must have one name per line, with no empty line and no name twice")
     if labels != list(range(len(names))):
         raise AssayError(
-            f"{path} names {len(names)} classes, labels 0 to {len(names) - 1}, but the labels that occur are "
-            f"{_ranges(labels)}. Name each, or remove the file to use the numbers"
+            f"{path} names {len(names)} classes, for labels 0 to {len(names) - 1}, but the labels "
+            f"in the data are {_ranges(labels)}. Name each of them, or remove the file to use the numbers"
         )
     return dict(enumerate(names))
 
@@ -96,5 +96,5 @@ def _ranges(labels: list[int]) -> str:
 
 def _how_to_restore(folder: Path) -> str:
     if folder.name in KNOWN_DATASETS:
-        return f"Bring the files: python -m src.fetch {folder.name}"
+        return f"Download the files: python -m src.fetch {folder.name}"
     return "For images as files, choose data=image_folder or data=csv"

@@ -1,6 +1,5 @@
 """From a listing of images to the clean array, the manifest and the report."""
 
-import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ Advance = Callable[[int], None]
 
 @dataclass(frozen=True)
 class CleaningPolicy:
-    """What becomes of an image that cannot be read, and of equal pixels under two labels."""
+    """What to do with an image that cannot be read, and with equal pixels under two labels."""
 
     on_corrupt: Policy
     on_conflict: Policy
@@ -33,8 +32,8 @@ class CleaningPolicy:
 def ingest(
     folder: Path,
     listing: Listing,
-    form: ImageFormat,
-    policies: CleaningPolicy,
+    image_format: ImageFormat,
+    policy: CleaningPolicy,
     out: Path,
     *,
     workers: int,
@@ -42,16 +41,16 @@ def ingest(
 ) -> dict[str, Any]:
     """Write ``images.npy`` and ``manifest.parquet`` into ``out``; returns the facts for the report.
 
-    Raises ``AssayError`` if a policy says so, or if a class is left without images.
+    Raises ``AssayError`` if the policy says so, or if no image of a class is left.
     """
     array = out / "images.npy"
-    create_array(array, (len(listing.items), form.channels, form.height, form.width))
+    create_array(array, (len(listing.items), image_format.channels, image_format.height, image_format.width))
     if listing.arrays:
-        outcomes = _copy_arrays(listing, form, array, advance)
+        outcomes = _copy_arrays(listing, image_format, array, advance)
     else:
         names = [item.source for item in listing.items]
-        outcomes = decode_files(folder, names, form, array, workers, advance)
-    reasons = find_unusable(listing.items, outcomes, policies.on_corrupt, policies.on_conflict)
+        outcomes = decode_files(folder, names, image_format, array, workers, advance)
+    reasons = find_unusable(listing.items, outcomes, policy.on_corrupt, policy.on_conflict)
     refuse_lost_classes(listing.items, reasons)
     compact_rows(array, np.array([reason is None for reason in reasons]))
     kept = [row for row, reason in enumerate(reasons) if reason is None]
@@ -73,17 +72,14 @@ def ingest(
     }
 
 
-def write_report(path: Path, report: dict[str, Any]) -> None:
-    """Write ``report.json``, keys in their order."""
-    path.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _copy_arrays(listing: Listing, form: ImageFormat, array: Path, advance: Advance) -> list[DecodedImage]:
-    """The images of the idx files, one after the other."""
+def _copy_arrays(
+    listing: Listing, image_format: ImageFormat, array: Path, advance: Advance
+) -> list[DecodedImage]:
+    """Copy the images of the idx files, one file after the other."""
     outcomes: list[DecodedImage] = []
     for source in listing.arrays:
-        for block in idx_format.read_images(source, form.max_pixels):
-            fitted = _fit_block(block, form)
+        for block in idx_format.read_images(source, image_format.max_pixels):
+            fitted = _fit_block(block, image_format)
             write_rows(array, len(outcomes), fitted)
             _, height, width = block.shape
             outcomes += [DecodedImage(pixel_hash(image), width, height) for image in fitted]
@@ -91,8 +87,8 @@ def _copy_arrays(listing: Listing, form: ImageFormat, array: Path, advance: Adva
     return outcomes
 
 
-def _fit_block(block: npt.NDArray[np.uint8], form: ImageFormat) -> npt.NDArray[np.uint8]:
-    """Grey images (n, H, W) to (n, C, height, width)."""
-    if block.shape[1:] == (form.height, form.width):
-        return np.repeat(block[:, None], form.channels, axis=1)
-    return np.stack([fit_image(Image.fromarray(image), form) for image in block])
+def _fit_block(block: npt.NDArray[np.uint8], image_format: ImageFormat) -> npt.NDArray[np.uint8]:
+    """Turn grey images (n, H, W) into (n, C, height, width)."""
+    if block.shape[1:] == (image_format.height, image_format.width):
+        return np.repeat(block[:, None], image_format.channels, axis=1)
+    return np.stack([fit_image(Image.fromarray(image), image_format) for image in block])

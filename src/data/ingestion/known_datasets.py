@@ -1,16 +1,16 @@
-"""The data sets that ``python -m src.fetch`` can bring."""
+"""The data sets that ``python -m src.fetch`` can download."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class KnownDataset:
-    """``files`` maps each name to the SHA-256 it must have below ``data/raw/NAME``."""
+    """``files`` maps each file name in ``data/raw/NAME`` to its SHA-256."""
 
     name: str
     files: dict[str, str]
     classes: tuple[str, ...]  # in the order of the labels
-    folders: tuple[str, ...]  # where a distribution's package puts the files
+    folders: tuple[str, ...]  # where a package of the operating system puts the files
     mirrors: tuple[str, ...]  # base addresses
 
 
@@ -18,7 +18,7 @@ DIGITS = KnownDataset(
     name="digits",
     files={},
     classes=tuple("0123456789"),
-    folders=(),  # made from scikit-learn
+    folders=(),  # scikit-learn has them
     mirrors=(),
 )
 
@@ -45,7 +45,7 @@ FASHION_MNIST = KnownDataset(
     folders=("/usr/share/datasets/fashion-mnist",),  # Debian: apt install dataset-fashion-mnist
     mirrors=(
         "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion",
-        # A website bucket, which speaks plain http only; the checksums protect the content.
+        # Plain http only; the checksums protect the content.
         "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
     ),
 )

@@ -1,6 +1,7 @@
-"""The images of a data set with their labels, before any pixel is decoded."""
+"""The images of a data set and their labels, before any pixel is decoded."""
 
 import os
+import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,19 +12,19 @@ SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True, slots=True)
 class ImageEntry:
-    """One image; ``source`` relative to the data set's folder, ``official`` its own split, if any."""
+    """One image: ``source`` is relative to the folder of the data set, ``given_split`` its split, if any."""
 
     source: str
     label: str
-    official: str | None = None
+    given_split: str | None = None
     group: str | None = None
 
 
 @dataclass(frozen=True)
 class Listing:
-    """``classes`` in the order of the targets; ``items`` in a fixed order; files that nothing reads.
+    """``classes`` in the order of the targets, ``items`` in a fixed order, and files that are ``ignored``.
 
-    ``arrays`` are the idx files that hold the items one after the other; empty if each item is a file.
+    ``arrays`` are the idx files that hold the items, one after the other; empty if each item is a file.
     """
 
     classes: list[str]
@@ -33,6 +34,11 @@ class Listing:
 
 
 def entries(folder: Path) -> list[os.DirEntry[str]]:
-    """What lies in a folder, in the order of the names' code points: the same on every file system."""
+    """The content of a folder, sorted by code points: the same order on every file system."""
     with os.scandir(folder) as found:
         return sorted((entry for entry in found if entry.name not in IGNORED), key=lambda entry: entry.name)
+
+
+def normalized_name(name: str) -> str:
+    """One spelling (Unicode NFC) of a class or group; macOS writes é as two characters, others as one."""
+    return unicodedata.normalize("NFC", name)

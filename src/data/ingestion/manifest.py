@@ -1,4 +1,4 @@
-"""``manifest.parquet``: one line for each row of ``images.npy``."""
+"""``manifest.parquet``: a row for each image in ``images.npy``."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,10 +12,10 @@ COMPRESSION = "zstd"
 def write_manifest(
     path: Path, items: Sequence[ImageEntry], outcomes: Sequence[DecodedImage], classes: Sequence[str]
 ) -> None:
-    """Write what is known of each image; the n-th item and outcome belong to row n of the array.
+    """Write the manifest; item and outcome n belong to row n of the array.
 
-    Columns: id int64 (0 … n-1), source, label, target int64 (place in ``classes``), sha256 of the pixels,
-    width and height int32 (pixels, of the upright original), official (train, val, test or null), group
+    Columns: id int64 (0 … n-1), source, label, target int64 (index in ``classes``), sha256 of the pixels,
+    width and height int32 (pixels of the upright original), given_split (train, val, test or null), group
     (or null).
     """
     import pyarrow as pa
@@ -30,7 +30,7 @@ def write_manifest(
         "sha256": pa.array([outcome.digest for outcome in outcomes], pa.string()),
         "width": pa.array([outcome.width for outcome in outcomes], pa.int32()),
         "height": pa.array([outcome.height for outcome in outcomes], pa.int32()),
-        "official": pa.array([item.official for item in items], pa.string()),
+        "given_split": pa.array([item.given_split for item in items], pa.string()),
         "group": pa.array([item.group for item in items], pa.string()),
     }
     parquet.write_table(pa.table(columns), path, compression=COMPRESSION)

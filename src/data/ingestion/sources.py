@@ -1,4 +1,4 @@
-"""What there is to read in ``data/raw/NAME``: idx files, folders named after the classes, or a csv."""
+"""Lists a data set in ``data/raw/NAME``: idx files, folders named after the classes, or a CSV file."""
 
 from pathlib import Path
 from typing import Literal
@@ -16,12 +16,12 @@ LAYOUTS = {"idx": list_idx, "image_folder": list_folder, "csv": list_csv}
 
 
 def read_listing(folder: Path, source: Source) -> Listing:
-    """List the data set in ``folder``. Raises ``AssayError`` if it cannot be learned from."""
+    """List the data set in ``folder``. Raises ``AssayError`` if it is not usable for training."""
     _refuse_empty(folder)
     listing = LAYOUTS[source](folder)
     if len(listing.classes) < 2:
         raise AssayError(
-            f"{folder} has one class only ({listing.classes[0]}); there is nothing to tell apart. "
+            f"{folder} has only one class ({listing.classes[0]}), but classification needs two. "
             f"Add images of another class, in the layout of data.source={source}."
         )
     return listing
@@ -32,7 +32,7 @@ def _refuse_empty(folder: Path) -> None:
         return
     state = "is empty" if folder.is_dir() else "is missing" if not folder.exists() else "is not a folder"
     if folder.name in KNOWN_DATASETS:
-        mend = f"Bring the data: python -m src.fetch {folder.name}"
+        fix = f"Download the data: python -m src.fetch {folder.name}"
     else:
-        mend = f"Put your images there, then: dvc add {folder}"
-    raise AssayError(f"{folder} {state}. {mend}")
+        fix = f"Put your images there, then: dvc add {folder}"
+    raise AssayError(f"{folder} {state}. {fix}")

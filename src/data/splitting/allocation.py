@@ -1,9 +1,9 @@
-"""Allocation: whole units of rows, dealt out so that each part gets its share of each class.
+"""Stratified allocation of groups of rows: each part gets its share of each class.
 
-Units of several rows go first, the largest ahead, each to the part that misses most of what the
-unit holds (as in scikit-learn's StratifiedGroupKFold, but for shares of any size). Single rows
-then fill what is still open, so where all units are single rows every part has, of every class,
-its exact share rounded down or up.
+Groups of several rows are allocated first, the largest ahead, each to the part that lacks most of what
+the group contains (as in scikit-learn's StratifiedGroupKFold, but for shares of any size). Single rows
+then fill the rest. If all groups are single rows, each part has its exact share of each class, rounded
+down or up.
 """
 
 import numpy as np
@@ -13,42 +13,42 @@ Counts = NDArray[np.int64]
 
 
 def stratified_group_allocation(
-    targets: Counts, units: Counts, quotas: NDArray[np.float64], seed: int
+    targets: Counts, groups: Counts, quotas: NDArray[np.float64], seed: int
 ) -> Counts:
     """Part 0 … P-1 of each row, shape (N,).
 
     Args:
         targets: (N,) class of each row, 0 … K-1.
-        units: (N,) unit of each row; a unit is never divided.
-        quotas: (P, K) wanted rows of each class in each part; may be fractions; each column adds
-            up to the rows of that class.
+        groups: (N,) group of each row; a group is never divided.
+        quotas: (P, K) wanted rows of each class in each part, may be fractional; each column sums to the
+            number of rows of that class.
         seed: the same seed and arguments give the same parts.
     """
     generator = np.random.default_rng(seed)
     parts = np.zeros(len(targets), dtype=np.int64)
-    _, unit, sizes = np.unique(units, return_inverse=True, return_counts=True)
+    _, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     have = np.zeros(quotas.shape, dtype=np.int64)
-    left = units_of_classes(targets, unit, quotas.shape[1])
-    for rows in _shared_units(unit, sizes, generator):
+    left = groups_per_class(targets, group, quotas.shape[1])
+    for rows in _larger_groups(group, sizes, generator):
         present = np.bincount(targets[rows], minlength=quotas.shape[1])
         part = _best_part(present, have, quotas, left)
         parts[rows] = part
         have[part] += present
         left -= present > 0
-    single = np.flatnonzero(sizes[unit] == 1)
+    single = np.flatnonzero(sizes[group] == 1)
     parts[single] = _allocate_single_rows(targets[single], quotas - have, generator)
     return parts
 
 
-def units_of_classes(targets: Counts, units: Counts, classes: int) -> Counts:
-    """How many units hold at least one row of each class, shape (K,)."""
-    pairs = np.unique(np.stack([targets, units]), axis=1)
+def groups_per_class(targets: Counts, groups: Counts, classes: int) -> Counts:
+    """Number of groups with at least one row of each class, shape (K,)."""
+    pairs = np.unique(np.stack([targets, groups]), axis=1)
     return np.bincount(pairs[0], minlength=classes)
 
 
-def _shared_units(unit: Counts, sizes: Counts, generator: np.random.Generator) -> list[Counts]:
-    """Rows of every unit with more than one row, the largest unit first, equal ones in random order."""
-    order = np.argsort(unit, kind="stable")
+def _larger_groups(group: Counts, sizes: Counts, generator: np.random.Generator) -> list[Counts]:
+    """Rows of each group with more than one row, the largest group first, equal ones in random order."""
+    order = np.argsort(group, kind="stable")
     ends = np.cumsum(sizes)
     shared = generator.permutation(np.flatnonzero(sizes > 1))
     shared = shared[np.argsort(-sizes[shared], kind="stable")]
@@ -56,10 +56,10 @@ def _shared_units(unit: Counts, sizes: Counts, generator: np.random.Generator) -
 
 
 def _best_part(present: Counts, have: Counts, quotas: NDArray[np.float64], left: Counts) -> int:
-    """The part whose open quotas fit the unit best.
+    """The part whose open quotas fit the group best.
 
-    Where the units left of a class are just enough to give one to each part without any, only such
-    a part is considered, so that no part stays without a class that could have it.
+    If the remaining groups of a class are just enough to give one to each part that has none, only such
+    parts are considered, so that no part misses a class that it could have.
     """
     lacking = (have == 0) & (quotas > 0)  # (P, K)
     urgent = (present > 0) & (left <= lacking.sum(axis=0))  # (K,)
@@ -72,7 +72,7 @@ def _best_part(present: Counts, have: Counts, quotas: NDArray[np.float64], left:
 def _allocate_single_rows(
     targets: Counts, room: NDArray[np.float64], generator: np.random.Generator
 ) -> Counts:
-    """Part of each single row, shape (n,), filling the ``room`` (P, K) that the units have left."""
+    """Part of each single row, shape (n,), filling the ``room`` (P, K) that the larger groups have left."""
     counts = np.bincount(targets, minlength=room.shape[1])
     open_ = np.clip(room, 0, None)
     open_ = np.where(open_.sum(axis=0) > 0, open_, 1)
@@ -86,12 +86,12 @@ def _allocate_single_rows(
 
 
 def round_columns(wanted: NDArray[np.float64]) -> Counts:
-    """Whole numbers (P, K): each entry rounded down or up, the sums of the columns kept.
+    """Integers (P, K): each entry rounded down or up, with the column sums unchanged.
 
-    What rounding takes from a part in one class it gets back in a later one, so the sums of the
-    rows stay close to the wanted ones too.
+    What a part loses by rounding in one class it gets back in a later one, so the row sums stay close to
+    the wanted ones too.
     """
-    wanted = np.round(wanted, 9)  # 0.15 * 40 is 6.000000000000001 no longer
+    wanted = np.round(wanted, 9)  # 0.15 * 40 would be 6.000000000000001
     numbers = np.floor(wanted).astype(np.int64)
     owed = np.zeros(len(wanted))
     for column in range(wanted.shape[1]):

@@ -1,4 +1,4 @@
-"""Leakage: equal or nearly equal images on both sides of a border between splits."""
+"""Leakage: equal or nearly equal images in different splits."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,27 +11,27 @@ from src.core.progress import progress_bar
 
 HELD_OUT = ("test", "val", "train")  # the most held-out first
 SIDE = 12  # pixels of a thumbnail
-LISTED = 50  # pairs
-MARGIN = 1e-5  # float32 products err by less
-DIGITS = 6  # of a correlation: what is printed is what is compared
+LISTED = 50  # pairs in the report
+MARGIN = 1e-5  # above the error of a float32 product
+DIGITS = 6  # of a correlation: the printed value is the one that is compared
 CHUNK_BYTES = 2**22  # of images in memory at once
-BLOCK = 1024  # thumbnails on each side of one product: 4 MiB of correlations, which a cache holds
+BLOCK = 1024  # thumbnails on each side of one product: 4 MiB of correlations, which fit in the cache
 Rows = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class ExactDuplicate:
-    """A row that had to go, because an equal image is more held-out."""
+    """A row that was dropped because an equal image is in a more held-out split."""
 
     dropped: int
     kept: int
-    split: str  # from which it was dropped
+    split: str  # the split of the dropped row
 
 
 @dataclass(frozen=True)
 class NearDuplicate:
-    """Two rows in different splits whose thumbnails are nearly equal."""
+    """Two rows in different splits with nearly equal thumbnails."""
 
     held_out: int
     other: int
@@ -39,11 +39,11 @@ class NearDuplicate:
 
 
 def copies_across_splits(digests: NDArray[np.str_], splits: NDArray[np.str_]) -> list[ExactDuplicate]:
-    """Rows with an equal image in a more held-out split, in the order of rows.
+    """Find rows with an equal image in a more held-out split, in row order.
 
     Args:
         digests: (N,) SHA-256 of the pixels.
-        splits: (N,) train, val, test or dropped; dropped rows do not count.
+        splits: (N,) train, val, test or dropped; dropped rows are ignored.
     """
     names = digests.tolist()
     found: list[ExactDuplicate] = []
@@ -62,24 +62,24 @@ def copies_across_splits(digests: NDArray[np.str_], splits: NDArray[np.str_]) ->
 def near_duplicates(
     images: NDArray[np.uint8], splits: NDArray[np.str_], threshold: float, show: bool = False
 ) -> tuple[int, list[NearDuplicate]]:
-    """Number of nearly equal pairs across splits, and the nearest of them (at most 50).
+    """Count nearly equal pairs across splits, and return the nearest of them (at most 50).
 
-    Compares test with val and train, and val with train, by the correlation of grey thumbnails of
-    at most 12×12 pixels. An image of one single grey has no correlation and is near to none.
-    Products are float32; what lies within their error of the threshold is computed in float64, so
-    neither the number of threads nor the instruction set decides.
+    Compares test with val and train, and val with train, by the correlation of grey thumbnails of at most
+    12×12 pixels. A constant image has no correlation, so it is near to no other. Products are float32; those
+    within their error of the threshold are computed again in float64, so that neither the number of threads
+    nor the instruction set matters.
 
     Args:
         images: (N, C, H, W) uint8, may be memory-mapped.
         splits: (N,) train, val, test or dropped.
-        threshold: a pair at or above it is near; 0 to 1.
+        threshold: correlation from which a pair is near; 0 to 1.
     """
     thumbnails = standardized_thumbnails(images, show)
-    borders = [("test", ("val", "train")), ("val", ("train",))]
-    sides = [(np.flatnonzero(splits == a), np.flatnonzero(np.isin(splits, b))) for a, b in borders]
+    compared = [("test", ("val", "train")), ("val", ("train",))]
+    sides = [(np.flatnonzero(splits == a), np.flatnonzero(np.isin(splits, b))) for a, b in compared]
     total = sum(len(rows) for rows, _ in sides)
     count, nearest = 0, np.zeros((0, 3))
-    # Blocks this small gain little from a second thread, and lose much where another process has the core.
+    # Small blocks gain little from a second thread, and lose much if another process has the core.
     with threadpool_limits(1, "blas"), progress_bar("Comparing across splits", total, show) as advance:
         for rows, others in sides:
             for pairs, done in _pairs_above(thumbnails, rows, others, threshold):
@@ -92,7 +92,7 @@ def near_duplicates(
 
 
 def standardized_thumbnails(images: NDArray[np.uint8], show: bool = False) -> Floats:
-    """Grey thumbnails with mean 0 and length 1, shape (N, at most 144); zeros for a constant one."""
+    """Grey thumbnails with mean 0 and length 1, shape (N, at most 144); zeros for constant images."""
     count, channels, height, width = images.shape
     tall, wide = min(height, SIDE), min(width, SIDE)
     tops, lefts = np.arange(tall) * height // tall, np.arange(wide) * width // wide
@@ -109,7 +109,7 @@ def standardized_thumbnails(images: NDArray[np.uint8], show: bool = False) -> Fl
 
 
 def _standardized(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Rows of (n, d) with mean 0 and length 1; zeros where all values are equal."""
+    """Rows (n, d) with mean 0 and length 1; zeros where all values are equal."""
     constant = values.min(axis=1) == values.max(axis=1)
     centred = values - values.mean(axis=1, keepdims=True)
     lengths = np.linalg.norm(centred, axis=1)
@@ -121,26 +121,26 @@ def _standardized(values: NDArray[np.float64]) -> NDArray[np.float64]:
 def _pairs_above(
     thumbnails: Floats, rows: Rows, others: Rows, threshold: float
 ) -> Iterator[tuple[NDArray[np.float64], int]]:
-    """Per block: pairs (n, 3) of row, other row, correlation; and the rows that are through."""
+    """Yield pairs (n, 3) of row, other row and correlation, and the number of rows that are done."""
     for start in range(0, len(rows), BLOCK):
         block = rows[start : start + BLOCK]
         held_out = thumbnails[block]
         for first in range(0, len(others), BLOCK):
             other = others[first : first + BLOCK]
             values = held_out @ thumbnails[other].T  # (BLOCK, BLOCK)
-            if values.max() >= threshold - MARGIN:  # far faster than nonzero, and rarely true
+            if values.max() >= threshold - MARGIN:  # much faster than nonzero, and rarely true
                 i, j = np.nonzero(values >= threshold - MARGIN)
-                yield _settled(thumbnails, block[i], other[j], values[i, j], threshold), 0
+                yield _confirmed(thumbnails, block[i], other[j], values[i, j], threshold), 0
         yield np.zeros((0, 3)), len(block)
 
 
-def _settled(
+def _confirmed(
     thumbnails: Floats, rows: Rows, others: Rows, values: Floats, threshold: float
 ) -> NDArray[np.float64]:
-    """The pairs (n, 3) that are at or above the threshold also in float64."""
+    """The pairs (n, 3) whose correlation reaches the threshold in float64 too."""
     exact = np.round(values.astype(np.float64), DIGITS)
-    border = np.flatnonzero(np.abs(values - threshold) <= 2 * MARGIN)
-    exact[border] = _correlations(thumbnails, rows[border], others[border])
+    uncertain = np.flatnonzero(np.abs(values - threshold) <= 2 * MARGIN)
+    exact[uncertain] = _correlations(thumbnails, rows[uncertain], others[uncertain])
     near = exact >= round(threshold, DIGITS)
     return np.column_stack([rows[near], others[near], exact[near]])
 
@@ -157,5 +157,5 @@ def _correlations(thumbnails: Floats, rows: Rows, others: Rows) -> NDArray[np.fl
 
 
 def _nearest(pairs: NDArray[np.float64], limit: int) -> NDArray[np.float64]:
-    """The pairs of the highest correlation; equal ones in the order of rows."""
+    """The pairs with the highest correlation; equal ones in row order."""
     return pairs[np.lexsort((pairs[:, 1], pairs[:, 0], -pairs[:, 2]))[:limit]]

@@ -10,7 +10,7 @@ from filelock import FileLock
 from pydantic import TypeAdapter
 from safetensors.torch import save
 
-from src.config.schema.model import Cnn, Lenet, Model, Timm
+from src.config.schema.model import ModelConfig
 from src.core.errors import AssayError
 from src.core.hashing import json_hash
 from src.core.processes import process_identity
@@ -153,7 +153,7 @@ def _update_best(figures: dict[str, float], row: Row, monitor: str) -> dict[str,
 @lru_cache(maxsize=64)
 def _measure(model: str, shape: tuple[int, ...], classes: int) -> dict[str, float]:
     """Size of a network for images (C, H, W); trials often share one."""
-    section: Cnn | Lenet | Timm = TypeAdapter(Model).validate_json(model)
+    section: ModelConfig = TypeAdapter(ModelConfig).validate_json(model)
     network = build_model(section, shape[0], classes, shape[1:]).eval()
     state = {name: value.contiguous() for name, value in network.state_dict().items()}
     return {

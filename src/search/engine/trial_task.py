@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src.config.schema.augment import Augment
-from src.config.schema.model import Cnn, Lenet, Timm
+from src.config.schema.model import ModelConfig
 from src.config.schema.train import Train
 from src.search.engine.pruning import Pruning
 from src.training.subset_task import SharedDataset
@@ -30,7 +30,7 @@ class TrialTask:
 
     number: int
     sample: SharedDataset
-    model: Cnn | Lenet | Timm
+    model: ModelConfig
     augment: Augment
     train: Train
     parts: tuple[

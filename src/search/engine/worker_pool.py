@@ -1,7 +1,7 @@
-"""Plain functions in worker processes; a worker that dies costs one attempt and nothing else.
+"""Runs plain functions in worker processes; a worker that dies costs one attempt and nothing else.
 
-Workers are fresh interpreters (``spawn``) that live as long as the pool, so that torch is imported once
-in each. What goes in and comes out is a function of (argument); nothing is shared.
+Workers are fresh interpreters (``spawn``) that live as long as the pool, so each imports torch once. A task
+is a function of one argument that returns its result; nothing is shared.
 """
 
 import multiprocessing
@@ -17,7 +17,7 @@ import pebble
 
 @dataclass(frozen=True)
 class WorkerLost:
-    """No result, for a reason that lies in the machine: memory, disk, a signal."""
+    """The result of a task that failed because of the machine: memory, disk, a signal."""
 
     reason: str
 
@@ -31,10 +31,15 @@ class _Task:
 
 
 class WorkerPool:
-    """Runs tasks in ``n_jobs`` processes; the order in which they end is anybody's guess."""
+    """Runs tasks in ``n_jobs`` processes; they end in any order."""
 
     def __init__(self, n_jobs: int, retries: int) -> None:
-        """``retries``: further attempts for a task whose worker died or ran out of memory or disk."""
+        """Start the workers.
+
+        Args:
+            n_jobs: number of processes.
+            retries: further attempts for a task whose worker died or ran out of memory or disk.
+        """
         self.n_jobs = n_jobs
         self.retries = retries
         self._pool = pebble.ProcessPool(max_workers=n_jobs, context=multiprocessing.get_context("spawn"))
@@ -46,7 +51,7 @@ class WorkerPool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._pool.stop()  # type: ignore[no-untyped-call]  # whatever still runs goes on from its checkpoint next time
+        self._pool.stop()  # type: ignore[no-untyped-call]  # running tasks continue from their checkpoints next time
         self._pool.join()
 
     def submit(self, key: Hashable, function: Callable[[Any], Any], argument: Any) -> None:
@@ -54,18 +59,16 @@ class WorkerPool:
         self._start(_Task(key, function, argument))
 
     def collect(self) -> tuple[Any, Any]:
-        """(key, result) of a task that has ended, waiting for one if necessary.
+        """Wait for a task to end; returns (key, result).
 
-        The result is a WorkerLost if the worker died.
-
-        Raises whatever else the function raised.
+        The result is a ``WorkerLost`` if the worker died. Raises any other exception of the function.
         """
         while True:
             if (ended := self.poll()) is not None:
                 return ended
 
     def poll(self, seconds: float | None = None) -> tuple[Any, Any] | None:
-        """As ``collect``, but waits so long at most; None if no task has ended for good."""
+        """Like ``collect``, but waits for at most ``seconds``; None if no task has ended."""
         done, _ = wait(self._running, seconds, return_when=FIRST_COMPLETED)
         if not done:
             return None
@@ -85,20 +88,20 @@ class WorkerPool:
 
 
 def exit_if_orphaned() -> None:
-    """End a worker process whose parent is gone: nobody waits for it, and what it has finished is kept."""
+    """End this worker process if its parent is gone; the checkpoints stay."""
     parent = multiprocessing.parent_process()
     if parent is not None and not parent.is_alive():
         os._exit(1)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Python's own error, or torch's on a GPU or a CPU."""
+    """Whether the error is Python's, or torch's on a CPU or GPU, for a lack of memory."""
     text = str(error).lower()
     return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
 
 
 def _loss(future: Future[Any]) -> str | None:
-    """Why the machine, and not the task, is to blame; None if it is not."""
+    """Why the machine, not the task, caused the failure; None if it did not."""
     error = future.exception()
     if isinstance(error, pebble.ProcessExpired):
         return f"its process ended with {error.exitcode}"

@@ -1,0 +1,72 @@
+"""What decides a training, apart from the machine."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from src.config.schema.augment import Augment
+from src.config.schema.model import ModelConfig
+from src.config.schema.train import Train
+from src.data.dataset.arrays import open_array
+from src.data.dataset.index import read_index, read_split
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class TrainingTask:
+    """Settings and data of one training."""
+
+    model: ModelConfig
+    augment: Augment
+    train: Train
+    images: NDArray[np.uint8]  # (N, C, H, W), may be memory-mapped
+    targets: NDArray[np.int64]  # (N,) 0 … classes-1
+    train_rows: Rows
+    val_rows: Rows
+    shift: Sequence[float]  # one per channel, for pixels in 0…1
+    scale: Sequence[float]
+    classes: int
+    seed: int
+
+
+def read_task(
+    model: ModelConfig,
+    augment: Augment,
+    train: Train,
+    normalization: dict[str, list[float]],
+    ingest: Path,
+    split: Path,
+    seed: int,
+) -> tuple[TrainingTask, list[str]]:
+    """A training on the training split that is validated on the validation split.
+
+    Args:
+        normalization: ``shift`` and ``scale``, one value per channel.
+        ingest: folder with the images and their manifest.
+        split: folder with the split of each image.
+
+    Returns:
+        The task and the names of the classes.
+
+    Raises:
+        AssayError: the images cannot be read.
+    """
+    index, (names, _) = read_index(ingest), read_split(split)
+    task = TrainingTask(
+        model=model,
+        augment=augment,
+        train=train,
+        images=open_array(ingest / "images.npy"),
+        targets=index.targets,
+        train_rows=index.ids[names == "train"],
+        val_rows=index.ids[names == "val"],
+        shift=normalization["shift"],
+        scale=normalization["scale"],
+        classes=len(index.classes),
+        seed=seed,
+    )
+    return task, index.classes
