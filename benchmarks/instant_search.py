@@ -23,7 +23,7 @@ def train_in_no_time(task: TrialTask) -> TrialResult:
     """Report what a training of six epochs might, and keep it as a worker does."""
     attempt, pruning = (
         RunRecord.open(task.root, {**task.record, "process": process_identity()}),
-        task.rule.begin(),
+        task.pruner.begin(),
     )
     steps = {}
     for epoch in range(1, EPOCHS + 1):

@@ -9,8 +9,8 @@ Takes under a second. With --check the exit code is 1 if any key differs.
 
 import argparse
 import sys
-from pathlib import Path
 
+from src.config.command_line import add_overrides
 from src.core.errors import AssayError
 from src.core.files import replaced
 
@@ -19,33 +19,27 @@ def main() -> int:
     """Compose, check and write; returns the exit code."""
     parser = argparse.ArgumentParser("python -m src.compose", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("overrides", nargs="*", help="in Hydra's syntax, such as model=lenet train.epochs=3")
+    add_overrides(parser, "in Hydra's syntax, such as model=lenet train.epochs=3")
     parser.add_argument("--check", action="store_true", help="write nothing; name each differing key")
     arguments = parser.parse_args()
     try:
-        return _check(arguments.overrides) if arguments.check else _write(arguments.overrides)
+        return _run(arguments.overrides, arguments.check)
     except AssayError as error:
         print(error, file=sys.stderr)
         return 1
 
 
-def _check(overrides: list[str]) -> int:
+def _run(overrides: list[str], check: bool) -> int:
     from src.config.dotted_keys import differing_keys
-    from src.config.loading import compose, read_params
+    from src.config.loading import PARAMS, compose_text, load_conf, read_params
 
-    keys = differing_keys(read_params(), compose(overrides))
-    print("\n".join(keys) if keys else "params.yaml is what conf/ composes to")
-    return 1 if keys else 0
-
-
-def _write(overrides: list[str]) -> int:
-    from src.config.loading import PARAMS, compose, compose_text
-    from src.config.validation import validate_config
-
-    text = compose_text(overrides)
-    validate_config(compose(overrides), f"conf/ with {' '.join(overrides) or 'no overrides'}")
-    with replaced(Path(PARAMS)) as beside:
-        beside.write_text(text, encoding="utf-8")
+    composed = load_conf(overrides)
+    if check:
+        keys = differing_keys(read_params(), composed.values)
+        print("\n".join(keys) if keys else "params.yaml is what conf/ composes to")
+        return 1 if keys else 0
+    with replaced(PARAMS) as beside:
+        beside.write_text(compose_text(overrides), encoding="utf-8")
     print(f"Wrote {PARAMS}. Next: dvc repro")
     return 0
 

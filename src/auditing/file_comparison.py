@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from src.compression.onnx.weights import read_weights
+
 MOVE = 0.02  # of a share, such as an accuracy
 CHANGED = 0.05  # share of predictions
 SHOWN = 3
@@ -188,8 +190,6 @@ def _safetensors(path: Path) -> Arrays:
 
 
 def _initializers(path: Path) -> Arrays:
-    from src.compression.onnx.weights import read_weights
-
     return read_weights(path)
 
 

@@ -1,4 +1,4 @@
-"""Reads the configuration: the only reader of ``params.yaml``, the only importer of hydra.
+"""Reads the configuration: the only reader of ``params.yaml``, and with ``overrides`` the only user of hydra.
 
 ``conf/`` is the library of choices, ``params.yaml`` its committed composition and all that a stage
 reads. Overrides on the command line compose from ``conf/`` again, for an ad-hoc run.
@@ -71,12 +71,24 @@ def load(overrides: Sequence[str] = ()) -> LoadedConfig:
         AssayError: A file is missing or unreadable, or values are not allowed (all are listed).
     """
     if overrides:
-        values = compose(overrides)
-        return LoadedConfig(
-            validate_config(values, f"conf/ with {' '.join(overrides)}"), values, tuple(overrides)
-        )
+        return load_conf(overrides)
     values = read_params()
     return LoadedConfig(validate_config(values, str(PARAMS)), values)
+
+
+def load_conf(overrides: Sequence[str] = ()) -> LoadedConfig:
+    """``conf/`` with the overrides.
+
+    Raises:
+        AssayError: An override or a value is not allowed (all are listed).
+    """
+    from src.config.overrides import repeated
+
+    faults = repeated(overrides)
+    if faults:
+        raise AssayError(_listed(faults))
+    values = compose(overrides)
+    return LoadedConfig(validate_config(values, f"conf/ with {_shown(overrides)}"), values, tuple(overrides))
 
 
 def read_params() -> dict[str, Any]:
@@ -102,25 +114,59 @@ def compose(overrides: Sequence[str] = ()) -> dict[str, Any]:
 
 def compose_text(overrides: Sequence[str] = ()) -> str:
     """The text of ``params.yaml`` for ``conf/`` and the overrides, equal to that of ``dvc exp run``."""
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
     from hydra.errors import HydraException
-    from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
     if not (CONF / "config.yaml").is_file():
         raise AssayError("conf/config.yaml is missing: run this in the root of the repository")
     try:
-        with initialize_config_dir(str(CONF.resolve()), version_base=None):
-            composed = hydra_compose("config", list(overrides))
-        OmegaConf.resolve(composed)
-    except (HydraException, OmegaConfBaseException, YAMLError) as error:  # YAMLError: a key twice, say
-        raise AssayError(f"conf/ with {' '.join(overrides) or 'no overrides'}: {_reason(error)}") from error
+        return _composed(overrides)
+    except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
+        # YAMLError: a key twice in a file; ValueError: Hydra's own, of train=3
+        raise AssayError(f"conf/ with {_shown(overrides)}:\n{_reason(error, overrides)}") from error
+
+
+def _composed(overrides: Sequence[str]) -> str:
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from omegaconf import OmegaConf
+
+    from src.config.overrides import for_hydra, replaced
+
+    with initialize_config_dir(str(CONF.resolve()), version_base=None):
+        composed = hydra_compose("config", for_hydra(overrides))
+    OmegaConf.resolve(composed)
+    OmegaConf.set_struct(composed, False)
+    for section in {key.partition(".")[0] for key in replaced(overrides)}:  # Hydra puts them last
+        fields = Config.model_fields[section].annotation.model_fields  # type: ignore[union-attr]
+        values = composed[section]
+        composed[section] = {name: values[name] for name in fields if name in values}
     return OmegaConf.to_yaml(composed)
 
 
-def _reason(error: Exception) -> str:
-    """Hydra's message, and where it has one, the message below it that names the key."""
-    text, cause = str(error).partition("\nConfig search path")[0], str(error.__cause__ or "")
+def _reason(error: Exception, overrides: Sequence[str]) -> str:
+    """What is wrong with the overrides; otherwise Hydra's message, and its cause where that says more."""
+    from src.config.fields import known_keys
+    from src.config.overrides import explain, harmless, without_noise
+
+    rest = harmless(overrides, CONF)
+    if len(rest) < len(overrides):
+        faults = explain(overrides, CONF, compose(rest), known_keys())
+        if faults:
+            return _listed(faults)
+    text, cause = without_noise(str(error)), without_noise(str(error.__cause__ or ""))
     return text if cause in text else f"{text}\n{cause}"
+
+
+def _listed(faults: Sequence[str]) -> str:
+    return "\n".join(f"  {fault}" for fault in faults)
+
+
+def _shown(overrides: Sequence[str]) -> str:
+    return " ".join(overrides) or "no overrides"
+
+
+def group_choices(group: str) -> list[str]:
+    """What conf/ has for a group, such as cnn, lenet and timm for model."""
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))

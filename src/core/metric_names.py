@@ -69,6 +69,7 @@ METRICS: dict[str, Metric] = {
     "search/complete": Metric(None, "trials", "trials that ran to their end"),
     "search/pruned": Metric(None, "trials", "trials that were stopped early"),
     "search/failed": Metric(None, "trials", "trials that failed"),
+    "search/epochs": Metric(None, "epochs", "epochs trained in all trials"),
     "model/parameters": Metric("minimize", "", "trained values"),
     "model/nonzero_parameters": Metric("minimize", "", "trained values that are not zero"),
     "model/sparsity": Metric("maximize", "", "share of the parameters that are zero"),

@@ -44,6 +44,7 @@ def draw_folds(
             axes.set_title(TITLES[name], loc="center", fontsize=9.0)
             axes.set(xlim=(-0.75, 1.1), xticks=())
             axes.spines["bottom"].set_visible(False)
+            axes.ticklabel_format(axis="y", useOffset=False)  # 0.9997, not -0.0003 with a +1 above
         handles, labels = figure.axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=3)
         return save(figure, path)

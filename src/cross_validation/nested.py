@@ -1,4 +1,4 @@
-"""A search inside the training part of a fold, so that the fold's own images do not choose its settings."""
+"""A search inside the training part of a fold, so that its images have no part in choosing its settings."""
 
 import shutil
 from dataclasses import dataclass, replace
@@ -14,9 +14,13 @@ from src.cross_validation.fold_task import FoldTask
 from src.cross_validation.fold_tasks import fold_configuration
 from src.cross_validation.worker import run_fold_in_worker
 from src.data.dataset.index import DatasetIndex
+from src.search.engine.executor import InProcessRunner
+from src.search.engine.ranking import best
 from src.search.engine.records import Settings
+from src.search.engine.study import run_search
 from src.search.engine.trial_configs import TrialConfigs, make_plan
-from src.search.engine.trial_tasks import Parts, TrialTasks, fold_parts
+from src.search.engine.trial_task import Folds
+from src.search.engine.trial_tasks import TrialTasks, make_folds
 
 if TYPE_CHECKING:
     from src.config.loading import LoadedConfig
@@ -24,11 +28,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NestedFold:
-    """A fold whose settings have to be found first."""
+    """A fold whose settings are still to be found."""
 
     loaded: "LoadedConfig"  # the configuration that the search starts from
     task: FoldTask  # with the settings of that configuration
-    parts: Parts  # of the training part: rows that train a trial, and rows that choose
+    parts: Folds  # of the training part: rows that train a trial, and rows that choose
 
     @property
     def folder(self) -> Path:
@@ -37,14 +41,14 @@ class NestedFold:
 
 
 def nested_fold(loaded: "LoadedConfig", task: FoldTask, rows: DatasetIndex) -> NestedFold:
-    """Trials are measured on the images that choose the fold's epoch; with ``sweep.folds`` on inner folds.
+    """Its trials are measured on what chooses the fold's epoch, or with ``sweep.folds`` on inner folds.
 
     Raises:
-        AssayError: the search would choose whole groups, or the images are too few for its folds.
+        AssayError: the search would choose whole groups, or there are too few images for its folds.
     """
     if TrialConfigs(loaded).space.groups:
         raise AssayError(
-            "cross_validate.nested=true searches single fields, not whole groups: take "
+            "cross_validate.nested=true searches fields, and cannot choose whole groups: take "
             f"{', '.join(TrialConfigs(loaded).space.groups)} out of sweep.space"
         )
     folds = loaded.config.sweep.folds
@@ -52,18 +56,18 @@ def nested_fold(loaded: "LoadedConfig", task: FoldTask, rows: DatasetIndex) -> N
         return NestedFold(loaded, task, ((task.train_rows, task.val_rows),))
     splits = np.full(len(rows), "dropped", dtype="<U7")
     splits[np.concatenate([task.train_rows, task.val_rows])] = "train"
-    return NestedFold(loaded, task, fold_parts(rows, splits, folds, derive_seed(task.seed, "search")))
+    return NestedFold(loaded, task, make_folds(rows, splits, folds, derive_seed(task.seed, "search")))
 
 
 def search_and_train(nested: NestedFold) -> None:
-    """Search in this process, then train and test with the best settings; finished trials survive a kill.
+    """Search in this process, then train and test with what was found; finished trials survive a kill.
 
     Raises:
-        AssayError: no trial succeeds, or the training fails.
+        AssayError: no trial succeeds, or the training cannot be done.
     """
     task = nested.task
     nested.folder.mkdir(parents=True, exist_ok=True)
-    # An orphan of a killed parent may still be training here until its epoch ends.
+    # An orphan of a killed parent may still be at work here until its epoch ends.
     with FileLock(f"{nested.folder}.lock"):
         if not task.outcome.is_file():
             task = _with_settings(nested, _search(nested))
@@ -72,15 +76,11 @@ def search_and_train(nested: NestedFold) -> None:
 
 
 def _search(nested: NestedFold) -> Settings:
-    from src.search.engine.executor import InProcessRunner
-    from src.search.engine.ranking import best
-    from src.search.engine.study import run_search
-
     task, candidates = nested.task, TrialConfigs(nested.loaded)
     plan = make_plan(candidates, derive_seed(task.seed, "search"))
     tasks = TrialTasks(candidates, task.sample, nested.parts, nested.folder, task.root, task.record)
     try:
-        trials = run_search(plan, InProcessRunner(tasks), nested.folder / "trials", lambda _: None)
+        trials = run_search(plan, InProcessRunner(tasks), nested.folder / "trials")
         return best(trials, plan.objectives, plan.constraints).settings
     except AssayError as error:
         raise AssayError(f"fold {task.fold} of repeat {task.repeat}: {error}") from error

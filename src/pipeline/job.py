@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from src.config.best_settings import BEST, apply_best_settings, replacements
+from src.config.command_line import add_overrides
 from src.config.dotted_keys import differing_keys, is_under, lookup
 from src.core.errors import AssayError
 from src.core.hashing import file_hash
 from src.core.processes import process_identity
 from src.pipeline.paths import INGEST
-from src.provenance.dvc_lock import read_lock
+from src.provenance.dvc_lock import Cache, read_lock
 from src.provenance.git import git_state, refusal
 from src.provenance.lineage import Lineage, LineageGraph
 
@@ -95,11 +96,10 @@ def parse_arguments(stage: str, doc: str | None, options: Options | None = None)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     if options is not None:
         options(parser)
-    parser.add_argument(
-        "overrides",
-        nargs="*",
-        help="Hydra overrides such as train.epochs=3: compose from conf/ and write below outputs/, "
-        "so that the pipeline is not disturbed. Without any, params.yaml decides, as for dvc repro",
+    add_overrides(
+        parser,
+        "Hydra overrides such as train.epochs=3: compose from conf/ and write below outputs/, so that the "
+        "pipeline is not disturbed. Without any, params.yaml decides, as for dvc repro",
     )
     return parser.parse_args()
 
@@ -138,11 +138,15 @@ def restore_hint(stage: str, variant: str | None) -> str:
         graph = read_graph({})
     except AssayError:
         return ""  # the failure that is being reported says so already
-    definition = graph.stages.get(name)
-    if definition is None or name not in graph.lock or Path(definition.outputs[0]).exists():
+    definition, record = graph.stages.get(name), graph.lock.get(name)
+    if definition is None or record is None or Path(definition.outputs[0]).exists():
         return ""
-    restore = "dvc checkout" if definition.cached else "git checkout --"
-    return f"\nThe last good result is kept: {restore} {definition.outputs[0]}"
+    output = definition.outputs[0]
+    if not definition.cached:
+        return f"\nThe last good result is kept: git checkout -- {output}"
+    if not Cache(repository_root()).object(record.outputs.get(output, "")).is_file():
+        return ""  # a fresh clone has nothing to restore
+    return f"\nThe last good result is kept: dvc checkout {output}"
 
 
 def _with_best_settings(job: Job) -> Job:

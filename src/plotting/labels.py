@@ -1,4 +1,8 @@
-"""Where the names of points can stand without hiding each other."""
+"""Places the names of points so that they hide neither each other nor the points.
+
+adjustText was compared with this: it treats a bubble and a line as obstacles too, but often ends in a local
+optimum where names overlap.
+"""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -19,7 +23,7 @@ class Box:
     top: float
 
     def shared(self, other: "Box") -> float:
-        """Area that both cover."""
+        """The area that both cover."""
         width = min(self.right, other.right) - max(self.left, other.left)
         height = min(self.top, other.top) - max(self.bottom, other.bottom)
         return max(width, 0.0) * max(height, 0.0)
@@ -46,19 +50,26 @@ class LabelledPoint:
 
 
 def place_labels(points: Sequence[LabelledPoint], frame: Box, lines: Sequence[Box] = ()) -> list[Box]:
-    """A box for each name: near its point, in the frame, and off all bubbles, ``lines`` and other names if
-    that can be. One after the other, those with the most neighbours first."""
+    """A box for each name: near its point, in the frame, and off bubbles, lines and other names if possible.
+
+    Greedy: names with the most neighbours choose first.
+
+    Args:
+        points: what is named.
+        frame: where names may be.
+        lines: thin boxes that names should avoid.
+    """
     near = [sum(math.dist((p.x, p.y), (o.x, o.y)) < p.width for o in points) for p in points]
     placed: dict[int, Box] = {}
     for index in sorted(range(len(points)), key=lambda i: -near[i]):
         taken = [*placed.values(), *(point.box for point in points)]
-        costs = {box: far + _cost(box, taken, frame, lines) for far, box in _options(points[index])}
+        costs = {box: distance + _cost(box, taken, frame, lines) for distance, box in _options(points[index])}
         placed[index] = min(costs, key=costs.__getitem__)
     return [placed[index] for index in range(len(points))]
 
 
 def _options(point: LabelledPoint) -> Iterator[tuple[float, Box]]:
-    """(how far it is from what one would like best, box)."""
+    """Possible boxes, each with its distance from the preferred one."""
     for step in STEPS:
         for rank, degrees in enumerate(DIRECTIONS):
             across, up = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))

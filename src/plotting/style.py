@@ -1,4 +1,4 @@
-"""How all figures look, and how they become files with the same bytes each time."""
+"""The style of all figures, and how they become files: equal figures give equal bytes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ SOFT = "#6b7280"  # secondary text
 RULE = "#d5d9e0"  # axes, grids, guides
 BLUE = "#1f5fa8"
 ORANGE = "#d9730d"
-# Told apart by colour-blind readers too (Petroff, 2021), ten at most.
+# Colour-blind readers can tell them apart too (Petroff, 2021); ten at most.
 CLASSES = (
     "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6",
     "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",
@@ -60,7 +60,7 @@ STYLE: dict[str, Any] = {
 
 
 def styled() -> Any:
-    """A context in which matplotlib has this style and nothing of the user's own settings."""
+    """A context in which matplotlib has this style and none of the user's own settings."""
     settings: Any = {key: value for key, value in matplotlib.rcParamsDefault.items() if key != "backend"}
     return matplotlib.rc_context(settings | STYLE)
 
@@ -73,23 +73,23 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def save(figure: Figure, path: Path) -> Path:
-    """Write a PNG without date and version, so that equal pictures are equal files."""
+    """Write a PNG without date and version, so that equal figures are equal files."""
     figure.savefig(path, format="png", dpi=150, metadata={"Software": None})
     return path
 
 
 def legible(names: Sequence[str]) -> list[str]:
-    """Class names as they can be drawn: shortened, and numbered where the font lacks a letter."""
+    """Class names that can be drawn: shortened, or numbered where the font lacks a letter."""
     return [_shorten(name) if _drawable(name) else f"class {index}" for index, name in enumerate(names)]
 
 
 def subtitle(axes: Axes, text: str) -> None:
-    """A quiet line at the right end of the title."""
+    """Write a small line at the right end of the title."""
     axes.set_title(text, loc="right", fontsize=8.0, fontweight="normal", color=SOFT)
 
 
 def _shorten(name: str) -> str:
-    """Names often differ at the end only, so the middle goes."""
+    """Cut out the middle: names often differ only at the end."""
     return name if len(name) <= LONGEST else f"{name[:10]}…{name[11 - LONGEST :]}"
 
 

@@ -90,7 +90,7 @@ def test_all_faults_are_reported_together_each_with_its_key():
         (["train.schedule.warmup=1.5"], "train.schedule.warmup: must be below 1.0, but got 1.5"),
         (
             ["augment.operations=[{name: hue, strength: 0.1}]"],
-            "operations hue need colour, but data.channels=1",
+            "operations hue need color, but data.channels=1",
         ),
         (
             ["augment.operations=[{name: scale, low: 2.0, high: 1.0}]"],

@@ -242,7 +242,7 @@ def test_classes_are_numbers_in_their_order_or_named_by_file(tmp_path: Path) -> 
     _idx(tmp_path, "", 3, [10, 2, 10])
     assert read_listing(tmp_path, "idx").classes == ["2", "10"]
     (tmp_path / "classes.txt").write_text("zebra\nant\n")
-    with pytest.raises(AssayError, match=r"names 2 classes, for labels 0 to 1, but .* are 2, 10"):
+    with pytest.raises(AssayError, match=r"names 2 classes, for labels 0 to 1, but .* labels 2, 10"):
         read_listing(tmp_path, "idx")
     _idx(tmp_path, "", 3, [1, 0, 1])
     listing = read_listing(tmp_path, "idx")

@@ -135,7 +135,7 @@ def test_an_official_test_split_is_kept_and_val_comes_from_train(sizes: list[int
     splits, copies = split_rows(rows, 0.1, 0.2, seed)
     assert [split == "test" for split in splits.tolist()] == [name == "test" for name in given_splits]
     assert copies == []
-    wanted = 0.1 * np.array(sizes)  # of all images, given_splits test too
+    wanted = 0.1 * np.array(sizes)  # of all images, including the given test split
     assert np.abs(rows.counts(splits == "val") - wanted).max() < 1
 
 

@@ -117,9 +117,9 @@ def test_top_k_of_equal_probabilities_takes_the_first():
 
 def test_top_k_that_would_always_be_right_is_left_out():
     probabilities, targets = case("three classes")
-    assert "top3_accuracy" not in classification.summary(probabilities, targets, 3, 15)
+    assert "top_k_accuracy" not in classification.summary(probabilities, targets, 3, 15)
     notes = classification.undefined_reasons({}, targets, ["a", "b", "c"], 3)
-    assert notes["top3_accuracy"] == "left out: there are 3 classes, so it would be 1"
+    assert notes["top_k_accuracy"] == "left out: k = 3 of 3 classes would always be 1"
 
 
 @pytest.mark.parametrize("name", ["two classes", "three classes", "ten, imbalanced"])

@@ -171,5 +171,5 @@ def test_intervals_cover_the_true_change_about_as_often_as_they_say():
 def test_what_is_no_pair_is_refused():
     one = np.ones(3, dtype=bool)
     for before, after in ((one, one[:2]), (one, np.ones(3)), (np.ones(3), one), (one[None], one[None])):
-        with pytest.raises(ValueError, match="takes two boolean arrays"):
+        with pytest.raises(ValueError, match="must be two boolean arrays"):
             mcnemar(before, after)

@@ -70,9 +70,9 @@ def test_what_the_reader_gets(unbroken):
     metrics = json.loads((unbroken / REPORT / "metrics.json").read_text())
     assert (metrics["folds"], metrics["repeats"], metrics["images"]) == (FOLDS, 1, 1438)
     assert metrics["selection"] == "non-nested"
-    accuracy = metrics["accuracy"]
-    assert accuracy["corrected_low"] < accuracy["low"] < accuracy["mean"] < accuracy["high"]
-    assert metrics["out_of_fold"]["accuracy"] > 0.5
+    accuracy = metrics["cv"]["accuracy"]
+    assert accuracy["corrected_low"] < accuracy["low"] < accuracy["value"] < accuracy["high"]
+    assert accuracy["out_of_fold"] > 0.5
     assert "selection: non-nested" in unbroken.summary
     lines = (unbroken / REPORT / "folds.csv").read_text().splitlines()
     assert len(lines) == 1 + FOLDS

@@ -48,9 +48,9 @@ def hill(proposal, pruning):
     return complete(1 - (proposal.settings["x"] - 0.3) ** 2, bytes=1000 * proposal.settings["x"])
 
 
-def run(name, server, evaluate=hill, on_news=nobody):
+def run(name, server, evaluate=hill, on_progress=nobody):
     said = []
-    return work(name, server, evaluate, on_news, said.append, FAST), said
+    return work(name, server, evaluate, on_progress, said.append, FAST), said
 
 
 def states(server, name):
@@ -180,7 +180,7 @@ def test_outcomes_come_back_as_they_were(server, name):
     space = SearchSpace({"x": Categorical((0.1, 0.2, 0.3))})
     given = {
         0.1: TrialResult(
-            "complete", {"val/accuracy": 1 / 3, "bytes": 7.0}, {1: 0.5, 2: 1 / 3}, 2, {"mark": 1.5}
+            "complete", {"val/accuracy": 1 / 3, "model/bytes": 7.0}, {1: 0.5, 2: 1 / 3}, 2, {"mark": 1.5}
         ),
         0.2: TrialResult("pruned", {"val/accuracy": 0.1}, {1: 0.1}, 1, {}, "pruned after epoch 1"),
         0.3: TrialResult("failed", reason="the loss is NaN in epoch 1"),
@@ -192,15 +192,15 @@ def test_outcomes_come_back_as_they_were(server, name):
         tried.append(proposal.settings["x"])
         return given[proposal.settings["x"]]
 
-    standings = []
-    trials, _ = run(name, server, evaluate, standings.append)
+    snapshots = []
+    trials, _ = run(name, server, evaluate, snapshots.append)
     assert len(trials) == 14
     assert sorted(tried) == sorted(set(tried))
     assert all(trial.outcome == given[trial.settings["x"]] for trial in trials)
     firsts = {trial.settings["x"]: trial.number for trial in reversed(trials)}
     assert all((trial.reused is None) == (trial.number in firsts.values()) for trial in trials)
     assert all(trial.reused in (None, firsts[trial.settings["x"]]) for trial in trials)
-    assert [len(standing.trials) for standing in standings] == list(range(15))
+    assert [len(progress.trials) for progress in snapshots] == list(range(15))
 
 
 def test_the_pruner_of_the_study_decides(server, name):
@@ -234,9 +234,9 @@ def test_hopeless_studies_stop(server, name):
 
 
 def test_two_objectives_and_constraints(server, name):
-    objectives = {"val/accuracy": "maximize", "bytes": "minimize"}
+    objectives = {"val/accuracy": "maximize", "model/bytes": "minimize"}
     plan = make_plan(
-        name=name, trials=10, method="nsga2", objectives=objectives, constraints=("bytes <= 500",)
+        name=name, trials=10, method="nsga2", objectives=objectives, constraints=("model/bytes <= 500",)
     )
     create_study(plan, server, {}, retries=0)
     trials, _ = run(name, server)
@@ -244,8 +244,10 @@ def test_two_objectives_and_constraints(server, name):
     with open_storage(server, FAST) as storage:
         found = optuna.load_study(storage=storage, study_name=name).get_trials()
     for trial, kept in zip(trials, found, strict=True):
-        assert kept.values == [trial.outcome.metrics["val/accuracy"], trial.outcome.metrics["bytes"]]
-        assert kept.constraints == pytest.approx({"bytes <= 500": trial.outcome.metrics["bytes"] / 500 - 1})
+        assert kept.values == [trial.outcome.metrics["val/accuracy"], trial.outcome.metrics["model/bytes"]]
+        assert kept.constraints == pytest.approx(
+            {"model/bytes <= 500": trial.outcome.metrics["model/bytes"] / 500 - 1}
+        )
 
 
 def test_a_grid_is_complete_and_without_repeats(server, name):
@@ -276,7 +278,7 @@ def rich_plan(name):
             ("lenet",): frozenset({"train.optimizer.lr", "train.epochs"}),
         },
     )
-    return make_plan(space, name=name, constraints=("bytes <= 2e5",), pruner="median", max_steps=5)
+    return make_plan(space, name=name, constraints=("model/bytes <= 2e5",), pruner="median", max_steps=5)
 
 
 def test_a_worker_knows_the_plan_from_the_storage(server, name):
@@ -350,7 +352,7 @@ def test_a_server_that_stops_is_told(name):
                 time.sleep(0.05)
             return hill(proposal, pruning)
 
-        with pytest.raises(AssayError, match=r"stopped answering: .*\. Trials that have ended are kept"):
+        with pytest.raises(AssayError, match=r"stopped answering: .*\. Finished trials are kept"):
             run(name, url, evaluate)
 
 

@@ -78,7 +78,7 @@ def test_the_same_again_changes_nothing_and_something_else_is_refused():
     path = write_experiment("mine", [], {"train.optimizer.lr": 0.01})
     before = path.read_bytes()
     assert write_experiment("mine", [], {"train.optimizer.lr": 0.01}) == path
-    with pytest.raises(AssayError, match=r"conf/experiment/mine\.yaml is there already.*sweep\.study=OTHER"):
+    with pytest.raises(AssayError, match=r"conf/experiment/mine\.yaml exists already.*sweep\.study=OTHER"):
         write_experiment("mine", [], {"train.optimizer.lr": 0.02})
     assert path.read_bytes() == before
 

@@ -12,8 +12,12 @@ from src.search.engine.distributions import Categorical, Range
 from src.search.engine.plan import SearchPlan
 from src.search.engine.records import Trial, TrialResult
 from src.search.engine.space import SearchSpace
-from src.search.report import figures
+from src.search.report import drawing
 from src.search.report.axis_scales import number_scale, scale_of
+from src.search.report.front import draw_front
+from src.search.report.history import draw_history
+from src.search.report.parallel import draw_parallel
+from src.search.report.slices import draw_slices
 
 ONE = {"train.optimizer.lr": Range(1e-3, 1e-2, log=True)}
 SOME = {
@@ -27,7 +31,7 @@ SOME = {
 TWELVE = SOME | {f"train.field_{index}": Categorical((True, False)) for index in range(3)}
 TWELVE |= {f"train.other_{index}": Range(-1, 1) for index in range(3)}
 ACCURACY = {"val/accuracy": "maximize"}
-SIZE = {"val/accuracy": "maximize", "parameters": "minimize"}
+SIZE = {"val/accuracy": "maximize", "model/parameters": "minimize"}
 
 
 @pytest.fixture(autouse=True)
@@ -64,7 +68,12 @@ def some_trials(count, domains, states=("complete", "pruned", "failed")):
             settings.pop("model.widths", None)
         accuracy, state = draw.random() ** 0.1, states[number % len(states)]
         size = 10 ** draw.uniform(3, 6)
-        reached = {"val/accuracy": accuracy, "val/loss": 1 - accuracy, "parameters": size, "bytes": 4 * size}
+        reached = {
+            "val/accuracy": accuracy,
+            "val/loss": 1 - accuracy,
+            "model/parameters": size,
+            "model/bytes": 4 * size,
+        }
         figures_of = {"complete": reached, "pruned": {}, "failed": {}}[state]
         trials.append(Trial(number, settings, TrialResult(state, figures_of, {1: 0.2, 2: accuracy}, 2)))
     if count > 8:
@@ -83,7 +92,7 @@ CASES = {
             Trial(
                 n,
                 {"train.optimizer.lr": 0.005},
-                TrialResult("complete", {"val/accuracy": 0.0, "parameters": 0.0}),
+                TrialResult("complete", {"val/accuracy": 0.0, "model/parameters": 0.0}),
             )
             for n in (0, 1)
         ],
@@ -91,7 +100,7 @@ CASES = {
     ),
     "all failed": (some_trials(3, SOME, ("failed",)), plan(SOME, SIZE)),
     "all pruned": (some_trials(3, SOME, ("pruned",)), plan(SOME, ACCURACY)),
-    "all break a constraint": (some_trials(5, SOME, ("complete",)), plan(SOME, SIZE, ("bytes <= 1",))),
+    "all break a constraint": (some_trials(5, SOME, ("complete",)), plan(SOME, SIZE, ("model/bytes <= 1",))),
     "not finite": (
         [Trial(0, {"train.optimizer.lr": 0.01}, TrialResult("complete", {"val/accuracy": math.nan}))],
         plan(ONE, SIZE),
@@ -99,9 +108,9 @@ CASES = {
     "forty": (some_trials(40, SOME), plan(SOME, ACCURACY)),
     "two objectives, constraints": (
         some_trials(30, SOME),
-        plan(SOME, SIZE, ("parameters <= 90000", "val/accuracy >= 0.5")),
+        plan(SOME, SIZE, ("model/parameters <= 90000", "val/accuracy >= 0.5")),
     ),
-    "three objectives": (some_trials(12, SOME), plan(SOME, {**SIZE, "bytes": "minimize"})),
+    "three objectives": (some_trials(12, SOME), plan(SOME, {**SIZE, "model/bytes": "minimize"})),
     "twelve fields": (some_trials(25, TWELVE), plan(TWELVE, ACCURACY)),
 }
 
@@ -109,12 +118,12 @@ CASES = {
 def draw_all(folder, trials, search):
     folder.mkdir(exist_ok=True)
     paths = [
-        figures.draw_history(folder / "history.png", trials, search),
-        figures.draw_parallel(folder / "parallel.png", trials, search),
-        figures.draw_slices(folder / "slices.png", trials, search),
+        draw_history(folder / "history.png", trials, search),
+        draw_parallel(folder / "parallel.png", trials, search),
+        draw_slices(folder / "slices.png", trials, search),
     ]
     if len(search.objectives) > 1:
-        paths.append(figures.draw_front(folder / "front.png", trials, search))
+        paths.append(draw_front(folder / "front.png", trials, search))
     return paths
 
 
@@ -179,6 +188,6 @@ def test_ticks_lie_on_their_axis():
 def test_an_outlier_does_not_squash_the_picture():
     good = [Trial(n, {}, TrialResult("complete", {"val/accuracy": 0.97 + n / 1000})) for n in range(10)]
     lost = [Trial(10, {}, TrialResult("complete", {"val/accuracy": 0.1}))]
-    window = figures._window([*good, *lost], plan(ONE, ACCURACY), "val/accuracy")
+    window = drawing.window_of([*good, *lost], plan(ONE, ACCURACY), "val/accuracy")
     assert 0.9 < window.low < 0.97
     assert 0.979 < window.high < 0.99

@@ -6,7 +6,7 @@ import optuna
 import pytest
 
 from src.search.engine.distributions import Categorical
-from src.search.engine.pruning import make_rule, past_of
+from src.search.engine.pruning import earlier_trials, make_pruner_spec
 from src.search.engine.ranking import best
 from src.search.engine.records import Trial, TrialResult
 from src.search.engine.samplers import make_pruner, quiet_optuna
@@ -45,9 +45,10 @@ def test_plainly_bad_trial_is_pruned(pruner):
     plan = make_plan(LADDER, pruner=pruner, max_steps=EPOCHS)
     train = learning(rung, EPOCHS)
     good = [
-        Trial(number, {"level": 20}, train({"level": 20}, make_rule(plan, number, ()))) for number in range(8)
+        Trial(number, {"level": 20}, train({"level": 20}, make_pruner_spec(plan, number, ())))
+        for number in range(8)
     ]
-    outcome = train({"level": 0}, make_rule(plan, 8, past_of(plan, good)))
+    outcome = train({"level": 0}, make_pruner_spec(plan, 8, earlier_trials(plan, good)))
     assert outcome.state == "pruned"
     assert outcome.epochs <= 3
     assert outcome.reason == f"pruned after epoch {outcome.epochs}"
@@ -59,14 +60,14 @@ def test_direction_of_the_objective_is_heeded(pruner, way):
     plan = make_plan(LADDER, pruner=pruner, max_steps=EPOCHS, objectives={"val/loss": way})
 
     def train(level, number, past):
-        pruning = make_rule(plan, number, past).begin()
+        pruning = make_pruner_spec(plan, number, past).begin()
         for epoch in range(1, EPOCHS + 1):
             if pruning.report(epoch, float(level)):
                 return TrialResult("pruned", {}, {}, epoch, pruning.pruner_state)
         steps = dict.fromkeys(range(1, EPOCHS + 1), float(level))
         return TrialResult("complete", {"val/loss": float(level)}, steps, EPOCHS, pruning.pruner_state)
 
-    past = past_of(plan, [Trial(number, {}, train(5, number, ())) for number in range(9)])
+    past = earlier_trials(plan, [Trial(number, {}, train(5, number, ())) for number in range(9)])
     assert train(9, 9, past).state == ("pruned" if way == "minimize" else "complete")
     assert train(1, 9, past).state == ("complete" if way == "minimize" else "pruned")
 
@@ -151,8 +152,8 @@ def test_nothing_is_pruned_after_its_last_step(pruner):
     good = TrialResult(
         "complete", {"val/accuracy": 1.0}, {1: 1.0, 2: 1.0, 3: 1.0}, 3, {"completed_rung_0": 1.0}
     )
-    rule = make_rule(plan, 9, past_of(plan, [Trial(number, {}, good) for number in range(9)]))
-    assert rule.begin().report(3, 0.0) is False
+    spec = make_pruner_spec(plan, 9, earlier_trials(plan, [Trial(number, {}, good) for number in range(9)]))
+    assert spec.begin().report(3, 0.0) is False
 
 
 @pytest.mark.parametrize("pruner", PRUNERS)
@@ -160,13 +161,13 @@ def test_rule_is_sent_as_plain_values_and_begins_anew_after_a_kill(pruner):
     plan = make_plan(LADDER, pruner=pruner, max_steps=EPOCHS)
     train = learning(rung, EPOCHS)
     past = [
-        Trial(number, {}, train({"level": number * 5 % 9}, make_rule(plan, number, ())))
+        Trial(number, {}, train({"level": number * 5 % 9}, make_pruner_spec(plan, number, ())))
         for number in range(6)
     ]
-    rule = make_rule(plan, 7, past_of(plan, past))  # trial 6 runs at the same time
-    sent = pickle.loads(pickle.dumps(rule))
-    assert sent == rule
-    outcomes = [train({"level": 4}, each) for each in (rule, rule, sent)]
+    spec = make_pruner_spec(plan, 7, earlier_trials(plan, past))  # trial 6 runs at the same time
+    sent = pickle.loads(pickle.dumps(spec))
+    assert sent == spec
+    outcomes = [train({"level": 4}, each) for each in (spec, spec, sent)]
     assert outcomes[0] == outcomes[1] == outcomes[2]
 
 
@@ -178,7 +179,7 @@ def test_reused_and_failed_trials_are_no_evidence():
         Trial(1, {}, done, reused=0),
         Trial(2, {}, TrialResult("failed", reason="nan")),
     ]
-    assert [past.number for past in past_of(plan, trials)] == [0]
+    assert [past.number for past in earlier_trials(plan, trials)] == [0]
 
 
 def test_later_numbers_may_have_ended_before():
@@ -186,14 +187,17 @@ def test_later_numbers_may_have_ended_before():
     plan = make_plan(LADDER, pruner="hyperband", max_steps=EPOCHS)
     train = learning(rung, EPOCHS)
     others = [
-        Trial(number, {}, train({"level": 20}, make_rule(plan, number, ()))) for number in (0, 1, 4, 7, 9)
+        Trial(number, {}, train({"level": 20}, make_pruner_spec(plan, number, ())))
+        for number in (0, 1, 4, 7, 9)
     ]
-    outcome = train({"level": 0}, make_rule(plan, 3, past_of(plan, others)))
+    outcome = train({"level": 0}, make_pruner_spec(plan, 3, earlier_trials(plan, others)))
     assert outcome.state == "pruned"
 
 
 def test_without_a_pruner_optuna_is_not_asked():
     plan = make_plan(LADDER)
-    rule = make_rule(plan, 5, past_of(plan, [Trial(0, {}, TrialResult("complete", {"val/accuracy": 1.0}))]))
-    assert rule.earlier == ()
-    assert rule.begin().report(1, float("nan")) is False
+    spec = make_pruner_spec(
+        plan, 5, earlier_trials(plan, [Trial(0, {}, TrialResult("complete", {"val/accuracy": 1.0}))])
+    )
+    assert spec.earlier == ()
+    assert spec.begin().report(1, float("nan")) is False

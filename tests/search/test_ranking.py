@@ -13,16 +13,13 @@ from src.search.engine.space import SearchSpace
 from tests.support.searches import SQUARE, make_plan
 
 HIGHEST = {"val/accuracy": "maximize"}
-SMALL_AND_GOOD = {"val/accuracy": "maximize", "parameters": "minimize"}
+SMALL_AND_GOOD = {"val/accuracy": "maximize", "model/parameters": "minimize"}
 
 
-def trial(number, accuracy, loss=0.5, state="complete", reused=None, **figures):
-    return Trial(
-        number,
-        {"x": number / 10, "y": 0.5},
-        TrialResult(state, {"val/accuracy": accuracy, "val/loss": loss, **figures}, reason="nan"),
-        reused,
-    )
+def trial(number, accuracy, loss=0.5, state="complete", reused=None, **sizes):
+    metrics = {"val/accuracy": accuracy, "val/loss": loss}
+    metrics |= {f"model/{name}": value for name, value in sizes.items()}
+    return Trial(number, {"x": number / 10, "y": 0.5}, TrialResult(state, metrics, reason="nan"), reused)
 
 
 def numbers(trials):
@@ -50,19 +47,19 @@ def test_best_is_complete_and_no_copy():
 
 def test_best_keeps_every_constraint():
     trials = [trial(0, 0.9, bytes=300), trial(1, 0.8, bytes=100), trial(2, 0.85, bytes=100), trial(3, 0.99)]
-    assert best(trials, HIGHEST, ("bytes <= 200",)).number == 2
-    assert best(trials, HIGHEST, ("bytes <= 2e2", "val/accuracy <= 0.82")).number == 1
-    assert best(trials, HIGHEST, ("bytes >= 200",)).number == 0
+    assert best(trials, HIGHEST, ("model/bytes <= 200",)).number == 2
+    assert best(trials, HIGHEST, ("model/bytes <= 2e2", "val/accuracy <= 0.82")).number == 1
+    assert best(trials, HIGHEST, ("model/bytes >= 200",)).number == 0
 
 
 def test_excess_is_a_share_of_the_bound():
-    figures = {"bytes": 300.0, "val/accuracy": 0.8}
-    constraints = ("bytes <= 200", "val/accuracy >= 0.9", "val/loss <= 1", "bytes >= 0")
-    over = violations(figures, constraints)
-    assert over["bytes <= 200"] == pytest.approx(0.5)
+    metrics = {"model/bytes": 300.0, "val/accuracy": 0.8}
+    constraints = ("model/bytes <= 200", "val/accuracy >= 0.9", "val/loss <= 1", "model/bytes >= 0")
+    over = violations(metrics, constraints)
+    assert over["model/bytes <= 200"] == pytest.approx(0.5)
     assert over["val/accuracy >= 0.9"] == pytest.approx(1 / 9)
     assert over["val/loss <= 1"] == float("inf")
-    assert over["bytes >= 0"] == -300
+    assert over["model/bytes >= 0"] == -300
 
 
 @pytest.mark.parametrize(
@@ -71,14 +68,14 @@ def test_excess_is_a_share_of_the_bound():
         ([], "no complete trial"),
         (
             [trial(0, 0, state="failed"), trial(1, 0.1, state="pruned")],
-            "1 of 2 failed.*the last failed with: nan",
+            "1 of 2 failed.*The last failure: nan",
         ),
-        ([trial(0, 0.9, bytes=300)], "1 complete trials, but none keeps bytes <= 200"),
+        ([trial(0, 0.9, bytes=300)], "1 complete trials, but none satisfies model/bytes <= 200"),
     ],
 )
 def test_no_best_is_an_error_with_the_reason(trials, reason):
     with pytest.raises(AssayError, match=reason):
-        best(trials, HIGHEST, ("bytes <= 200",))
+        best(trials, HIGHEST, ("model/bytes <= 200",))
 
 
 def test_front_is_what_nothing_beats():
@@ -107,7 +104,9 @@ def sampled(function, count=40, space=SQUARE, seed=0):
     settings = [{name: draw.random() for name in space.domains} for _ in range(count)]
     return [
         Trial(
-            number, each, TrialResult("complete", {"val/accuracy": function(each), "parameters": each["y"]})
+            number,
+            each,
+            TrialResult("complete", {"val/accuracy": function(each), "model/parameters": each["y"]}),
         )
         for number, each in enumerate(settings)
     ]
@@ -126,7 +125,7 @@ def test_importance_of_several_objectives_is_that_of_the_first():
     both = importance(trials, make_plan(objectives=SMALL_AND_GOOD))
     assert both == importance(trials, make_plan())
     assert list(both) == ["x", "y"]
-    other = importance(trials, make_plan(objectives={"parameters": "minimize"}))
+    other = importance(trials, make_plan(objectives={"model/parameters": "minimize"}))
     assert list(other) == ["y", "x"]
 
 

@@ -99,10 +99,10 @@ def test_finished_search_evaluates_nothing(tmp_path):
 SCRIPT = """
 import sys
 from pathlib import Path
-from src.search.study import search
-from tests.search.searches import InProcess, make_plan, nobody
+from src.search.engine.study import run_search
+from tests.support.searches import InProcess, make_plan, nobody
 from tests.search.test_samplers import FORK, fork
-search(make_plan(FORK, method=sys.argv[1], trials=20), InProcess(fork), Path(sys.argv[2]), nobody)
+run_search(make_plan(FORK, method=sys.argv[1], trials=20), InProcess(fork), Path(sys.argv[2]), nobody)
 """
 
 
@@ -127,8 +127,8 @@ def test_seed_decides(tmp_path):
 def test_proposals_know_earlier_batches_only(tmp_path):
     """What a batch proposes does not depend on how its own trials end."""
 
-    def spoiled(settings, rule):
-        return hill(settings, rule) if rule.number < 8 else complete(0.0)
+    def spoiled(settings, pruner):
+        return hill(settings, pruner) if pruner.number < 8 else complete(0.0)
 
     plan = plan_of("tpe", trials=12)
     one = run_search(plan, InProcess(hill), tmp_path / "one", nobody)
@@ -139,8 +139,8 @@ def test_proposals_know_earlier_batches_only(tmp_path):
 def test_rules_know_earlier_batches_only(tmp_path):
     known = {}
 
-    def train(settings, rule):
-        known[rule.number] = [past.number for past in rule.earlier]
+    def train(settings, pruner):
+        known[pruner.number] = [past.number for past in pruner.earlier]
         return complete(1.0)
 
     run_search(plan_of("random", trials=10, pruner="median"), InProcess(train), tmp_path, nobody)
@@ -177,10 +177,10 @@ def test_reused_outcomes_survive_a_stop(tmp_path):
 def failing(*numbers):
     """Trials with these numbers fail."""
 
-    def train(settings, rule):
-        if rule.number in numbers:
-            return TrialResult("failed", reason=f"the loss of trial {rule.number} is nan")
-        return hill(settings, rule)
+    def train(settings, pruner):
+        if pruner.number in numbers:
+            return TrialResult("failed", reason=f"the loss of trial {pruner.number} is nan")
+        return hill(settings, pruner)
 
     return train
 
@@ -213,8 +213,8 @@ def test_a_success_among_the_first_lets_it_go_on(tmp_path):
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_an_objective_that_is_no_number_is_a_failure(tmp_path, value):
-    def train(settings, rule):
-        return complete(value) if rule.number == 4 else hill(settings, rule)
+    def train(settings, pruner):
+        return complete(value) if pruner.number == 4 else hill(settings, pruner)
 
     trials = run_search(plan_of("tpe"), InProcess(train), tmp_path, nobody)
     assert trials[4].outcome.state == "failed"
@@ -231,25 +231,25 @@ def test_file_of_another_search_is_refused_by_name(tmp_path):
 def test_damaged_file_is_refused_by_name(tmp_path, content):
     run_search(plan_of("random"), InProcess(hill), tmp_path, nobody)
     (tmp_path / "00002.json").write_text(content)
-    with pytest.raises(AssayError, match=r"00002\.json is no finished trial"):
+    with pytest.raises(AssayError, match=r"00002\.json is damaged"):
         run_search(plan_of("random"), InProcess(hill), tmp_path, nobody)
 
 
 def test_file_of_a_trial_gives_the_same_trial(tmp_path):
     outcome = TrialResult("pruned", {"val/loss": 0.1}, {1: 0.5, 2: 0.25}, 2, {"completed_rung_0": 0.5}, "why")
-    (trial,) = run_search(make_plan(trials=1), InProcess(lambda settings, rule: outcome), tmp_path, nobody)
+    (trial,) = run_search(make_plan(trials=1), InProcess(lambda settings, pruner: outcome), tmp_path, nobody)
     trial = replace(trial, settings={"a": [1, "x", 0.1, None, True], "b": {"c": 1e-300}}, reused=3)
     write_trial(tmp_path, trial)
     assert repr(read_trial(tmp_path / "00000.json")) == repr(trial)
 
 
-def test_news_lead_to_the_total(tmp_path):
-    news: list[SearchProgress] = []
-    run_search(plan_of("tpe"), InProcess(hill, random.Random(0)), tmp_path, news.append)
-    assert [standing.total for standing in news] == [18] * len(news)
-    ended = [len(standing.trials) for standing in news]
+def test_progress_leads_to_the_total(tmp_path):
+    reported: list[SearchProgress] = []
+    run_search(plan_of("tpe"), InProcess(hill, random.Random(0)), tmp_path, reported.append)
+    assert [progress.total for progress in reported] == [18] * len(reported)
+    ended = [len(progress.trials) for progress in reported]
     assert ended == sorted(ended) and ended[-1] == 18
-    assert max(standing.running for standing in news) == 4 and news[-1].running == 0
+    assert max(progress.running for progress in reported) == 4 and reported[-1].running == 0
 
 
 # without batches
@@ -259,10 +259,10 @@ def test_asynchronous_search_keeps_the_slots_busy(tmp_path):
     busy = []
     evaluator = InProcess(hill, random.Random(0))
 
-    def on_news(standing):
-        busy.append((standing.running, len(standing.trials)))
+    def on_progress(progress):
+        busy.append((progress.running, len(progress.trials)))
 
-    trials = search_asynchronously(plan_of("tpe"), evaluator, 3, tmp_path, on_news)
+    trials = search_asynchronously(plan_of("tpe"), evaluator, 3, tmp_path, on_progress)
     assert [trial.number for trial in trials] == list(range(18))
     assert all(running == min(3, 18 - ended) for running, ended in busy)
     assert sorted(proposal.number for proposal in evaluator.submitted) == list(range(18))
@@ -304,9 +304,9 @@ def test_asynchronous_search_reuses_what_is_known_or_under_way(tmp_path):
 def test_asynchronous_rules_know_what_has_ended(tmp_path):
     known = {}
 
-    def train(settings, rule):
-        known[rule.number] = {past.number for past in rule.earlier}
-        return complete(1 - rule.number / 100)
+    def train(settings, pruner):
+        known[pruner.number] = {past.number for past in pruner.earlier}
+        return complete(1 - pruner.number / 100)
 
     search_asynchronously(plan_of("random", pruner="median"), InProcess(train), 2, tmp_path, nobody)
     assert known[0] == known[1] == set()
@@ -317,7 +317,7 @@ def test_damaged_proposal_is_refused_by_name(tmp_path):
     with pytest.raises(StoppedError):
         search_asynchronously(plan_of("random"), InProcess(hill, stop_after=1), 2, tmp_path, nobody)
     (tmp_path / "00001.begun.json").write_text("{")
-    with pytest.raises(AssayError, match=r"00001\.begun\.json is no proposal"):
+    with pytest.raises(AssayError, match=r"00001\.begun\.json is damaged"):
         search_asynchronously(plan_of("random"), InProcess(hill), 2, tmp_path, nobody)
 
 

@@ -15,9 +15,9 @@ from src.search.engine.trial_log import SearchProgress
 from src.search.report.live_view import live_view
 from src.search.report.tables import (
     best_table,
+    format_value,
     importance_table,
     short_names,
-    short_value,
     write_importance,
     write_trials,
 )
@@ -31,13 +31,13 @@ TRIALS = [
     Trial(
         0,
         {"train.optimizer.lr": 0.012345678901234, "model.widths": [8, 16], "train.schedule.name": "cosine"},
-        TrialResult("complete", {"val/accuracy": 1 / 3, "bytes": 150_000.0}, epochs=10),
+        TrialResult("complete", {"val/accuracy": 1 / 3, "model/bytes": 150_000.0}, epochs=10),
     ),
     Trial(1, {"train.optimizer.lr": 0.1}, TrialResult("failed", reason='loss is NaN, "really"')),
     Trial(
         2,
         {"train.optimizer.lr": 0.001, "model.widths": [16, 32], "train.schedule.name": "step"},
-        TrialResult("complete", {"val/accuracy": 0.9, "bytes": 250_000.0}, epochs=10),
+        TrialResult("complete", {"val/accuracy": 0.9, "model/bytes": 250_000.0}, epochs=10),
     ),
     Trial(
         3,
@@ -47,7 +47,7 @@ TRIALS = [
     Trial(
         4,
         {"train.optimizer.lr": 0.001, "model.widths": [16, 32], "train.schedule.name": "step"},
-        TrialResult("complete", {"val/accuracy": 0.9, "bytes": 250_000.0}, epochs=10),
+        TrialResult("complete", {"val/accuracy": 0.9, "model/bytes": 250_000.0}, epochs=10),
         reused=2,
     ),
 ]
@@ -77,11 +77,11 @@ def shown(table, width=100):
 
 
 def test_trials_are_a_line_each(tmp_path):
-    write_trials(tmp_path / "trials.csv", TRIALS, list(FIELDS), ["bytes <= 200000"])
+    write_trials(tmp_path / "trials.csv", TRIALS, list(FIELDS), ["model/bytes <= 200000"])
     with (tmp_path / "trials.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == [
-        *("number", "state", "reused", "epochs", "val/accuracy", "bytes"),
+        *("number", "state", "reused", "epochs", "val/accuracy", "model/bytes"),
         *FIELDS,
         *("kept", "reason"),
     ]
@@ -121,11 +121,11 @@ def test_importance_is_sorted(tmp_path):
 
 
 def test_best_first_then_the_rest():
-    lines = shown(best_table(TRIALS, plan(("bytes <= 200000",)), n=9)).splitlines()
+    lines = shown(best_table(TRIALS, plan(("model/bytes <= 200000",)), n=9)).splitlines()
     assert lines[0].strip() == "5 trials: 3 complete, 1 pruned, 1 failed"
     rows = [line.split() for line in lines[2:]]
     assert [row[0] for row in rows] == ["0", "2", "3", "1"]  # 4 is the same as 2
-    assert "breaks bytes <= 200000" in lines[3]
+    assert "breaks model/bytes <= 200000" in lines[3]
     assert "pruned" in lines[4]
     assert "failed: loss is NaN" in lines[5]
     assert re.search(
@@ -168,12 +168,12 @@ def test_short_names_tell_fields_apart():
     ],
 )
 def test_short_values(value, text):
-    assert short_value(value) == text
-    assert len(short_value(value)) <= 24
+    assert format_value(value) == text
+    assert len(format_value(value)) <= 24
 
 
-def news(trials, total, step):
-    """Standings as a search gives them, two trials at a time."""
+def snapshots(trials, total, step):
+    """The progress as a search reports it, two trials at a time."""
     for ended in range(0, total + 1, step):
         yield SearchProgress(total, tuple(trials[:ended]), min(2, total - ended))
 
@@ -181,27 +181,27 @@ def news(trials, total, step):
 def test_a_log_gets_a_line_for_each_tenth():
     trials = [Trial(n, {}, TrialResult("complete", {"val/accuracy": n / 100})) for n in range(40)]
     said = []
-    with live_view(plan(), True, said.append, Console(force_terminal=False)) as on_news:
-        for standing in news(trials, 40, 1):
-            on_news(standing)
+    with live_view(plan(), True, said.append, Console(force_terminal=False)) as on_progress:
+        for progress in snapshots(trials, 40, 1):
+            on_progress(progress)
     assert [line.partition(" of")[0] for line in said] == [str(n) for n in range(4, 41, 4)]
     assert said[-1].startswith("40 of 40 trials (40 complete); best val/accuracy 0.3900 (trial 39)")
 
 
 def test_a_log_says_nothing_twice():
     said = []
-    with live_view(plan(), False, said.append) as on_news:
+    with live_view(plan(), False, said.append) as on_progress:
         for _ in range(3):
-            on_news(SearchProgress(5, tuple(TRIALS), 0))
+            on_progress(SearchProgress(5, tuple(TRIALS), 0))
     assert len(said) == 1
     assert "3 complete, 1 pruned, 1 failed, 1 reused" in said[0]
 
 
 def test_a_terminal_sees_how_it_stands():
     console = Console(force_terminal=True, width=100, color_system=None)
-    with console.capture() as capture, live_view(plan(), True, pytest.fail, console) as on_news:
-        for standing in news(TRIALS, 5, 1):
-            on_news(standing)
+    with console.capture() as capture, live_view(plan(), True, pytest.fail, console) as on_progress:
+        for progress in snapshots(TRIALS, 5, 1):
+            on_progress(progress)
     text = capture.get()
     assert "5/5" in text and "2 running" in text
     assert "val/accuracy 0.9000 (trial 2)" in text
@@ -210,6 +210,8 @@ def test_a_terminal_sees_how_it_stands():
 
 def test_nothing_good_yet():
     said = []
-    with live_view(plan(("bytes <= 1",)), False, said.append) as on_news:
-        on_news(SearchProgress(10, tuple(TRIALS), 1))
-    assert said == ["5 of 10 trials (3 complete, 1 running, 1 pruned, 1 failed, 1 reused); none is good yet"]
+    with live_view(plan(("model/bytes <= 1",)), False, said.append) as on_progress:
+        on_progress(SearchProgress(10, tuple(TRIALS), 1))
+    assert said == [
+        "5 of 10 trials (3 complete, 1 running, 1 pruned, 1 failed, 1 reused); no usable trial yet"
+    ]

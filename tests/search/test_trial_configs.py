@@ -52,7 +52,7 @@ def test_settings_that_contradict_each_other_are_refused_for_their_trial():
 @pytest.mark.parametrize(
     ("space", "faults"),
     [
-        ({"train.optimizer.rate": "interval(0, 1)"}, ["train.optimizer.rate: there is no such field"]),
+        ({"train.optimizer.rate": "interval(0, 1)"}, ["train.optimizer.rate: is not a known field"]),
         ({"model.width": "choice([8])"}, ["did you mean model.widths"]),
         ({"data.channels": "choice(1, 3)"}, ["data.channels", "decided before"]),
         ({"train.threads": "choice(1, 2)"}, ["train.threads"]),
@@ -71,9 +71,9 @@ def test_what_cannot_be_searched_is_refused_before_the_first_trial(space, faults
 
 
 def test_a_field_cannot_be_searched_and_fixed():
-    with pytest.raises(AssayError, match=r"train\.epochs: is in sweep\.proxy"):
+    with pytest.raises(AssayError, match=r"train\.epochs: is also in sweep\.proxy"):
         TrialConfigs(loaded({"train.epochs": "choice(2, 3)"}, proxy={"train.epochs": 3}))
-    with pytest.raises(AssayError, match=r"train\.epoch \(of sweep\.proxy\).*did you mean train\.epochs"):
+    with pytest.raises(AssayError, match=r"train\.epoch \(in sweep\.proxy\).*did you mean train\.epochs"):
         TrialConfigs(loaded({"model.dropout": "interval(0, 0.5)"}, proxy={"train.epoch": 3}))
 
 

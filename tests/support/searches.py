@@ -1,4 +1,4 @@
-"""Plans and evaluators for the tests of a search: known functions in the place of trainings."""
+"""Plans and runners for the tests of a search, with known functions instead of trainings."""
 
 import random
 from collections.abc import Callable
@@ -32,34 +32,35 @@ def make_plan(space: SearchSpace = SQUARE, **changes: Any) -> SearchPlan:
     return SearchPlan(**{**fields, **changes})
 
 
-def hill(settings: Settings, rule: PrunerSpec) -> TrialResult:
-    """Highest, 1.0, at x = 0.3, y = 0.7; its "bytes" grow with x."""
+def hill(settings: Settings, pruner: PrunerSpec) -> TrialResult:
+    """Highest, 1.0, at x = 0.3, y = 0.7; its model/bytes grow with x."""
     height = 1 - (settings["x"] - 0.3) ** 2 - (settings.get("y", 0.7) - 0.7) ** 2
     return complete(height, bytes=1000 * settings["x"])
 
 
-def complete(accuracy: float, **figures: float) -> TrialResult:
-    """A trial of one epoch that ended well."""
+def complete(accuracy: float, **sizes: float) -> TrialResult:
+    """A trial of one epoch that ended well; ``sizes`` are those of the model, such as ``bytes``."""
+    measured = {f"model/{name}": value for name, value in sizes.items()}
     return TrialResult(
-        "complete", {"val/accuracy": accuracy, "val/loss": 1 - accuracy, **figures}, {1: accuracy}, 1
+        "complete", {"val/accuracy": accuracy, "val/loss": 1 - accuracy, **measured}, {1: accuracy}, 1
     )
 
 
 def learning(curve: Callable[[Settings, int], float], epochs: int) -> Function:
     """A training whose accuracy after an epoch is ``curve(settings, epoch)``."""
 
-    def train(settings: Settings, rule: PrunerSpec) -> TrialResult:
-        pruning = rule.begin()
+    def train(settings: Settings, pruner: PrunerSpec) -> TrialResult:
+        pruning = pruner.begin()
         steps: dict[int, float] = {}
         for epoch in range(1, epochs + 1):
             steps[epoch] = curve(settings, epoch)
             if pruning.report(epoch, steps[epoch]):
-                figures = {"val/accuracy": max(steps.values())}
+                metrics = {"val/accuracy": max(steps.values())}
                 return TrialResult(
-                    "pruned", figures, steps, epoch, pruning.pruner_state, f"pruned after epoch {epoch}"
+                    "pruned", metrics, steps, epoch, pruning.pruner_state, f"pruned after epoch {epoch}"
                 )
-        figures = {"val/accuracy": max(steps.values()), "val/loss": 1 - max(steps.values())}
-        return TrialResult("complete", figures, steps, epochs, pruning.pruner_state)
+        metrics = {"val/accuracy": max(steps.values()), "val/loss": 1 - max(steps.values())}
+        return TrialResult("complete", metrics, steps, epochs, pruning.pruner_state)
 
     return train
 
@@ -69,9 +70,9 @@ class StoppedError(Exception):
 
 
 class InProcess:
-    """Evaluates a function in this process; ``shuffled`` delivers in random order.
+    """Runs a function as a trial in this process; ``shuffled`` delivers in random order.
 
-    ``stop_after``: so many outcomes are delivered, then :class:`StoppedError` is raised.
+    ``stop_after``: this many results are delivered, then :class:`StoppedError` is raised.
     """
 
     def __init__(
@@ -85,13 +86,13 @@ class InProcess:
 
     @property
     def waiting(self) -> int:
-        """How many are under way."""
+        """How many are running."""
         return len(self._waiting)
 
-    def submit(self, proposal: Proposal, rule: PrunerSpec) -> None:
-        assert rule.number == proposal.number
+    def submit(self, proposal: Proposal, pruner: PrunerSpec) -> None:
+        assert pruner.number == proposal.number
         self.submitted.append(proposal)
-        self._waiting.append((proposal, rule))
+        self._waiting.append((proposal, pruner))
 
     def collect(self) -> tuple[int, TrialResult]:
         if self.left is not None:
@@ -99,9 +100,9 @@ class InProcess:
                 raise StoppedError
             self.left -= 1
         place = self.shuffled.randrange(len(self._waiting)) if self.shuffled else 0
-        proposal, rule = self._waiting.pop(place)
-        return proposal.number, self.function(proposal.settings, rule)
+        proposal, pruner = self._waiting.pop(place)
+        return proposal.number, self.function(proposal.settings, pruner)
 
 
-def nobody(standing: object) -> None:
+def nobody(progress: object) -> None:
     """Hears nothing."""

@@ -27,7 +27,7 @@ def main(url: str, study: str, log: Path, seconds: float) -> None:
         time.sleep(seconds)
         return TrialResult("complete", {"val/accuracy": 1 - (proposal.settings["x"] - 0.3) ** 2}, {}, 1)
 
-    work(study, url, evaluate, lambda standing: None, print, FAST)
+    work(study, url, evaluate, lambda progress: None, print, FAST)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from importlib import metadata
 from src.auditing.target import AuditTarget
 from src.auditing.verdict import CheckLog
 from src.core.cpus import resolve_threads
+from src.models.numerics import choose_device, numerics
 
 QUESTION = "Would this machine compute the same bytes?"
 SHOWN = 8
@@ -49,8 +50,6 @@ def recorded_numerics(subject: AuditTarget) -> dict[str, str]:
 
 def numerics_here(threads: int, precision: str) -> dict[str, str]:
     """The fingerprint of this machine for so many threads."""
-    from src.models.numerics import choose_device, numerics
-
     return {key: str(value) for key, value in numerics(choose_device("auto"), threads, precision).items()}
 
 

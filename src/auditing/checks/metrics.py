@@ -11,9 +11,13 @@ from numpy.typing import NDArray
 from src.auditing.file_comparison import read_table
 from src.auditing.target import AuditTarget
 from src.auditing.verdict import CheckLog, Verdict
+from src.compression.parity import onnx_logits
 from src.core.cpus import available_cpus
 from src.data.dataset.arrays import open_array
+from src.evaluation.metrics.classification import softmax, summary
 from src.leaderboard.speed.table import SCOPE
+from src.models.inference import predict_logits
+from src.models.saving import load_model
 from src.registry.variant_metrics import evaluate_figures
 
 QUESTION = "Do the figures follow from the predictions, and these from the model?"
@@ -59,8 +63,6 @@ def _variant(subject: AuditTarget, path: Path, see: CheckLog) -> None:
 
 def _answers(subject: AuditTarget, table: Mapping[str, NDArray[Any]], see: CheckLog) -> None:
     """The model itself, asked again for every held-out image."""
-    from src.compression.parity import onnx_logits
-
     file = (subject.model or subject.model_folder) / "model.onnx"
     images = subject.folder / "data/ingest/images.npy"
     if not (file.is_file() and images.is_file()):
@@ -77,8 +79,6 @@ def _base(subject: AuditTarget, see: CheckLog) -> None:
     if not (folder / PREDICTIONS).is_file():
         see.skipped = f"reports/evaluate/{PREDICTIONS} is not here"
         return
-    from src.evaluation.metrics.classification import summary
-
     table = read_table(folder / PREDICTIONS)
     columns = sorted((name for name in table if name.startswith("p_")), key=lambda name: int(name[2:]))
     probabilities = np.stack([table[name] for name in columns], axis=1)
@@ -94,10 +94,6 @@ def _base(subject: AuditTarget, see: CheckLog) -> None:
 def _base_answers(
     subject: AuditTarget, probabilities: NDArray[np.float64], table: Mapping[str, NDArray[Any]], see: CheckLog
 ) -> None:
-    from src.evaluation.metrics.classification import softmax
-    from src.models.inference import predict_logits
-    from src.models.saving import load_model
-
     model, images = subject.folder / "models/base", subject.folder / "data/ingest/images.npy"
     if not (model.is_dir() and images.is_file()):
         see.note("the model was not asked again: it or the images are not here")

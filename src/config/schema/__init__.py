@@ -1,9 +1,9 @@
-"""What a configuration may say: one class for each section of ``params.yaml``.
+"""What a configuration can say: one class for each section of ``params.yaml``.
 
-Every field is checked for type and range, unknown keys are refused, and all faults are reported
-together (pydantic). A contradiction is reported at the later of the two fields, by a validator that
-sees the fields before it; so it is found even while other fields are at fault. Nothing has a default
-here: the defaults are in ``conf/``, so that ``params.yaml`` shows everything that decides a result.
+pydantic checks the type and range of every field, refuses unknown keys, and reports all faults together. A
+contradiction is reported at the later of the two fields, by a validator that sees the fields before it; so it
+is found even while other fields are wrong. Nothing has a default here: the defaults are in ``conf/``, so that
+``params.yaml`` shows everything that decides a result. ``src.config.reference`` lists all fields.
 """
 
 from typing import Annotated
@@ -25,7 +25,7 @@ from src.config.schema.train import Train
 class Config(Section):
     """A whole configuration, as ``params.yaml`` holds it."""
 
-    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(description="Everything random derives from it")
     data: Data
     split: Split
     normalize: Normalize
@@ -42,9 +42,9 @@ class Config(Section):
 
     @field_validator("augment")
     @classmethod
-    def _colour_has_channels(cls, augment: Augment, before: ValidationInfo) -> Augment:
+    def _color_has_channels(cls, augment: Augment, before: ValidationInfo) -> Augment:
         data = before.data.get("data")
-        colour = [o.name for o in augment.operations if o.name in ("saturation", "hue")]
-        if colour and data is not None and data.channels == 1:
-            raise ValueError(f"operations {', '.join(colour)} need colour, but data.channels=1")
+        color = [o.name for o in augment.operations if o.name in ("saturation", "hue")]
+        if color and data is not None and data.channels == 1:
+            raise ValueError(f"operations {', '.join(color)} need color, but data.channels=1")
         return augment

@@ -11,68 +11,75 @@ from src.config.schema.base import Count, Fraction, Name, Positive, Section, Sha
 class PruneUnstructured(Section):
     """Set single weights to zero and keep them at zero in later training."""
 
-    name: Literal["prune_unstructured"]
-    ratio: Share  # share of the weights of all convolutions and linear layers
-    criterion: Literal["magnitude", "random"]
+    name: Literal["prune_unstructured"] = Field(description="Set single weights to zero")
+    ratio: Share = Field(description="Share of the weights of all convolutions and linear layers together")
+    criterion: Literal["magnitude", "random"] = Field(description="Which weights go first")
 
 
 class PruneStructured(Section):
     """Remove whole channels. The classifier keeps its outputs."""
 
-    name: Literal["prune_structured"]
-    ratio: Share  # share of the channels
-    criterion: Literal["magnitude", "batch_norm", "taylor", "fpgm", "random"]
-    iterations: Count  # 1: all at once; more: in that many rounds, ranking the channels again in each
+    name: Literal["prune_structured"] = Field(description="Remove whole channels")
+    ratio: Share = Field(description="Share of the channels")
+    criterion: Literal["magnitude", "batch_norm", "taylor", "fpgm", "random"] = Field(
+        description="How channels are ranked"
+    )
+    iterations: Count = Field(
+        description="1: remove all at once; more: in this many rounds, ranking the channels again in each"
+    )
 
 
 class Finetune(Section):
     """Continue to train the network, with the settings of `train` except for these."""
 
-    name: Literal["finetune"]
-    epochs: Count
-    lr: Positive  # peak
+    name: Literal["finetune"] = Field(description="Continue the training")
+    epochs: Count = Field(description="Epochs")
+    lr: Positive = Field(description="Peak learning rate")
 
 
 class Distill(Section):
     """Train a student on the soft labels of the base (Hinton, Vinyals and Dean, 2015) and the true labels."""
 
-    name: Literal["distill"]
-    # Fields of `model` that differ in the student, which is a new network; null: the network as it is now.
-    student: dict[str, Any] | None
-    epochs: Count
-    lr: Positive  # peak
-    temperature: Positive  # of both softmaxes
-    alpha: Fraction  # weight of the soft loss
+    name: Literal["distill"] = Field(description="Train on the soft labels of the base model")
+    student: dict[str, Any] | None = Field(
+        description="field of model: its value in a new, smaller network; null: the network as it is now"
+    )
+    epochs: Count = Field(description="Epochs")
+    lr: Positive = Field(description="Peak learning rate")
+    temperature: Positive = Field(description="Temperature of both softmaxes")
+    alpha: Fraction = Field(description="Weight of the soft loss")
 
 
 class QuantizeAwareTrain(Section):
     """Train with int8 rounding in the forward pass, then convert to int8."""
 
-    name: Literal["quantize_aware_train"]
-    epochs: Count
-    lr: Positive  # peak
+    name: Literal["quantize_aware_train"] = Field(description="Train with int8 rounding")
+    epochs: Count = Field(description="Epochs")
+    lr: Positive = Field(description="Peak learning rate")
 
 
 class Export(Section):
     """Convert from torch to ONNX."""
 
-    name: Literal["export"]
+    name: Literal["export"] = Field(description="Convert to ONNX")
 
 
 class QuantizeDynamic(Section):
     """int8 weights; the scales of activations are computed for each batch."""
 
-    name: Literal["quantize_dynamic"]
-    per_channel: bool  # one scale for each output channel of the weights
+    name: Literal["quantize_dynamic"] = Field(description="int8 weights")
+    per_channel: bool = Field(description="One scale for each output channel of the weights")
 
 
 class QuantizeStatic(Section):
     """int8 weights and activations, with scales from training images."""
 
-    name: Literal["quantize_static"]
-    images: Count  # how many, from the training split
-    calibration: Literal["minmax", "entropy", "percentile"]
-    per_channel: bool  # one scale for each output channel of the weights
+    name: Literal["quantize_static"] = Field(description="int8 weights and activations")
+    images: Count = Field(description="Training images for the calibration")
+    calibration: Literal["minmax", "entropy", "percentile"] = Field(
+        description="How the range of the activations is found"
+    )
+    per_channel: bool = Field(description="One scale for each output channel of the weights")
 
 
 Step = Annotated[
@@ -107,7 +114,7 @@ CONFLICTS = {
 class Variant(Section):
     """A list of compression steps: on the torch network before `export`, on the ONNX file after it."""
 
-    steps: Annotated[list[Step], Field(min_length=1)]
+    steps: Annotated[list[Step], Field(min_length=1)] = Field(description="Compression steps, in this order")
 
     @field_validator("steps")
     @classmethod
@@ -153,9 +160,13 @@ def _student_faults(steps: list[Step]) -> list[str]:
 
 
 class Compress(Section):
-    tolerance: Positive  # largest absolute difference of a logit, ONNX against the torch model it came from
-    agreement: Fraction  # smallest share of equal predictions, int8 against the float model it came from
-    variants: dict[Name, Variant]
+    tolerance: Positive = Field(
+        description="Largest difference of a logit between ONNX and the torch model it came from"
+    )
+    agreement: Fraction = Field(
+        description="Smallest share of equal predictions between int8 and the float model it came from"
+    )
+    variants: dict[Name, Variant] = Field(description="name: the steps of a variant; each variant is a stage")
 
     @field_validator("variants")
     @classmethod

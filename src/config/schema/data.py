@@ -10,23 +10,33 @@ from src.config.schema.base import Count, Name, Section
 class Data(Section):
     """Where the images are and how they become one uint8 array."""
 
-    name: Name  # folder under data/raw, also the MLflow experiment
-    source: Literal["idx", "image_folder", "csv"]
-    image_size: Annotated[list[Annotated[int, Field(ge=1, le=2048)]], Field(min_length=2, max_length=2)]
-    channels: Literal[1, 3]  # 1: grey, 3: RGB
-    resize_mode: Literal["pad", "crop", "stretch"]  # how an image of another shape gets there
-    on_corrupt: Literal["drop", "fail"]
-    on_conflict: Literal["drop", "fail"]  # the same pixels under two labels
-    max_pixels: Count  # of one image; more is refused before decoding (decompression bomb)
+    name: Name = Field(description="Folder below data/raw; also the MLflow experiment")
+    source: Literal["idx", "image_folder", "csv"] = Field(
+        description="Form of the files: idx, a folder per class, or labels.csv with paths"
+    )
+    image_size: Annotated[list[Annotated[int, Field(ge=1, le=2048)]], Field(min_length=2, max_length=2)] = (
+        Field(description="Height and width, pixels")
+    )
+    channels: Literal[1, 3] = Field(description="1: gray, 3: RGB")
+    resize_mode: Literal["pad", "crop", "stretch"] = Field(
+        description="How an image of another shape is fitted: pad, crop the middle, or stretch"
+    )
+    on_corrupt: Literal["drop", "fail"] = Field(description="What to do with an image that cannot be read")
+    on_conflict: Literal["drop", "fail"] = Field(description="What to do with equal pixels under two labels")
+    max_pixels: Count = Field(
+        description="Pixels of one image; a larger one is refused before it is decoded (decompression bomb)"
+    )
 
 
 class Split(Section):
     """Shares of the three splits and the number of folds."""
 
-    val: Annotated[float, Field(gt=0, lt=1)]
-    test: Annotated[float, Field(gt=0, lt=1)]
-    folds: Annotated[int, Field(ge=2)]
-    near_duplicate: Annotated[float, Field(gt=0, le=1)]  # correlation of thumbnails
+    val: Annotated[float, Field(gt=0, lt=1)] = Field(description="Share of all images for validation")
+    test: Annotated[float, Field(gt=0, lt=1)] = Field(description="Share of all images for the test")
+    folds: Annotated[int, Field(ge=2)] = Field(description="Folds of train + validation, for cross_validate")
+    near_duplicate: Annotated[float, Field(gt=0, le=1)] = Field(
+        description="Correlation of thumbnails above which a pair of images across splits is reported"
+    )
 
     @field_validator("test")
     @classmethod
@@ -40,4 +50,6 @@ class Split(Section):
 class Normalize(Section):
     """Which statistics of the training pixels shift and scale the input."""
 
-    method: Literal["standard", "minmax", "none"]
+    method: Literal["standard", "minmax", "none"] = Field(
+        description="standard: (x - mean) / std of the training pixels; minmax: to 0…1; none: pixels / 255"
+    )

@@ -10,7 +10,11 @@ from src.config.schema.base import Count, Section
 class Machine(Section):
     """What does not change the result. No stage tracks it."""
 
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
-    num_workers: Literal["auto"] | Count  # processes that decode images
-    progress: bool
-    loggers: list[Literal["csv", "tensorboard", "wandb"]]  # Lightning's, of the stage train
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = Field(
+        description="Where to train: auto, cpu, cuda or cuda:N"
+    )
+    num_workers: Literal["auto"] | Count = Field(description="Processes that decode images; auto: all cores")
+    progress: bool = Field(description="Draw progress bars")
+    loggers: list[Literal["csv", "tensorboard", "wandb"]] = Field(
+        description="Lightning loggers of the stage train: csv, tensorboard, wandb"
+    )

@@ -10,31 +10,35 @@ from src.config.schema.base import Count, Section
 class Cnn(Section):
     """A small residual CNN; each width is a stage at half the resolution of the one before."""
 
-    kind: Literal["cnn"]
-    widths: Annotated[list[Count], Field(min_length=1)]
-    kernel_size: Literal[1, 3, 5, 7]
-    activation: Literal["relu", "leaky_relu", "gelu", "silu"]
-    pooling: Literal["max", "avg", "stride"]
-    batch_norm: bool
-    dropout: Annotated[float, Field(ge=0, lt=1)]
+    kind: Literal["cnn"] = Field(description="The network")
+    widths: Annotated[list[Count], Field(min_length=1)] = Field(
+        description="Channels of each stage; each stage halves the resolution"
+    )
+    kernel_size: Literal[1, 3, 5, 7] = Field(description="Pixels")
+    activation: Literal["relu", "leaky_relu", "gelu", "silu"] = Field(description="Activation function")
+    pooling: Literal["max", "avg", "stride"] = Field(description="How a stage halves the resolution")
+    batch_norm: bool = Field(description="Batch normalization after each convolution")
+    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(description="Share dropped before the classifier")
 
 
 class Lenet(Section):
     """LeNet-5 (LeCun et al., 1998)."""
 
-    kind: Literal["lenet"]
-    activation: Literal["tanh", "relu"]
-    dropout: Annotated[float, Field(ge=0, lt=1)]
+    kind: Literal["lenet"] = Field(description="The network")
+    activation: Literal["tanh", "relu"] = Field(description="Activation function")
+    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(description="Share dropped before the classifier")
 
 
 class Timm(Section):
     """Any model of timm, adapted to the channels and classes at hand."""
 
-    kind: Literal["timm"]
-    name: Annotated[str, Field(min_length=1)]
-    pretrained: bool
-    small_input: bool  # keep the resolution in the stem
-    dropout: Annotated[float, Field(ge=0, lt=1)]
+    kind: Literal["timm"] = Field(description="The network")
+    name: Annotated[str, Field(min_length=1)] = Field(description="Name of a timm model, such as resnet18")
+    pretrained: bool = Field(description="Start from pretrained weights (in the local cache, or downloaded)")
+    small_input: bool = Field(
+        description="Keep the resolution in the stem, for images of about 64 pixels or fewer"
+    )
+    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(description="Share dropped before the classifier")
 
 
 ModelConfig = Annotated[Cnn | Lenet | Timm, Field(discriminator="kind")]

@@ -1,36 +1,71 @@
 """Section ``sweep``."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from src.config.schema.base import Count, Name, Section
 
-Figure = Literal["val/accuracy", "val/loss", "parameters", "macs", "bytes"]
+Objective = Literal["val/accuracy", "val/loss", "model/parameters", "model/macs", "model/bytes"]
+OBJECTIVES: tuple[str, ...] = get_args(Objective)
 NUMBER = r"[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?"
-BOUND = rf"^(val/accuracy|val/loss|parameters|macs|bytes) *(<=|>=) *{NUMBER}$"
+BOUND = rf"^({'|'.join(OBJECTIVES)}) *(<=|>=) *{NUMBER}$"
 Constraint = Annotated[str, Field(pattern=BOUND)]
 
 
 class Sweep(Section):
     """A search for better settings of the training."""
 
-    method: Literal["none", "grid", "random", "tpe", "gp", "cmaes", "nsga2"]  # none: no search
-    space: dict[str, str]  # field: what it may be, in Hydra's sweep syntax
-    proxy: dict[str, Any]  # field: what it is in all trials, instead of what the training has
-    trials: Count  # in all
-    batch: Count  # proposed together; sampling and pruning look at earlier batches only
-    pruner: Literal["none", "median", "hyperband", "successive_halving", "wilcoxon"]
-    objectives: Annotated[dict[Figure, Literal["minimize", "maximize"]], Field(min_length=1)]
-    constraints: list[Constraint]
-    folds: Annotated[int, Field(ge=0)]  # that a trial is the mean of; 0: the validation split
-    threads: Count  # of a trial; changes the bytes of the result
-    retries: Annotated[int, Field(ge=0)]  # of a trial that the machine stopped
-    max_failures: Count  # the first trials in a row that may fail
-    n_jobs: Literal["auto"] | Count  # trials at a time
-    asynchronous: bool
-    storage: Annotated[str, Field(pattern=r"^(embedded|[a-z0-9+]+://.+)$")]
-    study: Name | None
+    method: Literal["none", "grid", "random", "tpe", "gp", "cmaes", "nsga2"] = Field(
+        description="How settings are proposed; none: no search"
+    )
+    space: dict[str, str] = Field(
+        description="field: its values in Hydra's sweep syntax, such as choice(a, b), range(1, 5), "
+        "interval(0, 0.5), int(interval(1, 64)) or tag(log, interval(1e-4, 1e-1))"
+    )
+    proxy: dict[str, Any] = Field(
+        description="field: its value in all trials, for shorter trainings than the final one"
+    )
+    trials: Count = Field(description="Trials in all")
+    enqueue: list[Annotated[dict[str, Any], Field(min_length=1)]] = Field(
+        description="Settings to try first, each {field: value} with fields of sweep.space; a field that is "
+        "missing is sampled"
+    )
+    batch: Count = Field(
+        description="Trials proposed together. More keep more workers busy; with fewer, each proposal knows "
+        "more results"
+    )
+    pruner: Literal["none", "median", "hyperband", "successive_halving", "wilcoxon"] = Field(
+        description="How unpromising trials are stopped early; with folds: none, median or wilcoxon"
+    )
+    objectives: Annotated[dict[Objective, Literal["minimize", "maximize"]], Field(min_length=1)] = Field(
+        description="metric: minimize or maximize"
+    )
+    constraints: list[Constraint] = Field(
+        description='Limits such as "model/bytes <= 200000", which the best trial satisfies'
+    )
+    folds: Annotated[int, Field(ge=0)] = Field(
+        description="Folds whose mean is the result of a trial, at least 2; 0: the validation split"
+    )
+    threads: Count = Field(description="Computing threads of one trial; changes the bytes of the result")
+    retries: Annotated[int, Field(ge=0)] = Field(
+        description="Times a trial runs again after its process ran out of memory or was killed"
+    )
+    max_failures: Count = Field(description="The search stops if this many trials fail before any succeeds")
+    n_jobs: Literal["auto"] | Count = Field(
+        description="Trials at a time; auto: cores / threads. Changes no result"
+    )
+    asynchronous: bool = Field(
+        description="Ad-hoc searches only: propose a trial whenever a worker is free. Faster, but the result "
+        "depends on timing"
+    )
+    storage: Annotated[str, Field(pattern=r"^(embedded|[a-z0-9+]+://.+)$")] = Field(
+        description="embedded; in ad-hoc searches also the URL of a database that several machines share, "
+        "such as postgresql://user@host/database"
+    )
+    study: Name | None = Field(
+        description="Name of the search, for --adopt and --worker; null: made from the model and the method"
+    )
 
     @field_validator("pruner")
     @classmethod
@@ -46,10 +81,10 @@ class Sweep(Section):
         if len(objectives) == 1:
             return objectives
         if before.data.get("method") == "cmaes":
-            raise ValueError("cmaes (sweep.method) takes one objective: use nsga2, tpe, gp, grid or random")
+            raise ValueError("must be one with sweep.method=cmaes; nsga2, tpe, gp, grid and random take more")
         if before.data.get("pruner", "none") != "none":
             raise ValueError(
-                f"sweep.pruner={before.data['pruner']} takes one objective: set sweep.pruner=none"
+                f"must be one with sweep.pruner={before.data['pruner']}; for more set sweep.pruner=none"
             )
         return objectives
 
@@ -61,13 +96,13 @@ class Sweep(Section):
             raise ValueError("must be 0 (the validation split) or at least 2, but got 1")
         if folds and pruner in ("hyperband", "successive_halving"):
             raise ValueError(
-                f"must be 0 with sweep.pruner={pruner}, which needs epochs: folds are pruned by median or "
-                f"wilcoxon, but got {folds}"
+                f"must be 0 with sweep.pruner={pruner}, which needs epochs, but got {folds}: with folds use "
+                "median or wilcoxon"
             )
         if pruner == "wilcoxon" and folds < 5:
             raise ValueError(
-                "must be at least 5 with sweep.pruner=wilcoxon: with fewer pairs its test cannot decide "
-                f"before the last fold, but got {folds}"
+                "must be at least 5 with sweep.pruner=wilcoxon, whose test cannot decide with fewer pairs, "
+                f"but got {folds}"
             )
         return folds
 

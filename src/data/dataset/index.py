@@ -62,9 +62,7 @@ def read_training_rows(folder: Path) -> NDArray[np.int64]:
     from pyarrow import parquet
 
     columns = parquet.ParquetFile(folder / "splits.parquet").read(["id", "split"]).to_pydict()
-    ids, split = np.array(columns["id"], dtype=np.int64), np.array(columns["split"], dtype=np.str_)
-    training: NDArray[np.int64] = ids[split == "train"]
-    return training
+    return np.array([row for row, split in zip(*columns.values(), strict=True) if split == "train"], np.int64)
 
 
 @dataclass(frozen=True)

@@ -77,8 +77,8 @@ def _classes(folder: Path, labels: list[int]) -> dict[int, str]:
         raise AssayError(f"{path} must have one name per line, with no empty line and no name twice")
     if labels != list(range(len(names))):
         raise AssayError(
-            f"{path} names {len(names)} classes, for labels 0 to {len(names) - 1}, but the labels "
-            f"in the data are {_ranges(labels)}. Name each of them, or remove the file to use the numbers"
+            f"{path} names {len(names)} classes, for labels 0 to {len(names) - 1}, but the data have labels "
+            f"{_ranges(labels)}. Name each of them, or remove the file to use the numbers"
         )
     return dict(enumerate(names))
 

@@ -62,8 +62,9 @@ def _is_short(mistake: Misclassified) -> bool:
 
 
 def _mistakes_title(shown: int, total: int, images: int) -> str:
-    which = "All" if shown == total else f"The {shown} most confident of"
-    return f"{which} {total:,} mistakes among {images:,} test images (actual → predicted)"
+    which = f"All {total:,}" if shown == total else f"The {shown} most confident of {total:,}"
+    mistakes = "The only mistake" if total == 1 else f"{which} mistakes"
+    return f"{mistakes} among {images:,} test images (actual → predicted)"
 
 
 def _draw_no_mistakes(path: Path, images: int) -> Path:

@@ -18,7 +18,8 @@ def plan_to_json(plan: SearchPlan) -> dict[str, Any]:
     }
     plain = {name: getattr(plan, name) for name in SearchPlan.__dataclass_fields__ if name != "space"}
     objectives = [list(item) for item in plan.objectives.items()]
-    return {**plain, "space": space, "objectives": objectives, "constraints": list(plan.constraints)}
+    lists = {"constraints": list(plan.constraints), "enqueue": list(plan.enqueue)}
+    return {**plain, "space": space, "objectives": objectives, **lists}
 
 
 def plan_from_json(content: dict[str, Any]) -> SearchPlan:
@@ -29,8 +30,13 @@ def plan_from_json(content: dict[str, Any]) -> SearchPlan:
         groups=tuple(space["groups"]),
         present={tuple(names): frozenset(fields) for names, fields in space["present"]},
     )
-    objectives, constraints = dict(content["objectives"]), tuple(content["constraints"])
-    return SearchPlan(**{**content, "space": rebuilt, "objectives": objectives, "constraints": constraints})
+    changed = {
+        "space": rebuilt,
+        "objectives": dict(content["objectives"]),
+        "constraints": tuple(content["constraints"]),
+        "enqueue": tuple(content["enqueue"]),
+    }
+    return SearchPlan(**{**content, **changed})
 
 
 def _domain_to_json(domain: Distribution) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from src.search.engine.plan import SearchPlan
 from src.search.engine.pruning import Pruning
 from src.search.engine.records import Proposal, Trial, TrialResult
 from src.search.engine.samplers import check_supported, grid_order, make_pruner, make_sampler, quiet_optuna
-from src.search.engine.trial_log import SearchProgress, refuse_hopeless, with_finite_objectives
+from src.search.engine.trial_log import SearchProgress, check_not_hopeless, with_finite_objectives
 
 PLAN, ATTRIBUTES, READY = "plan", "attributes", "ready"  # attributes of a study
 Evaluate = Callable[[Proposal, Pruning], TrialResult]
@@ -54,7 +54,7 @@ def create_study(
                 study.set_user_attr(key, value)
         _refuse_other(plan.name, said, study.user_attrs)
         if READY not in study.user_attrs:
-            _queue_grid(study, plan)
+            _queue_first(study, plan)
             study.set_user_attr(READY, True)
         return created
 
@@ -82,10 +82,10 @@ def ended_trials(study_name: str, url: str, timing: Heartbeat = TIMING) -> list[
     All attempts at one trial are one. What was begun beyond the total is not among them, and leaves a gap in
     the numbers. Raises as :func:`attributes_of`.
     """
-    return list(standing(study_name, url, timing).trials)
+    return list(progress(study_name, url, timing).trials)
 
 
-def standing(study_name: str, url: str, timing: Heartbeat = TIMING) -> SearchProgress:
+def progress(study_name: str, url: str, timing: Heartbeat = TIMING) -> SearchProgress:
     """How far a study is. Raises as :func:`attributes_of`."""
     with open_storage(url, timing) as storage:
         study = _load(storage, study_name, url)
@@ -97,7 +97,7 @@ def work(
     study_name: str,
     url: str,
     evaluate: Evaluate,
-    on_news: Callable[[SearchProgress], None],
+    on_progress: Callable[[SearchProgress], None],
     say: Callable[[str], None],
     timing: Heartbeat = TIMING,
 ) -> list[Trial]:
@@ -109,15 +109,15 @@ def work(
     Raises:
         AssayError: the first trials have all failed; else as :func:`attributes_of`.
     """
-    optuna.logging.set_verbosity(optuna.logging.ERROR)  # failed trials are told of by on_news
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # failed trials are told of by on_progress
     with open_storage(url, timing) as storage:
         study = _load(storage, study_name, url)
         worker = StudyWorker(study, storage, evaluate, say, timing)
         while True:
             book = worker.book()
             ended = book.ended()
-            on_news(_standing(book))
-            refuse_hopeless(book.plan, ended)
+            on_progress(_standing(book))
+            check_not_hopeless(book.plan, ended)
             if len(ended) >= book.plan.total:
                 return ended
             if book.has_room() or book.waiting():
@@ -278,9 +278,9 @@ def _refuse_other(name: str, wanted: Mapping[str, Any], there: Mapping[str, Any]
         )
 
 
-def _queue_grid(study: optuna.Study, plan: SearchPlan) -> None:
-    """All points of a grid wait for whoever asks, so that none is tried twice or left out."""
-    for point in grid_order(plan) if plan.method == "grid" else ():
+def _queue_first(study: optuna.Study, plan: SearchPlan) -> None:
+    """All points of a grid, or the settings to try first, wait for whoever asks."""
+    for point in grid_order(plan) if plan.method == "grid" else plan.enqueue:
         study.enqueue_trial(plan.space.encode(point), skip_if_exists=True)
 
 

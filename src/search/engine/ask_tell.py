@@ -1,4 +1,4 @@
-"""Asks Optuna for settings, and tells it what came of them: a study in memory."""
+"""Asks Optuna for settings and tells it the results: a study in memory."""
 
 from collections.abc import Sequence
 
@@ -12,14 +12,19 @@ from src.search.engine.samplers import grid_order, make_sampler, quiet_optuna
 
 
 class AskTell:
-    """A study of Optuna that knows trials by the numbers of the search."""
+    """A study of Optuna that knows trials by their numbers in the search."""
 
     def __init__(self, plan: SearchPlan, ended: Sequence[Trial] = (), begun: Sequence[Proposal] = ()) -> None:
-        """``ended`` and ``begun``: what an earlier process has left, in a search that is not replayed."""
+        """
+        Args:
+            plan: The search.
+            ended: Trials that an earlier process finished, if the search is not replayed.
+            begun: Trials that it had started, if the search is not replayed.
+        """
         self._plan = plan
         self._objectives = list(plan.objectives)
         self._running: dict[int, optuna.Trial] = {}
-        directions = [StudyDirection[way.upper()] for way in plan.objectives.values()]
+        directions = [StudyDirection[direction.upper()] for direction in plan.objectives.values()]
         with quiet_optuna():
             self._study = optuna.create_study(
                 study_name=plan.name, directions=directions, sampler=make_sampler(plan, 0)
@@ -27,13 +32,12 @@ class AskTell:
         for trial in ended:
             self._study.add_trial(frozen_trial(plan, trial, self._objectives))
         for proposal in begun:
-            self._queue(proposal.settings)
+            self._enqueue(proposal.settings)
             self.ask(proposal.number)
-        if plan.method == "grid":
-            self._queue_grid([trial.settings for trial in ended] + [proposal.settings for proposal in begun])
+        self._enqueue_first([*ended, *begun])
 
     def reseed(self, index: int) -> None:
-        """A new sampler, which depends on the seed and ``index`` only, for what is asked from now on."""
+        """Use a new sampler from now on, which depends only on the seed and ``index``."""
         self._study.sampler = make_sampler(self._plan, index)
 
     def ask(self, number: int) -> Proposal:
@@ -43,21 +47,26 @@ class AskTell:
         return Proposal(number, self._plan.space.suggest(trial))
 
     def tell(self, trial: Trial) -> None:
-        """What came of a proposal."""
+        """Pass on the result of a proposal."""
         asked = self._running.pop(trial.number)
         if len(self._objectives) == 1:
             for step, value in trial.outcome.steps.items():
                 asked.report(value, step)
-        for constraint, excess in constraint_values(self._plan, trial).items():
-            asked.set_constraint(constraint, excess)
+        for constraint, violation in constraint_values(self._plan, trial).items():
+            asked.set_constraint(constraint, violation)
         state = STATES[trial.outcome.state]
         self._study.tell(asked, objective_values(trial, self._objectives), state)
 
-    def _queue(self, settings: Settings) -> None:
+    def _enqueue(self, settings: Settings) -> None:
         self._study.enqueue_trial(self._plan.space.encode(settings))
 
-    def _queue_grid(self, done: Sequence[Settings]) -> None:
-        known = {settings_key(settings) for settings in done}
-        for point in grid_order(self._plan):
-            if settings_key(point) not in known:
-                self._queue(point)
+    def _enqueue_first(self, known: Sequence[Trial | Proposal]) -> None:
+        """What is tried before anything is sampled: the points of a grid, or the plan's own settings."""
+        if self._plan.method == "grid":
+            done = {settings_key(item.settings) for item in known}
+            waiting = [point for point in grid_order(self._plan) if settings_key(point) not in done]
+        else:
+            numbers = {item.number for item in known}
+            waiting = [item for number, item in enumerate(self._plan.enqueue) if number not in numbers]
+        for settings in waiting:
+            self._enqueue(settings)

@@ -1,4 +1,4 @@
-"""What one field of a search may be."""
+"""The values that one field of a search can take."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Categorical:
-    """One of these values: numbers, texts, lists or mappings."""
+    """One of these values: numbers, strings, lists or dictionaries."""
 
     values: tuple[Any, ...]
 
@@ -17,7 +17,7 @@ class Range:
 
     low: float
     high: float
-    log: bool = False  # evenly on a logarithmic scale
+    log: bool = False  # sampled evenly on a logarithmic scale
     integer: bool = False
 
 

@@ -1,4 +1,4 @@
-"""Carries proposals out: in worker processes, or one after another in this one."""
+"""Runs proposals: in worker processes, or one after another in this process."""
 
 from collections import deque
 from collections.abc import Callable
@@ -13,7 +13,7 @@ MakeTask = Callable[[Proposal, PrunerSpec], TrialTask]  # raises AssayError for 
 
 
 class PoolRunner:
-    """Trials in the processes of a pool."""
+    """Runs trials in the processes of a pool."""
 
     def __init__(
         self,
@@ -22,9 +22,13 @@ class PoolRunner:
         forgiving: bool,
         run: Callable[[TrialTask], TrialResult] | None = None,
     ) -> None:
-        """``forgiving``: a trial that the machine stops again and again has failed, and the search goes on.
-
-        ``run``: what a worker does with a task, by default ``src.search.engine.trial.run_trial``.
+        """
+        Args:
+            pool: The worker processes.
+            make_task: Makes the task of a proposal.
+            forgiving: Whether a trial that the machine stops again and again counts as failed, so that the
+                search continues. Otherwise it ends the search.
+            run: What a worker does with a task, by default ``src.search.engine.trial.run_trial``.
         """
         self.pool = pool
         self.make_task = make_task
@@ -32,20 +36,20 @@ class PoolRunner:
         self.run = run or _run
         self._impossible: deque[tuple[int, TrialResult]] = deque()
 
-    def submit(self, proposal: Proposal, rule: PrunerSpec) -> None:
+    def submit(self, proposal: Proposal, pruner: PrunerSpec) -> None:
         """Queue a trial."""
         try:
-            task = self.make_task(proposal, rule)
+            task = self.make_task(proposal, pruner)
         except AssayError as error:
             self._impossible.append((proposal.number, TrialResult("failed", reason=str(error))))
         else:
             self.pool.submit(proposal.number, self.run, task)
 
     def collect(self) -> tuple[int, TrialResult]:
-        """Number and outcome of a trial that has ended; waits for one.
+        """Wait for a trial to end; returns its number and result.
 
         Raises:
-            AssayError: the machine stopped a trial, which is no function of the inputs.
+            AssayError: The machine stopped a trial, which does not follow from the inputs.
         """
         if self._impossible:
             return self._impossible.popleft()
@@ -55,29 +59,29 @@ class PoolRunner:
         if self.forgiving:
             return number, TrialResult("failed", reason=result.reason)
         raise AssayError(
-            f"trial {number} was stopped by the machine and not by its settings: {result.reason}. Finished "
-            "trials are kept. Give it more room (fewer sweep.n_jobs, a smaller train.batch_size), then repeat"
+            f"the machine stopped trial {number}, not its settings: {result.reason}. Finished trials are "
+            "kept. Give it more room (a lower sweep.n_jobs or train.batch_size) and run the command again"
         )
 
 
 class InProcessRunner:
-    """Trials one after another in this process, without records of their own: a search within a fold."""
+    """Runs trials one after another in this process, without a journal entry each: a search within a fold."""
 
     def __init__(self, make_task: MakeTask) -> None:
         self.make_task = make_task
         self._waiting: deque[tuple[Proposal, PrunerSpec]] = deque()
 
-    def submit(self, proposal: Proposal, rule: PrunerSpec) -> None:
+    def submit(self, proposal: Proposal, pruner: PrunerSpec) -> None:
         """Queue a trial."""
-        self._waiting.append((proposal, rule))
+        self._waiting.append((proposal, pruner))
 
     def collect(self) -> tuple[int, TrialResult]:
-        """Number and outcome of the next trial."""
-        from src.search.engine.trial import train_trial
+        """Run the next trial; returns its number and result."""
+        from src.search.engine.trial import train_trial  # torch, which a driver with workers does not need
 
-        proposal, rule = self._waiting.popleft()
+        proposal, pruner = self._waiting.popleft()
         try:
-            task = self.make_task(proposal, rule)
+            task = self.make_task(proposal, pruner)
         except AssayError as error:
             return proposal.number, TrialResult("failed", reason=str(error))
         return proposal.number, train_trial(task)

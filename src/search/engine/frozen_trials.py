@@ -1,4 +1,4 @@
-"""Ended trials in the form that Optuna keeps them in."""
+"""Finished trials as Optuna stores them."""
 
 from collections.abc import Sequence
 
@@ -12,10 +12,10 @@ STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed"
 
 
 def frozen_trial(plan: SearchPlan, trial: Trial, objectives: Sequence[str]) -> FrozenTrial:
-    """The trial for a study with these objectives."""
+    """The trial for a study with these objectives, in this order."""
     outcome = trial.outcome
     fixed = FixedTrial(plan.space.encode(trial.settings))
-    plan.space.suggest(fixed)  # tells which distribution each value is from
+    plan.space.suggest(fixed)  # records the distribution of each value
     return create_trial(
         state=STATES[outcome.state],
         values=objective_values(trial, objectives),
@@ -33,7 +33,7 @@ def objective_values(trial: Trial, objectives: Sequence[str]) -> list[float] | N
 
 
 def constraint_values(plan: SearchPlan, trial: Trial) -> dict[str, float]:
-    """By how much a complete trial breaks each constraint; nothing for CMA-ES, which cannot use them."""
+    """How far a complete trial violates each constraint; empty for CMA-ES, which cannot use them."""
     if trial.outcome.state != "complete" or plan.method == "cmaes":
         return {}
     return violations(trial.outcome.metrics, plan.constraints)

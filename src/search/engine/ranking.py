@@ -3,63 +3,70 @@
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+
+import optuna
+from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
 from src.core.errors import AssayError
 from src.core.pareto import pareto_mask
 from src.search.engine.constraints import feasible
+from src.search.engine.frozen_trials import frozen_trial
+from src.search.engine.plan import SearchPlan
 from src.search.engine.records import Trial
+from src.search.engine.samplers import quiet_optuna
 
-if TYPE_CHECKING:
-    from src.search.engine.plan import SearchPlan
-
-
-FEWEST = 4  # complete trials that say anything of importance
-GOOD = 0.5  # share of the trials that counts as good; of a tenth (Optuna's default) too few would be left
+FEWEST = 4  # complete trials needed to say anything about importance
+GOOD = 0.5  # share of the trials that counts as good; Optuna's default, a tenth, would leave too few
 
 
 def best(trials: Sequence[Trial], objectives: Mapping[str, str], constraints: Sequence[str]) -> Trial:
-    """The best complete trial that keeps the constraints: by the first objective, then by the others, then
-    by the lower val/loss, then the first.
+    """The best complete trial that satisfies the constraints.
+
+    By the first objective, then by the others, then by the lower val/loss, then the first.
 
     Raises:
-        AssayError: there is none, with the reason.
+        AssayError: There is none; says why.
     """
-    admitted = _admitted(trials, objectives, constraints)
-    if not admitted:
+    candidates = _feasible(trials, objectives, constraints)
+    if not candidates:
         raise AssayError(_why_none(trials, constraints))
-    return min(admitted, key=lambda trial: _order(trial, objectives))
+    return min(candidates, key=lambda trial: _order(trial, objectives))
 
 
-def ranked(trials: Sequence[Trial], plan: "SearchPlan") -> list[Trial]:
-    """The complete trials that keep the constraints, best first, without reused outcomes.
+def ranked(trials: Sequence[Trial], plan: SearchPlan) -> list[Trial]:
+    """The complete trials that satisfy the constraints, best first, without reused results.
 
-    With several objectives those of the front come first.
+    With several objectives the Pareto front comes first.
     """
-    admitted = _admitted(trials, plan.objectives, plan.constraints)
-    front = {trial.number for trial in _undominated(admitted, plan.objectives)}
-    by_value = sorted(admitted, key=lambda trial: _order(trial, plan.objectives))
+    candidates = _feasible(trials, plan.objectives, plan.constraints)
+    front = {trial.number for trial in _undominated(candidates, plan.objectives)}
+    by_value = sorted(candidates, key=lambda trial: _order(trial, plan.objectives))
     return sorted(by_value, key=lambda trial: trial.number not in front)
 
 
-def pareto_front(trials: Sequence[Trial], plan: "SearchPlan") -> list[Trial]:
-    """The trials that no other equals in all objectives and beats in one, by the first objective."""
-    admitted = _admitted(trials, plan.objectives, plan.constraints)
-    return sorted(_undominated(admitted, plan.objectives), key=lambda trial: _losses(trial, plan.objectives))
+def pareto_front(trials: Sequence[Trial], plan: SearchPlan) -> list[Trial]:
+    """The trials that no other trial dominates, by the first objective."""
+    candidates = _feasible(trials, plan.objectives, plan.constraints)
+    return sorted(
+        _undominated(candidates, plan.objectives), key=lambda trial: _losses(trial, plan.objectives)
+    )
 
 
-def importance(trials: Sequence[Trial], plan: "SearchPlan") -> dict[str, float]:
-    """The share of each field in being of the better half by the first objective, largest first; in all 1.
+def importance(trials: Sequence[Trial], plan: SearchPlan) -> dict[str, float]:
+    """How much each field decides whether a trial is in the better half by the first objective.
 
-    By PED-ANOVA (Watanabe et al., 2023). Empty where nothing can be said: too few trials, or all equal.
+    By PED-ANOVA (Watanabe et al., 2023).
+
+    Returns:
+        field -> share, largest first; the sum is 1. Empty if there are too few trials, or all are equal.
     """
-    name, way = next(iter(plan.objectives.items()))
+    name, direction = next(iter(plan.objectives.items()))
     complete = [trial for trial in _finite(trials, [name]) if trial.reused is None]
     values = {trial.outcome.metrics[name] for trial in complete}
     fields = [field for field in plan.space.domains if _varies(field, complete)]
     if len(complete) < FEWEST or len(values) == 1 or not fields:
         return {}
-    shares = _ped_anova(complete, plan, name, way, fields)
+    shares = _ped_anova(complete, plan, name, direction, fields)
     total = math.fsum(shares.values())
     if not (math.isfinite(total) and total > 0):
         return {}
@@ -68,8 +75,8 @@ def importance(trials: Sequence[Trial], plan: "SearchPlan") -> dict[str, float]:
     }
 
 
-def _finite(trials: Sequence[Trial], objectives: "Sequence[str] | Mapping[str, str]") -> list[Trial]:
-    """The complete trials that have a number for each objective."""
+def _finite(trials: Sequence[Trial], objectives: Sequence[str] | Mapping[str, str]) -> list[Trial]:
+    """The complete trials with a finite value of each objective."""
     return [
         trial
         for trial in trials
@@ -78,7 +85,7 @@ def _finite(trials: Sequence[Trial], objectives: "Sequence[str] | Mapping[str, s
     ]
 
 
-def _admitted(
+def _feasible(
     trials: Sequence[Trial], objectives: Mapping[str, str], constraints: Sequence[str]
 ) -> list[Trial]:
     return [
@@ -92,12 +99,12 @@ def _why_none(trials: Sequence[Trial], constraints: Sequence[str]) -> str:
     complete = [trial for trial in trials if trial.outcome.state == "complete"]
     if complete:
         return (
-            f"the search has {len(complete)} complete trials, but none keeps {', '.join(constraints)}: "
-            "loosen sweep.constraints, or give sweep.space smaller choices"
+            f"the search has {len(complete)} complete trials, but none satisfies {', '.join(constraints)}: "
+            "relax sweep.constraints, or add smaller choices to sweep.space"
         )
     ends = [trial.outcome for trial in trials if trial.outcome.state == "failed"]
-    reason = f"; the last failed with: {ends[-1].reason}" if ends else ""
-    count = f"{len(ends)} of {len(trials)} failed, and the others were pruned"
+    reason = f". The last failure: {ends[-1].reason}" if ends else ""
+    count = f"{len(ends)} of {len(trials)} failed, the others were pruned"
     return f"the search has no complete trial: {count}{reason}"
 
 
@@ -106,14 +113,16 @@ def _order(trial: Trial, objectives: Mapping[str, str]) -> tuple[tuple[float, ..
 
 
 def _losses(trial: Trial, objectives: Mapping[str, str]) -> tuple[float, ...]:
-    """The objectives in their order, turned so that less is better."""
-    figures = trial.outcome.metrics
-    return tuple(figures[name] if way == "minimize" else -figures[name] for name, way in objectives.items())
+    """The objectives in their order, signed so that less is better."""
+    metrics = trial.outcome.metrics
+    return tuple(
+        metrics[name] if direction == "minimize" else -metrics[name] for name, direction in objectives.items()
+    )
 
 
 def _undominated(trials: Sequence[Trial], objectives: Mapping[str, str]) -> list[Trial]:
-    front = pareto_mask([_losses(trial, objectives) for trial in trials])
-    return [trial for trial, unbeaten in zip(trials, front, strict=True) if unbeaten]
+    on_front = pareto_mask([_losses(trial, objectives) for trial in trials])
+    return [trial for trial, unbeaten in zip(trials, on_front, strict=True) if unbeaten]
 
 
 def _varies(field: str, trials: Sequence[Trial]) -> bool:
@@ -122,17 +131,11 @@ def _varies(field: str, trials: Sequence[Trial]) -> bool:
 
 
 def _ped_anova(
-    trials: Sequence[Trial], plan: "SearchPlan", name: str, way: str, fields: list[str]
+    trials: Sequence[Trial], plan: SearchPlan, name: str, direction: str, fields: list[str]
 ) -> dict[str, float]:
-    import optuna
-    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
-
-    from src.search.engine.frozen_trials import frozen_trial
-    from src.search.engine.samplers import quiet_optuna
-
     with quiet_optuna(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Some regimes|Target and region")  # of small searches
-        study = optuna.create_study(direction=optuna.study.StudyDirection[way.upper()])
+        study = optuna.create_study(direction=optuna.study.StudyDirection[direction.upper()])
         study.add_trials(frozen_trial(plan, trial, [name]) for trial in trials)
         evaluator = PedAnovaImportanceEvaluator(target_quantile=GOOD)
         return get_param_importances(study, evaluator=evaluator, params=fields, normalize=False)

@@ -28,23 +28,26 @@ REDUCTION = 4  # one trial in four goes on at a rung; the rungs are steps 1, 4, 
 
 
 def check_supported(plan: SearchPlan) -> None:
-    """Name what Optuna cannot do, beside what ``src.schema.Sweep`` refuses.
+    """Refuse what Optuna cannot do and the schema cannot see.
 
     Raises:
-        AssayError: with the mend.
+        AssayError: Says what to change.
     """
     if not plan.space.domains:
-        raise AssayError("sweep.space names no field: there is nothing to search. Add one, or set sweep=none")
+        raise AssayError(
+            "sweep.space is empty, so there is nothing to search. Add a field, or set sweep=none"
+        )
     if plan.method == "grid":
         plan.space.size()
     if plan.method == "nsga2" and plan.batch < 2:
         raise AssayError(
-            "sweep.method=nsga2 crosses parents of a batch: sweep.batch must be at least 2, but got 1"
+            "sweep.batch must be at least 2 with sweep.method=nsga2, which crosses parents of a batch, "
+            "but got 1"
         )
     choices = [name for name, domain in plan.space.domains.items() if isinstance(domain, Categorical)]
     if plan.method == "cmaes" and choices:
         raise AssayError(
-            f"sweep.method=cmaes takes numbers only, and {', '.join(choices)} (sweep.space) is a choice: "
+            f"sweep.method=cmaes takes numbers only, but {', '.join(choices)} in sweep.space is a choice: "
             "write interval(…) or int(interval(…)), or use tpe, gp or random"
         )
 
@@ -52,7 +55,7 @@ def check_supported(plan: SearchPlan) -> None:
 def make_sampler(plan: SearchPlan, index: int) -> BaseSampler:
     """A fresh sampler for the batch with this index, seeded for it alone.
 
-    So a proposal depends on the trials before its batch, and not on how far a generator has run.
+    So a proposal depends on the trials before its batch, not on how far a generator has run.
     """
     seed = derive_seed(plan.seed, "sampler", index) % 2**32
     with quiet_optuna():
@@ -67,18 +70,18 @@ def make_sampler(plan: SearchPlan, index: int) -> BaseSampler:
             return _make_cmaes(plan, seed)
         if plan.method == "nsga2":
             return NSGAIISampler(seed=seed, population_size=plan.batch)
-    return RandomSampler(seed=seed)  # also for the grid, whose points are queued
+    return RandomSampler(seed=seed)  # also for the grid, whose points are enqueued
 
 
 def make_pruner(name: str, trials: int, max_steps: int) -> BasePruner:
-    """The pruner of a search of so many trials of so many steps (the first is 1)."""
+    """The pruner of a search of this many trials, each of this many steps (the first is 1)."""
     with quiet_optuna():
         if name == "median":
             return MedianPruner(
                 n_startup_trials=min(5, max(1, trials // 3)), n_warmup_steps=1 + max_steps // 5
             )
         if name == "hyperband":
-            # The last bracket would not compare trials before a quarter of their steps, or even their end: it
+            # The last bracket compares trials only after a quarter of their steps, or even at their end. It
             # saves next to nothing, and a search of a few dozen trials has none to spare for it. That leaves
             # one bracket for fewer than 16 steps, which is successive halving, and two for up to 63.
             longest = max(1, max_steps // REDUCTION)
@@ -91,22 +94,28 @@ def make_pruner(name: str, trials: int, max_steps: int) -> BasePruner:
 
 
 def startup_trials(plan: SearchPlan) -> int:
-    """Random trials before a model is fitted to them: a third, as a small search has few to spare."""
+    """Random trials before a model is fitted to them: a third, since a small search has few to spare."""
     return min(10, max(1, plan.trials // 3))
 
 
 def grid_order(plan: SearchPlan) -> list[Settings]:
-    """The points of the grid in random order, so that a part of them covers all of it."""
+    """The points of the grid in random order, so that a part of them covers all of it.
+
+    For each of ``plan.enqueue`` the first point that has those values comes before all others.
+    """
     points = plan.space.points()
     random.Random(derive_seed(plan.seed, "grid")).shuffle(points)
-    return points[: plan.total]
+    first: list[Settings] = []
+    for wanted in plan.enqueue:
+        first += [point for point in points if wanted.items() <= point.items() and point not in first][:1]
+    return [*first, *(point for point in points if point not in first)][: plan.total]
 
 
 @contextmanager
 def quiet_optuna() -> Iterator[None]:
-    """Without Optuna's notices of progress and of experimental features; warnings still show."""
+    """Silence Optuna's messages on progress and on experimental features; warnings still show."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    # That GP would be a little faster with greenlet: it takes 40 ms a trial without.
+    # It says that GP would be a little faster with greenlet; without it a trial takes 40 ms.
     logging.getLogger("optuna._gp.batched_lbfgsb").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -114,10 +123,10 @@ def quiet_optuna() -> Iterator[None]:
 
 
 def _make_cmaes(plan: SearchPlan, seed: int) -> BaseSampler:
-    """A generation is at least a batch (the default size is Hansen's), so that no trial is wasted.
+    """A generation has at least the size of a batch, so that no trial is wasted; the default is Hansen's.
 
-    Optuna's own benchmark (pull request 1229) is for considering pruned trials with hyperband, and against
-    it with the median.
+    Optuna's own benchmark (pull request 1229) favors considering pruned trials with hyperband, not with the
+    median pruner.
     """
     default = 4 + math.floor(3 * math.log(len(plan.space.domains)))
     return CmaEsSampler(

@@ -1,4 +1,4 @@
-"""A search space: what each field may be, and which fields exist for which choice of groups."""
+"""A search space: the values of each field, and which fields exist for which choice of groups."""
 
 import itertools
 import json
@@ -19,12 +19,12 @@ MOST_POINTS = 1_000_000  # that a grid may have
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """Domains by field. A field may exist for some choices of the groups only."""
+    """The distribution of each field. A field may exist only for some choices of the groups."""
 
-    domains: dict[str, Distribution]  # field or group -> domain
-    groups: tuple[str, ...] = ()  # those keys that are groups of conf/; each is a choice of names
+    domains: dict[str, Distribution]  # field or group -> distribution
+    groups: tuple[str, ...] = ()  # the keys that are groups of conf/; each is a choice of names
     present: dict[tuple[Any, ...], frozenset[str]] = field(default_factory=dict)
-    """Values of the groups in that order -> fields that exist then; nothing said: all of them."""
+    """Values of the groups in that order -> the fields that exist then; all of them if not listed."""
 
     def fields(self, chosen: Settings) -> list[str]:
         """The fields, without groups, that exist for these values of the groups, in the order of domains."""
@@ -36,7 +36,7 @@ class SearchSpace:
         """How many combinations there are.
 
         Raises:
-            AssayError: a field is an interval, which has no end of values; all such fields are named.
+            AssayError: A field is an interval, which has no end of values; all such fields are named.
         """
         self._refuse_intervals()
         return sum(
@@ -45,15 +45,15 @@ class SearchSpace:
         )
 
     def points(self) -> list[Settings]:
-        """Every combination once, the last field varying fastest.
+        """Every combination once; the last field varies fastest.
 
         Raises:
-            AssayError: a field is an interval, or there are too many combinations to list.
+            AssayError: A field is an interval, or there are too many combinations to list.
         """
         count = self.size()
         if count > MOST_POINTS:
             raise AssayError(
-                f"the grid has {count:,} points, and may have {MOST_POINTS:,}: leave out values in "
+                f"the grid has {count:,} points, but can have at most {MOST_POINTS:,}: leave out values in "
                 "sweep.space, or use sweep.method=random"
             )
         return [
@@ -73,8 +73,24 @@ class SearchSpace:
         """The settings as Optuna's parameters, from which :meth:`suggest` makes the same settings."""
         return {name: _encode(self.domains[name], value) for name, value in settings.items()}
 
+    def value_in(self, field: str, value: Any) -> Any:
+        """``value`` as one of the values that the field can take, such as 1.0 for 1.
+
+        Raises:
+            ValueError: The field cannot take it.
+        """
+        distribution = self.domains[field]
+        if isinstance(distribution, Categorical):
+            return _equal_value(distribution.values, value)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not distribution.low <= value <= distribution.high:
+            raise ValueError
+        if distribution.integer and value != int(value):
+            raise ValueError
+        return int(value) if distribution.integer else float(value)
+
     def _choices(self) -> Iterator[Settings]:
-        """Every combination of the groups; one without any if there are none."""
+        """Every combination of the groups; a single empty one if there are no groups."""
         for values in itertools.product(*self._values(self.groups)):
             yield dict(zip(self.groups, values, strict=True))
 
@@ -86,9 +102,17 @@ class SearchSpace:
         endless = [name for name, domain in self.domains.items() if isinstance(domain, Range)]
         if endless:
             raise AssayError(
-                f"sweep.method=grid tries every value, and {', '.join(endless)} (sweep.space) is an "
+                f"sweep.method=grid tries every value, but {', '.join(endless)} in sweep.space is an "
                 "interval: write choice(…) or range(…), or use another method"
             )
+
+
+def _equal_value(values: tuple[Any, ...], value: Any) -> Any:
+    """The value that is equal and of the same kind: 1 equals 1.0, but neither true nor "1"."""
+    for known in values:
+        if known == value and isinstance(known, bool) == isinstance(value, bool):
+            return known
+    raise ValueError
 
 
 def _suggest(trial: "BaseTrial", name: str, domain: Distribution) -> Any:
@@ -109,7 +133,10 @@ def _decode(domain: Categorical, value: Any) -> Any:
 
 
 def _is_plain(domain: Categorical) -> bool:
-    """Whether Optuna takes the values as they are. Values of several types become JSON texts, all of them:
-    Optuna takes 1 for true, and the text "[16]" could be meant as well as the list."""
+    """Whether Optuna takes the values as they are.
+
+    Otherwise all of them become JSON strings: to Optuna 1 equals true, and the string "[16]" could also be
+    the list.
+    """
     kinds = {type(value) for value in domain.values}
     return len(kinds) == 1 and kinds <= {str, int, float, bool}

@@ -1,8 +1,8 @@
-"""Search spaces as people write them, in Hydra's own sweep syntax.
+"""Search spaces in Hydra's sweep syntax.
 
 ====================================  ==========================================================
 ``choice(a, b, c)`` or ``a, b, c``    one of these
-``range(1, 5)``, ``range(0, 1, .1)``  one of these numbers, the last left out
+``range(1, 5)``, ``range(0, 1, .1)``  one of these numbers, without the last
 ``interval(0, 0.5)``                  any number in between
 ``int(interval(1, 64))``              any integer in between, both ends included
 ``tag(log, interval(1e-4, 1e-1))``    evenly on a logarithmic scale
@@ -23,10 +23,10 @@ SYNTAX = "choice(a, b), range(1, 5), interval(0, 0.5), int(interval(1, 64)), tag
 
 
 def parse_space(texts: Mapping[str, str]) -> dict[str, Distribution]:
-    """What each field may be, by field, in the order of ``texts``.
+    """The distribution of each field, in the order of ``texts``.
 
     Raises:
-        AssayError: texts that say nothing to search; all are listed, each with its field.
+        AssayError: Texts that are not valid; all are listed, each with its field.
     """
     domains: dict[str, Distribution] = {}
     faults = []
@@ -37,7 +37,7 @@ def parse_space(texts: Mapping[str, str]) -> dict[str, Distribution]:
             faults.append(f"  {field}: {fault}, but got {text!r}")
     if faults:
         listed = "\n".join(faults)
-        raise AssayError(f"the search space is not valid:\n{listed}\nA field may be {SYNTAX}.")
+        raise AssayError(f"sweep.space is not valid:\n{listed}\nWrite {SYNTAX}.")
     return domains
 
 
@@ -54,11 +54,11 @@ def _parse(text: str) -> Distribution:
         raise AssayError("must be a choice, a range or an interval")
     unknown = sorted(value.tags - {"log"})
     if unknown:
-        raise AssayError(f"log is the only tag that means something here, not {', '.join(unknown)}")
+        raise AssayError(f"log is the only tag that is allowed, not {', '.join(unknown)}")
     if isinstance(value, IntervalSweep):
         return _interval(value.start, value.end, bool(value.tags))
     if value.tags:
-        raise AssayError("log is for intervals only, as it has no meaning for single values")
+        raise AssayError("log is for intervals only, because it has no meaning for single values")
     if isinstance(value, RangeSweep):
         return Categorical(_range(value.start, value.stop, value.step))
     assert isinstance(value, ChoiceSweep)
@@ -74,11 +74,9 @@ def _interval(low: Any, high: Any, log: bool) -> Range:
     if not (math.isfinite(low) and math.isfinite(high)):
         raise AssayError("an interval needs finite ends")
     if low >= high:
-        raise AssayError(
-            f"the low end of an interval must be below the high one, which {low} and {high} are not"
-        )
+        raise AssayError(f"an interval must have a low end below its high end, but has {low} and {high}")
     if log and low <= 0:
-        raise AssayError(f"a logarithmic scale must lie above 0, and {low} does not")
+        raise AssayError(f"a logarithmic scale must start above 0, not at {low}")
     return Range(low, high, log=log, integer=isinstance(low, int))
 
 
@@ -93,7 +91,9 @@ def _range(start: Any, stop: Any, step: Any) -> tuple[int, ...] | tuple[float, .
     if count < 1:
         raise AssayError("the range must not be empty")
     if count > MOST_VALUES:
-        raise AssayError(f"a range may have {MOST_VALUES} values, and this has {count}: use an interval")
+        raise AssayError(
+            f"a range may have {MOST_VALUES:,} values, but this one has {count:,}: use an interval"
+        )
     whole = all(isinstance(number, int) for number in (start, stop, step))
     values = tuple(first + by * index for index in range(count))
     return tuple(map(int, values)) if whole else tuple(map(float, values))
@@ -102,12 +102,12 @@ def _range(start: Any, stop: Any, step: Any) -> tuple[int, ...] | tuple[float, .
 def _choice(values: list[Any]) -> Categorical:
     repeated = [value for index, value in enumerate(values) if value in values[:index]]
     if repeated:
-        raise AssayError(f"the values of a choice must differ, and {json.dumps(repeated[0])} is there twice")
+        raise AssayError(f"the values of a choice must differ, but {json.dumps(repeated[0])} is there twice")
     return Categorical(tuple(values))
 
 
 def _plain(value: Any) -> Any:
-    """A value as a configuration holds it: without Hydra's quotes, and nothing JSON does not know."""
+    """A value as a configuration holds it: without Hydra's quotes, and only what JSON knows."""
     from hydra.core.override_parser.types import QuotedString
 
     if isinstance(value, QuotedString):
@@ -120,11 +120,11 @@ def _plain(value: Any) -> Any:
         raise AssayError("a choice needs finite numbers")
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    raise AssayError("a choice, a range or an interval cannot be inside another")
+    raise AssayError("a choice, a range or an interval cannot be nested in another")
 
 
 def _key(key: Any) -> str:
     text = _plain(key)
     if not isinstance(text, str):
-        raise AssayError(f"the keys of a mapping must be texts, and {text!r} is not")
+        raise AssayError(f"the keys of a dictionary must be strings, but {text!r} is not")
     return text

@@ -1,9 +1,9 @@
-"""The loop of a search: propose, have it evaluated, keep what came of it, tell Optuna.
+"""The loop of a search: propose, run, keep the result, tell Optuna.
 
-A search is replayed, not stored: each finished trial is a file, and a study in memory is asked and told in
-order of number, so that samplers with a state of their own (CMA-ES, NSGA-II) come back to the same state.
-Proposals come in batches, each from a sampler with a seed of its own, and are told when the whole batch has
-ended; so the trials do not depend on which of them ends first, nor on kills in between.
+A search is replayed rather than stored: each finished trial is a file, and a study in memory is asked and
+told in order of number, so that samplers with a state (CMA-ES, NSGA-II) return to the same state. Proposals
+come in batches. Each batch has a sampler with a seed of its own and is told when all of it has ended; so the
+trials depend neither on which of them ends first nor on kills in between.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +12,7 @@ from typing import Protocol
 
 from src.search.engine.ask_tell import AskTell
 from src.search.engine.plan import SearchPlan
-from src.search.engine.pruning import PrunerSpec, make_rule, past_of
+from src.search.engine.pruning import PrunerSpec, earlier_trials, make_pruner_spec
 from src.search.engine.records import (
     Proposal,
     Trial,
@@ -22,95 +22,104 @@ from src.search.engine.records import (
     write_proposal,
 )
 from src.search.engine.samplers import check_supported
-from src.search.engine.trial_log import SearchProgress, TrialLog, refuse_hopeless
+from src.search.engine.trial_log import SearchProgress, TrialLog, check_not_hopeless
 
-OnNews = Callable[[SearchProgress], None]
+OnProgress = Callable[[SearchProgress], None]
 
 
 class TrialRunner(Protocol):
-    """Carries proposals out, several at a time if it can."""
+    """Runs proposals, several at a time if it can."""
 
-    def submit(self, proposal: Proposal, rule: PrunerSpec) -> None:
-        """Begin, or queue."""
+    def submit(self, proposal: Proposal, pruner: PrunerSpec) -> None:
+        """Start or queue a trial."""
         ...
 
     def collect(self) -> tuple[int, TrialResult]:
-        """Number and outcome of one that has ended; waits."""
+        """Wait for a trial to end; returns its number and result."""
         ...
 
 
-def run_search(plan: SearchPlan, evaluator: TrialRunner, folder: Path, on_news: OnNews) -> list[Trial]:
-    """All trials of the plan by number; those that an earlier call left in ``folder`` are taken from there.
+def run_search(
+    plan: SearchPlan, runner: TrialRunner, folder: Path, on_progress: OnProgress | None = None
+) -> list[Trial]:
+    """Run a search whose result depends only on the plan and on the results of its trials.
 
-    The result depends on the plan and on the outcomes only. ``on_news`` hears of every trial that ends.
+    Args:
+        plan: What to search, and how.
+        runner: Runs the trials.
+        folder: Where finished trials are kept; those that an earlier call left here are not run again.
+        on_progress: Called whenever a trial has ended.
+
+    Returns:
+        All trials of the plan, by number.
 
     Raises:
-        AssayError: Optuna cannot do this; the first trials have all failed; a file in ``folder`` is damaged
-            or of another search.
+        AssayError: Optuna cannot do this; the first trials all failed; a file in ``folder`` is damaged or
+            belongs to another search.
     """
     check_supported(plan)
     folder.mkdir(parents=True, exist_ok=True)
-    ledger, proposer = TrialLog(plan, folder), AskTell(plan)
+    log, ask_tell = TrialLog(plan, folder, on_progress), AskTell(plan)
     for index, start in enumerate(range(0, plan.total, plan.batch)):
-        proposer.reseed(index)
+        ask_tell.reseed(index)
         numbers = range(start, min(start + plan.batch, plan.total))
-        past = past_of(plan, ledger.by_number())
-        for proposal in [proposer.ask(number) for number in numbers]:
-            if ledger.admit(proposal):
-                evaluator.submit(proposal, make_rule(plan, proposal.number, past))
-        on_news(ledger.standing())
-        while ledger.running:
-            ledger.end(*evaluator.collect())
-            on_news(ledger.standing())
-        for trial in ledger.by_number()[start:]:
-            proposer.tell(trial)
-        refuse_hopeless(plan, ledger.by_number())
-    return ledger.by_number()
+        earlier = earlier_trials(plan, log.by_number())
+        for proposal in [ask_tell.ask(number) for number in numbers]:
+            if log.add(proposal):
+                runner.submit(proposal, make_pruner_spec(plan, proposal.number, earlier))
+        log.report()
+        while log.running:
+            log.finish(*runner.collect())
+            log.report()
+        for trial in log.by_number()[start:]:
+            ask_tell.tell(trial)
+        check_not_hopeless(plan, log.by_number())
+    return log.by_number()
 
 
 def search_asynchronously(
-    plan: SearchPlan, evaluator: TrialRunner, slots: int, folder: Path, on_news: OnNews
+    plan: SearchPlan, runner: TrialRunner, slots: int, folder: Path, on_progress: OnProgress | None = None
 ) -> list[Trial]:
-    """The same without batches: whenever fewer than ``slots`` trials are under way, the next is proposed.
+    """Run a search without batches: propose a trial whenever fewer than ``slots`` are running.
 
     No worker waits, but the result depends on timing. After a kill the finished trials are kept, and those
-    that were under way begin again with the same settings. Raises as :func:`search`.
+    that were running start again with the same settings. Returns and raises as :func:`run_search`.
     """
     check_supported(plan)
     folder.mkdir(parents=True, exist_ok=True)
-    ledger = TrialLog(plan, folder)
-    ended = ledger.restore()
+    log = TrialLog(plan, folder, on_progress)
+    ended = log.restore()
     begun = read_proposals(folder, but={trial.number for trial in ended})
-    proposer = AskTell(plan, ended, begun)
-    upcoming = _upcoming(plan, proposer, ended, begun)
+    ask_tell = AskTell(plan, ended, begun)
+    upcoming = _upcoming(plan, ask_tell, ended, begun)
     while True:
-        while ledger.running < slots and (proposal := next(upcoming, None)):
+        while log.running < slots and (proposal := next(upcoming, None)):
             write_proposal(folder, proposal)
-            if ledger.admit(proposal):
-                past = past_of(plan, ledger.by_number())
-                evaluator.submit(proposal, make_rule(plan, proposal.number, past))
-            _tell_new(ledger, proposer, folder)
-        on_news(ledger.standing())
-        if not ledger.running:
-            return ledger.by_number()
-        ledger.end(*evaluator.collect())
-        _tell_new(ledger, proposer, folder)
-        refuse_hopeless(plan, ledger.ended)
+            if log.add(proposal):
+                earlier = earlier_trials(plan, log.by_number())
+                runner.submit(proposal, make_pruner_spec(plan, proposal.number, earlier))
+            _tell_new(log, ask_tell, folder)
+        log.report()
+        if not log.running:
+            return log.by_number()
+        log.finish(*runner.collect())
+        _tell_new(log, ask_tell, folder)
+        check_not_hopeless(plan, log.ended)
 
 
 def _upcoming(
-    plan: SearchPlan, proposer: AskTell, ended: Sequence[Trial], begun: Sequence[Proposal]
+    plan: SearchPlan, ask_tell: AskTell, ended: Sequence[Trial], begun: Sequence[Proposal]
 ) -> Iterator[Proposal]:
-    """What was interrupted, then new proposals, each made when it is asked for."""
+    """What was interrupted, then new proposals, each made when it is needed."""
     yield from begun
     taken = {trial.number for trial in ended} | {proposal.number for proposal in begun}
     for number in range(plan.total):
         if number not in taken:
-            proposer.reseed(number)
-            yield proposer.ask(number)
+            ask_tell.reseed(number)
+            yield ask_tell.ask(number)
 
 
-def _tell_new(ledger: TrialLog, proposer: AskTell, folder: Path) -> None:
-    for trial in ledger.take_new():
-        proposer.tell(trial)
+def _tell_new(log: TrialLog, ask_tell: AskTell, folder: Path) -> None:
+    for trial in log.take_new():
+        ask_tell.tell(trial)
         forget_proposal(folder, trial.number)

@@ -1,4 +1,4 @@
-"""One trial: a training with proposed settings, or one for each of several folds, in a worker process."""
+"""One trial: a training with proposed settings, or one training per fold, in a worker process."""
 
 from dataclasses import asdict
 from functools import lru_cache
@@ -31,16 +31,16 @@ MEASURED = ("val/accuracy", "val/loss")
 
 
 class _PruningError(Exception):
-    """Ends a training from within its epoch's callback, as Optuna's integrations do."""
+    """Ends a training from within the callback of an epoch, as Optuna's integrations do."""
 
 
 def run_trial(task: TrialTask) -> TrialResult:
     """Train in a worker process, with a lock on the checkpoints and a record in the journal.
 
-    Raises what only the machine is to blame for: MemoryError, OSError, torch's errors of memory.
+    Raises what only the machine can cause: MemoryError, OSError, torch's out-of-memory errors.
     """
     task.state.mkdir(parents=True, exist_ok=True)
-    # A worker whose parent was killed trains on until its epoch ends, then sees that it is alone.
+    # A worker whose parent was killed trains until its epoch ends, then notices that it is orphaned.
     with FileLock(f"{task.state}.lock"):
         attempt = RunRecord.open(task.root, {**task.record, "process": process_identity()})
         try:
@@ -53,7 +53,7 @@ def run_trial(task: TrialTask) -> TrialResult:
 
 
 def train_trial(task: TrialTask, attempt: RunRecord | None = None) -> TrialResult:
-    """The outcome of the training; what the settings are to blame for makes it a failed one."""
+    """The result of the training; what the settings cause makes it a failed trial."""
     trial = _Trial(task, attempt)
     try:
         trial.measure()
@@ -69,15 +69,15 @@ def train_trial(task: TrialTask, attempt: RunRecord | None = None) -> TrialResul
 
 
 class _Trial:
-    """A trial at work: what it has reported so far."""
+    """A running trial: what it has reported so far."""
 
     def __init__(self, task: TrialTask, attempt: RunRecord | None) -> None:
         self.task = task
         self.attempt = attempt
-        self.pruning: Pruning = task.rule.begin()
+        self.pruning: Pruning = task.pruner.begin()
         self.metrics: dict[str, float] = {}
         self.steps: dict[int, float] = {}
-        self.folds: list[dict[str, float]] = []  # figures of finished folds
+        self.folds: list[dict[str, float]] = []  # metrics of finished folds
         self.epochs = 0
 
     def measure(self) -> None:
@@ -86,9 +86,9 @@ class _Trial:
         self.metrics |= _measure(self.task.model.model_dump_json(), shape[1:], self.task.sample.classes)
 
     def train(self) -> None:
-        """Train on every part; the figures are the means over the parts."""
-        for part in range(len(self.task.parts)):
-            self._train_part(part)
+        """Train on every fold; the metrics are the means over the folds."""
+        for fold in range(len(self.task.folds)):
+            self._train_fold(fold)
 
     def outcome(self, state: Any, reason: str | None) -> TrialResult:
         return TrialResult(
@@ -96,21 +96,21 @@ class _Trial:
         )
 
     def progress(self) -> str:
-        """How far it came."""
-        if len(self.task.parts) > 1:
-            return f"fold {len(self.folds)} of {len(self.task.parts)}"
+        """How far the trial got."""
+        if len(self.task.folds) > 1:
+            return f"fold {len(self.folds)} of {len(self.task.folds)}"
         return f"epoch {self.epochs} of {self.task.train.epochs}"
 
-    def _train_part(self, part: int) -> None:
+    def _train_fold(self, fold: int) -> None:
         task = self.task
-        train_rows, val_rows = task.parts[part]
-        seed = derive_seed(task.seed, "part", part)
+        train_rows, val_rows = task.folds[fold]
+        seed = derive_seed(task.seed, "part", fold)
         training = make_task(task.sample, task.model, task.augment, task.train, train_rows, val_rows, seed)
-        state = task.state / str(part)
+        state = task.state / str(fold)
         fitted = fit(training, state, task.device, on_start=self._on_start, on_epoch=self._on_epoch)
         self.folds.append({name: fitted.best[name] for name in MEASURED})
         self.metrics |= {name: float(np.mean([fold[name] for fold in self.folds])) for name in MEASURED}
-        if len(task.parts) > 1:
+        if len(task.folds) > 1:
             self._on_fold()
 
     def _on_start(self, numerics: dict[str, Any]) -> None:
@@ -122,7 +122,7 @@ class _Trial:
         self.epochs += 1
         if self.attempt is not None:
             self.attempt.add_epoch({**row, "epoch": self.epochs})
-        if len(self.task.parts) > 1:
+        if len(self.task.folds) > 1:
             return
         self.metrics |= _update_best(self.metrics, row, self.task.train.monitor)
         last = row["epoch"] >= self.task.train.epochs
@@ -133,19 +133,19 @@ class _Trial:
         if self.task.objective in MEASURED:
             done, objective = len(self.folds), self.task.objective
             value = self.metrics[objective] if self.task.mean_of_folds else self.folds[-1][objective]
-            self._report(done, value, last=done == len(self.task.parts))
+            self._report(done, value, last=done == len(self.task.folds))
 
     def _report(self, step: int, value: float, last: bool) -> None:
-        """At the last step there is nothing left to save."""
+        """Never stop at the last step, where nothing is left to save."""
         self.steps[step] = value
         if self.pruning.report(step, value) and not last:
             raise _PruningError
 
 
-def _update_best(figures: dict[str, float], row: Row, monitor: str) -> dict[str, float]:
-    """The measured figures of the row, if it is the best so far."""
+def _update_best(metrics: dict[str, float], row: Row, monitor: str) -> dict[str, float]:
+    """The metrics of the row, if it is the best so far."""
     sign = -1 if monitor == "val/loss" else 1
-    if monitor in figures and sign * row[monitor] <= sign * figures[monitor]:
+    if monitor in metrics and sign * row[monitor] <= sign * metrics[monitor]:
         return {}
     return {name: row[name] for name in MEASURED}
 
@@ -157,14 +157,14 @@ def _measure(model: str, shape: tuple[int, ...], classes: int) -> dict[str, floa
     network = build_model(section, shape[0], classes, shape[1:]).eval()
     state = {name: value.contiguous() for name, value in network.state_dict().items()}
     return {
-        "parameters": float(count_parameters(network)),
-        "macs": float(count_macs(network, torch.zeros(1, *shape))),
-        "bytes": float(len(save(state))),
+        "model/parameters": float(count_parameters(network)),
+        "model/macs": float(count_macs(network, torch.zeros(1, *shape))),
+        "model/bytes": float(len(save(state))),
     }
 
 
 def close_attempt(attempt: RunRecord, outcome: TrialResult) -> None:
-    """Tell the journal what came of a trial."""
+    """Write the result of a trial to the journal."""
     tags = {"trial.state": outcome.state} | ({"trial.reason": outcome.reason} if outcome.reason else {})
     attempt.update(metrics=outcome.metrics, tags=tags, outputs={"outcome": json_hash(asdict(outcome))})
     failed = outcome.state == "failed"

@@ -1,8 +1,8 @@
-"""The book of a search: which trials have ended, which are under way, and which wait for one of those."""
+"""The log of a search: which trials have ended, which are running, and which wait for one of those."""
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,19 +31,22 @@ class SearchProgress:
 class TrialLog:
     """Keeps each trial in a file of ``folder`` as soon as it has ended."""
 
-    def __init__(self, plan: SearchPlan, folder: Path) -> None:
+    def __init__(
+        self, plan: SearchPlan, folder: Path, on_progress: Callable[[SearchProgress], None] | None = None
+    ) -> None:
         self._plan = plan
         self._folder = folder
-        self._kept = read_trials(folder)  # of an earlier process, not yet proposed by this one
+        self._on_progress = on_progress
+        self._stored = read_trials(folder)  # by an earlier process; not yet proposed by this one
         self._ended: dict[int, Trial] = {}  # in the order in which they ended
         self._running: dict[int, Proposal] = {}
-        self._first: dict[str, int] = {}  # identity of settings -> the first trial that has them
+        self._first: dict[str, int] = {}  # settings_key -> the first trial that has them
         self._followers: dict[int, list[Proposal]] = defaultdict(list)
         self._new: list[Trial] = []
 
     @property
     def running(self) -> int:
-        """How many trials are under way."""
+        """How many trials are running."""
         return len(self._running)
 
     @property
@@ -55,31 +58,34 @@ class TrialLog:
         """The trials that have ended."""
         return [self._ended[number] for number in sorted(self._ended)]
 
-    def standing(self) -> SearchProgress:
-        """For whoever looks on."""
-        return SearchProgress(self._plan.total, tuple(self.by_number()), self.running)
+    def report(self) -> None:
+        """Tell whoever follows the search how far it is."""
+        if self._on_progress is not None:
+            self._on_progress(SearchProgress(self._plan.total, tuple(self.by_number()), self.running))
 
     def restore(self) -> list[Trial]:
-        """Take over all that an earlier process has kept, whatever would be proposed now."""
-        for trial in self._kept.values():
+        """Take over everything that an earlier process has stored, whatever would be proposed now."""
+        for trial in self._stored.values():
             self._add(trial)
         self._new.clear()
         return self.by_number()
 
     def take_new(self) -> list[Trial]:
-        """The trials that have ended since the last call, as they ended; restored ones are not new."""
+        """The trials that have ended since the last call, in that order; restored ones are not new."""
         new, self._new = self._new, []
         return new
 
-    def admit(self, proposal: Proposal) -> bool:
-        """Whether the proposal has to be evaluated. It has not if it was, or if its settings were or will be.
+    def add(self, proposal: Proposal) -> bool:
+        """Add a proposal; returns whether it has to run.
+
+        It does not if it has run before, or if another trial has the same settings.
 
         Raises:
-            AssayError: a file has the number of the proposal but other settings.
+            AssayError: A file has the number of the proposal but other settings.
         """
-        kept, first = self._kept.get(proposal.number), self._first.get(settings_key(proposal.settings))
-        if kept is not None:
-            self._add(_matching(kept, proposal, trial_path(self._folder, proposal.number)))
+        stored, first = self._stored.get(proposal.number), self._first.get(settings_key(proposal.settings))
+        if stored is not None:
+            self._add(_matching(stored, proposal, trial_path(self._folder, proposal.number)))
         elif first in self._ended:
             self._reuse(self._ended[first], proposal)
         elif first is not None:
@@ -90,18 +96,18 @@ class TrialLog:
             return True
         return False
 
-    def end(self, number: int, outcome: TrialResult) -> None:
-        """Note what came of a trial, and of those with the same settings."""
+    def finish(self, number: int, outcome: TrialResult) -> None:
+        """Store the result of a trial, also for those with the same settings."""
         proposal = self._running.pop(number)
         trial = Trial(number, proposal.settings, with_finite_objectives(self._plan, outcome))
-        self._keep(trial)
+        self._store(trial)
         for follower in self._followers.pop(number, []):
             self._reuse(trial, follower)
 
     def _reuse(self, trial: Trial, proposal: Proposal) -> None:
-        self._keep(replace(trial, number=proposal.number, settings=proposal.settings, reused=trial.number))
+        self._store(replace(trial, number=proposal.number, settings=proposal.settings, reused=trial.number))
 
-    def _keep(self, trial: Trial) -> None:
+    def _store(self, trial: Trial) -> None:
         write_trial(self._folder, trial)
         self._add(trial)
 
@@ -111,30 +117,31 @@ class TrialLog:
         self._first.setdefault(settings_key(trial.settings), trial.number)
 
 
-def refuse_hopeless(plan: SearchPlan, trials: Sequence[Trial]) -> None:
-    """
+def check_not_hopeless(plan: SearchPlan, trials: Sequence[Trial]) -> None:
+    """Stop a search that cannot succeed.
+
     Raises:
-        AssayError: the first ``max_failures`` of these trials have all failed.
+        AssayError: The first ``max_failures`` of these trials all failed.
     """
     first = [trial.outcome for trial in trials[: plan.max_failures]]
     if len(first) == plan.max_failures and all(outcome.state == "failed" for outcome in first):
         raise AssayError(
-            f"the first {len(first)} trials (sweep.max_failures) have all failed, the last of them with: "
-            f"{first[-1].reason}. Change sweep.space or what the reason names"
+            f"the first {len(first)} trials (sweep.max_failures) all failed, the last one with: "
+            f"{first[-1].reason}. Change sweep.space or the setting that this names"
         )
 
 
-def _matching(kept: Trial, proposal: Proposal, path: Path) -> Trial:
-    if settings_key(kept.settings) != settings_key(proposal.settings):
+def _matching(stored: Trial, proposal: Proposal, path: Path) -> Trial:
+    if settings_key(stored.settings) != settings_key(proposal.settings):
         raise AssayError(
             f"{path} has other settings than this search proposes as trial {proposal.number} "
-            f"({kept.settings} instead of {proposal.settings}). Delete {path.parent}: the search begins anew"
+            f"({stored.settings} instead of {proposal.settings}). Delete {path.parent} to start again"
         )
-    return kept
+    return stored
 
 
 def with_finite_objectives(plan: SearchPlan, outcome: TrialResult) -> TrialResult:
-    """A complete trial that has no number for an objective has failed."""
+    """The result, which is a failure if a complete trial has no finite value of an objective."""
     values = {name: outcome.metrics.get(name, math.nan) for name in plan.objectives}
     bad = [f"{name} is {value}" for name, value in values.items() if not math.isfinite(value)]
     if outcome.state != "complete" or not bad:

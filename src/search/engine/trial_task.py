@@ -1,4 +1,4 @@
-"""What a worker is told of a trial."""
+"""What a worker needs to run a trial."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,33 +14,32 @@ from src.search.engine.pruning import Pruning
 from src.training.subset_task import SharedDataset
 
 Rows = NDArray[np.int64]
+Folds = tuple[tuple[Rows, Rows], ...]  # of each fold: rows that train, and rows that validate
 
 
-class Rule(Protocol):
-    """Decides whether a trial goes on."""
+class Pruner(Protocol):
+    """Decides whether a trial continues."""
 
     def begin(self) -> Pruning:
-        """The pruning of a trial that starts, or goes on, now."""
+        """Start at step 1, also where the trial resumes after a kill."""
         ...
 
 
 @dataclass(frozen=True)
 class TrialTask:
-    """All that decides a trial, and where it may keep what survives a kill."""
+    """Everything that decides a trial, and where it keeps what has to survive a kill."""
 
     number: int
     sample: SharedDataset
     model: ModelConfig
     augment: Augment
     train: Train
-    parts: tuple[
-        tuple[Rows, Rows], ...
-    ]  # rows that train, rows that choose and are measured; one, or one a fold
+    folds: Folds  # one: the validation split
     seed: int
-    objective: str  # figure reported after each epoch, or each fold
-    mean_of_folds: bool  # report the mean of the folds so far, and not each fold's own figure
-    rule: Rule
+    objective: str  # metric that is reported after each epoch, or each fold
+    mean_of_folds: bool  # report the mean of the folds so far instead of each fold's own value
+    pruner: Pruner
     state: Path  # folder for checkpoints
     device: str
     root: Path  # of the repository, for the journal
-    record: dict[str, Any]  # of the journal
+    record: dict[str, Any]  # for the journal

@@ -1,13 +1,15 @@
 """The trials of a search: as tasks for workers, and as entries of the journal."""
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from src.config.schema import Config
 from src.core.hashing import json_hash
 from src.core.processes import process_identity
 from src.core.seeds import derive_seed
@@ -16,44 +18,34 @@ from src.data.splitting.splits import fold_rows
 from src.provenance.journal import RunRecord, attempts, child_record
 from src.search.engine.records import Proposal, Settings, Trial
 from src.search.engine.trial import close_attempt
-from src.search.engine.trial_task import TrialTask
+from src.search.engine.trial_configs import TrialConfigs
+from src.search.engine.trial_log import SearchProgress
+from src.search.engine.trial_task import Folds, Pruner, TrialTask
 from src.training.subset_task import SharedDataset
 
-if TYPE_CHECKING:
-    from src.config.schema import Config
-    from src.search.engine.trial_configs import TrialConfigs
-    from src.search.engine.trial_log import SearchProgress
-    from src.search.engine.trial_task import Rule
-    from src.tracking.live import Tracker
 
-Rows = NDArray[np.int64]
-Parts = tuple[tuple[Rows, Rows], ...]
-INGEST, SPLIT = Path("data/ingest"), Path("data/split")
-
-
-def read_sample(config: "Config") -> tuple[SharedDataset, Parts]:
-    """The images of a search, and the rows that train and that choose: of the splits, or of each fold.
+def read_trial_data(config: Config, ingest: Path, split: Path) -> tuple[SharedDataset, Folds]:
+    """The images of a search, and the rows that train and that validate: of the splits, or of each fold.
 
     Test rows are in neither.
     """
-    rows, (split, _) = read_index(INGEST), read_split(SPLIT)
-    images = INGEST / "images.npy"
-    sample = SharedDataset(images, rows.targets, len(rows.classes), config.normalize.method)
+    rows, (splits, _) = read_index(ingest), read_split(split)
+    sample = SharedDataset(ingest / "images.npy", rows.targets, len(rows.classes), config.normalize.method)
     if not config.sweep.folds:
-        return sample, ((rows.ids[split == "train"], rows.ids[split == "val"]),)
-    return sample, fold_parts(rows, split, config.sweep.folds, derive_seed(config.seed, "sweep"))
+        return sample, ((rows.ids[splits == "train"], rows.ids[splits == "val"]),)
+    return sample, make_folds(rows, splits, config.sweep.folds, derive_seed(config.seed, "sweep"))
 
 
-def fold_parts(rows: DatasetIndex, split: NDArray[np.str_], folds: int, seed: int) -> Parts:
-    """(train, val) rows of each fold of what is train or val in ``split`` (N,)."""
-    numbers = fold_rows(rows, split, folds, seed)
+def make_folds(rows: DatasetIndex, splits: NDArray[np.str_], folds: int, seed: int) -> Folds:
+    """(train, val) rows of each fold of what is train or val in ``splits`` (N,)."""
+    numbers = fold_rows(rows, splits, folds, seed)
     return tuple(
         (rows.ids[(numbers >= 0) & (numbers != fold)], rows.ids[numbers == fold]) for fold in range(folds)
     )
 
 
 def trial_lineage(parent: str, number: int) -> str:
-    """The identity of a trial: that of its search, and its place in it."""
+    """The identity of a trial: that of its search, and its number."""
     return json_hash([parent, "trial", number])
 
 
@@ -61,17 +53,17 @@ def trial_lineage(parent: str, number: int) -> str:
 class TrialTasks:
     """Makes the task of each proposal."""
 
-    candidates: "TrialConfigs"
+    candidates: TrialConfigs
     sample: SharedDataset
-    parts: Parts
+    folds: Folds
     state: Path  # survives a kill
     root: Path  # of the repository
-    record: dict[str, Any]  # the search's own, of the journal
+    record: dict[str, Any]  # the search's own in the journal
 
-    def __call__(self, proposal: Proposal, rule: "Rule") -> TrialTask:
+    def __call__(self, proposal: Proposal, pruner: Pruner) -> TrialTask:
         """
         Raises:
-            AssayError: the settings contradict each other.
+            AssayError: The settings contradict each other.
         """
         config, sweep = self.candidates.config(proposal.settings), self.candidates.loaded.config.sweep
         return TrialTask(
@@ -80,11 +72,11 @@ class TrialTasks:
             model=config.model,
             augment=config.augment,
             train=config.train,
-            parts=self.parts,
+            folds=self.folds,
             seed=derive_seed(config.seed, "trial", proposal.number),
             objective=next(iter(sweep.objectives)),
             mean_of_folds=sweep.pruner != "wilcoxon",
-            rule=rule,
+            pruner=pruner,
             state=self.running(proposal.number),
             device=config.machine.device,
             root=self.root,
@@ -97,7 +89,7 @@ class TrialTasks:
 
 
 def trial_record(parent: dict[str, Any], number: int, settings: Settings) -> dict[str, Any]:
-    """What the journal says of a trial before it begins; ``parent`` is the search's record."""
+    """What the journal says of a trial before it starts; ``parent`` is the search's record."""
     lineage = trial_lineage(parent["lineage"], number)
     tags = {"trial.number": str(number)}
     return child_record(parent, "trial", f"trial-{number:03d}", lineage, settings, tags)
@@ -105,21 +97,21 @@ def trial_record(parent: dict[str, Any], number: int, settings: Settings) -> dic
 
 @dataclass
 class TrialRecorder:
-    """Follows a search: frees what ended trials leave, and sees that the journal and MLflow have each."""
+    """Follows a search: frees what finished trials leave, and makes sure that the journal has each."""
 
     tasks: TrialTasks
-    tracker: "Tracker"
-    adopts: bool = True  # also trials that no process here has carried out
+    show_child: Callable[[str], None]  # shows the trial with this lineage to whoever follows the search
+    adopts: bool = True  # also trials that no process here has run
     seen: set[int] = field(default_factory=set)
 
-    def __call__(self, standing: "SearchProgress") -> None:
-        """Take note of the trials that have ended since the last call."""
-        for trial in standing.trials:
+    def __call__(self, progress: SearchProgress) -> None:
+        """Record the trials that have ended since the last call."""
+        for trial in progress.trials:
             if trial.number not in self.seen:
                 self.seen.add(trial.number)
-                self._note(trial)
+                self._record(trial)
 
-    def _note(self, trial: Trial) -> None:
+    def _record(self, trial: Trial) -> None:
         lineage = self._lineage(trial.number)
         closed = [attempt for attempt in attempts(self.tasks.root, lineage) if "ended" in attempt.record]
         if not closed and not self.adopts:
@@ -127,7 +119,7 @@ class TrialRecorder:
         if not closed or closed[-1].record["status"] == "KILLED":  # no worker has written its end
             self._write(trial)
         shutil.rmtree(self.tasks.running(trial.number), ignore_errors=True)
-        self.tracker.show_child(lineage)
+        self.show_child(lineage)
 
     def _write(self, trial: Trial) -> None:
         """A trial that was reused, had impossible settings, or was stopped by the machine."""
@@ -140,7 +132,7 @@ class TrialRecorder:
         close_attempt(attempt, trial.outcome)
 
     def _history(self, number: int | None) -> list[dict[str, float]]:
-        """The epochs of the trial whose outcome was reused, so that both are shown alike."""
+        """The epochs of the trial whose result was reused, so that both are shown alike."""
         known = [] if number is None else list(attempts(self.tasks.root, self._lineage(number)))
         return known[-1].history if known else []
 

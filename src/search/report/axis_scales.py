@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.ticker import MaxNLocator
 
 from src.search.engine.distributions import Categorical, Distribution
-from src.search.report.tables import short_value
+from src.search.report.tables import format_value
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class AxisScale:
 def scale_of(domain: Distribution) -> AxisScale:
     """The axis of a field: its whole domain, whatever was tried of it."""
     if isinstance(domain, Categorical):
-        texts = [short_value(value, 14) for value in domain.values]
+        texts = [format_value(value, 14) for value in domain.values]
         ticks = tuple((_slot(index, len(texts)), text) for index, text in enumerate(texts))
         return AxisScale(ticks, categories=tuple(map(_key, domain.values)), step=1 / len(texts))
     return number_scale(domain.low, domain.high, domain.log, domain.integer)
@@ -41,7 +41,7 @@ def scale_of(domain: Distribution) -> AxisScale:
 def number_scale(low: float, high: float, log: bool = False, integer: bool = False) -> AxisScale:
     """An axis of numbers with round ones as ticks."""
     if not low < high:
-        return AxisScale(((0.5, short_value(low)),), low, high)
+        return AxisScale(((0.5, format_value(low)),), low, high)
     values = _log_ticks(low, high) if log else []
     if len(values) < 2:  # also a logarithmic axis without powers of ten
         values = _even_ticks(low, high, integer)

@@ -1,4 +1,4 @@
-"""What a search by hand found, as an experiment of ``conf/`` that anyone can compose."""
+"""What an ad-hoc search found, as an experiment in ``conf/`` that anyone can compose."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +12,7 @@ from src.config.loading import CONF, compose
 from src.core.errors import AssayError
 
 EXPERIMENTS = CONF / "experiment"
-# The search is over, the machine may be another one, and conf/config.yaml has the last word on the seed.
+# The search is over, the machine may be another one, and conf/config.yaml decides the seed.
 LEFT_OUT = ("sweep", "machine", "seed")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -20,11 +20,17 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 def write_experiment(study: str, overrides: Sequence[str], best: Mapping[str, Any]) -> Path:
     """Write ``conf/experiment/<study>.yaml``, and check that it composes to what was searched, with ``best``.
 
-    ``overrides``: those that the search was composed with; all they say is kept, except for the sweep
-    (which becomes none), the machine and the seed. ``best``: field or group of conf/ -> value.
+    Args:
+        study: The name of the experiment.
+        overrides: Those that the search was composed with. All of them are kept, except for the sweep
+            (which becomes none), the machine and the seed.
+        best: Field or group of conf/ -> value.
+
+    Returns:
+        The path of the file.
 
     Raises:
-        AssayError: there is another experiment of this name, or ``best`` does not fit the overrides.
+        AssayError: Another experiment has this name, or ``best`` does not fit the overrides.
     """
     path = _path(study)
     wanted = _without(_wanted(overrides, best))
@@ -36,8 +42,8 @@ def write_experiment(study: str, overrides: Sequence[str], best: Mapping[str, An
         if written:
             path.unlink()
         raise AssayError(
-            f"{path} would not compose to what the search found: {', '.join(differing)} would differ. "
-            "Write an experiment by hand (conf/experiment/fashion_mnist.yaml is an example)"
+            f"an experiment cannot express what the search found: {', '.join(differing)} would differ. "
+            "Set them in conf/ yourself (conf/experiment/fashion_mnist.yaml is an example)"
         )
     return path
 
@@ -59,10 +65,10 @@ def _is_group(key: str) -> bool:
 
 
 def _groups(overrides: Sequence[str], best: Mapping[str, Any]) -> dict[str, str]:
-    """Group -> choice: what the experiment says, then the overrides, then the best trial; no search."""
-    said = {**_choices(overrides), **{key: str(name) for key, name in best.items() if _is_group(key)}}
-    experiment = said.pop("experiment", _standing_experiment())
-    groups = {**_choices_of_experiment(experiment), **said, "sweep": "none"}
+    """Group -> choice: of the experiment, then of the overrides, then of the best trial; no search."""
+    chosen = {**_choices(overrides), **{key: str(name) for key, name in best.items() if _is_group(key)}}
+    experiment = chosen.pop("experiment", _current_experiment())
+    groups = {**_choices_of_experiment(experiment), **chosen, "sweep": "none"}
     return {group: name for group, name in sorted(groups.items()) if group != "machine"}
 
 
@@ -72,8 +78,8 @@ def _choices(overrides: Iterable[str]) -> dict[str, str]:
     return {key: value.strip("'\"") for key, _, value in pairs if _is_group(key)}
 
 
-def _standing_experiment() -> str:
-    """The one that conf/config.yaml names, which the new one takes the place of."""
+def _current_experiment() -> str:
+    """The one that conf/config.yaml names; the new one replaces it."""
     defaults = _read(CONF / "config.yaml").get("defaults", [])
     named = [item["experiment"] for item in defaults if isinstance(item, dict) and "experiment" in item]
     return str(named[0] or "null") if named else "null"
@@ -116,11 +122,11 @@ def _difference(base: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str,
 
 
 def _text(overrides: Sequence[str], groups: Mapping[str, str], changes: Mapping[str, Any]) -> str:
-    said = [override for override in overrides if not _is_left_out(override)]
+    kept = [override for override in overrides if not _is_left_out(override)]
     lines = [
         "# @package _global_",
-        f"# Found by a search by hand: python -m src.sweep {' '.join([*said, '…'])}",
-        "# The values below are those of its best trial; --adopt wrote them.",
+        f"# Found by an ad-hoc search: python -m src.sweep {' '.join([*kept, '…'])}",
+        "# The values below are those of its best trial, written by --adopt.",
         "defaults:",
         *(f"  - override /{group}: {name}" for group, name in groups.items()),
         "  - _self_",
@@ -130,20 +136,20 @@ def _text(overrides: Sequence[str], groups: Mapping[str, str], changes: Mapping[
 
 
 def _is_left_out(override: str) -> bool:
-    """Fields of the search and of the machine: its storage may hold a password, its paths a name."""
+    """Fields of the search and of the machine: the storage may hold a password, a path a name."""
     key = override.lstrip("+~").partition("=")[0]
     return "." in key and key.partition(".")[0] in LEFT_OUT
 
 
 def _write(path: Path, text: str) -> bool:
-    """Whether the file was not there before.
+    """Whether the file is new.
 
     Raises:
-        AssayError: it was, with other content.
+        AssayError: It exists with other content.
     """
     if path.is_file():
         if path.read_text(encoding="utf-8") == text:
             return False
-        raise AssayError(f"{path} is there already and says something else. Name another: sweep.study=OTHER")
+        raise AssayError(f"{path} exists already and differs. Choose another name: sweep.study=OTHER")
     path.write_text(text, encoding="utf-8")
     return True

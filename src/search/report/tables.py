@@ -1,54 +1,49 @@
-"""What a search found, as tables: in files, the same bytes for the same trials; at the terminal, short."""
+"""What a search found, as tables: in files, with the same bytes for the same trials; and at the terminal."""
 
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.markup import escape
+from rich.table import Table
 
 from src.core.csv_files import write_csv
 from src.search.engine.constraints import feasible, violated
+from src.search.engine.plan import SearchPlan
 from src.search.engine.ranking import ranked
 from src.search.engine.records import Trial
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from src.search.engine.plan import SearchPlan
-
 STATES = ("complete", "pruned", "failed")
-WIDEST = 24  # letters of a setting at the terminal
+WIDEST = 24  # characters of a setting at the terminal
 COLUMNS = 4  # fields up to which each has a column of its own
-BAR = 32  # letters of the longest bar
+BAR = 32  # characters of the longest bar
 
 
 def write_trials(
     path: Path, trials: Sequence[Trial], fields: Sequence[str], constraints: Sequence[str] = ()
 ) -> None:
-    """One line a trial, without times: what it was, what came of it, its settings, and why it ended.
+    """One line per trial: its state, metrics and settings, and why it failed or was pruned.
 
-    A field that did not exist for a trial is blank, and so is a figure that it has not reached.
-    ``kept``: whether a complete trial keeps the constraints.
+    A field that does not exist for a trial is blank, and so is a metric that it did not reach.
+    ``kept``: whether a complete trial satisfies the constraints.
     """
-    figures = list(dict.fromkeys(name for trial in trials for name in trial.outcome.metrics))
-    header = ["number", "state", "reused", "epochs", *figures, *fields, "kept", "reason"]
-    write_csv(path, header, (_row(trial, figures, fields, constraints) for trial in trials))
+    metrics = list(dict.fromkeys(name for trial in trials for name in trial.outcome.metrics))
+    header = ["number", "state", "reused", "epochs", *metrics, *fields, "kept", "reason"]
+    write_csv(path, header, (_row(trial, metrics, fields, constraints) for trial in trials))
 
 
 def write_importance(path: Path, shares: Mapping[str, float]) -> None:
-    """field, importance: the share of the objective's variance that a field explains; largest first."""
+    """field, importance: the share of a field in what makes a trial good; largest first."""
     write_csv(path, ["field", "importance"], _by_size(shares))
 
 
-def best_table(trials: Sequence[Trial], plan: "SearchPlan", n: int = 5) -> "Table":
+def best_table(trials: Sequence[Trial], plan: SearchPlan, n: int = 5) -> Table:
     """The ``n`` best trials, for a terminal of 100 columns.
 
-    Where there are fewer good ones, those follow that break a constraint, were pruned, or failed.
+    If there are fewer, those follow that violate a constraint, were pruned, or failed.
     """
-    from rich.table import Table
-
     names = short_names(plan.space.domains)
     table = Table(title=_title(trials), title_justify="left", title_style="bold", box=None, pad_edge=False)
     table.add_column("trial", justify="right")
@@ -58,10 +53,10 @@ def best_table(trials: Sequence[Trial], plan: "SearchPlan", n: int = 5) -> "Tabl
     table.add_column("state")
     best = ranked(trials, plan)
     for trial in [*best, *_rest(trials, best)][:n]:
-        figures = (_figure(trial, name) for name in plan.objectives)
+        metrics = (_metric(trial, name) for name in plan.objectives)
         cells = [
             str(trial.number),
-            *figures,
+            *metrics,
             *_settings(trial, names),
             _remark(trial, trials, plan.constraints),
         ]
@@ -69,10 +64,8 @@ def best_table(trials: Sequence[Trial], plan: "SearchPlan", n: int = 5) -> "Tabl
     return table
 
 
-def importance_table(shares: Mapping[str, float]) -> "Table":
+def importance_table(shares: Mapping[str, float]) -> Table:
     """A bar for each field."""
-    from rich.table import Table
-
     table = Table(title="Importance", title_justify="left", title_style="bold", box=None, pad_edge=False)
     table.add_column("field", no_wrap=True)
     table.add_column("share", justify="right")
@@ -89,8 +82,8 @@ def short_names(fields: Iterable[str]) -> dict[str, str]:
     return {name: _shortest_suffix(name, names) for name in names}
 
 
-def short_value(value: Any, widest: int = WIDEST) -> str:
-    """A setting for people: four digits, no spaces in lists, the middle of a long one left out."""
+def format_value(value: Any, widest: int = WIDEST) -> str:
+    """A setting for reading: four digits, no spaces in lists, the middle of a long one left out."""
     if isinstance(value, float):
         text = f"{value:.4g}"
     elif isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10_000:
@@ -102,15 +95,15 @@ def short_value(value: Any, widest: int = WIDEST) -> str:
     return text if len(text) <= widest else f"{text[: widest // 2]}…{text[widest // 2 + 1 - widest :]}"
 
 
-def short_figure(name: str, value: float) -> str:
+def format_metric(name: str, value: float) -> str:
     """Counts with separators, the rest with four decimals."""
-    if name in ("parameters", "macs", "bytes"):
+    if name.startswith("model/"):
         return f"{value:,.0f}"
     return f"{value:.4f}" if math.isfinite(value) else "—"
 
 
 def _row(
-    trial: Trial, figures: Sequence[str], fields: Sequence[str], constraints: Sequence[str]
+    trial: Trial, metrics: Sequence[str], fields: Sequence[str], constraints: Sequence[str]
 ) -> list[object]:
     outcome = trial.outcome
     kept = feasible(outcome.metrics, constraints) if outcome.state == "complete" else None
@@ -119,7 +112,7 @@ def _row(
         outcome.state,
         trial.reused,
         outcome.epochs,
-        *(outcome.metrics.get(name) for name in figures),
+        *(outcome.metrics.get(name) for name in metrics),
         *(trial.settings.get(field) for field in fields),
         kept,
         outcome.reason,
@@ -146,9 +139,9 @@ def _rest(trials: Sequence[Trial], best: Sequence[Trial]) -> list[Trial]:
     return sorted(rest, key=lambda trial: (STATES.index(trial.outcome.state), trial.number))
 
 
-def _figure(trial: Trial, name: str) -> str:
-    figures = trial.outcome.metrics
-    return short_figure(name, figures[name]) if name in figures else "—"
+def _metric(trial: Trial, name: str) -> str:
+    metrics = trial.outcome.metrics
+    return format_metric(name, metrics[name]) if name in metrics else "—"
 
 
 def _title(trials: Sequence[Trial]) -> str:
@@ -157,7 +150,7 @@ def _title(trials: Sequence[Trial]) -> str:
     return f"{len(trials)} trial{'s' if len(trials) > 1 else ''}: {counts}" if trials else "No trials"
 
 
-def _add_settings_columns(table: "Table", names: Mapping[str, str]) -> None:
+def _add_settings_columns(table: Table, names: Mapping[str, str]) -> None:
     if len(names) > COLUMNS:
         table.add_column("settings", overflow="fold")
         return
@@ -166,18 +159,18 @@ def _add_settings_columns(table: "Table", names: Mapping[str, str]) -> None:
 
 
 def _settings(trial: Trial, names: Mapping[str, str]) -> list[str]:
-    """A cell for each of a few fields, or all in one; a field that did not exist is a dash, or left out."""
-    shown = {field: short_value(trial.settings[field]) for field in names if field in trial.settings}
+    """A cell for each of a few fields, or all in one; a field that does not exist is a dash, or left out."""
+    shown = {field: format_value(trial.settings[field]) for field in names if field in trial.settings}
     if len(names) > COLUMNS:
         return ["  ".join(f"{names[field]}={value}" for field, value in shown.items())]
     return [shown.get(field, "—") for field in names]
 
 
 def _remark(trial: Trial, trials: Sequence[Trial], constraints: Sequence[str]) -> str:
-    """The state, and what else there is to say of it in a word."""
+    """The state, and in a word what else there is to say about it."""
     outcome = trial.outcome
     if outcome.state == "failed":
-        return f"failed: {short_value(outcome.reason or 'no reason', 2 * WIDEST)}"
+        return f"failed: {format_value(outcome.reason or 'no reason', 2 * WIDEST)}"
     if outcome.state == "complete" and not feasible(outcome.metrics, constraints):
         return f"breaks {', '.join(violated(outcome.metrics, constraints))}"
     users = [f"{other.number}" for other in trials if other.reused == trial.number]
