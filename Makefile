@@ -10,7 +10,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: repro test test-fast prove lint deps ui lock
+.PHONY: repro test test-fast prove lint deps ui dashboard lock
 
 repro: $(BIN)/.installed
 	@dvc repro
@@ -30,15 +30,18 @@ lint: $(BIN)/.installed-dev
 	@ruff check .
 	@mypy
 	@lint-imports
+	@python -m tests.support.words
 
 deps: $(BIN)/.installed-dev
 	@python -m tests.support.code_dependencies
 
+# The same as a bare `mlflow ui`, but ready in 6 s instead of 23, and with 2 processes instead of 15.
 ui: $(BIN)/.installed
 	@python -m src.track
-	@echo "http://127.0.0.1:$(PORT) in about six seconds; Ctrl-C ends it"
-	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow server --workers 1 --host 127.0.0.1 --port $(PORT) \
-		--backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlruns/mlflow.db}"
+	@case "$$MLFLOW_TRACKING_URI" in http*) echo "MLFLOW_TRACKING_URI is set: open $$MLFLOW_TRACKING_URI"; exit;; esac; \
+	echo "In about six seconds: http://127.0.0.1:$(PORT)/#/experiments?workflowType=machine_learning (Ctrl-C stops)"; \
+	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow server --workers 1 --host 127.0.0.1 --port $(PORT) \
+		--backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
 
 # Constraints are exact versions of everything; what a platform needs beyond them (CUDA's libraries) may come along.
 $(BIN)/.installed: requirements.lock

@@ -18,7 +18,7 @@ def make_clone(folder: Path) -> Path:
 
 
 def run(clone: Path, *command: str) -> None:
-    """Run to the end, without a tracking server; what fails ends the benchmark with its output."""
+    """Run to the end, without a tracking server; a failure ends the benchmark with the output."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "DVC_"))}
     done = subprocess.run(
@@ -31,9 +31,10 @@ def run(clone: Path, *command: str) -> None:
 def few_images(clone: Path, test: int = 1_000) -> list[str]:
     """Put 20,000 training images of Fashion-MNIST and ``test`` others into the clone as `fashion_few`.
 
-    The others are its test images, and where those do not do, the rest of its training images.
+    The others are its test images and, if more are needed, the rest of its training images.
 
-    Returns the overrides that use them: 15,000 train and 5,000 choose, give or take two by the rounded share.
+    Returns the overrides that use them: 15,000 for training and 5,000 for validation, give or take two
+    because the share is rounded.
     """
     target = clone / "data/raw" / FEW
     target.mkdir()

@@ -80,7 +80,7 @@ def best(history: Path) -> float:
 
 
 def newest(folder: Path) -> Path:
-    """The last run by hand."""
+    """The latest ad-hoc run."""
     return max(folder.iterdir())
 
 

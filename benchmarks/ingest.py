@@ -1,17 +1,17 @@
-"""How fast ``ingest`` is against decoding alone, and how its memory grows.
+"""Compares the speed of ``ingest`` with decoding alone, and measures its memory.
 
     python -m benchmarks.ingest              about 2 minutes and 0.1 GB of temporary disk on 2 cores
     python -m benchmarks.ingest --quick      2,000 images only, 30 s
 
-Makes 2,000 JPEGs of 500 × 375 pixels (smooth shapes and noise, 40 kB each), 20,000 by linking each ten
-times, and times, in turn and in processes of their own with the same number of workers:
+Makes 2,000 JPEGs of 500 × 375 pixels (smooth shapes and noise, 40 kB each), links each ten times for 20,000,
+and times, one after the other, each in a new process and with the same number of workers:
 
 - decode: Pillow's ``Image.open(path).load()`` of every file and nothing else,
 - coarse: the same at the reduced size at which ingest lets JPEG be decoded,
 - ingest: listing, decoding, upright turning, resizing to 64 × 64, hashing, array, manifest.
 
-Expect decode / ingest at 0.8 or more. Peak memory: of a worker the same for 2,000 and 20,000 images, of
-the process that keeps the list about 1 kB more for each image.
+Expected: decode / ingest at 0.8 or more. The peak memory of a worker is the same for 2,000 and 20,000 images;
+that of the main process, which keeps the list, grows by about 1 kB for each image.
 """
 
 import argparse
@@ -57,8 +57,8 @@ def measure(kind: str, folder: Path) -> dict[str, float]:
     """Seconds and peak memory (MB: this process, its largest worker) of one way, in a fresh process."""
     command = [sys.executable, "-m", "benchmarks.ingest", "--once", kind, str(folder)]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
-    figures: dict[str, float] = json.loads(result.stdout)
-    return figures
+    measured: dict[str, float] = json.loads(result.stdout)
+    return measured
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""A search by hand as ``python -m src.sweep`` does it, with a training that takes no time.
+"""An ad-hoc search as ``python -m src.sweep`` does it, with a training that takes no time.
 
     python -m benchmarks.instant_search sweep.trials=100
 

@@ -94,7 +94,7 @@ def _instant(clone: Path, trials: int) -> float:
 
 
 def _search(clone: Path, *overrides: str) -> float:
-    """Seconds of a search by hand that begins anew: finished trials of an equal one would be kept."""
+    """Seconds of an ad-hoc search from its first trial: an equal one would reuse finished trials."""
     shutil.rmtree(clone / ".assay/state/sweep", ignore_errors=True)
     begin = time.perf_counter()
     run(clone, "python", "-m", "src.sweep", *overrides)
@@ -103,9 +103,9 @@ def _search(clone: Path, *overrides: str) -> float:
 
 def _search_and_span(clone: Path, seed: int, jobs: int) -> tuple[float, float]:
     """Seconds of the whole command, and from the beginning of its first trial to the end of its last."""
-    shutil.rmtree(clone / "mlruns/journal", ignore_errors=True)
+    shutil.rmtree(clone / ".assay/journal", ignore_errors=True)
     seconds = _search(clone, f"seed={seed}", f"sweep.n_jobs={jobs}", "sweep.trials=40")
-    records = [json.loads(path.read_text()) for path in (clone / "mlruns/journal").glob("*/*/run.json")]
+    records = [json.loads(path.read_text()) for path in (clone / ".assay/journal").glob("*/*/run.json")]
     trials = [record for record in records if record["stage"] == "trial"]
     begin, end = min(trial["started"] for trial in trials), max(trial["ended"] for trial in trials)
     return seconds, (datetime.fromisoformat(end) - datetime.fromisoformat(begin)).total_seconds()

@@ -94,7 +94,7 @@ def ours(task: TrainingTask) -> float:
 
 
 def bare(task: TrainingTask) -> float:
-    """Images a second of the loop one would write by hand."""
+    """Images per second of a bare training loop."""
     network = build_model(task.model, 1, 10, (28, 28)).to(memory_format=torch.channels_last)
     bf16 = resolve_precision("auto", torch.device("cpu"), network) == "bf16"
     optimizer = create_optimizer(network, task.train.optimizer)

@@ -58,7 +58,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Worksp
 
 @pytest.fixture
 def copy(finished: Workspace, tmp_path: Path) -> Workspace:
-    """A copy of the finished pipeline, cache and all, to go on from."""
+    """A copy of the finished pipeline, cache and all, to continue from."""
     return finished.copy(tmp_path / "copy")
 
 
@@ -76,6 +76,6 @@ def root(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setattr(circuit_breaker, "circuit", CircuitBreaker())
     folder = tmp_path / "repository"
-    database(folder).parent.mkdir(parents=True)
+    folder.mkdir()
     shutil.copy(empty_database, database(folder))
     yield folder

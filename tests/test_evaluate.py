@@ -141,7 +141,7 @@ def test_files_agree_with_each_other_and_are_the_same_in_another_process(workspa
 
 def assert_journal_has(workspace, accuracy):
     """The metrics belong to the run of train, by the names that are the same everywhere."""
-    records = [json.loads(path.read_text()) for path in (workspace / "mlruns/journal").glob("*/*/run.json")]
+    records = [json.loads(path.read_text()) for path in (workspace / ".assay/journal").glob("*/*/run.json")]
     (record,) = [record for record in records if record["stage"] == "evaluate"]
     assert record["subject"] == record["parents"]["train"]
     assert record["metrics"]["test/accuracy"] == accuracy["value"]

@@ -20,13 +20,13 @@ def configured(name: str) -> Path | None:
     """The PEM file that the environment names; None if it names none.
 
     Raises:
-        AssayError: there is no such file.
+        AssayError: the file does not exist.
     """
     value = os.environ.get(name)
     if not value:
         return None
     if not Path(value).is_file():
-        raise AssayError(f"{name}={value}: there is no such file. Unset it, or name a PEM file")
+        raise AssayError(f"{name}={value}: the file does not exist. Unset it, or name a PEM file")
     return Path(value)
 
 

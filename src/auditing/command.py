@@ -63,7 +63,7 @@ def _write(found: Audit, open_store: Callable[[], MlflowStore]) -> None:
     """Tags of the version, and the report beside its files."""
     version = found.subject.version
     assert version is not None
-    if version.model_run is None:  # there is no model to put it beside
+    if version.model_run is None:  # no model to put it beside
         return
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)

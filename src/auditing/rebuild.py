@@ -1,7 +1,7 @@
 """The record, unpacked into an empty folder and made again from the raw data by ``dvc repro``.
 
 Nothing of the working folder takes part: not its code, its cache, its MLflow store or its journal. What was
-interrupted goes on: DVC skips the stages that are done, and a stage goes on from its last epoch or trial.
+interrupted goes on: DVC skips the stages that are done, and a stage continues from its last epoch or trial.
 """
 
 import json
@@ -107,7 +107,7 @@ def recorded_threads(numerics: Mapping[str, str]) -> int | None:
 def _wanted(subject: AuditTarget, stages: Sequence[str]) -> list[str]:
     """The stages to compare, in the order of the pipeline.
 
-    Those behind the model, and whatever else was up to date when the record was made.
+    Those the model was made by, and all others that were up to date when the record was made.
     """
     possible = [name for name in subject.lock if not subject.stages[name].observation]
     behind = subject.behind()

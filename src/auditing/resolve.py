@@ -38,7 +38,7 @@ def resolve_target(target: str | None, places: Places, open_store: Callable[[], 
     """What ``target`` names: nothing (the workspace), ``models:/NAME/3``, ``models:/NAME@champion``, a run
     of MLflow by its id, or a revision of git.
 
-    ``open_store`` is called if MLflow is to be asked. Raises AssayError when there is no such thing.
+    ``open_store`` is called if MLflow is to be asked. Raises AssayError if it does not exist.
     """
     if target is None:
         return _workspace(places, open_store)

@@ -26,15 +26,15 @@ def read_best_settings() -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise AssayError(f"{BEST} cannot be read ({error}). Make it again: dvc repro sweep") from error
     if not isinstance(best, dict):
-        raise AssayError(f"{BEST} is no mapping of fields to values. Make it again: dvc repro sweep")
+        raise AssayError(f"{BEST} does not map fields to values. Make it again: dvc repro sweep")
     return best
 
 
 def apply_best_settings(loaded: "LoadedConfig", params: Mapping[str, Any]) -> "LoadedConfig":
     """``loaded`` with the settings that the sweep found.
 
-    By hand, what the command line says stays: fields and groups that it names, and whatever else differs
-    from ``params``; with sweep=none nothing is taken over.
+    In an ad-hoc run the command line wins: fields and groups that it names, and fields that differ from
+    ``params``, keep their values. With sweep=none nothing is applied.
     """
     best = read_best_settings()
     if loaded.is_ad_hoc:

@@ -41,10 +41,10 @@ def _fields(section: type[Section], above: str, choice: str) -> Iterator[SchemaF
     for name, field in section.model_fields.items():
         key = f"{above}{field.alias or name}"
         below = list(_sections_below(field.annotation))
+        if not any(suffix == "" for suffix, _ in below):
+            yield SchemaField(key, choice, _describe(field), field.description or "")
         for suffix, inner in below:
             yield from _fields(inner, f"{key}{suffix}.", _choice(key, inner) or choice)
-        if not below:
-            yield SchemaField(key, choice, _describe(field), field.description or "")
 
 
 def _sections_below(annotation: Any) -> Iterator[tuple[str, type[Section]]]:
@@ -64,8 +64,9 @@ def _sections_below(annotation: Any) -> Iterator[tuple[str, type[Section]]]:
 
 
 def _tag(section: type[Section]) -> str:
-    """What an entry of this kind has as its name."""
-    return "|".join(get_args(section.model_fields["name"].annotation))
+    """What an entry of this kind has as its name; "" if it has none."""
+    name = section.model_fields.get("name")
+    return "" if name is None else "|".join(get_args(name.annotation))
 
 
 def _choice(key: str, section: type[Section]) -> str:
@@ -82,14 +83,14 @@ def _type_name(annotation: Any) -> str:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _describe(FieldInfo.from_annotation(annotation))
-    if origin is Literal:
-        return " | ".join(str(value) for value in arguments)
-    if origin in (Union, types.UnionType):
-        return " | ".join(_type_name(member) for member in arguments)
+    if origin in (Literal, Union, types.UnionType):
+        return " | ".join(str(each) if origin is Literal else _type_name(each) for each in arguments)
     if origin is list:
         return f"list of {_type_name(arguments[0])}"
     if origin is dict:
         return f"dictionary of {_type_name(arguments[1])}"
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return _tag(annotation) or annotation.__name__.lower()
     return NAMES[annotation]
 
 

@@ -40,7 +40,10 @@ def for_hydra(overrides: Sequence[str]) -> list[str]:
     parts: list[str] = []
     for override in overrides:
         keys = replaced([override])
-        parts += [f"~{keys[0]}", f"+{override}"] if keys else [override]
+        if override == "experiment=null":  # as conf/config.yaml writes it, which Hydra refuses here
+            parts.append("~experiment")
+        else:
+            parts += [f"~{keys[0]}", f"+{override}"] if keys else [override]
     return parts
 
 

@@ -23,7 +23,7 @@ def git_state(folder: Path) -> dict[str, Any]:
     about = dict(line[2:].split(" ", 1) for line in lines if line.startswith("# "))
     changed = sorted(line.split(" ", _FIELDS[line[0]])[-1] for line in lines if line[0] in _FIELDS)
     commit, branch = about.get("branch.oid", "(initial)"), about.get("branch.head", "(detached)")
-    if commit == "(initial)":  # nothing has been committed, or there is no repository
+    if commit == "(initial)":  # nothing has been committed, or this is not a repository
         return {"commit": None, "branch": None, "dirty": []}
     return {"commit": commit, "branch": None if branch == "(detached)" else branch, "dirty": changed}
 

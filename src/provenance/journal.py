@@ -1,6 +1,6 @@
 """The journal: what is true of one execution only, written to files before any server is asked.
 
-``mlruns/journal/<lineage id>/<attempt>/`` holds ``run.json``, ``history.jsonl`` (a line an epoch) and
+``.assay/journal/<lineage id>/<attempt>/`` holds ``run.json``, ``history.jsonl`` (a line an epoch) and
 copies of figures (``files/``) and models (``model/``). MLflow is a view of it (``src.tracking``).
 
 The metrics of a stage belong to the run of ``subject``: its own lineage, or that of the model it measures. A
@@ -16,12 +16,16 @@ from typing import Any
 
 from src.core.files import write_json
 
-INHERITED = ("ad_hoc", "command", "git", "experiment", "seed", "data", "address", "variant")  # by children
+# By trials and folds, from the record of their stage.
+INHERITED = (
+    *("ad_hoc", "command", "user", "dvc_experiment", "git"),
+    *("experiment", "seed", "data", "address", "variant"),
+)
 
 
 def journal_folder(root: Path) -> Path:
     """Where the journal of the repository ``root`` lies."""
-    return root / "mlruns" / "journal"
+    return root / ".assay" / "journal"
 
 
 def now() -> str:

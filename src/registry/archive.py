@@ -1,4 +1,4 @@
-"""What a registered version is judged by and can be made from again, stored beside the journal."""
+"""Stores what a registered version is judged by and can be made from again, beside the journal."""
 
 import shutil
 import tempfile
@@ -24,7 +24,7 @@ def has_model(root: Path, lineage: str, sha256: str) -> bool:
 
 
 def store_record(root: Path, workspace: Path) -> str:
-    """Copy what the model can be made from again; returns the name of the copy, a hash of its content."""
+    """Store what the model can be made from again; returns the name of the folder, a hash of its content."""
 
     def fill(folder: Path) -> None:
         for name in RECORDED:
@@ -35,14 +35,15 @@ def store_record(root: Path, workspace: Path) -> str:
 
 
 def store_evidence(root: Path, evidence: promotion.ValidationEvidence) -> str:
-    """Keep what a version is judged by; returns the name of the copy, a hash of its content."""
+    """Store what a version is judged by; returns the name of the folder, a hash of its content."""
     return _store(root, lambda folder: promotion.save(evidence, folder))
 
 
 def store_provenance(root: Path, statement: str, model: Path, key: Path | None) -> str:
-    """Keep a statement on the model in the folder ``model``, signed if there is a key; returns its name.
+    """Store the provenance statement of the model in the folder ``model``, signed if a key is given.
 
-    What was signed by this key before is kept as it is: no two signatures are equal.
+    Returns the name of the folder. A statement that this key has signed before is not signed again, because
+    every signature is different.
     """
     signer = signing.fingerprint(key) if key else None
 
@@ -58,7 +59,7 @@ def store_provenance(root: Path, statement: str, model: Path, key: Path | None) 
 
 @contextmanager
 def signed_files(model: Path, statement: str) -> Iterator[Path]:
-    """A folder with what a signature covers: the model, what is said of its form, and the statement."""
+    """A temporary folder with what a signature covers: the model, its description, and the statement."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         for name in SIGNED:
@@ -68,7 +69,7 @@ def signed_files(model: Path, statement: str) -> Iterator[Path]:
 
 
 def find_archived(root: Path, name: str) -> Path | None:
-    """The folder that `store_record` or `store_evidence` has given this name; None if it is not here."""
+    """The stored folder with this name; None if it is missing."""
     folder = journal_folder(root) / "registry" / name
     return folder if name and folder.is_dir() else None
 
@@ -80,18 +81,18 @@ def installed_packages() -> str:
 
 
 def _store(root: Path, fill: Callable[[Path], None], name: str = "") -> str:
-    """Put a folder on the shelf, under the hash of its content if it has no name."""
-    shelf = journal_folder(root) / "registry"
-    if name and (shelf / name).is_dir():
+    """Store a folder, by default under the hash of its content."""
+    archive = journal_folder(root) / "registry"
+    if name and (archive / name).is_dir():
         return name
-    shelf.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=shelf, prefix="copy.") as place:
+    archive.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=archive, prefix="copy.") as place:
         copy = Path(place, "content")
         copy.mkdir()
         fill(copy)
         digest = name or content_hash(copy)[:16]
-        if not (shelf / digest).is_dir():
-            copy.replace(shelf / digest)
+        if not (archive / digest).is_dir():
+            copy.replace(archive / digest)
     return digest
 
 

@@ -1,13 +1,14 @@
-"""What was decided on registered models, in the journal, before any server is asked.
+"""The decisions on registered models, written to the journal before any server is asked.
 
-``mlruns/journal/registry.jsonl`` has a line for each decision, oldest first. ``kind`` says which it is:
+``.assay/journal/registry.jsonl`` has a line for each decision, oldest first. Its ``kind`` is one of
 
-- ``registration``: this file is a version of the model, with these figures;
+- ``registration``: this file is a version of the model, with this model card;
 - ``challenge``: this version is the policy's choice (or none is), and may become champion by the rule;
-- ``ruling``: this version became champion, or did not: by the rule, by hand, or by a rollback.
+- ``ruling``: this version became champion or did not: by the rule, by a person, or by a rollback.
 
-``mlruns/journal/registry/`` keeps by content what a version was made from, and the evidence that it is judged
-by. A version is named by its lineage and the SHA-256 of its file, as numbers are given anew in a new view.
+``.assay/journal/registry/`` has what a version was made from and the evidence by which it is judged, in
+folders named by their content. A version is identified by its lineage and the SHA-256 of its file, because a
+rebuilt store numbers versions again.
 """
 
 import json
@@ -22,8 +23,8 @@ from filelock import FileLock
 from src.provenance.journal import journal_folder
 
 
-def moment() -> str:
-    """The present moment, ISO 8601 in UTC; fine enough to put decisions in order."""
+def now() -> str:
+    """The current time, ISO 8601 in UTC, precise enough to order decisions."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
@@ -37,11 +38,11 @@ class Registration:
     sha256: str  # of the file
     experiment: str
     record: str  # folder below journal/registry with what the model was made from
-    evidence: str = ""  # folder below journal/registry with what it is judged by; "": none was kept
-    provenance: str = ""  # folder below journal/registry with its statement and signature; "": none was kept
-    tags: dict[str, str] = field(default_factory=dict)  # figures
-    description: str = ""  # the model card
-    time: str = field(default_factory=moment)
+    evidence: str = ""  # folder below journal/registry with what it is judged by; "": not stored
+    provenance: str = ""  # folder below journal/registry with its statement and signature; "": not stored
+    tags: dict[str, str] = field(default_factory=dict)  # metrics to sort by, and the commit
+    card: str = ""  # the model card with its metadata
+    time: str = field(default_factory=now)
 
     @property
     def identity(self) -> tuple[str, str]:
@@ -50,7 +51,7 @@ class Registration:
 
 @dataclass(frozen=True)
 class Challenge:
-    """The policy has chosen this version; None: nothing keeps the budgets, and all stays as it is."""
+    """The policy chose this version; None: no variant meets the constraints, and all stays as it is."""
 
     name: str
     lineage: str | None
@@ -58,7 +59,7 @@ class Challenge:
     reason: str
     level: float  # of the test against the champion
     promote: str  # embedded | auto | never: where the rule may make it champion
-    time: str = field(default_factory=moment)
+    time: str = field(default_factory=now)
 
 
 @dataclass(frozen=True)
@@ -70,14 +71,14 @@ class Ruling:
     sha256: str
     champion: bool
     reason: str
-    by: str  # rule | hand | rollback
-    embedded: bool  # decided on the embedded registry; on a team's server nothing follows from that
+    by: str  # rule | person | rollback
+    embedded: bool  # decided in the embedded registry, which has no effect on a team's server
     challenge: str | None = None  # time of the challenge that it answers
-    time: str = field(default_factory=moment)
+    time: str = field(default_factory=now)
 
     @property
     def since(self) -> str:
-        """When it was decided: a challenge may have waited for MLflow to answer."""
+        """When it was decided: the challenge may have waited for MLflow to answer."""
         return self.challenge or self.time
 
 
@@ -104,12 +105,12 @@ def decisions(root: Path, name: str | None = None) -> list[Decision]:
     """All decisions, or those on one registered model, oldest first. A last line cut short is left out."""
     path = _decisions_file(root)
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
-    found = [d for line in lines if line.endswith("\n") for d in _read(json.loads(line))]
+    found = [_read(json.loads(line)) for line in lines if line.endswith("\n")]
     return [decision for decision in found if name is None or decision.name == name]
 
 
 def ruling_on(root: Path, challenge: Challenge, embedded: bool) -> Ruling | None:
-    """What came of a challenge in the embedded registry, or on a server; None if that is not known yet."""
+    """The ruling on a challenge in the embedded registry or on a server; None if there is none yet."""
     answers = (d for d in decisions(root, challenge.name) if isinstance(d, Ruling))
     return next((r for r in answers if r.challenge == challenge.time and r.embedded == embedded), None)
 
@@ -118,20 +119,8 @@ def _kind(decision: Decision) -> str:
     return next(kind for kind, cls in KINDS.items() if isinstance(decision, cls))
 
 
-def _read(line: dict[str, Any]) -> list[Decision]:
-    kind = line.pop("kind", None)
-    return [KINDS[kind](**line)] if kind else _read_first_form(line)
-
-
-def _read_first_form(line: dict[str, Any]) -> list[Decision]:
-    """A line of 0.1.0, which registered a file and moved an alias at once, without asking anybody."""
-    alias = line.pop("alias")
-    registration = Registration(**line)
-    if alias != "champion":
-        return [registration]
-    name, (lineage, sha256), reason = registration.name, registration.identity, "register.alias was champion"
-    ruling = Ruling(name, lineage, sha256, True, reason, "rule", embedded=True, time=registration.time)
-    return [registration, ruling]
+def _read(line: dict[str, Any]) -> Decision:
+    return KINDS[line.pop("kind")](**line)
 
 
 def _decisions_file(root: Path) -> Path:

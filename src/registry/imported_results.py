@@ -1,8 +1,8 @@
-"""Results that nobody made here: DVC's cache, git or a team mate brought them, so the journal lacks them.
+"""Imports results that DVC's cache, git or a colleague brought, so that the journal lacks their execution.
 
-A fresh clone has the reports of evaluate and compare from git, and DVC runs neither again while they match
-their inputs. The journal gets an attempt for each such result, tagged ``adopted``, and MLflow shows its
-figures as those of any other.
+A fresh clone has the reports of evaluate and compare from git, and DVC does not run these stages again while
+their inputs are unchanged. The journal gets an attempt for each such result, tagged ``adopted``, and MLflow
+shows its metrics like any other's.
 """
 
 from collections.abc import Mapping
@@ -12,15 +12,15 @@ from typing import Any
 from src.core.hashing import hash_tree
 from src.leaderboard.table.rows import BASE, read_rows
 from src.pipeline.execution import StageRun
+from src.pipeline.paths import COMPARE, EVALUATE, MODELS
 from src.provenance.journal import RunRecord, attempts
-from src.registry.variant_metrics import evaluate_figures
+from src.registry.variant_metrics import evaluate_metrics
 from src.tracking.live import Tracker
 
-MODELS, EVALUATE, COMPARE = Path("models"), Path("reports/evaluate"), Path("reports/compare")
-UNKNOWN = "made elsewhere: of its execution nothing is known here"
+UNKNOWN = "made elsewhere: nothing is known here about its execution"
 
 
-def adopt_variant(run: StageRun, variant: str) -> None:
+def import_variant(run: StageRun, variant: str) -> None:
     """Give the journal the model of a variant."""
     parents = run.lineage.parents
     own = {
@@ -33,8 +33,8 @@ def adopt_variant(run: StageRun, variant: str) -> None:
     _close(attempt, MODELS / variant)
 
 
-def adopt_reports(run: StageRun) -> None:
-    """Give the journal what evaluate and compare have found out, unless it knows, and MLflow too."""
+def import_reports(run: StageRun) -> None:
+    """Give the journal, and through it MLflow, the results of evaluate and compare if it lacks them."""
     for stage, fill, folder in (("evaluate", _evaluate, EVALUATE), ("compare", _compare, COMPARE)):
         lineage = run.lineage.parents[stage]
         if any(attempt.record["status"] == "FINISHED" for attempt in attempts(run.root, lineage)):
@@ -46,20 +46,20 @@ def adopt_reports(run: StageRun) -> None:
         Tracker(run.root, lineage).finish()
 
 
-def _evaluate(run: StageRun, attempt: RunRecord) -> None:  # noqa: ARG001  # as _compare
+def _evaluate(run: StageRun, attempt: RunRecord) -> None:  # noqa: ARG001  # called like _compare
     attempt.add_figures(sorted(EVALUATE.glob("*.png")))
-    attempt.update(metrics=evaluate_figures(EVALUATE / "metrics.json"))
+    attempt.update(metrics=evaluate_metrics(EVALUATE / "metrics.json"))
 
 
 def _compare(run: StageRun, attempt: RunRecord) -> None:
     for row in read_rows(COMPARE / "variants.csv"):
         if row.reason is None:
             address = "train" if row.name == BASE else f"compress@{row.name}"
-            attempt.attach(run.lineage.parents[address], row.tracked(), (), {})
+            attempt.attach(run.lineage.parents[address], row.metrics, (), {})
 
 
 def _open(run: StageRun, address: str, own: Mapping[str, Any]) -> RunRecord:
-    """An attempt like that of the stage at work, but for what is the result's own."""
+    """An attempt like that of the running stage, except for what is the result's own."""
     lineage = run.lineage.parents[address]
     known = {
         "address": address,

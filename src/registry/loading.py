@@ -28,5 +28,6 @@ def load_model(root: Path, uri: str) -> Any:
         raise AssayError(
             f"{uri} cannot be loaded: {first_line(error)}\n"
             "To see the registered models: make ui. To register one: dvc repro. "
-            "To show in MLflow what was registered before: python -m src.track"
+            "To show in MLflow what was registered before: python -m src.track. "
+            'To choose the champion: python -m src.register --promote VERSION --reason "…"'
         ) from error

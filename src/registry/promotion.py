@@ -1,7 +1,7 @@
-"""May a challenger take the champion's place? Judged on validation images that neither was trained on.
+"""Whether a challenger may replace the champion, judged on validation images that neither was trained on.
 
-Images are known by their pixels, not by a row of some table, so that two models can be compared although
-the data set has grown since, if their validation images are the same.
+Images are identified by their pixels, not by a row of a table. So two models can be compared although the
+data set has grown in between, if their validation images are the same.
 """
 
 from collections.abc import Iterable
@@ -18,16 +18,16 @@ Names = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class ValidationEvidence:
-    """What a model can be judged by. No test image is in it."""
+    """What a model can be judged by; contains no test image."""
 
     images: Names  # (n,) validation images, see image_names
     targets: NDArray[np.int64]  # (n,) their classes
-    predicted: NDArray[np.int64]  # (n,) what the model says
+    predicted: NDArray[np.int64]  # (n,) the classes that the model predicts
     trained_on: Names  # (m,) training images
 
     @property
     def right(self) -> NDArray[np.bool_]:
-        """(n,) whether the model is right on each image, in the order of the images' names."""
+        """(n,) whether the prediction for each image is right, in the order of the images' names."""
         right: NDArray[np.bool_] = (self.targets == self.predicted)[self._order]
         return right
 
@@ -50,7 +50,7 @@ class PromotionDecision:
 
 
 def image_names(digests: Iterable[str]) -> Names:
-    """(n,) the first eight bytes of each SHA-256 in hexadecimal: enough to tell images apart."""
+    """(n,) the first eight bytes of each hexadecimal SHA-256, enough to tell images apart."""
     return np.array([int.from_bytes(bytes.fromhex(d[:16]), "big", signed=True) for d in digests], np.int64)
 
 
@@ -83,14 +83,14 @@ def save(evidence: ValidationEvidence, folder: Path) -> None:
 
 
 def load(folder: Path) -> ValidationEvidence:
-    """Read what :func:`save` wrote. Raises OSError or ValueError if it is not there, or not that."""
+    """Read what :func:`save` wrote. Raises OSError or ValueError if it is missing or something else."""
     images, targets, predicted = np.load(folder / "validation.npy", allow_pickle=False)
     trained_on = np.load(folder / "training.npy", allow_pickle=False)
     return ValidationEvidence(images, targets, predicted, trained_on)
 
 
 def _incomparable(champion: ValidationEvidence, challenger: ValidationEvidence) -> str | None:
-    """Why their figures cannot be set side by side; None if they can."""
+    """Why the two cannot be compared; None if they can."""
     seen = {
         name: int(np.isin(challenger.images, model.trained_on).sum())
         for name, model in (("the champion", champion), ("the challenger", challenger))

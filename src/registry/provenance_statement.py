@@ -1,4 +1,4 @@
-"""The statement on one variant: of what this repository has made it."""
+"""The provenance statement of one variant: what it was made from, and how."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ FILES = ("params.yaml", "dvc.yaml", "dvc.lock", "requirements.lock")
 
 
 def build_provenance(root: Path, graph: LineageGraph, stage: str, sha256: str, record: str) -> Provenance:
-    """What is to be said of the file with this SHA-256, made by ``stage``; ``record`` names its record."""
+    """The provenance of the file with this SHA-256, made by ``stage``; ``record`` names its stored record."""
     lineage = graph.of_result(stage)
     made = _execution(root, lineage)
     return Provenance(
@@ -32,7 +32,7 @@ def build_provenance(root: Path, graph: LineageGraph, stage: str, sha256: str, r
 
 
 def raw_data(folder: Path) -> list[Material]:
-    """The raw data by the names that DVC has given them."""
+    """The raw data with the hashes of DVC."""
     found = read_lock(folder / "dvc.lock")["ingest"].raw
     return [Material(path, {"md5": md5.removesuffix(".dir")}) for path, md5 in sorted(found.items())]
 
@@ -55,7 +55,7 @@ def _code(root: Path, record: str) -> list[Material]:
 
 
 def _execution(root: Path, lineage: str) -> dict[str, Any]:
-    """The journal's first record of an execution that ended well; empty if it was made elsewhere."""
+    """The journal's first record of a successful execution; empty if the model was made elsewhere."""
     records = (attempt.record for attempt in attempts(root, lineage))
     done = (r for r in records if r["status"] == "FINISHED" and "adopted" not in (r.get("tags") or {}))
     return next(done, {})

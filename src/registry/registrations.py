@@ -1,7 +1,8 @@
-"""What is to be registered: a version for each variant with a model, and all that goes with it."""
+"""What to register: a version for each variant with a model, and everything that belongs to it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from src.attestation import signing
 from src.attestation.statement import write_statement
@@ -10,33 +11,53 @@ from src.core.files import read_json
 from src.core.hashing import file_hash
 from src.data.dataset.index import read_index, read_split
 from src.pipeline.execution import StageRun
+from src.pipeline.paths import BENCHMARK, COMPARE, EVALUATE, INGEST, MODELS, SPLIT
 from src.registry.archive import has_model, store_evidence, store_provenance, store_record
-from src.registry.decisions import Registration
-from src.registry.imported_results import adopt_variant
+from src.registry.decisions import Challenge, Registration, append_decisions, ruling_on
+from src.registry.imported_results import import_reports, import_variant
+from src.registry.mlflow_registry import try_apply_decisions
 from src.registry.model_card import ModelCardFacts, model_card
+from src.registry.policy import Choice, choose
 from src.registry.promotion import ValidationEvidence, image_names
 from src.registry.provenance_statement import build_provenance
-from src.registry.variant_metrics import VariantMetrics, weakest_class
+from src.registry.registered_model import Version
+from src.registry.report import build_decision_report
+from src.registry.variant_metrics import VariantMetrics, read_measured, weakest_class
+from src.tracking.mlflow_store import is_embedded
 
-MODELS, INGEST, SPLIT, EVALUATE = (
-    Path("models"),
-    Path("data/ingest"),
-    Path("data/split"),
-    Path("reports/evaluate"),
-)
+# Metrics that are tags of a version too, because people sort versions by them; all are on its model and run.
+TAGGED = ("val/accuracy", "test/accuracy", "model/bytes", "speed/latency_p50_ms")
+
+
+def register_variants(config: Config, run: StageRun) -> tuple[dict[str, Any], list[Version] | None]:
+    """Choose a variant, write the decisions to the journal, and apply them in MLflow if it answers.
+
+    Returns:
+        The content of decision.json; and the versions in MLflow, None if it does not answer.
+    """
+    import_reports(run)
+    measured, machine = read_measured(COMPARE, BENCHMARK)
+    choice = choose([one.candidate() for one in measured], config.register_.policy)
+    made = [one for one in measured if one.row.reason is None]
+    registrations = make_registrations(config, run, made, machine)
+    challenge = _challenge(config, choice, registrations)
+    append_decisions(run.root, *registrations, challenge)
+    versions = try_apply_decisions(run.root, config.register_.name)
+    ruling = ruling_on(run.root, challenge, is_embedded())
+    return build_decision_report(config, choice, measured, registrations, ruling), versions
 
 
 def make_registrations(
     config: Config, run: StageRun, measured: Sequence[VariantMetrics], machine: str
 ) -> list[Registration]:
-    """One for each variant with a model; the journal keeps what it takes to carry them out later."""
+    """One for each variant with a model; the journal keeps what is needed to apply them later."""
     record, answers = store_record(run.root, Path()), _answers([one.name for one in measured])
     key, found = signing.configured(signing.PRIVATE), []
     for one in measured:
         lineage = run.lineage.parents[f"compress@{one.name}"]
         sha256 = file_hash(MODELS / one.name / "model.onnx")
         if not has_model(run.root, lineage, sha256):
-            adopt_variant(run, one.name)
+            import_variant(run, one.name)
         found.append(
             Registration(
                 name=config.register_.name,
@@ -47,21 +68,38 @@ def make_registrations(
                 record=record,
                 evidence=store_evidence(run.root, answers[one.name]),
                 provenance=_provenance(run, one.name, sha256, record, key),
-                tags={key: _written(value) for key, value in one.metrics().items()},
-                description=_card(config, run, one, machine, sha256),
+                tags=_tags(run, one.metrics),
+                card=_card(config, run, one, machine, sha256),
             )
         )
     return found
 
 
+def _challenge(config: Config, choice: Choice, registrations: Sequence[Registration]) -> Challenge:
+    chosen = next((r for r in registrations if r.variant == choice.name), None)
+    return Challenge(
+        name=config.register_.name,
+        lineage=chosen.lineage if chosen else None,
+        sha256=chosen.sha256 if chosen else None,
+        reason=choice.reason,
+        level=config.register_.level,
+        promote=config.register_.promote,
+    )
+
+
+def _tags(run: StageRun, metrics: Mapping[str, float]) -> dict[str, str]:
+    commit = {"git.commit": run.attempt.record["git"]["commit"] or "none"}
+    return commit | {name: _written(metrics[name]) for name in TAGGED if name in metrics}
+
+
 def _provenance(run: StageRun, variant: str, sha256: str, record: str, key: Path | None) -> str:
-    """Keep the statement on what the model was made of."""
+    """Store the statement on what the model was made from."""
     statement = build_provenance(run.root, run.job.graph, f"compress@{variant}", sha256, record)
     return store_provenance(run.root, write_statement(statement), MODELS / variant, key)
 
 
 def _answers(variants: Sequence[str]) -> dict[str, ValidationEvidence]:
-    """What each variant says of the validation images, and what it was trained on."""
+    """The predictions of each variant for the validation images, and its training images."""
     from pyarrow import parquet
 
     names, (split, _) = image_names(read_index(INGEST).digests), read_split(SPLIT)
@@ -87,7 +125,7 @@ def _card(config: Config, run: StageRun, one: VariantMetrics, machine: str, sha2
             classes=spec["classes"],
             **{key: spec["input"][key] for key in ("channels", "height", "width", "resize_mode")},
             steps=one.row.steps,
-            metrics=one.metrics(),
+            metrics=one.metrics,
             confidence=config.evaluate.confidence,
             machine=machine,
             weakest=weakest_class(EVALUATE / "per_class.csv"),

@@ -1,15 +1,17 @@
-"""What was decided on the variants, as decision.json and the terminal say it."""
+"""The decision on the variants, as decision.json, summary.json and the terminal show it."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from src.config.schema import Config
+from src.core.metric_names import nest
 from src.registry.decisions import Registration, Ruling
-from src.registry.mlflow_registry import Version
 from src.registry.policy import Choice
+from src.registry.registered_model import Version
 from src.registry.variant_metrics import VariantMetrics
 
-UNKNOWN = "not ruled on yet, as MLflow does not answer: python -m src.track does it by the same rule"
+UNKNOWN = "not decided yet, because MLflow does not answer: python -m src.track decides by the same rule"
+SUMMARY = ("test/accuracy", "speed/latency_p50_ms")  # DVC's metrics of the champion
 
 
 def build_decision_report(
@@ -20,8 +22,8 @@ def build_decision_report(
     ruling: Ruling | None,
 ) -> dict[str, Any]:
     """The content of decision.json; ``test`` is only reported."""
-    figures = next((one.metrics() for one in measured if one.name == choice.name), {})
-    tested = {key: value for key, value in figures.items() if key.startswith("test/")}
+    metrics = next((dict(one.metrics) for one in measured if one.name == choice.name), {})
+    tested = {key: value for key, value in metrics.items() if key.startswith("test/")}
     sha256 = next((r.sha256 for r in registrations if r.variant == choice.name), None)
     return {
         "decision": _outcome(choice, ruling),
@@ -33,8 +35,8 @@ def build_decision_report(
         "policy": config.register_.policy.model_dump(),
         "excluded": choice.excluded,
         "registered": [registration.variant for registration in registrations],
-        "judged_by": {key: value for key, value in figures.items() if key not in tested},
-        "test": tested,
+        "judged_by": nest({key: value for key, value in metrics.items() if key not in tested}),
+        **nest({"test": {}} | tested),
     }
 
 
@@ -44,32 +46,40 @@ def _outcome(choice: Choice, ruling: Ruling | None) -> str:
     return "champion" if ruling is not None and ruling.champion else "challenger"
 
 
-def summary(decision: dict[str, Any], versions: Sequence[Version] | None) -> list[str]:
-    """What the whole pipeline has come to, for the terminal."""
-    lines = [f"Left out         {name}: {why}" for name, why in decision["excluded"].items()]
+def champion_summary(versions: Sequence[Version] | None) -> dict[str, Any]:
+    """The content of summary.json: the champion's metrics, null where MLflow does not tell them."""
+    champion = next((version for version in versions or () if "champion" in version.aliases), None)
+    tags = champion.tags if champion else {}
+    metrics = {name: float(tags[name]) if name in tags else None for name in SUMMARY}
+    return {"champion": nest(metrics)}
+
+
+def terminal_lines(decision: dict[str, Any], versions: Sequence[Version] | None) -> list[str]:
+    """The outcome of the whole pipeline, for the terminal."""
+    lines = [f"Excluded         {name}: {reason}" for name, reason in decision["excluded"].items()]
     if decision["variant"] is None:
         lines.append(f"Chosen           none: {decision['reason']}. Nothing is promoted")
     else:
         lines += [
             f"Chosen           {decision['variant']}: {decision['reason']}",
-            *_tested(decision["test"]),
+            *_tested(decision["test"].get("accuracy")),
             f"Promotion        {decision['decision']}: {decision['promotion']}",
         ]
     named = [str(version) for version in versions or () if version.aliases]
     count = f"{len(decision['registered'])} versions of {decision['model']}"
     if versions is None:
-        count += ": decided, not yet carried out (python -m src.track)"
+        count += ": decided, but not in MLflow yet (python -m src.track)"
     return [
         *lines,
         f"Registered       {'; '.join([count, *named])}",
-        "Figures          reports/benchmark/leaderboard.md, reports/evaluate/",
-        "Look at it       make ui",
+        "Reports          reports/benchmark/leaderboard.md, reports/evaluate/",
+        "MLflow           make ui",
     ]
 
 
-def _tested(test: dict[str, float]) -> list[str]:
-    value, low, high = (test.get(f"test/accuracy{end}") for end in ("", "_low", "_high"))
-    if value is None:
+def _tested(accuracy: dict[str, float] | float | None) -> list[str]:
+    if accuracy is None:
         return []
-    interval = f" (interval {low:.4f} to {high:.4f})" if low is not None and high is not None else ""
-    return [f"Test accuracy    {value:.4f}{interval}; it has decided nothing"]
+    parts = accuracy if isinstance(accuracy, dict) else {"value": accuracy}
+    interval = f" (interval {parts['low']:.4f} to {parts['high']:.4f})" if "low" in parts else ""
+    return [f"Test accuracy    {parts['value']:.4f}{interval}; it decided nothing"]

@@ -1,4 +1,4 @@
-"""What MLflow says of a registered version and of the runs behind it; and the mark of an audit."""
+"""A registered version and its runs as MLflow has them now, for an audit; and the tags of the audit."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ WANTED = (RECORD, PROVENANCE, "artifacts/model")
 
 @dataclass(frozen=True)
 class RunFacts:
-    """A run as MLflow has it now."""
+    """A run in MLflow."""
 
     id: str
     name: str
@@ -33,14 +33,14 @@ class RunFacts:
 
     @property
     def address(self) -> str:
-        """DVC's name of the stage that made its model."""
+        """DVC's name of the stage that made the model."""
         variant = self.tags.get("variant")
         return f"{self.tags.get('stage', '')}@{variant}" if variant else self.tags.get("stage", "")
 
 
 @dataclass(frozen=True)
 class VersionFacts:
-    """A registered version as MLflow has it now, with the runs behind it."""
+    """A registered version in MLflow, with the run of its model and that of the base model."""
 
     name: str
     version: str
@@ -49,7 +49,7 @@ class VersionFacts:
     model_tags: Mapping[str, str]  # of the registered model: times of its aliases
     versions: Mapping[str, tuple[str, str]]  # all of the registered model: (lineage, sha256)
     model_id: str  # of the LoggedModel
-    model_run: str | None  # run that made the LoggedModel; None: there is no such model
+    model_run: str | None  # run that made the LoggedModel; None: MLflow does not have it
     run: RunFacts | None
     base: RunFacts | None
     embedded: bool  # in the repository's own store, not on a team's server
@@ -64,7 +64,7 @@ def read_version(store: MlflowStore, name: str, number: str) -> VersionFacts:
     """A version by its number or by an alias (``@champion``).
 
     Raises:
-        AssayError: there is no such model, version or alias.
+        AssayError: The model, version or alias does not exist.
     """
     from mlflow.exceptions import MlflowException
 
@@ -98,7 +98,7 @@ def all_versions(store: MlflowStore, name: str) -> list["ModelVersion"]:
 
 
 def read_run(store: MlflowStore, run_id: str) -> RunFacts | None:
-    """A run; None if MLflow has no such one."""
+    """Read a run; None if it does not exist."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -117,7 +117,7 @@ def read_run(store: MlflowStore, run_id: str) -> RunFacts | None:
 
 
 def find_run(store: MlflowStore, experiment: str, lineage: str) -> RunFacts | None:
-    """The newest run of a lineage that ended well; None if MLflow has none."""
+    """The newest finished run of a lineage; None if there is none."""
     found = store.client.get_experiment_by_name(experiment)
     runs = store.find_runs(found.experiment_id, lineage) if found else []
     ended = [run for run in runs if run.info.status == "FINISHED"]
@@ -125,7 +125,7 @@ def find_run(store: MlflowStore, experiment: str, lineage: str) -> RunFacts | No
 
 
 def versions_of_run(store: MlflowStore, run: RunFacts) -> list[tuple[str, str]]:
-    """(name, number) of what was registered of a run, or of the runs of its variants; newest last."""
+    """(name, number) of the versions of a run or of its variants' runs, newest last."""
     children = store.client.search_runs([run.experiment], f"tags.`mlflow.parentRunId` = '{run.id}'")
     runs = [run.id, *(child.info.run_id for child in children)]
     found = [v for each in runs for v in store.client.search_model_versions(f"run_id = '{each}'")]
@@ -133,7 +133,7 @@ def versions_of_run(store: MlflowStore, run: RunFacts) -> list[tuple[str, str]]:
 
 
 def download(store: MlflowStore, version: VersionFacts, place: Path) -> dict[str, Path]:
-    """Copies of the version's record, provenance and model below ``place``, as far as it has them."""
+    """Download the version's record, provenance and model, as far as they exist, below ``place``."""
     from mlflow.artifacts import download_artifacts
 
     location = store.client.get_logged_model(version.model_id).artifact_location
@@ -144,7 +144,7 @@ def download(store: MlflowStore, version: VersionFacts, place: Path) -> dict[str
 
 
 def mark_audited(store: MlflowStore, version: VersionFacts, tags: Mapping[str, str], report: Path) -> None:
-    """Write an audit's outcome: tags of the version, and the folder ``report`` beside the model's files."""
+    """Store the outcome of an audit: tags of the version, and its report beside the model's files."""
     store.client.log_model_artifacts(version.model_id, str(report), AUDIT)
     for key, value in tags.items():
         store.client.set_model_version_tag(version.name, version.version, key, value)

@@ -2,7 +2,7 @@
 
 MLflow runs this file ("models from code"), so no pickle is involved. A copy of it travels with the model, and
 so does ``decoding.py``, which it loads from its own folder: each version of a model decodes with the code it
-was registered with, whatever else is installed or loaded in the process.
+was registered with, no matter what else is installed or loaded in the process.
 
 The input is a table with the column ``image``. Each cell is an encoded image (bytes, or base64 text, as
 ``mlflow models serve`` passes them) or a uint8 array of any size, (H, W), (H, W, C) or (C, H, W):

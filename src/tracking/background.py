@@ -1,4 +1,4 @@
-"""Things that are done one after another while the work goes on."""
+"""A queue that a background thread works off."""
 
 from collections.abc import Callable
 from queue import SimpleQueue
@@ -6,7 +6,7 @@ from threading import Thread
 
 
 class BackgroundQueue:
-    """A thread that takes names from a queue. It does not keep the process from ending."""
+    """A thread that handles names one after another. It does not keep the process alive."""
 
     def __init__(self, do: Callable[[str], None]) -> None:
         """``do`` must not raise."""
@@ -20,7 +20,7 @@ class BackgroundQueue:
         self._names.put(name)
 
     def finish(self, seconds: float | None) -> bool:
-        """Wait until all is done, ``seconds`` at most (None: as long as it takes); whether it is."""
+        """Wait until the queue is empty, at most ``seconds`` (None: no limit); returns whether it is."""
         self._names.put(None)
         self._thread.join(seconds)
         return not self._thread.is_alive()

@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 
 from src.core.files import read_json
 from src.core.hashing import file_hash
-from src.tracking.run_groups import JournalEntry
+from src.tracking.journal_entry import JournalEntry
 
 SERVING = Path(__file__).parents[1] / "serving"
 ONNX, TORCH, SPEC = "model.onnx", "model.safetensors", "model.json"

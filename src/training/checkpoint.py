@@ -57,7 +57,7 @@ class LastCheckpoint(Checkpoint):
 
 
 def read_checkpoint(folder: Path, fingerprint: Fingerprint) -> EarlierTraining | None:
-    """What ``last.ckpt`` says, or None if there is no such file.
+    """What ``last.ckpt`` says, or None if it does not exist.
 
     Raises:
         AssayError: the file is damaged, or belongs to another training.

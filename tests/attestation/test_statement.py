@@ -91,5 +91,5 @@ def test_a_key_that_the_environment_names_must_be_there(monkeypatch, keys):
     monkeypatch.setenv(signing.PRIVATE, str(keys[0]))
     assert signing.configured(signing.PRIVATE) == keys[0]
     monkeypatch.setenv(signing.PRIVATE, "/nowhere/key.pem")
-    with pytest.raises(AssayError, match=r"ASSAY_SIGNING_KEY=/nowhere/key\.pem: there is no such file"):
+    with pytest.raises(AssayError, match=r"ASSAY_SIGNING_KEY=/nowhere/key\.pem: the file does not exist"):
         signing.configured(signing.PRIVATE)

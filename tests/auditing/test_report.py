@@ -1,4 +1,4 @@
-"""The report in all its forms, of an audit put together by hand."""
+"""The report in all its forms, of an audit that the test puts together."""
 
 import json
 import re

@@ -65,9 +65,9 @@ def test_all_faults_are_reported_together_each_with_its_key():
     message = str(caught.value)
     for fault in (
         "train.epochs: must be at least 1, but got 0",
-        "train.optimizer.lr: input should be a valid number, but got 'fast'",
-        "train.epoch: is not a known key here (did you mean epochs?)",
-        "model.widths.1: input should be a valid integer, but got '64'",
+        "train.optimizer.lr: must be a number, but got 'fast'",
+        "train.epoch: is not a known key (did you mean train.epochs?)",
+        "model.widths.1: must be an integer, but got '64'",
         "split.test: val + test must be below 1, but got 0.15 + 0.9",
         "compress.variants.int8_static.steps.1.images: must be at least 1, but got 0",
         "data.channels: must be 1 or 3, but got 2",
@@ -78,11 +78,6 @@ def test_all_faults_are_reported_together_each_with_its_key():
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["model=resnet"], "Could not find 'model/resnet'"),
-        (["modle=cnn"], "modle"),
-        (["train.epoch=3"], "Key 'epoch' is not in struct"),
-        (["+train.epoch=3"], "train.epoch: is not a known key here"),
-        (["train.epochs=many"], "train.epochs: input should be a valid integer, but got 'many'"),
         (["train.optimizer.name=sdg"], "train.optimizer.name: must be 'sgd', 'adam', 'adamw' or 'rmsprop'"),
         (["seed=-1"], "seed: must be at least 0, but got -1"),
         (["model.kind=vgg"], "model: must be one of 'cnn', 'lenet', 'timm' in 'kind', but got 'vgg'"),

@@ -1,4 +1,4 @@
-"""A stage that fails says what, where and how to mend it, and nothing good is lost."""
+"""A stage that fails says what, where and how to fix it, and nothing good is lost."""
 
 import shutil
 import socket
@@ -58,7 +58,7 @@ def test_a_loss_that_is_no_number_stops_and_names_epoch_and_step(copy):
     assert "Traceback" not in failed.stderr
     record = last_record(copy, "train")
     assert record["status"] == "FAILED" and "epoch 1" in record["reason"]
-    client = MlflowClient(f"sqlite:///{copy / 'mlruns/mlflow.db'}")
+    client = MlflowClient(f"sqlite:///{copy / 'mlflow.db'}")
     runs = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
     statuses = {(run.data.tags["stage"], run.info.status) for run in runs}
     assert ("train", "FAILED") in statuses and "RUNNING" not in {status for _, status in statuses}

@@ -39,7 +39,7 @@ def prepared(longer, tmp_path):
 
 def epochs_so_far(workspace: Workspace, since: float) -> int:
     """Lines that journals of attempts after ``since`` hold."""
-    journals = (workspace / "mlruns/journal").glob("*/*/history.jsonl")
+    journals = (workspace / ".assay/journal").glob("*/*/history.jsonl")
     return sum(len(path.read_text().splitlines()) for path in journals if path.stat().st_mtime > since)
 
 

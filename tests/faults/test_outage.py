@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from src.registry import mlflow_registry
 from src.registry.decisions import decisions
+from src.registry.mlflow_registry import try_apply_decisions
+from src.track import track
 from src.tracking import circuit_breaker
 from src.tracking.circuit_breaker import CircuitBreaker
 from src.tracking.live import Tracker
@@ -57,7 +58,7 @@ def curve(server: Server, name: str) -> tuple[str, list[tuple[int, float]]]:
     client = MlflowClient(server.address)
     experiment = client.get_experiment_by_name("shapes").experiment_id
     (run,) = client.search_runs([experiment], f"tags.`lineage.id` = '{lineage_of(name)}'")
-    history = client.get_metric_history(run.info.run_id, "val/accuracy")
+    history = client.get_metric_history(run.info.run_id, "epoch/val/accuracy")
     return run.info.status, sorted((point.step, point.value) for point in history)
 
 
@@ -89,14 +90,12 @@ def test_a_server_that_dies(server: Server, tmp_path: Path, monkeypatch: pytest.
     variant = compressed(tmp_path, tmp_path / "onnx", "orphaned").record
     decide_on(tmp_path, tmp_path / "onnx", variant["lineage"])
     decided = decisions(tmp_path)
-    assert (
-        mlflow_registry.try_apply_decisions(tmp_path, "shapes", said.append) is None
-    )  # decided, and kept for later
+    assert try_apply_decisions(tmp_path, "shapes", said.append) is None  # decided, and kept for later
     assert decisions(tmp_path) == decided
     server.start()
-    summary = synchronize(tmp_path, patient=True)
+    _, versions = track(tmp_path)
     assert curve(server, "orphaned") == ("FINISHED", CURVE)
-    assert [str(version) for version in summary.versions] == ["shapes version 1 (champion)"]
+    assert [str(version) for version in versions] == ["shapes version 1 (champion)"]
 
 
 def timed(action: Callable[[], None]) -> float:

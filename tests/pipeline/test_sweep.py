@@ -32,7 +32,7 @@ def rows(workspace: Workspace, place: str = "sweep") -> list[dict[str, str]]:
 
 def runs(workspace: Workspace) -> list[dict[str, str]]:
     """All MLflow runs: their tags, with name and status."""
-    client = mlflow.MlflowClient(f"sqlite:///{workspace / 'mlruns/mlflow.db'}")
+    client = mlflow.MlflowClient(f"sqlite:///{workspace / 'mlflow.db'}")
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     return [
         {**run.data.tags, "name": run.info.run_name, "status": run.info.status}
@@ -55,7 +55,7 @@ def sweep_lineage(workspace: Workspace) -> str:
 
 def epochs_of(workspace: Workspace, since: float) -> int:
     """Epochs that trials have journaled after ``since``."""
-    paths = (workspace / "mlruns/journal").glob("*/*/history.jsonl")
+    paths = (workspace / ".assay/journal").glob("*/*/history.jsonl")
     return sum(len(path.read_text().splitlines()) for path in paths if path.stat().st_mtime > since)
 
 

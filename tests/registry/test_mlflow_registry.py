@@ -1,7 +1,11 @@
-"""What was decided is what the registry says, once, and what people did since stays."""
+"""The registry shows every decision once, and what people changed since then stays."""
 
 import json
+import os
+import shutil
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,13 +16,12 @@ from src.pipeline.job import parse_arguments
 from src.register import add_options, change_champion
 from src.registry.decisions import Challenge, Registration, Ruling, decisions
 from src.registry.manual import promote, rollback
+from src.track import track
 from src.tracking import circuit_breaker
 from src.tracking.circuit_breaker import CircuitBreaker
 from src.tracking.mlflow_store import connect
-from src.tracking.rebuild import rebuild
-from src.tracking.sync import synchronize
 from tests.support.journals import lineage_of, make_variant, trained
-from tests.support.registries import ROOT, TEST, VAL, Workspace, aliases, registry, variants
+from tests.support.registries import MOMENTS, ROOT, TEST, VAL, Workspace, aliases, registry, variants
 
 LOSS = range(60, 65)  # five images: 2 to the power of -5 is below 0.05
 MORE = range(60, 69)  # five more than the first four of them
@@ -29,7 +32,7 @@ def here(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspa
     """A working folder in which the base is trained."""
     trained(root)
     workspace = Workspace(root, tmp_path / "workspace", monkeypatch)
-    workspace.configure(max_accuracy_drop=None)
+    workspace.configure(constraints=[])
     return workspace
 
 
@@ -47,7 +50,7 @@ def rulings(root: Path) -> list[tuple[bool, str]]:
     return [(d.champion, d.by) for d in decisions(root) if isinstance(d, Ruling)]
 
 
-def test_all_that_was_measured_is_registered_and_the_choice_becomes_the_first_champion(
+def test_every_measured_variant_is_registered_and_the_choice_becomes_the_first_champion(
     here: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     here.add("plain", latency=2.0)
@@ -60,43 +63,46 @@ def test_all_that_was_measured_is_registered_and_the_choice_becomes_the_first_ch
     assert decision["promotion"] == "there was no champion"
     assert decision["sha256"] == file_hash(here.folder / "models/quick/model.onnx")
     assert decision["judged_by"].keys().isdisjoint(decision["test"])
-    assert decision["test"]["test/accuracy"] == 0.95
+    assert decision["test"]["accuracy"]["value"] == 0.95
     assert variants(here.root) == {"1": "plain", "2": "quick"}
     assert aliases(here.root) == {"challenger": "2", "champion": "2"}
     said = capsys.readouterr().out
     for text in (
         "broken: failed: it has no convolution",
-        "quick: fastest (0.5 ms for one image), of the 2 variants within the budgets",
-        "0.9500 (interval 0.8500 to 0.9500); it has decided nothing",
+        "quick: speed/latency_p50_ms is 0.5 ms, the best of 2 variants within the constraints",
+        "0.9500 (interval 0.8500 to 0.9500); it decided nothing",
         "2 versions of shapes; shapes version 2 (challenger, champion)",
         "make ui",
     ):
         assert text in said
 
 
-def test_a_version_carries_figures_card_evidence_and_record(here: Workspace) -> None:
+def test_a_version_has_metrics_card_evidence_and_record(here: Workspace) -> None:
     here.add("quick", wrong=[60], latency=0.5)
     here.register()
     description, tags = registry(here.root)["versions"]["1"]
     size = (here.folder / "models/quick/model.onnx").stat().st_size
     expected = {
         "val/accuracy": "0.975",
-        "val/accuracy_change": "-0.025",
         "test/accuracy": "1",
-        "bytes": str(size),
-        "latency_ms_p50": "0.5",
-        "throughput_64": "9000",
+        "model/bytes": str(size),
+        "speed/latency_p50_ms": "0.5",
+        "git.commit": "c0ffee",
+        "variant": "quick",
         "lineage.id": lineage_of("quick one"),
         "sha256": file_hash(here.folder / "models/quick/model.onnx"),
         "promotion.result": "champion",
         "promotion.by": "rule",
     }
     assert expected.items() <= tags.items()
+    assert len(tags) + len(MOMENTS) <= 20
     assert description.startswith("# shapes: quick\n")
     assert "A CPU, AVX2, threads: 2" in description
     client = connect(here.root).client
     version = client.get_model_version_by_alias("shapes", "champion")
     model = version.source.removeprefix("models:/")
+    card = Path(client.get_logged_model(model).artifact_location, "README.md").read_text()
+    assert card.startswith("---\n") and card.endswith(description) and "model-index:" in card
     kept = client.list_logged_model_artifacts(model, f"record/{version.tags['record']}")
     assert {"packages.txt", "dvc.lock"} <= {Path(file.path).name for file in kept}
     statement = {Path(file.path).name for file in client.list_logged_model_artifacts(model, "provenance")}
@@ -105,19 +111,19 @@ def test_a_version_carries_figures_card_evidence_and_record(here: Workspace) -> 
     assert evidence == {"validation.npy", "training.npy"}
 
 
-def test_registering_twice_is_registering_once_with_the_newest_figures(here: Workspace) -> None:
+def test_registering_twice_is_registering_once_with_the_newest_metrics(here: Workspace) -> None:
     here.add("quick", latency=0.5)
     first = here.register()
-    here.speeds["quick"]["latency_ms_p50"] = 0.25
+    here.speeds["quick"]["speed/latency_p50_ms"] = 0.25
     again = here.register()
     assert again["decision"] == first["decision"] == "champion"
     assert again["promotion"] == "it is the champion already"
     shown = registry(here.root)
     assert shown["history"] == "1"
     ((description, tags),) = shown["versions"].values()
-    assert tags["latency_ms_p50"] == "0.25"
-    assert "| Milliseconds for one image, median | 0.250 | |" in description
-    synchronize(here.root)
+    assert tags["speed/latency_p50_ms"] == "0.25"
+    assert "| Milliseconds per image, median | 0.250 |  |" in description
+    track(here.root)
     assert registry(here.root) == shown
 
 
@@ -144,7 +150,7 @@ def test_shuffled_test_labels_change_no_choice_and_no_promotion(
     made = []
     for shuffled in (False, True):
         other = Workspace(here.root, tmp_path / f"shuffled {shuffled}", monkeypatch)
-        other.configure(name=f"shuffled-{shuffled}", max_accuracy_drop=0.3)
+        other.configure(name=f"shuffled-{shuffled}", constraints=["val/accuracy/change >= -0.3"])
         if shuffled:
             other.targets[TEST.start :] = (other.targets[TEST.start :] + 1) % 3
             other.write_data()
@@ -159,18 +165,20 @@ def test_shuffled_test_labels_change_no_choice_and_no_promotion(
         assert one == other
 
 
-def test_within_no_budget_nothing_is_promoted(here: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+def test_within_no_constraint_nothing_is_promoted(
+    here: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
     here.add("old")
     here.register()
-    here.configure(max_bytes=10)
+    here.configure(constraints=["model/bytes <= 10"])
     here.add("new", latency=0.1)
     decision = here.register()
     assert (decision["decision"], decision["variant"], decision["promotion"]) == ("none", None, None)
     assert decision["excluded"].keys() == {"old", "new"}
-    assert "bytes, above max_bytes=10" in decision["excluded"]["new"]
+    assert "bytes, but must be model/bytes <= 10" in decision["excluded"]["new"]
     assert aliases(here.root) == {"challenger": "1", "champion": "1"}
     assert variants(here.root) == {"1": "old", "2": "new"}
-    assert "none: no variant keeps the budgets" in capsys.readouterr().out
+    assert "none: no variant meets the constraints" in capsys.readouterr().out
     last = [d for d in decisions(here.root) if isinstance(d, Challenge)][-1]
     assert (last.lineage, last.reason) == (None, decision["reason"])
 
@@ -199,22 +207,65 @@ def test_a_champion_that_was_trained_on_todays_images_is_not_compared(here: Work
     assert "the champion was trained on 1 of today's 40 validation images" in decision["promotion"]
 
 
-def test_a_champion_of_an_older_assay_keeps_its_place_until_a_person_decides(here: Workspace) -> None:
-    """Its line in the journal has no kind, and it keeps no evidence."""
+def test_a_champion_without_evidence_keeps_its_place_until_a_person_decides(here: Workspace) -> None:
     here.add("old")
-    sha256 = file_hash(here.folder / "models/old/model.onnx")
-    line = {
-        "name": "shapes", "alias": "champion", "variant": "old", "lineage": lineage_of("old one"),
-        "sha256": sha256, "experiment": "shapes", "record": "none", "tags": {}, "time": "2020-01-01T00:00",
-    }  # fmt: skip
-    path = here.root / "mlruns/journal/registry.jsonl"
-    path.write_text(json.dumps(line) + "\n")
-    synchronize(here.root)
-    assert aliases(here.root) == {"champion": "1"}
+    here.register()
+    for registration in [d for d in decisions(here.root) if isinstance(d, Registration)]:
+        shutil.rmtree(here.root / ".assay/journal/registry" / registration.evidence)
+    track(here.root, rebuild=True)
     here.rows.clear(), here.lineages.clear()
-    here.add("new", latency=0.5)
-    assert "version 1 keeps no record" in here.register()["promotion"]
+    here.add("new", wrong=LOSS[:1], latency=0.5)
+    assert "the predictions of version 1" in here.register()["promotion"]
     assert str(promote(here.root, "shapes", "2", "better")[0]) == "shapes version 2 (challenger, champion)"
+
+
+def test_a_version_that_somebody_deleted_stays_deleted_until_it_is_registered_again(here: Workspace) -> None:
+    here.add("old", latency=2.0)
+    here.register()
+    here.add("new", latency=1.0)
+    here.register()
+    client = connect(here.root).client
+    client.delete_model_version("shapes", "2")
+    track(here.root)
+    assert (variants(here.root), aliases(here.root)) == ({"1": "old"}, {})
+    assert str(rollback(here.root, "shapes")[0]) == "shapes version 1 (champion)"
+    assert here.register()["decision"] == "champion"
+    assert variants(here.root) == {"1": "old", "3": "new"}
+    assert aliases(here.root) == {"challenger": "3", "champion": "3"}
+    assert registry(here.root)["history"] == "1,3"
+
+
+def test_the_summary_has_the_metrics_of_the_champion(here: Workspace) -> None:
+    here.add("old", latency=2.0)
+    here.register()
+    here.add("worse", wrong=LOSS, latency=1.0)
+    assert here.register()["decision"] == "challenger"
+    summary = json.loads((here.folder / "output/summary.json").read_text())
+    assert summary == {"champion": {"test": {"accuracy": 1.0}, "speed": {"latency_p50_ms": 2.0}}}
+
+
+def test_the_registry_is_that_of_the_tracking_store(
+    here: Workspace, tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLFLOW_REGISTRY_URI counts only if both variables are set."""
+    team, tracking = tmp_path / "registry.db", tmp_path / "tracking.db"
+    for path in (team, tracking):
+        path.write_bytes(empty_database.read_bytes())
+    monkeypatch.setenv("MLFLOW_REGISTRY_URI", f"sqlite:///{team}")
+    here.add("quick")
+    assert here.register()["decision"] == "champion"
+    assert aliases(here.root) == {"challenger": "1", "champion": "1"}
+    assert os.environ["MLFLOW_REGISTRY_URI"] == f"sqlite:///{team}"
+    assert registered(team) == []
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tracking}")
+    assert here.register()["decision"] == "challenger"
+    assert (registered(team), registered(tracking)) == (["shapes"], [])
+
+
+def registered(path: Path) -> list[str]:
+    """The registered models in a database."""
+    with closing(sqlite3.connect(path)) as connection:
+        return [name for (name,) in connection.execute("SELECT name FROM registered_models")]
 
 
 def test_the_alias_stays_where_people_put_it_until_the_next_decision(here: Workspace) -> None:
@@ -224,7 +275,7 @@ def test_the_alias_stays_where_people_put_it_until_the_next_decision(here: Works
     here.register()
     client = connect(here.root).client
     client.set_registered_model_alias("shapes", "champion", "1")
-    synchronize(here.root)  # the decisions were carried out before
+    track(here.root)  # the decisions were carried out before
     assert aliases(here.root)["champion"] == "1"
     assert here.register()["promotion"].startswith("against version 1: not significantly worse")
     assert aliases(here.root)["champion"] == "2"
@@ -256,7 +307,7 @@ def test_what_was_promoted_here_is_only_a_challenger_on_a_teams_server(
     assert here.register()["decision"] == "champion"
     (tmp_path / "team.db").write_bytes(empty_database.read_bytes())
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'team.db'}")
-    synchronize(here.root)
+    track(here.root)
     assert aliases(here.root) == {"challenger": "1"}
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     assert aliases(here.root) == {"challenger": "1", "champion": "1"}
@@ -273,10 +324,10 @@ def test_what_is_decided_during_an_outage_is_ruled_on_afterwards_by_the_same_rul
             here.add(variant, wrong=wrong, latency=latency)
             decision = here.register()
             assert decision["decision"] == "challenger"
-            assert decision["promotion"].startswith("not ruled on yet, as MLflow does not answer")
-    assert "decided, not yet carried out (python -m src.track)" in capsys.readouterr().out
+            assert decision["promotion"].startswith("not decided yet, because MLflow does not answer")
+    assert "decided, but not in MLflow yet (python -m src.track)" in capsys.readouterr().out
     assert rulings(here.root) == []
-    synchronize(here.root)
+    track(here.root)
     assert aliases(here.root) == {"challenger": "3", "champion": "2"}
     assert registry(here.root)["history"] == "1,2"
     assert rulings(here.root) == [(True, "rule"), (True, "rule"), (False, "rule")]
@@ -285,7 +336,7 @@ def test_what_is_decided_during_an_outage_is_ruled_on_afterwards_by_the_same_rul
         not in registry(here.root)["versions"]["2"][1]["promotion.reason"]
     )
     before = registry(here.root), decisions(here.root)
-    synchronize(here.root)
+    track(here.root)
     assert (registry(here.root), decisions(here.root)) == before
 
 
@@ -293,7 +344,7 @@ def test_a_later_word_of_a_team_mate_holds_and_its_evidence_is_read_from_the_ser
     here: Workspace, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mate = Workspace(tmp_path / "mate", tmp_path / "workspace of the mate", monkeypatch)
-    mate.configure(promote="auto", max_accuracy_drop=None)
+    mate.configure(promote="auto", constraints=[])
     mate.add("theirs")
     assert mate.register()["decision"] == "champion"
     monkeypatch.chdir(here.folder)
@@ -307,20 +358,20 @@ def test_a_later_word_of_a_team_mate_holds_and_its_evidence_is_read_from_the_ser
     mate.add("later", generation="two", latency=0.1)
     monkeypatch.chdir(mate.folder)
     assert mate.register()["decision"] == "champion"
-    synchronize(here.root)
+    track(here.root)
     assert variants(here.root)[aliases(here.root)["champion"]] == "later"
     early = next(tags for _, tags in registry(here.root)["versions"].values() if tags["variant"] == "early")
     assert early["promotion.reason"] == "version 2 was made champion after this was decided"
     monkeypatch.chdir(here.folder)
     here.add("ours", wrong=LOSS, latency=0.2)
-    here.configure(optimize="latency")
-    here.speeds["early"]["latency_ms_p50"] = 9.0
+    here.configure(optimize="speed/latency_p50_ms")
+    here.speeds["early"]["speed/latency_p50_ms"] = 9.0
     monkeypatch.setattr(circuit_breaker, "circuit", CircuitBreaker())
     made = here.register()
     assert made["promotion"].startswith("against version 2: significantly worse than the champion")
 
 
-def test_by_hand_and_back(here: Workspace) -> None:
+def test_a_person_promotes_and_rolls_back(here: Workspace) -> None:
     here.add("a", latency=3.0)
     here.register()
     here.add("b", latency=2.0)
@@ -330,7 +381,7 @@ def test_by_hand_and_back(here: Workspace) -> None:
     version, news = promote(here.root, "shapes", "3", "  the customer wants it small ")
     assert (str(version), news) == ("shapes version 3 (challenger, champion)", True)
     _, tags = registry(here.root)["versions"]["3"]
-    assert (tags["promotion.by"], tags["promotion.reason"]) == ("hand", "the customer wants it small")
+    assert (tags["promotion.by"], tags["promotion.reason"]) == ("person", "the customer wants it small")
     count = len(decisions(here.root))
     assert promote(here.root, "shapes", "3", "again")[1] is False
     assert len(decisions(here.root)) == count
@@ -343,21 +394,21 @@ def test_by_hand_and_back(here: Workspace) -> None:
         rollback(here.root, "shapes")
     before = registry(here.root)
     assert before["history"] == "1"
-    synchronize(here.root)
+    track(here.root)
     assert registry(here.root) == before
-    summary = rebuild(here.root)
+    _, versions = track(here.root, rebuild=True)
     assert registry(here.root) == before
-    assert [str(version) for version in summary.versions] == [
+    assert [str(version) for version in versions] == [
         "shapes version 1 (champion)", "shapes version 2", "shapes version 3 (challenger)"
     ]  # fmt: skip
 
 
-def test_a_word_by_hand_needs_a_reason_and_a_version_that_there_is(here: Workspace) -> None:
+def test_a_promotion_needs_a_reason_and_an_existing_version(here: Workspace) -> None:
     here.add("a")
-    with pytest.raises(AssayError, match=r"shapes has no version 1\. It has: none yet, dvc repro register"):
+    with pytest.raises(AssayError, match=r"has no version 1\. Its versions: none yet \(dvc repro register\)"):
         promote(here.root, "shapes", "1", "because")
     here.register()
-    with pytest.raises(AssayError, match=r"shapes has no version 9\. It has: 1 \(a, challenger, champion\)"):
+    with pytest.raises(AssayError, match=r"has no version 9\. Its versions: 1 \(a, challenger, champion\)"):
         promote(here.root, "shapes", "9", "because")
     with pytest.raises(AssayError, match=r'--promote needs a reason.*--reason "…"'):
         promote(here.root, "shapes", "1", "  ")
@@ -384,15 +435,15 @@ def test_the_command(
         0, "shapes version 2 (challenger, champion)\n", ""
     )  # fmt: skip
     assert register("--promote", "2", "--reason", "small")[:2] == (
-        0, "shapes version 2 (challenger, champion): it was champion already, nothing has changed\n"
+        0, "shapes version 2 (challenger, champion): already champion, nothing changed\n"
     )  # fmt: skip
     assert register("--rollback") == (0, "shapes version 1 (champion)\n", "")
-    unknown = "register failed: shapes has no version 7. It has: 1 (a, champion), 2 (b, challenger)\n"
+    unknown = "register failed: shapes has no version 7. Its versions: 1 (a, champion), 2 (b, challenger)\n"
     assert register("--promote", "7", "--reason", "x") == (1, "", unknown)
     assert "--promote needs a reason" in register("--promote", "2")[2]
     assert "exclude each other" in register("--promote", "2", "--rollback")[2]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    assert "MLflow at http://127.0.0.1:9 does not answer" in register("--rollback")[2]
+    assert "MLflow at http://127.0.0.1:9 failed" in register("--rollback")[2]
 
 
 def test_a_line_that_was_cut_short_is_no_decision(here: Workspace) -> None:
@@ -400,7 +451,7 @@ def test_a_line_that_was_cut_short_is_no_decision(here: Workspace) -> None:
     here.register()
     before = decisions(here.root)
     assert [type(decision) for decision in before] == [Registration, Challenge, Ruling]
-    with (here.root / "mlruns/journal/registry.jsonl").open("a") as file:
+    with (here.root / ".assay/journal/registry.jsonl").open("a") as file:
         file.write('{"kind": "ruling", "name": "sha')
     assert decisions(here.root) == before
 
@@ -413,7 +464,7 @@ def test_a_variant_from_the_cache_is_registered_though_the_journal_did_not_see_i
     here.register()
     assert aliases(here.root) == {"challenger": "1", "champion": "1"}
     before = registry(here.root)
-    rebuild(here.root)
+    track(here.root, rebuild=True)
     assert registry(here.root) == before
     client = connect(here.root).client
     run = client.get_run(client.get_model_version_by_alias("shapes", "champion").run_id)

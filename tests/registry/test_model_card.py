@@ -1,11 +1,12 @@
-"""The card says what a reader needs, in Markdown that shows names as they are, and fits everywhere."""
+"""The card has what a reader needs, in Markdown that shows names literally, and fits into every registry."""
 
 import re
 from dataclasses import replace
 
 import pytest
+from huggingface_hub import ModelCard
 
-from src.registry.model_card import LONGEST, ModelCardFacts, model_card
+from src.registry.model_card import LONGEST, ModelCardFacts, description_of, model_card
 from src.registry.variant_metrics import weakest_class
 
 FACTS = ModelCardFacts(
@@ -21,14 +22,14 @@ FACTS = ModelCardFacts(
     steps=["prune_structured", "export", "quantize_static"],
     metrics={
         "val/accuracy": 0.98,
-        "val/accuracy_change": -0.0021,
-        "val/accuracy_change_low": -0.006,
-        "val/accuracy_change_high": 0.002,
+        "val/accuracy/change": -0.0021,
+        "val/accuracy/change/low": -0.006,
+        "val/accuracy/change/high": 0.002,
         "test/accuracy": 0.9712,
-        "test/accuracy_low": 0.96,
-        "test/accuracy_high": 0.98,
-        "bytes": 123456,
-        "latency_ms_p50": 0.1234,
+        "test/accuracy/low": 0.96,
+        "test/accuracy/high": 0.98,
+        "model/bytes": 123456,
+        "speed/latency_p50_ms": 0.1234,
     },
     confidence=0.95,
     machine="A CPU, AVX2, threads: 2",
@@ -46,15 +47,15 @@ FACTS = ModelCardFacts(
         "# assay-shapes: int8",
         "Made from the base model by: prune_structured, export, quantize_static.",
         "- **Classes**: circle, T-shirt/top, a\\|b.",
-        "they become 28 × 20 grey pixels (`resize_mode: pad`)",
+        "They are converted to 28 × 20 grey pixels (`resize_mode: pad`)",
         "| | | 95% interval |",
         "| Accuracy, validation | 0.9800 |  |",
-        "| Change against the base, validation | -0.0021 | -0.0060 to +0.0020 |",
+        "| Change from the base model, validation | -0.0021 | -0.0060 to +0.0020 |",
         "| Accuracy, test | 0.9712 | 0.9600 to 0.9800 |",
-        "| Bytes of model.onnx | 123,456 | |",
-        "| Milliseconds for one image, median | 0.123 | |",
-        "Times: A CPU, AVX2, threads: 2.",
-        "Of the test images of class a\\|b the base finds 87.5%, of no class fewer.",
+        "| Size of model.onnx in bytes | 123,456 |  |",
+        "| Milliseconds per image, median | 0.123 |  |",
+        "Speed was measured on: A CPU, AVX2, threads: 2.",
+        "The weakest class is a\\|b: the base model recognizes 87.5% of its test images.",
         f"- Lineage `{'l' * 64}` (stage `compress@int8`), commit `c0ffee`, with changes in src/train.py",
         'model = mlflow.pyfunc.load_model("models:/assay-shapes/VERSION")',
         "onnxruntime.InferenceSession",
@@ -65,20 +66,28 @@ def test_what_it_says(line):
     assert line in model_card(FACTS)
 
 
-def test_figures_that_are_missing_are_left_out():
+def test_missing_metrics_are_left_out():
     text = model_card(replace(FACTS, metrics={"test/accuracy": 1.0}, weakest=None, dirty=[]))
     table = re.findall(r"^\| ([^|]+) \|", text, re.MULTILINE)
     assert [row for row in table if row not in ("---", "")] == ["Accuracy, test"]
-    assert "of no class fewer" not in text
+    assert "weakest" not in text
     assert "with changes" not in text
 
 
 def test_it_fits_into_every_registry():
     many = replace(FACTS, classes=[f"class {n} with a long name" for n in range(1000)], dirty=["x" * 99] * 50)
-    text = model_card(many)
+    text = description_of(model_card(many))
     assert "and 960 more" in text
     assert len(text) <= LONGEST
-    assert len(model_card(FACTS)) < LONGEST - 1000  # nothing of an ordinary one is cut off
+    assert len(description_of(model_card(FACTS))) < LONGEST - 1000  # an ordinary card is not cut
+
+
+def test_hugging_face_reads_its_metadata():
+    metadata = ModelCard(model_card(FACTS)).data
+    assert (metadata.library_name, metadata.pipeline_tag) == ("onnx", "image-classification")
+    results = {result.metric_name: result.metric_value for result in metadata.eval_results}
+    assert results == {"val/accuracy": 0.98, "test/accuracy": 0.9712}
+    assert "library_name" not in description_of(model_card(FACTS))
 
 
 def test_the_weakest_class_is_the_first_with_the_lowest_recall(tmp_path):

@@ -281,7 +281,7 @@ def test_fitted_size_never_vanishes() -> None:
 
 
 def _png(width: int, height: int, rows: bytes, bits: int, colour: int) -> bytes:
-    """A PNG by hand, of sizes and depths that Pillow does not write."""
+    """A PNG written here, of sizes and depths that Pillow does not write."""
     header = struct.pack(">2I5B", width, height, bits, colour, 0, 0, 0)
     chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
     parts = [struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks]

@@ -27,7 +27,7 @@ class Scene:
 
     @property
     def database(self) -> Path:
-        return self / "mlruns/mlflow.db"
+        return self / "mlflow.db"
 
     def store(self) -> MlflowStore:
         return connect(self.workspace.folder)

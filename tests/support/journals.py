@@ -9,9 +9,21 @@ import numpy as np
 from src.core.hashing import json_hash
 from src.core.processes import process_identity
 from src.provenance.journal import RunRecord
+from src.tracking.journal_index import JournalIndex
+from src.tracking.mlflow_store import MlflowStore
+from src.tracking.run_sync import SyncResult
 
 CLASSES = ["circle", "cross", "dot"]
 SIZE = 8  # pixels, both sides
+
+
+def count(results: list[SyncResult], done: str) -> int:
+    """How many runs were created, refreshed, unchanged or waiting."""
+    return sum(result.done == done for result in results)
+
+
+def nothing(store: MlflowStore, journal: JournalIndex) -> None:
+    """For a rebuild of the runs alone."""
 
 
 def record(stage: str, lineage: str, **changes: Any) -> dict[str, Any]:
@@ -27,7 +39,9 @@ def record(stage: str, lineage: str, **changes: Any) -> dict[str, Any]:
         "parents": {"normalize": lineage_of("normalize")},
         "subject": lineage,
         "process": process_identity(),
-        "git": {"commit": "c0ffee", "dirty": ["src/train.py"]},
+        "user": "somebody",
+        "dvc_experiment": None,
+        "git": {"commit": "c0ffee", "branch": "main", "dirty": ["src/train.py"]},
         "numerics": {"torch": "2.13.0", "capability": "AVX512", "threads": 2},
         "experiment": "shapes",
         "seed": 7,
@@ -124,7 +138,7 @@ def tried(root: Path, number: int, state: str = "complete", outcome: str = "o") 
     """A trial from start to end; returns its lineage."""
     attempt = begin_child(root, number)
     add_epochs(attempt, range(3))
-    metrics = {} if state == "failed" else {"val/accuracy": 0.2, "bytes": 1000.0}
+    metrics = {} if state == "failed" else {"val/accuracy": 0.2, "model/bytes": 1000.0}
     return end_child(attempt, state, outcome, metrics=metrics)
 
 

@@ -14,15 +14,17 @@ import yaml
 
 from src.config.loading import LoadedConfig, read_params
 from src.config.validation import validate_config
+from src.core.csv_files import write_csv
 from src.core.hashing import file_hash, json_hash
-from src.leaderboard.table.rows import LeaderboardRow, write_rows
+from src.core.metric_names import nest
+from src.leaderboard.table.rows import LeaderboardRow
 from src.pipeline.execution import StageRun
 from src.pipeline.job import Job
 from src.provenance.dvc_yaml import StageDefinition
 from src.provenance.lineage import Lineage
 from src.register import build
 from src.registry.decisions import Registration, Ruling, append_decisions
-from src.registry.mlflow_registry import HISTORY, RegisteredModelView
+from src.registry.registered_model import HISTORY, RegisteredModelView
 from src.tracking.live import Tracker
 from src.tracking.mlflow_store import connect
 from tests.support.journals import CLASSES, begin, compressed, lineage_of
@@ -35,17 +37,14 @@ MADE = {"train": "one", "evaluate": "evaluate", "compare": "compare"}  # stage: 
 
 
 @dataclass
-class Made:
-    """Says of each stage what an Ancestry would, without a pipeline that made it."""
+class KnownLineages:
+    """Answers like a LineageGraph, without a pipeline that made the stages."""
 
     folder: Path
     values: dict[str, Any]
     lineages: dict[str, str]
 
-    def lineage(self, name: str) -> Lineage:
-        return Lineage(self.lineages[name], {})
-
-    def read_by(self, name: str, values: dict[str, Any]) -> dict[str, Any]:
+    def parameters_of(self, name: str, values: dict[str, Any]) -> dict[str, Any]:
         return {}
 
     def stage(self, name: str) -> StageDefinition:
@@ -75,7 +74,7 @@ class Workspace:
         raw = {"path": "data/raw/shapes", "md5": f"{'0' * 32}.dir"}
         lock = {"stages": {"ingest": {"cmd": "python -m src.ingest", "deps": [raw], "outs": []}}}
         (folder / "dvc.lock").write_text(yaml.safe_dump(lock))
-        for stage in ("evaluate", "compare"):  # they have run here, so nobody has to adopt their reports
+        for stage in ("evaluate", "compare"):  # they ran here, so their reports need no import
             begin(root, stage, stage).close("FINISHED")
         monkeypatch.chdir(folder)
 
@@ -124,9 +123,9 @@ class Workspace:
         pd.DataFrame(table).to_parquet(folder / "predictions.parquet")
         self.rows[variant] = self._row(variant, folder, pd.DataFrame(table))
         self.speeds[variant] = {
-            "latency_ms_p50": latency,
-            "latency_ms_p95": 2 * latency,
-            "throughput_64": 9e3,
+            "speed/latency_p50_ms": latency,
+            "speed/latency_p95_ms": 2 * latency,
+            "speed/throughput/64": 9e3,
         }
 
     def fail(self, variant: str, reason: str) -> None:
@@ -136,9 +135,10 @@ class Workspace:
 
     def register(self) -> dict[str, Any]:
         """Run the stage; returns the decision."""
-        base = LeaderboardRow("base", (), {"val_accuracy": 1.0, "bytes": 4000})
-        write_rows(self.folder / "reports/compare/variants.csv", [base, *self.rows.values()])
-        found = {"threads": 2, "machine": {"cpu": "A CPU", "instructions": "AVX2"}, "models": self.speeds}
+        base = LeaderboardRow("base", (), {"val/accuracy": 1.0, "model/bytes": 4000})
+        write_variants(self.folder / "reports/compare/variants.csv", [base, *self.rows.values()])
+        found = {"threads": 2, "machine": {"cpu": "A CPU", "instructions": "AVX2"}}
+        found["models"] = {name: nest(speed) for name, speed in self.speeds.items()}
         (self.folder / "reports/benchmark/benchmark.json").write_text(json.dumps(found))
         output = self.folder / "output"
         output.mkdir(exist_ok=True)
@@ -146,8 +146,8 @@ class Workspace:
         parents = {name: lineage_of(made) for name, made in MADE.items()}
         parents |= {f"compress@{variant}": lineage for variant, lineage in self.lineages.items()}
         lineage = Lineage(lineage_of("register"), parents)
-        made = Made(self.folder, {"seed": 0}, parents)
-        job = Job("register", None, LoadedConfig(self.config, {}), made, lineage, output, {})
+        known = KnownLineages(self.folder, {"seed": 0}, parents)
+        job = Job("register", None, LoadedConfig(self.config, {}), known, lineage, output, {})
         tracker = Tracker(self.root, lineage.id)
         build(self.config, StageRun(job, self.root, output, output, False, attempt, tracker))
         attempt.close("FINISHED")
@@ -158,35 +158,45 @@ class Workspace:
         right = table["predicted"] == table["target"]
         val, test = (float(right[table["split"] == name].mean()) for name in ("val", "test"))
         size = (folder / "model.onnx").stat().st_size
-        figures = {"val_accuracy": val, "val_change": val - 1, "test_accuracy": test, "bytes": size}
-        limits = {"test_accuracy_low": test - 0.1, "test_accuracy_high": test}
-        return LeaderboardRow(variant, ("export",), figures | limits)
+        metrics = {"val/accuracy": val, "val/accuracy/change": val - 1, "test/accuracy": test}
+        limits = {"test/accuracy/low": test - 0.1, "test/accuracy/high": test}
+        return LeaderboardRow(variant, ("export",), {**metrics, **limits, "model/bytes": size})
+
+
+def write_variants(path: Path, rows: list[LeaderboardRow]) -> None:
+    """The table of compare, with the columns that these rows have."""
+    columns = sorted({name for row in rows for name in row.metrics})
+    lines = [
+        (row.name, row.status, row.reason, " > ".join(row.steps), *map(row.metrics.get, columns))
+        for row in rows
+    ]
+    write_csv(path, ["variant", "status", "reason", "steps", *columns], lines)
 
 
 def decide_on(root: Path, folder: Path, lineage: str, variant: str = "onnx_fp32") -> None:
-    """Write down that the model in ``folder`` is a version of `shapes`, and champion by a person's word."""
+    """Record that the model in ``folder`` is a version of `shapes`, and champion because a person says so."""
     sha256 = file_hash(folder / "model.onnx")
     embedded = not os.environ.get("MLFLOW_TRACKING_URI")
     append_decisions(
         root,
         Registration("shapes", variant, lineage, sha256, "shapes", record="none"),
-        Ruling("shapes", lineage, sha256, True, "a word", "hand", embedded),
+        Ruling("shapes", lineage, sha256, True, "a reason", "person", embedded),
     )
 
 
 def registry(root: Path, name: str = "shapes") -> dict[str, Any]:
     """What the registry shows, without what differs from one view to the next: versions, aliases, history."""
-    shelf = RegisteredModelView(connect(root), name)
-    model = shelf.model()
+    view = RegisteredModelView(connect(root), name)
+    model = view.model()
     return {
         "versions": {
             str(v.version): (
                 v.description, {k: t for k, t in v.tags.items() if k not in MOMENTS}
             )
-            for v in shelf.all
+            for v in view.all
         },
         "aliases": {alias: str(version) for alias, version in model.aliases.items()} if model else {},
-        "history": shelf.tag(HISTORY),
+        "history": view.tag(HISTORY),
     }  # fmt: skip
 
 

@@ -18,10 +18,10 @@ from src.core.processes import process_identity
 from src.pipeline.leftovers import leftovers
 from src.tracking import circuit_breaker, mlflow_store
 from src.tracking.child_runs import Children
+from src.tracking.journal_index import JournalIndex
 from src.tracking.live import Tracker
 from src.tracking.mlflow_store import HASTY, connect, database
 from src.tracking.rebuild import rebuild
-from src.tracking.run_groups import JournalIndex
 from src.tracking.sync import synchronize
 from tests.faults.test_outage import A_FEW, Server
 from tests.support.journals import (
@@ -30,9 +30,11 @@ from tests.support.journals import (
     begin_child,
     begin_search,
     child_lineage,
+    count,
     end_child,
     end_search,
     lineage_of,
+    nothing,
     tried,
 )
 from tests.support.workspaces import ROOT
@@ -82,7 +84,7 @@ def statuses(root: Path) -> dict[str, str]:
     return {name.split("-cnn")[0]: run.info.status for name, run in by_name(root).items()}
 
 
-def curve(root: Path, run: Run, key: str = "val/accuracy") -> list[tuple[int, float]]:
+def curve(root: Path, run: Run, key: str = "epoch/val/accuracy") -> list[tuple[int, float]]:
     """(epoch, value) of every point, doubled ones twice."""
     history = connect(root).client.get_metric_history(run.info.run_id, key)
     return sorted((point.step, point.value) for point in history)
@@ -113,7 +115,7 @@ def test_every_trial_shows_its_state_below_its_sweep(root: Path) -> None:
     reused = begin_child(root, 3, tags={"trial.number": "3", "trial.reused": "0"})
     end_child(reused, metrics={"val/accuracy": 0.2})
     end_search(sweep, best=0)
-    assert synchronize(root).count("created") == 5
+    assert count(synchronize(root), "created") == 5
     runs = by_name(root)
     parent = runs.pop(f"sweep-cnn-{lineage_of('sweep')[:8]}")
     assert parent.info.status == "FINISHED"
@@ -135,7 +137,7 @@ def test_every_trial_shows_its_state_below_its_sweep(root: Path) -> None:
     assert reused_run.data.tags["trial.reused"] == "0"
     assert curve(root, complete) == curve(root, pruned) == curve(root, failed) == CURVE
     assert complete.data.metrics == {
-        "train/loss": 1 / 3, "val/accuracy": 0.2, "best/val/accuracy": 0.2, "bytes": 1000.0
+        "epoch/train/loss": 1 / 3, "epoch/val/accuracy": 0.2, "val/accuracy": 0.2, "model/bytes": 1000.0
     }  # fmt: skip
     assert reused_run.data.metrics == {"val/accuracy": 0.2}
     assert best(root) == ["trial-000"]
@@ -145,14 +147,14 @@ def test_folds_show_their_figures_as_they_are(root: Path) -> None:
     parent = begin_search(root, "cross_validate")
     for fold in range(2):
         attempt = begin_child(root, 0, fold, parent="cross_validate")
-        end_child(attempt, metrics={"accuracy": 0.9, "roc_auc": 0.99})
+        end_child(attempt, metrics={"cv/accuracy": 0.9, "cv/roc_auc": 0.99})
     parent.close("FINISHED")
     synchronize(root)
     runs = by_name(root)
     above = runs[f"cross_validate-cnn-{lineage_of('cross_validate')[:8]}"].info.run_id
     for name in ("fold-0-0", "fold-0-1"):
         assert runs[name].data.tags["mlflow.parentRunId"] == above
-        assert runs[name].data.metrics == {"accuracy": 0.9, "roc_auc": 0.99}
+        assert runs[name].data.metrics == {"cv/accuracy": 0.9, "cv/roc_auc": 0.99}
 
 
 def test_children_come_while_the_sweep_goes_on_and_again_changes_nothing(root: Path) -> None:
@@ -167,7 +169,7 @@ def test_children_come_while_the_sweep_goes_on_and_again_changes_nothing(root: P
     before = content(root)
     assert statuses(root) == dict.fromkeys(["sweep", "trial-000", "trial-001", "trial-002"], "FINISHED")
     assert best(root) == ["trial-001"]
-    assert synchronize(root).count("unchanged") == 4
+    assert count(synchronize(root), "unchanged") == 4
     assert content(root) == before
 
 
@@ -288,7 +290,7 @@ def test_another_outcome_is_a_second_run_below_the_sweep_that_had_it(root: Path)
     assert [t.data.tags["mlflow.parentRunId"] for t in trials] == [s.info.run_id for s in sweeps]
     assert trials[1].data.tags["lineage.first_run"] == trials[0].info.run_id
     assert [t.data.tags.get("best") for t in trials] == ["true", "true"]
-    assert synchronize(root).count("unchanged") == 4
+    assert count(synchronize(root), "unchanged") == 4
 
 
 def test_a_trial_lies_below_the_run_that_is_left_of_two(root: Path) -> None:
@@ -312,7 +314,7 @@ def test_a_rebuilt_view_is_equal(root: Path) -> None:
     end_search(sweep, best=1)
     tracker.finish()
     before = content(root)
-    assert rebuild(root).count("created") == 4
+    assert count(rebuild(root, then=nothing), "created") == 4
     assert content(root) == before
 
 
@@ -327,7 +329,7 @@ def test_trials_of_a_sweep_on_another_machine(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database(root)}")  # both speak to one store
     synchronize(mate)
     tried(root, 1)
-    assert [run.done for run in synchronize(root).runs] == ["refreshed", "created"]
+    assert [run.done for run in synchronize(root)] == ["refreshed", "created"]
     runs = by_name(root)
     above = runs[f"sweep-cnn-{lineage_of('sweep')[:8]}"]
     assert above.info.status == "RUNNING"
@@ -342,7 +344,7 @@ def test_two_processes_that_bring_the_same_children_bring_each_once(
     lineages = [tried(root, number) for number in range(6)]
     first, second = Children(connect(root)), Children(connect(root))  # each with a memory of its own
     journal = JournalIndex(root)
-    done = [side.bring(journal, lineage)[0].done for lineage in lineages for side in (first, second)]
+    done = [side.sync(journal, lineage)[0].done for lineage in lineages for side in (first, second)]
     assert done == ["created", "unchanged"] * 6
     assert len(by_name(root)) == 7
 
@@ -355,7 +357,7 @@ def test_long_curves_come_whole(root: Path) -> None:
     synchronize(root)
     run = by_name(root)["trial-000"]
     assert curve(root, run) == [(epoch, epoch / 10) for epoch in range(600)]
-    assert run.data.metrics["best/val/accuracy"] == 1.0
+    assert run.data.metrics["val/accuracy"] == 1.0
 
 
 def test_who_shows_no_child_starts_no_thread(root: Path) -> None:
@@ -370,7 +372,7 @@ def test_who_shows_no_child_starts_no_thread(root: Path) -> None:
 def test_a_sweep_that_searches_nothing_has_no_run(root: Path) -> None:
     sweep = begin_search(root, params={"sweep.method": "none"})
     sweep.close("FINISHED")
-    assert synchronize(root).runs == []
+    assert synchronize(root) == []
 
 
 def test_a_broken_store_costs_one_warning_and_no_trial(root: Path, empty_database: Path) -> None:
@@ -379,24 +381,24 @@ def test_a_broken_store_costs_one_warning_and_no_trial(root: Path, empty_databas
     tracker.start()
     tracker.show_child(tried(root, 0))
     wait_for_runs(root, 2)
-    shutil.rmtree(root / "mlruns" / "locks")
-    (root / "mlruns" / "locks").write_text("no folder")
+    shutil.rmtree(root / ".assay/locks")
+    (root / ".assay/locks").write_text("no folder")
     for number in range(1, 4):
         tracker.show_child(tried(root, number))
     end_search(sweep)
     tracker.finish()
     assert len(said) == 1 and "python -m src.track" in said[0]
-    (root / "mlruns" / "locks").unlink()
-    assert synchronize(root).count("created") == 3
+    (root / ".assay/locks").unlink()
+    assert count(synchronize(root), "created") == 3
     assert statuses(root) == {"sweep": "FINISHED"} | {f"trial-{n:03d}": "FINISHED" for n in range(4)}
 
 
 def test_what_interrupted_searches_left_behind_is_described(root: Path) -> None:
-    for stage, kind, count in (("sweep", "trials", 3), ("cross_validate", "folds", 2)):
+    for stage, kind, number in (("sweep", "trials", 3), ("cross_validate", "folds", 2)):
         folder = root / ".assay" / "state" / stage / lineage_of(stage) / kind
         folder.mkdir(parents=True)
-        for number in range(count):
-            (folder / f"{number:05d}.json").write_text("{}")
+        for index in range(number):
+            (folder / f"{index:05d}.json").write_text("{}")
     assert {left.stage: left.what for left in leftovers(root)} == {
         "cross_validate": "interrupted, with 2 finished folds",
         "sweep": "interrupted, with 3 finished trials",
@@ -440,7 +442,7 @@ def test_a_server_that_hangs_delays_no_trial_and_gets_each_once_later(server: Se
     synchronize(root, patient=True)
     assert statuses(root) == {"sweep": "FINISHED"} | {f"trial-{n:03d}": "FINISHED" for n in range(40)}
     assert best(root) == ["trial-007"]
-    assert synchronize(root, patient=True).count("unchanged") == 41
+    assert count(synchronize(root, patient=True), "unchanged") == 41
 
 
 def wait_for_runs(root: Path, count: int) -> None:

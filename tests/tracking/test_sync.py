@@ -17,7 +17,17 @@ from src.tracking.live import Tracker
 from src.tracking.mlflow_store import connect, database
 from src.tracking.rebuild import rebuild
 from src.tracking.sync import synchronize
-from tests.support.journals import add_epochs, begin, compressed, evaluated, finish, lineage_of, trained
+from tests.support.journals import (
+    add_epochs,
+    begin,
+    compressed,
+    count,
+    evaluated,
+    finish,
+    lineage_of,
+    nothing,
+    trained,
+)
 from tests.support.workspaces import ROOT
 
 
@@ -29,7 +39,7 @@ def runs(root: Path, name: str = "one") -> list[Run]:
     return list(client.search_runs([experiment.experiment_id], query, order_by=["attributes.start_time ASC"]))
 
 
-def curve(root: Path, run: Run, key: str = "val/accuracy") -> list[tuple[int, float]]:
+def curve(root: Path, run: Run, key: str = "epoch/val/accuracy") -> list[tuple[int, float]]:
     """(epoch, value) of every point, doubled ones twice."""
     history = connect(root).client.get_metric_history(run.info.run_id, key)
     return sorted((point.step, point.value) for point in history)
@@ -46,7 +56,7 @@ def test_a_run_shows_everything_of_its_training(root: Path, tmp_path: Path) -> N
     assert run.info.status == "FINISHED"
     assert curve(root, run) == CURVE
     assert run.data.metrics == {
-        "train/loss": 1 / 3, "val/accuracy": 0.2, "best/val/accuracy": 0.2, "test/accuracy": 0.9
+        "epoch/train/loss": 1 / 3, "epoch/val/accuracy": 0.2, "val/accuracy": 0.2, "test/accuracy": 0.9
     }  # fmt: skip
     assert run.data.params == {"train.epochs": "3", "model.kind": "cnn", "seed": "7"}
     expected = {
@@ -54,13 +64,17 @@ def test_a_run_shows_everything_of_its_training(root: Path, tmp_path: Path) -> N
         "lineage.id": lineage_of("one"),
         "lineage.parents": json.dumps({"normalize": lineage_of("normalize")}),
         "git.commit": "c0ffee",
+        "git.branch": "main",
         "git.dirty": "src/train.py",
+        "mlflow.user": "somebody",
+        "mlflow.source.git.branch": "main",
         "data.digest": json_hash("shapes"),
         "seed": "7",
-        "numerics.capability": "AVX512",
-        "numerics.threads": "2",
+        "numerics": json.dumps({"capability": "AVX512", "threads": 2, "torch": "2.13.0"}),
     }
     assert expected.items() <= run.data.tags.items()
+    assert run.info.user_id == "somebody"
+    assert len([key for key in run.data.tags if not key.startswith("mlflow.")]) <= 16
     (dataset,) = run.inputs.dataset_inputs
     assert (dataset.dataset.name, dataset.dataset.digest) == ("shapes", json_hash("shapes")[:36])
     figures = connect(root).client.list_artifacts(run.info.run_id, "evaluate")
@@ -72,7 +86,7 @@ def test_replaying_again_changes_nothing(root: Path, tmp_path: Path) -> None:
     evaluated(root, tmp_path)
     first = synchronize(root)
     again = synchronize(root)
-    assert (first.count("created"), again.count("unchanged"), len(again.runs)) == (1, 1, 1)
+    assert (count(first, "created"), count(again, "unchanged"), len(again)) == (1, 1, 1)
     (run,) = runs(root)
     assert curve(root, run) == CURVE
     assert curve(root, run, "test/accuracy") == [(0, 0.9)]
@@ -155,7 +169,7 @@ def test_a_team_mates_equal_result_is_the_same_run_and_stays_as_it_is(
     trained(mate)
     evaluated(mate, tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database(root)}")  # both speak to one store
-    assert [synchronize(mate).runs[0].done for _ in range(2)] == ["refreshed", "unchanged"]
+    assert [synchronize(mate)[0].done for _ in range(2)] == ["refreshed", "unchanged"]
     (after,) = runs(mate)
     assert curve(mate, after) == CURVE
     assert before.data.tags.items() <= after.data.tags.items()
@@ -164,12 +178,12 @@ def test_a_team_mates_equal_result_is_the_same_run_and_stays_as_it_is(
 
 def test_figures_wait_for_a_run_that_only_a_team_mate_has(root: Path, tmp_path: Path) -> None:
     evaluated(root, tmp_path)
-    assert synchronize(root).count("waiting") == 1
+    assert count(synchronize(root), "waiting") == 1
     trained(tmp_path / "mate")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database(root)}")
         synchronize(tmp_path / "mate")
-    assert [synchronize(root).runs[0].done for _ in range(2)] == ["refreshed", "unchanged"]
+    assert [synchronize(root)[0].done for _ in range(2)] == ["refreshed", "unchanged"]
     (run,) = runs(root)
     assert run.data.metrics["test/accuracy"] == 0.9
     assert curve(root, run) == CURVE
@@ -206,7 +220,7 @@ def test_a_failure_tells_its_reason(root: Path) -> None:
     )  # fmt: skip
 
 
-def test_a_stage_replaces_only_its_own_figures(root: Path, tmp_path: Path) -> None:
+def test_a_stage_replaces_only_its_own_metrics(root: Path, tmp_path: Path) -> None:
     trained(root)
     evaluated(root, tmp_path, accuracy=0.8)
     synchronize(root)
@@ -220,8 +234,7 @@ def test_a_stage_replaces_only_its_own_figures(root: Path, tmp_path: Path) -> No
 def test_stages_before_training_make_no_run(root: Path) -> None:
     for stage in ("ingest", "split", "normalize", "register"):
         finish(begin(root, stage, stage))
-    summary = synchronize(root)
-    assert summary.runs == []
+    assert synchronize(root) == []
 
 
 def test_a_stage_without_a_run_does_not_import_mlflow(root: Path) -> None:
@@ -274,22 +287,21 @@ def test_a_moved_repository_is_noticed_and_rebuilt(root: Path, tmp_path: Path) -
     root.rename(moved)
     with pytest.raises(AssayError, match="--rebuild"):
         synchronize(moved)
-    summary = rebuild(moved)
-    assert summary.count("created") == 1
+    assert count(rebuild(moved, then=nothing), "created") == 1
     (run,) = runs(moved)
     assert curve(moved, run) == CURVE
     client = connect(moved).client
     assert [a.path for a in client.list_artifacts(run.info.run_id, "evaluate")] == ["evaluate/confusion.png"]
-    assert run.info.artifact_uri.startswith((moved / "mlruns" / "artifacts").as_uri())
-    folders = [path.name for path in (moved / "mlruns" / "artifacts" / "shapes").iterdir()]
-    assert folders == [run.info.run_id]  # nothing of the old view is left
-    assert synchronize(moved).count("unchanged") == 1
+    assert run.info.artifact_uri == str(moved / f"mlruns/1/{run.info.run_id}/artifacts")
+    folders = [path.name for path in (moved / "mlruns/1").iterdir()]
+    assert folders == [run.info.run_id]  # nothing of the old store is left
+    assert count(synchronize(moved), "unchanged") == 1
 
 
 def test_rebuild_waits_for_nobody_but_says_who_is_running(root: Path) -> None:
     begin(root)
     with pytest.raises(AssayError, match=r"train-\w+ is running \(process \d+ on"):
-        rebuild(root)
+        rebuild(root, then=nothing)
 
 
 def test_a_wiped_database_is_brought_back_by_a_replay(root: Path, empty_database: Path) -> None:
@@ -336,5 +348,5 @@ def test_the_command_brings_prints_and_frees(root: Path) -> None:
     assert "1 created, 0 refreshed" in track()
     assert "2.0 MB" in track("--clean")
     assert (state / "last.ckpt").exists()
-    assert "Freed 2.0 MB" in track("--clean", "--yes")
+    assert "Removed 2.0 MB" in track("--clean", "--yes")
     assert not state.exists()

@@ -78,7 +78,7 @@ def test_plateau_multiplies_by_its_drops():
         ([1.0, 1.0], 0, 1),
         ([1.0, 1.0], 1, 0),
         ([1.0, 0.5, 0.9], 1, 1),
-        ([1.0, 0.5, 0.9, 0.9, 0.9], 1, 2),  # the count starts anew after a drop
+        ([1.0, 0.5, 0.9, 0.9, 0.9], 1, 2),  # the count restarts after a drop
         ([1.0, 0.5, 1.1, 0.9], 1, 0),
         ([float("nan"), 1.0], 0, 1),
     ],

@@ -47,8 +47,8 @@ def _raw(subject: AuditTarget, see: CheckLog) -> None:
     for path, md5 in subject.raw.items():
         place = subject.folder / path
         if not place.exists():
-            mend = "neither here, nor in DVC's cache, nor in git: dvc pull, or bring it back"
-            see.find(path, f"the files that ingest has read (MD5 {md5[:16]})", mend, Verdict.INCOMPLETE)
+            missing = "neither here, nor in DVC's cache, nor in git: run dvc pull, or restore it"
+            see.find(path, f"the files that ingest has read (MD5 {md5[:16]})", missing, Verdict.INCOMPLETE)
             continue
         found = md5_of(place)
         if found == md5:
@@ -76,8 +76,8 @@ def _outputs(subject: AuditTarget, see: CheckLog) -> None:
 
 def _absent(path: str, cached: bool, see: CheckLog) -> None:
     if cached:
-        mend = "not in DVC's cache: dvc pull brings it, --rebuild makes it again"
-        see.find(path, "in the cache", mend, Verdict.INCOMPLETE)
+        missing = "not in DVC's cache: run dvc pull, or --rebuild to make it again"
+        see.find(path, "in the cache", missing, Verdict.INCOMPLETE)
     else:
         see.note(f"{path} of that time is not kept here; it follows from what is")
 

@@ -1,5 +1,6 @@
 """Is this machine like the one that made it? What differs explains a rebuild, and is no fault."""
 
+import json
 from importlib import metadata
 
 from src.auditing.target import AuditTarget
@@ -42,10 +43,8 @@ def pinned(subject: AuditTarget) -> dict[str, str]:
 def recorded_numerics(subject: AuditTarget) -> dict[str, str]:
     """The fingerprint of the machine that made the model; empty if nobody kept it."""
     runs = [run for run in (subject.run, subject.base) if run is not None]
-    tags = {key: value for run in reversed(runs) for key, value in run.tags.items()}
-    return {
-        key.removeprefix("numerics."): value for key, value in tags.items() if key.startswith("numerics.")
-    }
+    tags = [json.loads(run.tags.get("numerics", "{}")) for run in reversed(runs)]
+    return {key: str(value) for numerics in tags for key, value in numerics.items()}
 
 
 def numerics_here(threads: int, precision: str) -> dict[str, str]:

@@ -9,6 +9,7 @@ from src.auditing.verdict import CheckLog, Verdict
 from src.config.dotted_keys import flatten, lookup, set_dotted
 from src.core.errors import AssayError
 from src.registry.versions import RunFacts
+from src.tracking.run_tags import variant_parameters
 
 QUESTION = "Do MLflow, params.yaml and dvc.lock name the same settings?"
 BEST = "sweep/best.yaml"
@@ -44,8 +45,12 @@ def _lock(subject: AuditTarget, see: CheckLog) -> None:
 
 def _mlflow(subject: AuditTarget, run: RunFacts, stage: str, see: CheckLog) -> None:
     """The parameters of a run against the record, with what the search found."""
-    values = {key: str(value) for key, value in flatten(_with_found(subject))}
-    wanted = _read_by(subject, stage)
+    values, wanted = dict(flatten(_with_found(subject))), _read_by(subject, stage)
+    variant = stage.partition("@")[2]
+    if variant:  # its run has its own settings only
+        values = variant_parameters(variant, values)
+        wanted = set(values) if wanted else wanted
+    values = {key: str(value) for key, value in values.items()}
     differing = 0
     for key in sorted(run.params.keys() | wanted):
         expected, found = values.get(key), run.params.get(key)

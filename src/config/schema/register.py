@@ -1,23 +1,51 @@
 """Section ``register``."""
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from src.config.schema.base import Count, Name, NotNegative, Positive, Section
+from src.config.schema.base import Name, Section
+from src.core.metric_names import metric_of
+
+NUMBER = r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?"
+CONSTRAINT = re.compile(rf"(?P<metric>\S+) *(?P<relation><=|>=) *(?P<bound>{NUMBER})")
+SCOPES = ("val", "model", "speed")  # test images choose nothing
+
+
+def _check_metric(name: str) -> str:
+    if name.partition("/")[0] not in SCOPES:
+        raise ValueError(f"must be a metric of {', '.join(f'{scope}/' for scope in SCOPES)}, but got {name}")
+    try:
+        metric = metric_of(name)
+    except KeyError as error:
+        raise ValueError(str(error.args[0])) from error
+    if metric.direction is None:
+        raise ValueError(f"{name} is neither better high nor better low, so it cannot decide")
+    return name
+
+
+def _check_constraint(constraint: str) -> str:
+    match = CONSTRAINT.fullmatch(constraint)
+    if match is None:
+        raise ValueError(f"must be a metric, <= or >=, and a number, but got {constraint!r}")
+    _check_metric(match["metric"])
+    return constraint
+
+
+MetricName = Annotated[str, AfterValidator(_check_metric)]
+Constraint = Annotated[str, AfterValidator(_check_constraint)]
 
 
 class Policy(Section):
-    """What the chosen variant is best at, among those that keep the budgets; judged on validation images."""
+    """Chooses a variant by metrics of validation images, of the model file and of the machine."""
 
-    optimize: Literal["latency", "bytes", "accuracy"] = Field(
-        description="What the best of the variants within the limits is best at"
+    optimize: MetricName = Field(
+        description="Metric that decides among the variants that meet the constraints; not of test images"
     )
-    max_accuracy_drop: NotNegative | None = Field(
-        description="Largest loss of validation accuracy against the base model, as a share; null: any"
+    constraints: list[Constraint] = Field(
+        description="What a variant must meet to be chosen, such as model/bytes <= 200000; []: nothing"
     )
-    max_latency_ms: Positive | None = Field(description="Largest median time for one image, ms; null: any")
-    max_bytes: Count | None = Field(description="Largest model.onnx, bytes; null: any")
 
 
 class Register(Section):
@@ -29,6 +57,6 @@ class Register(Section):
         description="Significance level of the test that a challenger is no worse than the champion"
     )
     promote: Literal["embedded", "auto", "never"] = Field(
-        description="Whether the choice becomes champion by itself; embedded: only in the local registry; "
+        description="Whether the choice becomes champion automatically; embedded: only in mlflow.db; "
         "auto: on a server too"
     )

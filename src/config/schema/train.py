@@ -9,44 +9,62 @@ from src.core.metric_names import MONITORED
 
 
 class Optimizer(Section):
-    name: Literal["sgd", "adam", "adamw", "rmsprop"]
-    lr: Positive
-    weight_decay: NotNegative
-    momentum: Annotated[float, Field(ge=0, lt=1)]  # of sgd (Nesterov) and rmsprop
+    """The optimizer of a training; norms and biases get no weight decay."""
+
+    name: Literal["sgd", "adam", "adamw", "rmsprop"] = Field(description="Optimizer")
+    lr: Positive = Field(description="Peak learning rate")
+    weight_decay: NotNegative = Field(description="Weight decay")
+    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(
+        description="Momentum of sgd (Nesterov) and rmsprop; the others ignore it"
+    )
 
 
 class Schedule(Section):
     """How the learning rate changes during a training."""
 
-    name: Literal["constant", "cosine", "step", "plateau", "one_cycle"]
-    warmup: Annotated[float, Field(ge=0, lt=1)]  # share of the training in which the rate rises
-    step_epochs: Count  # of step: epochs between drops
-    gamma: Annotated[float, Field(gt=0, lt=1)]  # of step and plateau: factor of a drop
-    patience: Annotated[int, Field(ge=0)]  # of plateau: epochs without progress before a drop
+    name: Literal["constant", "cosine", "step", "plateau", "one_cycle"] = Field(description="Schedule")
+    warmup: Annotated[float, Field(ge=0, lt=1)] = Field(
+        description="Share of the training in which the learning rate rises to its peak"
+    )
+    step_epochs: Count = Field(description="Epochs between two drops, for step")
+    gamma: Annotated[float, Field(gt=0, lt=1)] = Field(description="Factor of a drop, for step and plateau")
+    patience: Annotated[int, Field(ge=0)] = Field(
+        description="Epochs without improvement before a drop, for plateau"
+    )
 
 
 class CallbackConfig(Section):
     """A Lightning callback, from ``src.training.callbacks`` or from a package in requirements.lock."""
 
-    class_path: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")]
-    init_args: Annotated[dict[str, JsonValue], Field(default_factory=dict)]
+    class_path: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")] = Field(
+        description="Module and class, such as src.training.callbacks.gradient_norm.GradientNorm"
+    )
+    init_args: dict[str, JsonValue] = Field(default_factory=dict, description="Arguments of the class")
 
 
 class Train(Section):
     """One training."""
 
-    epochs: Count
-    batch_size: Count
+    epochs: Count = Field(description="Epochs at most")
+    batch_size: Count = Field(description="Images per step")
     optimizer: Optimizer
     schedule: Schedule
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
-    gradient_clip_val: NotNegative  # of the gradient; 0: no clipping
-    ema_decay: Annotated[float, Field(ge=0, lt=1)]  # per step; 0: no weight averaging
-    patience: Annotated[int, Field(ge=0)]  # epochs without progress before stopping; 0: never
-    monitor: str  # one of MONITORED; decides the best epoch
-    precision: Literal["auto", "fp32", "bf16"]
-    threads: Literal["auto"] | Count
-    callbacks: list[CallbackConfig]
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(description="Share spread over all classes")
+    gradient_clip_val: NotNegative = Field(description="Largest norm of the gradient; 0: no clipping")
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = Field(
+        description="Decay per step of the averaged weights; 0: no averaging"
+    )
+    patience: Annotated[int, Field(ge=0)] = Field(
+        description="Epochs without improvement before training stops; 0: never"
+    )
+    monitor: str = Field(description="Metric that decides which epoch is kept")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        description="Arithmetic; auto: bf16 where it is faster"
+    )
+    threads: Literal["auto"] | Count = Field(
+        description="Computing threads; changes the bytes of the result; auto: all cores"
+    )
+    callbacks: list[CallbackConfig] = Field(description="More Lightning callbacks, run in this order")
 
     @field_validator("patience")
     @classmethod

@@ -68,7 +68,7 @@ def _address(url: str) -> URL:
         address = sqlalchemy.make_url(url)
     except (ArgumentError, ValueError):
         raise AssayError(
-            "sweep.storage is no URL of a database. An example: postgresql://user@host:5432/database"
+            "sweep.storage is not the URL of a database. An example: postgresql://user@host:5432/database"
         ) from None
     plain = address.drivername in ("postgresql", "postgres")
     return address.set(drivername="postgresql+psycopg2") if plain else address
@@ -122,9 +122,9 @@ def retry(study: optuna.Study, trial: FrozenTrial) -> None:
 
 def _unusable(address: URL, error: Exception) -> str:
     unreachable = isinstance(error, OperationalError)
-    mend = "Does the server run there, and let this machine in?" if unreachable else "Check sweep.storage"
+    advice = "Does the server run there, and let this machine in?" if unreachable else "Check sweep.storage"
     where = address.difference_update_query(["password"]).render_as_string(hide_password=True)
-    return f"sweep.storage={where} cannot be used: {_reason(error, address)}. {mend}"
+    return f"sweep.storage={where} cannot be used: {_reason(error, address)}. {advice}"
 
 
 def _reason(error: BaseException, address: URL) -> str:

@@ -2,7 +2,7 @@
 
 Whoever reaches the database can work on a study: everything that a worker has to know lies there. Workers
 give signs of life while they work on a trial (Optuna's heartbeats); a trial whose worker has died is tried
-again with the same settings. What a study comes to depends on timing, so this is for searches by hand.
+again with the same settings. What a study comes to depends on timing, so this is for ad-hoc searches.
 """
 
 import math
@@ -37,7 +37,7 @@ TIMING = Heartbeat()
 def create_study(
     plan: SearchPlan, url: str, attributes: Mapping[str, Any], retries: int, timing: Heartbeat = TIMING
 ) -> bool:
-    """Whether the study ``plan.name`` was created here; it is joined if it is there already.
+    """Whether the study ``plan.name`` was created here; it is joined if it already exists.
 
     ``attributes``: what a worker needs beside the plan, as JSON. ``retries``: of a trial whose worker dies.
 
@@ -69,7 +69,7 @@ def attributes_of(study_name: str, url: str, timing: Heartbeat = TIMING) -> dict
     """What a worker needs beside the plan.
 
     Raises:
-        AssayError: there is no such study (the others are named), or the storage cannot be used.
+        AssayError: the study does not exist (the others are named), or the storage cannot be used.
     """
     with open_storage(url, timing) as storage:
         attributes: dict[str, Any] = _load(storage, study_name, url).user_attrs[ATTRIBUTES]

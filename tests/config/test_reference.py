@@ -1,0 +1,47 @@
+"""Every field of the configuration is described, with its range and its default."""
+
+import pytest
+
+from src.config.dotted_keys import flatten
+from src.config.fields import known_keys, schema_fields
+from src.config.loading import compose
+from src.config.overrides import FREE
+from src.config.reference import list_fields
+from tests.support.workspaces import ROOT
+
+
+@pytest.fixture(autouse=True)
+def _in_repository(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+def test_every_field_is_described():
+    assert [field.key for field in schema_fields() if not field.description] == []
+
+
+def test_every_key_of_the_default_composition_is_a_known_key():
+    free = tuple(f"{key}." for key in FREE)
+    keys = {key for key, _ in flatten(compose()) if not key.startswith(free)}
+    assert keys - known_keys() == set()
+
+
+def entry(key, choice=""):
+    (found,) = [entry for entry in list_fields() if (entry.key, entry.choice) == (key, choice)]
+    return found
+
+
+def test_type_range_and_default():
+    assert entry("train.epochs").type == "integer, at least 1"
+    assert entry("train.epochs").default == 40
+    assert entry("split.val").type == "number, above 0, below 1"
+    assert entry("sweep.n_jobs").type == "auto | integer, at least 1"
+    assert entry("data.image_size").type.startswith("list of integer, at least 1, at most 2048")
+    assert entry("sweep.proxy").default == {"train.epochs": 10}
+    assert entry("sweep.enqueue").default == []
+
+
+def test_fields_that_only_some_choices_have():
+    assert entry("model.dropout", "model=lenet").default == 0.0
+    assert entry("model.name", "model=timm").default == "resnet18"
+    assert entry("augment.operations[crop].padding").description == "Pixels on each side"
+    assert entry("compress.variants.NAME.steps[distill].alpha").type == "number, at least 0, at most 1"
