@@ -2,11 +2,14 @@
 # make test       all tests                       make test-fast  those that need no pipeline
 # make lint       format, types, import contracts make prove      the long proofs
 # make ui         MLflow's pages                  make deps       the code dependencies in dvc.yaml
-# make lock       new exact versions
+# make dashboard  Optuna's pages on the searches  make lock       new exact versions
 
 PYTHON ?= python3
 PORT ?= 5000
+DASHBOARD_PORT ?= 8080
 BIN := .venv/bin
+# what test-fast leaves out, besides the tests that start commands in a clone: see tests/conftest.py
+SLOW := tests/faults tests/pipeline tests/search/test_distributed.py tests/search/test_figures.py tests/evaluation/test_figures.py
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -19,7 +22,7 @@ test: $(BIN)/.installed-dev
 	@pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not prove" --durations=15
 
 test-fast: $(BIN)/.installed-dev
-	@pytest -n 2 --dist loadfile -m "not prove and not pipeline"
+	@pytest -n 2 --dist loadfile -m "not prove and not pipeline" $(SLOW:%=--ignore=%)
 
 prove: $(BIN)/.installed-dev
 	@pytest -m prove -s --durations=0 --ignore tests/faults/test_rebuild.py
@@ -42,6 +45,12 @@ ui: $(BIN)/.installed
 	echo "In about six seconds: http://127.0.0.1:$(PORT)/#/experiments?workflowType=machine_learning (Ctrl-C stops)"; \
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow server --workers 1 --host 127.0.0.1 --port $(PORT) \
 		--backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
+
+dashboard: $(BIN)/.installed
+	@command -v optuna-dashboard > /dev/null || \
+		{ echo "optuna-dashboard is missing. Install it: pip install -c requirements.lock '.[dashboard]'"; exit 1; }
+	@test -f optuna.log || { echo "optuna.log is missing. A search writes it: dvc repro sweep"; exit 1; }
+	@optuna-dashboard --host 127.0.0.1 --port $(DASHBOARD_PORT) optuna.log
 
 # Constraints are exact versions of everything; what a platform needs beyond them (CUDA's libraries) may come along.
 $(BIN)/.installed: requirements.lock

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from src.config.schema import Config
     from src.search.driver import TrainTrial
-    from src.search.report.publish import SearchReport
 
 
 def build(config: Config, run: StageRun, train: TrainTrial | None = None) -> None:
@@ -42,49 +41,33 @@ def build(config: Config, run: StageRun, train: TrainTrial | None = None) -> Non
     search = Search.prepare(run.job.loaded, INGEST, SPLIT, run.state, run.root, run.attempt.record)
     trials = search.run(run.say, run.tracker.show_child, run.progress, train)
     report = write_report(run.folder, search.plan, trials)
-    _tell(config, run, report)
-
-
-def _tell(config: Config, run: StageRun, report: SearchReport) -> None:
-    """Journal and MLflow, the tables at the terminal, and the adopted experiment."""
-    from src.search.driver import study_name
-    from src.search.engine.trial_tasks import trial_lineage
-    from src.search.report.experiment_file import write_experiment
-
     best = report.best
     run.log(metrics=report.metrics, figures=report.figures)
-    lineage = trial_lineage(run.lineage.id, best.number)
-    run.attempt.update(tags={"best.lineage": lineage, "best.trial": str(best.number)})
+    run.attempt.update(tags={"best.lineage": search.lineage_of(best.number), "best.trial": str(best.number)})
     report.print_tables()
     run.say(f"{report.sentence()}; figures in {run.job.place}/")
     if run.job.options["adopt"]:
-        name = study_name(config)
-        path = write_experiment(name, run.job.loaded.overrides, best.settings)
-        run.say(f"wrote {path}. Use it: python -m src.compose experiment={name}, then dvc repro")
+        path = search.adopt(best)
+        run.say(f"wrote {path}. Use it: python -m src.compose experiment={search.name}, then dvc repro")
 
 
-def join(study: str, overrides: list[str]) -> None:
+def join(name: str, overrides: list[str]) -> None:
     """Work on a study that was created elsewhere, until it ends.
 
     Raises:
         AssayError: The study does not exist, or code, data or parameters here are not those of the study.
     """
-    from src.config.loading import load
     from src.provenance.work_dir import WorkDir
-    from src.search.distributed.study import attributes_of
-    from src.search.distributed.worker import check_same_inputs
-    from src.search.driver import Search
+    from src.search.driver import Search, StudyElsewhere
     from src.tracking.live import Tracker
 
-    own = load(overrides).config
-    attributes = attributes_of(study, own.sweep.storage)
-    job, root = prepare(Namespace(overrides=attributes["overrides"]), "sweep"), repository_root()
-    check_same_inputs(study, attributes["lineage"], job.lineage.id)
+    study = StudyElsewhere.find(name, overrides)
+    job, root = prepare(Namespace(overrides=study.overrides), "sweep"), repository_root()
     state, tracker = WorkDir(root, job.address, job.lineage.id).path, Tracker(root, job.lineage.id)
     search = Search.prepare(job.loaded, INGEST, SPLIT, state, root, job.record())
-    trials = search.join(study, own, job.say, tracker.show_child)
+    trials = search.join(study, job.say, tracker.show_child)
     tracker.finish()
-    job.say(f"study {study} has ended with {len(trials)} trials; its result is where it was created")
+    job.say(f"study {name} has ended with {len(trials)} trials; its result is where it was created")
 
 
 def add_options(parser: ArgumentParser) -> None:

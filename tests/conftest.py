@@ -20,7 +20,8 @@ torchvision_compat.install()  # a test may import Lightning before anything of o
 # Read when torch is imported; the commands that tests start have what their users have.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-CLONES = {"workspace", "finished", "copy"}  # fixtures whose tests start stages or commands
+# Fixtures and imports of tests that start stages or commands in a clone: `make test-fast` leaves them out.
+CLONES = {"workspace", "finished", "Workspace", "clone_working_tree"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -28,7 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     tests that do not wait for it."""
     items.sort(key=lambda item: item.path.name != "test_failures.py")
     for item in items:
-        if CLONES & set(getattr(item, "fixturenames", ())):
+        if CLONES & {*getattr(item, "fixturenames", ()), *vars(getattr(item, "module", item))}:
             item.add_marker("pipeline")
 
 

@@ -23,7 +23,7 @@ from tests.support.models_on_disk import write_base, write_data, write_failed, w
 from tests.support.workspaces import ROOT
 
 REASON = "the exporter knows no aten::fft"
-NAMES = ["same", "other", "broken"]
+NAMES = ["onnx_fp32", "other", "broken"]
 
 
 @dataclass
@@ -53,7 +53,7 @@ def inputs(tmp_path_factory):
     root = tmp_path_factory.mktemp("repository")
     write_data(root)
     write_base(root)
-    write_variant(root, "same")
+    write_variant(root, "onnx_fp32")
     write_variant(root, "other", seed=1, steps=("prune_structured", "finetune", "export"))
     write_failed(root, "broken", REASON)
     return root
@@ -86,8 +86,8 @@ def test_the_table_says_what_the_predictions_say(inputs, tmp_path, monkeypatch):
     run = build_here(inputs, tmp_path / "report", monkeypatch)
     table = pd.read_csv(run.folder / "variants.csv").set_index("variant")
     assert list(pd.read_csv(run.folder / "variants.csv").columns) == [*TEXTS, *METRICS]
-    assert table.index.tolist() == ["base", "same", "other", "broken"]
-    base, same, other = table.loc["base"], table.loc["same"], table.loc["other"]
+    assert table.index.tolist() == ["base", "onnx_fp32", "other", "broken"]
+    base, same, other = table.loc["base"], table.loc["onnx_fp32"], table.loc["other"]
 
     predictions = pd.read_parquet(inputs / "models/other/predictions.parquet")
     for split, prefix in (("val", "val"), ("test", "test")):
@@ -101,7 +101,7 @@ def test_the_table_says_what_the_predictions_say(inputs, tmp_path, monkeypatch):
         assert (same[f"{prefix}/accuracy/change"], same[f"{prefix}/mcnemar_p"]) == (0, 1)
     assert 0.7 < base["val/accuracy"] < 0.95
     assert (same["val/agreement"], base["val/agreement"]) == (1, 1)
-    as_base = pd.read_parquet(inputs / "models/same/predictions.parquet")
+    as_base = pd.read_parquet(inputs / "models/onnx_fp32/predictions.parquet")
     agree = (predictions["predicted"] == as_base["predicted"])[predictions["split"] == "val"].mean()
     assert other["val/agreement"] == pytest.approx(agree)
     assert 0 < agree < 0.5
@@ -109,7 +109,7 @@ def test_the_table_says_what_the_predictions_say(inputs, tmp_path, monkeypatch):
     assert base[[name for name in METRICS if "change" in name or "mcnemar" in name]].isna().all()
 
     assert base["model/bytes"] == (inputs / "models/base/model.safetensors").stat().st_size
-    assert same["model/bytes"] == (inputs / "models/same/model.onnx").stat().st_size
+    assert same["model/bytes"] == (inputs / "models/onnx_fp32/model.onnx").stat().st_size
     assert same["model/size_ratio"] == pytest.approx(base["model/bytes"] / same["model/bytes"])
     assert base["model/parameters"] == same["model/parameters"]
     assert base["model/macs"] == same["model/macs"]
@@ -130,7 +130,7 @@ def test_a_failed_variant_is_a_row_with_its_reason(inputs, tmp_path, monkeypatch
 
 def test_each_metric_goes_to_the_run_of_its_model(inputs, tmp_path, monkeypatch):
     run = build_here(inputs, tmp_path / "report", monkeypatch)
-    assert set(run.logged) == {"train", "compress@same", "compress@other"}
+    assert set(run.logged) == {"train", "compress@onnx_fp32", "compress@other"}
     rows = {row.name: row.metrics for row in read_rows(run.folder / "variants.csv")}
     assert run.logged["train"]["model/bytes"] == rows["base"]["model/bytes"]
     assert not any(name.startswith(("val/", "test/")) for name in run.logged["train"]), "evaluate's own"
@@ -172,18 +172,18 @@ def shuffle_test_labels(root):
 
 
 def test_variants_that_are_no_longer_named_are_removed(own, tmp_path, monkeypatch):
-    build_here(own, tmp_path / "ad_hoc", monkeypatch, names=["same"], ad_hoc=True)
+    build_here(own, tmp_path / "ad_hoc", monkeypatch, names=["onnx_fp32"], ad_hoc=True)
     assert (own / "models/other").is_dir(), "an ad-hoc run leaves the pipeline's folders alone"
-    run = build_here(own, tmp_path / "report", monkeypatch, names=["same"])
-    assert {path.name for path in (own / "models").iterdir()} == {"base", "same"}
+    run = build_here(own, tmp_path / "report", monkeypatch, names=["onnx_fp32"])
+    assert {path.name for path in (own / "models").iterdir()} == {"base", "onnx_fp32"}
     assert [text.split(":")[0] for text in run.lines[:2]] == ["removed models/broken", "removed models/other"]
-    assert [row.name for row in read_rows(run.folder / "variants.csv")] == ["base", "same"]
+    assert [row.name for row in read_rows(run.folder / "variants.csv")] == ["base", "onnx_fp32"]
 
 
 def test_variants_come_in_the_order_of_the_configuration(inputs, tmp_path, monkeypatch):
-    run = build_here(inputs, tmp_path / "report", monkeypatch, names=["other", "broken", "same"])
+    run = build_here(inputs, tmp_path / "report", monkeypatch, names=["other", "broken", "onnx_fp32"])
     rows = read_rows(run.folder / "variants.csv")
-    assert [row.name for row in rows] == ["base", "other", "broken", "same"]
+    assert [row.name for row in rows] == ["base", "other", "broken", "onnx_fp32"]
 
 
 def test_predictions_of_other_images_are_refused(own, tmp_path, monkeypatch):
@@ -195,11 +195,11 @@ def test_predictions_of_other_images_are_refused(own, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("text", [None, "{", "{}", '{"status": "ok", "steps": [], "bytes": null}'])
 def test_a_variant_that_cannot_be_read_is_named(own, text):
-    path = own / "models/same/variant.json"
+    path = own / "models/onnx_fp32/variant.json"
     path.unlink() if text is None else path.write_text(text)
     held = read_held_out(own / "data/ingest", own / "data/split")
-    with pytest.raises(AssayError, match=r"models/same cannot be read .*dvc repro compress@same"):
-        read_variant(own / "models/same", held)
+    with pytest.raises(AssayError, match=r"models/onnx_fp32 cannot be read .*dvc repro compress@onnx_fp32"):
+        read_variant(own / "models/onnx_fp32", held)
 
 
 def test_without_validation_rows(own):

@@ -14,22 +14,23 @@ from src.cross_validation.fold_tasks import make_tasks
 from src.data.dataset.index import read_index
 from src.data.splitting.splits import fold_rows, split_rows
 from src.pipeline.paths import INGEST, SPLIT
+from src.provenance.journal import INHERITED
 from tests.support.workspaces import ROOT
 
 RECORD = {
     "stage": "cross_validate",
     "lineage": "parent",
     "params": {"train.epochs": 2, "seed": 0},
-    **dict.fromkeys(("ad_hoc", "command", "git", "experiment", "seed", "data", "address", "variant")),
+    **dict.fromkeys(INHERITED),
 }
 ROWS = 400
 
 
-def config_of(monkeypatch, *overrides):
+def config_of(monkeypatch, *overrides, folds=4):
     """A loaded configuration with two-epoch folds."""
     with monkeypatch.context() as place:
         place.chdir(ROOT)
-        return load(["experiment=tiny", "split.folds=4", *overrides])
+        return load(["experiment=tiny", f"split.folds={folds}", *overrides])
 
 
 @pytest.fixture
@@ -57,8 +58,8 @@ def data(tmp_path, monkeypatch):
     return rows, splits
 
 
-def tasks_of(monkeypatch, *overrides):
-    config = config_of(monkeypatch, *overrides)
+def tasks_of(monkeypatch, *overrides, folds=4):
+    config = config_of(monkeypatch, *overrides, folds=folds)
     return make_tasks(config, INGEST, SPLIT, Path("state"), Path("root"), RECORD)
 
 
@@ -93,9 +94,9 @@ def test_the_first_repeat_has_the_folds_of_the_split_and_the_others_have_their_o
     assert len({task.seed for task in tasks}) == len({task.lineage for task in tasks}) == 8
 
 
-def test_another_number_of_folds_by_hand_divides_the_same_images(data, monkeypatch):
+def test_an_ad_hoc_number_of_folds_divides_the_same_images(data, monkeypatch):
     pool = set(np.flatnonzero(data[1] != "test").tolist())
-    tasks = tasks_of(monkeypatch, "split.folds=3")
+    tasks = tasks_of(monkeypatch, folds=3)
     assert set.union(*(parts(task)[2] for task in tasks)) == pool and len(tasks) == 3
 
 

@@ -19,9 +19,10 @@ from src.config.validation import validate_config
 from src.core.errors import AssayError
 from src.core.metric_names import metric_of, unnest
 from src.evaluate import build
-from src.evaluation.report.report import SUMMARY, read_metrics
+from src.evaluation.report.report import SUMMARY
 from src.models.build import build_model
 from src.models.saving import Input, ModelSpec, Normalization, save_model
+from src.registry.variant_metrics import evaluate_metrics
 from tests.support.workspaces import ROOT
 
 FILES = {
@@ -48,7 +49,7 @@ def prepare(root, test_targets=range(10), classes=10, always=None, broken=False)
     (root / "sweep/best.yaml").write_text("{}")
     np.save(root / "data/ingest/images.npy", images)
     manifest = pd.DataFrame({"id": rows, "target": digits.target.astype(np.int64)}).assign(
-        source="s", sha256="0", official=None, group=None
+        source="s", sha256="0", given_split=None, group=None
     )
     manifest.to_parquet(root / "data/ingest/manifest.parquet", index=False)
     splits = pd.DataFrame({"id": rows, "split": np.where(test, "test", "train"), "fold": 0})
@@ -135,7 +136,7 @@ def test_files_agree_with_each_other_and_are_the_same_in_another_process(workspa
 
     again = build_here(workspace.folder, workspace / "again", monkeypatch)
     assert contents(again.folder) == contents(report)
-    assert read_metrics(report / "metrics.json") == again.logged["metrics"]
+    assert evaluate_metrics(report / "metrics.json") == again.logged["metrics"]
     assert again.output == done.stdout.split("evaluate", 1)[1].strip()
 
 
@@ -175,7 +176,7 @@ def test_one_class_alone_has_null_with_a_reason(inputs, tmp_path, monkeypatch):
     assert content["test"]["roc_auc"] == {"value": None, "low": None, "high": None}
     assert any(note.startswith("roc_auc: undefined") for note in content["notes"])
     assert "test/roc_auc" not in built.logged["metrics"]
-    assert read_metrics(built.folder / "metrics.json") == built.logged["metrics"]
+    assert evaluate_metrics(built.folder / "metrics.json") == built.logged["metrics"]
     assert set(contents(built.folder)) == FILES
 
 

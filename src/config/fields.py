@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from src.config.schema import Config
 from src.config.schema.base import Section
 
-NAMES = {int: "integer", float: "number", str: "string", bool: "true | false", type(None): "null", Any: "any"}
+NAMES = {int: "integer", float: "number", str: "string", bool: "true | false", type(None): "null"}
 LIMITS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 
 
@@ -91,7 +91,7 @@ def _type_name(annotation: Any) -> str:
         return f"dictionary of {_type_name(arguments[1])}"
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return _tag(annotation) or annotation.__name__.lower()
-    return NAMES[annotation]
+    return NAMES.get(annotation, "any")
 
 
 def _limits(item: Any) -> Iterator[str]:

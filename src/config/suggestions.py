@@ -7,8 +7,9 @@ from collections.abc import Iterable
 def near_matches(key: str, known: Iterable[str], most: int = 3) -> list[str]:
     """Known dotted keys that ``key`` may have been meant for, best first; at most ``most``.
 
-    Those with the same last part (``train.lr`` -> ``train.optimizer.lr``) come first, then those spelled
-    alike, then the name in a section that is called so (``optimizer`` -> ``train.optimizer.name``).
+    Those with the same last part in the same section (``train.lr`` -> ``train.optimizer.lr``), else the name
+    in a section that is called so (``optimizer`` -> ``train.optimizer.name``), else those spelled alike, else
+    those with the same last part elsewhere.
     """
     keys = sorted(set(known) - {key})
     top, leaf = key.partition(".")[0], _leaf(key)
@@ -18,7 +19,7 @@ def near_matches(key: str, known: Iterable[str], most: int = 3) -> list[str]:
     beside = [other for other in keys if _leaf(other) in near_leaves and _parent(key) in ("", _parent(other))]
     alike = difflib.get_close_matches(key, keys, n=most, cutoff=0.8)
     named = [other for other in keys if other.endswith(f".{leaf}.name") or other == f"{key}.name"]
-    return list(dict.fromkeys(within or [*beside, *alike] or same or named))[:most]
+    return list(dict.fromkeys(within or named or [*beside, *alike] or same))[:most]
 
 
 def did_you_mean(key: str, known: Iterable[str]) -> str:

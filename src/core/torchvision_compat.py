@@ -46,7 +46,9 @@ def _declare_missing_operators() -> None:
     if _compiled_operators_load():
         return
     for name, schema in SCHEMAS.items():
-        torch.library.define(f"torchvision::{name}", schema)
+        # declared already if someone looked for torchvision without importing it, which ends a first hook
+        if not hasattr(torch.ops.torchvision, name):
+            torch.library.define(f"torchvision::{name}", schema)
 
 
 def _compiled_operators_load() -> bool:

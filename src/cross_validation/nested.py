@@ -1,4 +1,4 @@
-"""A search inside the training part of a fold, so that its images have no part in choosing its settings."""
+"""A search inside the training part of a fold, so that the fold's own images do not choose its settings."""
 
 import shutil
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NestedFold:
-    """A fold whose settings are still to be found."""
+    """A fold whose settings have to be found first."""
 
     loaded: "LoadedConfig"  # the configuration that the search starts from
     task: FoldTask  # with the settings of that configuration
@@ -41,14 +41,14 @@ class NestedFold:
 
 
 def nested_fold(loaded: "LoadedConfig", task: FoldTask, rows: DatasetIndex) -> NestedFold:
-    """Its trials are measured on what chooses the fold's epoch, or with ``sweep.folds`` on inner folds.
+    """Trials are measured on the images that choose the fold's epoch; with ``sweep.folds`` on inner folds.
 
     Raises:
-        AssayError: the search would choose whole groups, or there are too few images for its folds.
+        AssayError: the search would choose whole groups, or the images are too few for its folds.
     """
     if TrialConfigs(loaded).space.groups:
         raise AssayError(
-            "cross_validate.nested=true searches fields, and cannot choose whole groups: take "
+            "cross_validate.nested=true searches single fields, not whole groups: take "
             f"{', '.join(TrialConfigs(loaded).space.groups)} out of sweep.space"
         )
     folds = loaded.config.sweep.folds

@@ -71,7 +71,7 @@ def _download_one(cache: Path, name: str, digest: str, places: list[str], say: S
         try:
             pooch.retrieve(_address(place, name), digest, name, cache, downloader=_transfer)
         except (NotFoundError, RequestException) as error:
-            reasons.append(f"{places.pop(0)}: {first_line(error)}")
+            reasons.append(f"{places.pop(0)}: {_reason(error)}")
             say(f"not from {reasons[-1]}")
         except ValueError as error:  # pooch's word for a wrong checksum
             raise AssayError(
@@ -86,6 +86,12 @@ def _download_one(cache: Path, name: str, digest: str, places: list[str], say: S
         + "\n".join(f"  {reason}" for reason in reasons or ["all places failed for an earlier file"])
         + "\nName a folder that has it (--from DIR) or another mirror (--mirror URL)."
     )
+
+
+def _reason(error: Exception) -> str:
+    """The cause without the connection and the address, which requests repeats around it."""
+    cause = getattr(next(iter(error.args), None), "reason", error)
+    return first_line(cause).partition("): ")[2] or first_line(cause)
 
 
 def _address(place: str, name: str) -> str:

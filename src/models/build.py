@@ -1,4 +1,8 @@
-"""From a model section of the configuration to a network."""
+"""From section ``model`` of the configuration to a network.
+
+A new kind of model is a class in ``src/config/schema/model.py``, a module beside this one, a line in
+``_create`` and a file in ``conf/model/``.
+"""
 
 from collections.abc import Sequence
 
@@ -12,14 +16,16 @@ from src.models.lenet import create_lenet
 
 
 def build_model(model: ModelConfig, channels: int, classes: int, image_size: Sequence[int]) -> nn.Module:
-    """A network that takes normalized images (B, channels, H, W), float, and gives logits (B, classes).
+    """Build a network that takes normalized images (B, channels, H, W) and gives logits (B, classes).
 
-    Weights are drawn from torch's global generator: seed it first. Raises AssayError when the model
-    does not exist or cannot take such images.
+    Weights are drawn from torch's global generator: seed it first.
+
+    Raises:
+        AssayError: the model does not exist, or cannot take such images.
     """
     height, width = image_size
     network = _create(model, channels, classes, (height, width))
-    _refuse_unfit(model, network, channels, classes, (height, width))
+    _refuse_mismatch(model, network, channels, classes, (height, width))
     return network
 
 
@@ -28,15 +34,15 @@ def _create(model: ModelConfig, channels: int, classes: int, image_size: tuple[i
         return create_cnn(model, channels, classes, image_size)
     if isinstance(model, Lenet):
         return create_lenet(model, channels, classes, image_size)
-    from src.models.timm_models import build_timm_model  # timm takes a second to import, and few runs need it
+    from src.models.timm_models import build_timm_model  # takes a second, and few runs need it
 
     return build_timm_model(model, channels, classes, image_size)
 
 
-def _refuse_unfit(
+def _refuse_mismatch(
     model: ModelConfig, network: nn.Module, channels: int, classes: int, image_size: tuple[int, int]
 ) -> None:
-    """Push one black image through, so that a mismatch is found here and not in the first batch."""
+    """Run one black image, so that a mismatch is found here and not in the first batch."""
     name = model.name if isinstance(model, Timm) else model.kind
     network.eval()
     try:
@@ -45,8 +51,10 @@ def _refuse_unfit(
     except (RuntimeError, AssertionError, ValueError, ZeroDivisionError) as error:
         raise AssayError(
             f"model {name} cannot take images of data.image_size={list(image_size)} ({error}): "
-            "take larger images or another model"
+            "choose larger images or another model"
         ) from error
     network.train()
     if shape != (1, classes):
-        raise AssayError(f"model {name} gives {shape} for one image instead of {(1, classes)}: take another")
+        raise AssayError(
+            f"model {name} gives {shape} for one image instead of {(1, classes)}: choose another model"
+        )

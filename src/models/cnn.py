@@ -17,7 +17,10 @@ def create_cnn(model: Cnn, channels: int, classes: int, image_size: tuple[int, i
     """One stage for each width, then global average pooling and a linear classifier.
 
     A stage is a convolution, which halves the resolution, and a residual block. Takes (B, channels, H, W),
-    gives logits (B, classes). Raises AssayError when the halving leaves no pixel.
+    gives logits (B, classes).
+
+    Raises:
+        AssayError: the image is too small for so many stages.
     """
     _refuse_small_image(model, image_size)
     stages: list[nn.Module] = []
@@ -27,7 +30,7 @@ def create_cnn(model: Cnn, channels: int, classes: int, image_size: tuple[int, i
         before = width
     head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(model.dropout), nn.Linear(before, classes)]
     network = nn.Sequential(*stages, *head)
-    _initialise(network)
+    _initialize(network)
     return network
 
 
@@ -53,7 +56,7 @@ def _refuse_small_image(model: Cnn, image_size: tuple[int, int]) -> None:
     if stages > most:
         raise AssayError(
             f"model.widths has {stages} stages, each of which halves the image, but "
-            f"data.image_size={list(image_size)} allows {most}: take fewer widths or larger images"
+            f"data.image_size={list(image_size)} allows {most}: use fewer widths or larger images"
         )
 
 
@@ -68,7 +71,7 @@ def _stage(model: Cnn, before: int, width: int) -> nn.Sequential:
 
 def _convolution(model: Cnn, before: int, width: int, stride: int = 1) -> nn.Module:
     size = model.kernel_size
-    # A norm after it has a shift of its own, so that a bias would be idle.
+    # The norm after it has a shift, so a bias would do nothing.
     return nn.Conv2d(before, width, size, stride, padding=size // 2, bias=not model.batch_norm)
 
 
@@ -76,13 +79,13 @@ def _norm(model: Cnn, width: int) -> nn.Module:
     return nn.BatchNorm2d(width) if model.batch_norm else nn.Identity()
 
 
-def _initialise(network: nn.Module) -> None:
+def _initialize(network: nn.Module) -> None:
     """Kaiming (He et al., 2015); residual branches end in zeros (Goyal et al., 2017)."""
-    for part in network.modules():
-        if isinstance(part, nn.Conv2d):
-            nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
-    for part in network.modules():
-        if isinstance(part, Residual):
-            normed = isinstance(part.second_norm, nn.BatchNorm2d)
-            last = part.second_norm.weight if normed else part.second.weight
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+    for layer in network.modules():
+        if isinstance(layer, Residual):
+            has_norm = isinstance(layer.second_norm, nn.BatchNorm2d)
+            last = layer.second_norm.weight if has_norm else layer.second.weight
             nn.init.zeros_(last)  # type: ignore[arg-type]

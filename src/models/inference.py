@@ -22,7 +22,7 @@ def predict_logits(
 ) -> npt.NDArray[np.float32]:
     """Logits (n, K) of images (N, C, H, W) at ``rows`` (n,), in float32 and in the order of ``rows``.
 
-    The network is left on the device and in evaluation mode.
+    The network stays on the device and in evaluation mode.
     """
     place = choose_device(device)
     whole = NormalizedModel(network, spec.normalization.shift, spec.normalization.scale).eval()

@@ -12,12 +12,15 @@ def create_lenet(model: Lenet, channels: int, classes: int, image_size: tuple[in
     """Two 5×5 convolutions with average pooling, then 120, 84 and ``classes`` units.
 
     Takes (B, channels, H, W), gives logits (B, classes). The second convolution is unpadded as in the
-    paper where the image allows it (12 pixels or more), and padded below. Raises AssayError under 4 pixels.
+    paper if the image has 12 pixels or more a side, and padded if it is smaller.
+
+    Raises:
+        AssayError: the image has fewer than 4 pixels a side.
     """
     if min(image_size) < 4:
         raise AssayError(
-            f"model=lenet needs images of 4 pixels or more a side, but data.image_size={list(image_size)}: "
-            "take larger images or model=cnn with one width"
+            f"model=lenet needs images of at least 4 pixels a side, but data.image_size={list(image_size)}: "
+            "use larger images or model=cnn with one width"
         )
     padding = 0 if min(image_size) >= 12 else 2
     height, width = ((side // 2 + 2 * padding - 4) // 2 for side in image_size)

@@ -1,4 +1,4 @@
-"""A network together with the normalization that it was trained with."""
+"""A network with the normalization that it was trained with."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class NormalizedModel(nn.Module):
-    """Takes images as they are stored, uint8 (B, C, H, W), and gives logits (B, K)."""
+    """Takes stored images, uint8 (B, C, H, W), and gives logits (B, K)."""
 
     shift: Tensor
     scale: Tensor
@@ -25,5 +25,5 @@ class NormalizedModel(nn.Module):
 
 
 def channel_tensor(values: Sequence[float]) -> Tensor:
-    """One value a channel as float32 (1, C, 1, 1), ready to meet a batch."""
+    """One value per channel as float32 (1, C, 1, 1), to be broadcast over a batch."""
     return torch.tensor(list(values), dtype=torch.float32).view(1, -1, 1, 1)

@@ -62,8 +62,8 @@ def numerics(device: torch.device, threads: int, precision: str) -> dict[str, st
 def seed_torch(seed: int, device: torch.device) -> None:
     """Seed what draws numbers on the CPU and on ``device``.
 
-    ``torch.manual_seed`` gives the same numbers, but also seeds accelerators that are not there: it notes the
-    call, with a traceback, for the day when they come. That costs a millisecond a step, and memory.
+    ``torch.manual_seed`` gives the same numbers, but queues a call, with a traceback, for each kind of
+    accelerator that has not been initialized. That costs a millisecond per step, and memory.
     """
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":

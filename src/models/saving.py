@@ -78,7 +78,8 @@ def save_model(folder: Path, network: nn.Module, spec: ModelSpec) -> None:
 def load_model(folder: Path) -> tuple[nn.Module, ModelSpec]:
     """The network in evaluation mode, on the CPU, and its spec.
 
-    Raises AssayError when a file is missing, damaged, or of another model.
+    Raises:
+        AssayError: a file is missing, damaged, or belongs to another model.
     """
     spec = _read_spec(folder)
     size = (spec.input.height, spec.input.width)
@@ -102,7 +103,7 @@ def _read_spec(folder: Path) -> ModelSpec:
 
 
 def _untrained(model: ModelConfig) -> ModelConfig:
-    """The weights come from the file, so none are fetched."""
+    """The weights come from the file, so none are downloaded."""
     return model.model_copy(update={"pretrained": False}) if isinstance(model, Timm) else model
 
 

@@ -1,4 +1,4 @@
-"""Any model of timm, adapted to the channels, classes and size of the images at hand."""
+"""Any model of timm, adapted to the channels, classes and size of the images."""
 
 import difflib
 from typing import Any
@@ -29,15 +29,16 @@ POOLS = ("maxpool", "stem.pool", "features.pool0")
 def build_timm_model(model: Timm, channels: int, classes: int, image_size: tuple[int, int]) -> nn.Module:
     """The network of that name; takes (B, channels, H, W), gives logits (B, classes).
 
-    Raises AssayError for an unknown name, for weights that cannot be had, and for a family whose stem
-    cannot keep the resolution when ``small_input`` asks for it.
+    Raises:
+        AssayError: the name is unknown, the pretrained weights are not available, or ``small_input`` is
+            set for a family whose stem cannot keep the resolution.
     """
     family = _family(model.name)
     small = model.small_input
     if small and family not in PATCHES | STEMS.keys():
         raise AssayError(
             f"model.small_input=true is not possible for model.name={model.name} (family {family}); it is "
-            f"for {', '.join(sorted(PATCHES | STEMS.keys()))}: take one of these or model.small_input=false"
+            f"for {', '.join(sorted(PATCHES | STEMS.keys()))}: choose one of these or model.small_input=false"
         )
     options: dict[str, Any] = {"in_chans": channels, "num_classes": classes, "drop_rate": model.dropout}
     if family in PATCHES:
@@ -66,8 +67,8 @@ def _create(model: Timm, options: dict[str, Any]) -> nn.Module:
     except Exception as error:  # the hub, the network and timm raise a dozen unrelated classes
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise AssayError(
-            f"model.pretrained=true: the weights of {model.name} could not be had ({first}): bring them once "
-            f"with a network, or set model.pretrained=false"
+            f"model.pretrained=true: the weights of {model.name} are not available ({first}): download them "
+            "once with network access, or set model.pretrained=false"
         ) from error
     return network
 
@@ -76,7 +77,7 @@ def _build(model: Timm, options: dict[str, Any]) -> nn.Module:
     try:
         network: nn.Module = timm.create_model(model.name, pretrained=False, **options)
     except (TypeError, ValueError, AssertionError, RuntimeError) as error:
-        raise AssayError(f"model.name={model.name} cannot be made with {options}: {error}") from error
+        raise AssayError(f"model.name={model.name} cannot be built with {options}: {error}") from error
     return network
 
 

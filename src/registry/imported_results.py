@@ -55,7 +55,7 @@ def _compare(run: StageRun, attempt: RunRecord) -> None:
     for row in read_rows(COMPARE / "variants.csv"):
         if row.reason is None:
             address = "train" if row.name == BASE else f"compress@{row.name}"
-            attempt.attach(run.lineage.parents[address], row.metrics, (), {})
+            attempt.attach(run.lineage.parents[address], row.tracked(), (), {})
 
 
 def _open(run: StageRun, address: str, own: Mapping[str, Any]) -> RunRecord:

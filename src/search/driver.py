@@ -2,15 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from src.config.loading import LoadedConfig
+from src.config.loading import LoadedConfig, load
 from src.config.schema import Config
 from src.core.cpus import resolve_n_jobs
 from src.core.errors import AssayError
-from src.search.distributed.worker import join_study, run_shared_search
+from src.search.distributed.study import attributes_of
+from src.search.distributed.worker import check_same_inputs, join_study, run_shared_search
 from src.search.engine.executor import PoolRunner
 from src.search.engine.plan import SearchPlan
 from src.search.engine.records import Trial, TrialResult
@@ -20,6 +20,7 @@ from src.search.engine.trial_log import SearchProgress
 from src.search.engine.trial_task import TrialTask
 from src.search.engine.trial_tasks import TrialRecorder, TrialTasks, read_trial_data, trial_lineage
 from src.search.engine.worker_pool import WorkerPool
+from src.search.report.experiment_file import write_experiment
 from src.search.report.live_view import live_view
 from src.search.report.optuna_storage import StudyMirror
 
@@ -32,6 +33,17 @@ class Search:
 
     plan: SearchPlan
     tasks: TrialTasks
+
+    @property
+    def name(self) -> str:
+        """What people call the search."""
+        config = self.tasks.candidates.loaded.config
+        return config.sweep.study or f"{config.model.kind}-{config.sweep.method}"
+
+    @property
+    def lineage(self) -> str:
+        """What the search is made of."""
+        return str(self.tasks.record["lineage"])
 
     @classmethod
     def prepare(
@@ -78,22 +90,34 @@ class Search:
             return self._run(_all_of([show, recorder, *self._mirror(say)]), say, train)
 
     def join(
-        self, study: str, own: Config, say: Callable[[str], None], show_child: Callable[[str], None]
+        self, study: "StudyElsewhere", say: Callable[[str], None], show_child: Callable[[str], None]
     ) -> list[Trial]:
-        """Work on a study that was created elsewhere, until it ends; ``own`` is this machine's part."""
-        sweep = own.sweep
+        """Work on a study that was created elsewhere, until it ends.
+
+        Raises:
+            AssayError: Code, data or parameters here are not those of the study.
+        """
+        check_same_inputs(study.name, study.lineage, self.lineage)
+        own, threads = study.own, self.tasks.candidates.loaded.config.sweep.threads
         recorder = TrialRecorder(self.tasks, show_child, adopts=False)
-        n_jobs = resolve_n_jobs(sweep.n_jobs, self.tasks.candidates.loaded.config.sweep.threads)
+        n_jobs = resolve_n_jobs(own.sweep.n_jobs, threads)
         with live_view(self.plan, own.machine.progress, say) as show:
-            return join_study(study, sweep.storage, self.tasks, n_jobs, _all_of([show, recorder]))
+            return join_study(study.name, own.sweep.storage, self.tasks, n_jobs, _all_of([show, recorder]))
+
+    def lineage_of(self, number: int) -> str:
+        """The lineage of the trial with this number."""
+        return trial_lineage(self.lineage, number)
+
+    def adopt(self, best: Trial) -> Path:
+        """Write the best trial as an experiment of conf/ with the name of the search; returns its path."""
+        return write_experiment(self.name, self.tasks.candidates.loaded.overrides, best.settings)
 
     def _mirror(self, say: Callable[[str], None]) -> list[OnProgress]:
         """Copies an embedded search into the file that Optuna's tools read; a shared one has its database."""
-        config, lineage = self.tasks.candidates.loaded.config, self.tasks.record["lineage"]
-        if config.sweep.storage != "embedded":
+        if self.tasks.candidates.loaded.config.sweep.storage != "embedded":
             return []
-        name = f"{study_name(config)}-{lineage[:8]}"
-        return [StudyMirror(self.tasks.root, name, self.plan, partial(trial_lineage, lineage), say)]
+        name = f"{self.name}-{self.lineage[:8]}"
+        return [StudyMirror(self.tasks.root, name, self.plan, self.lineage_of, say)]
 
     def _run(
         self, on_progress: OnProgress, say: Callable[[str], None], train: TrainTrial | None
@@ -102,7 +126,7 @@ class Search:
         sweep = loaded.config.sweep
         n_jobs = resolve_n_jobs(sweep.n_jobs, sweep.threads)
         if sweep.storage != "embedded":
-            named = replace(self.plan, name=study_name(loaded.config))
+            named = replace(self.plan, name=self.name)
             return run_shared_search(named, sweep.storage, self.tasks, n_jobs, on_progress, say)
         with WorkerPool(n_jobs, sweep.retries) as pool:
             runner = PoolRunner(pool, self.tasks, forgiving=loaded.is_ad_hoc, run=train)
@@ -111,9 +135,25 @@ class Search:
             return run_search(self.plan, runner, state / "trials", on_progress)
 
 
-def study_name(config: Config) -> str:
-    """What people call the search."""
-    return config.sweep.study or f"{config.model.kind}-{config.sweep.method}"
+@dataclass(frozen=True)
+class StudyElsewhere:
+    """A study in a database that another machine created."""
+
+    name: str
+    own: Config  # what this machine decides for itself: the database, the workers
+    lineage: str
+    overrides: list[str]  # that it was created with
+
+    @classmethod
+    def find(cls, name: str, overrides: Sequence[str]) -> "StudyElsewhere":
+        """The study with this name in the database that the overrides name.
+
+        Raises:
+            AssayError: There is none.
+        """
+        own = load(overrides).config
+        attributes = attributes_of(name, own.sweep.storage)
+        return cls(name, own, attributes["lineage"], attributes["overrides"])
 
 
 def _refuse_timing(loaded: LoadedConfig) -> None:

@@ -27,5 +27,5 @@ class ReplayHistory(pl.Callback):
             epoch = int(row["epoch"])
             values = {name: value for name, value in row.items() if name != "epoch"}
             for logger in trainer.loggers:
-                # Lightning counts epochs from 0, and steps that are done.
-                logger.log_metrics({**values, "epoch": epoch - 1}, step=epoch * pl_module.steps_per_epoch)
+                # Lightning counts epochs and steps from 0.
+                logger.log_metrics({**values, "epoch": epoch - 1}, step=epoch * pl_module.steps_per_epoch - 1)

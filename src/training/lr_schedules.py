@@ -5,15 +5,15 @@ from collections.abc import Sequence
 
 from src.config.schema.train import Schedule
 
-START = 1 / 25  # of one_cycle's peak, as in Smith & Topin, 2018 (fastai's and torch's default)
+START = 1 / 25  # share of one_cycle's peak, as in Smith & Topin, 2018 (fastai's and torch's default)
 END = START * 1e-4
 
 
 def lr_factor(schedule: Schedule, step: int, steps_per_epoch: int, epochs: int, drops: int = 0) -> float:
-    """What the peak learning rate is multiplied with at ``step`` (0 is the first of the training).
+    """Factor of the peak learning rate at ``step`` (0 is the first of the training).
 
-    ``drops`` counts those of a plateau schedule so far (``plateau_drops``). ``one_cycle`` rises along a
-    cosine from 1/25 and falls along another to about 0; momentum is left as it is. The others rise linearly.
+    ``drops`` counts the drops of a plateau schedule so far (``plateau_drops``). ``one_cycle`` rises along a
+    cosine from 1/25 and falls along another to about 0; momentum stays constant. The others rise linearly.
     """
     steps = epochs * steps_per_epoch
     warmup = schedule.warmup * steps
@@ -24,9 +24,9 @@ def lr_factor(schedule: Schedule, step: int, steps_per_epoch: int, epochs: int, 
 
 
 def plateau_drops(schedule: Schedule, values: Sequence[float]) -> int:
-    """Drops of a plateau schedule after epochs with these values of the monitored figure (higher is better).
+    """Drops of a plateau schedule after epochs with these scores (higher is better).
 
-    A drop follows each run of more than ``patience`` epochs without a new best value.
+    A drop follows each run of more than ``patience`` epochs without a new best score.
     """
     drops, waited, best = 0, 0, -math.inf
     for value in values:

@@ -1,4 +1,4 @@
-"""The optimizer of a training, made by timm's factory."""
+"""The optimizer of a training, created by timm's factory."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from torch.optim import Optimizer
 
 from src.config.schema.train import Optimizer as OptimizerConfig
 
-# These have a kernel that updates all weights in one pass, which is faster and as deterministic.
+# A kernel updates all weights in one pass: faster, and just as deterministic.
 FUSED = {"sgd", "adam", "adamw"}
 
 

@@ -14,7 +14,7 @@ SAID = Provenance(
     stage="compress@int8_static",
     command="python -m src.compress int8_static",
     lineage="cd" * 32,
-    parameters={"train.epochs": 40, "model.widths": [32, 64], "register.policy.max_bytes": None},
+    parameters={"train.epochs": 40, "model.widths": [32, 64], "register.policy.constraints": []},
     materials=[Material("data/raw/digits", {"md5": "01" * 16}), Material("git", {"gitCommit": "23" * 20})],
     started="2026-11-25T10:00:00+00:00",
 )

@@ -41,7 +41,7 @@ def test_a_float_model_with_other_logits_fails_with_the_reason(plain, images):
     logits[7, 3] += 0.5
     parity = check_parity(plain, images, logits, 1e-3, 0.0, 2)
     assert parity.largest_difference == pytest.approx(0.5, abs=1e-4)
-    assert parity.reason == "a logit differs by 0.5, above compress.tolerance=0.001"
+    assert parity.reason == "a logit differs by 0.5, more than compress.tolerance=0.001"
 
 
 def test_logits_that_are_no_numbers_fail(plain, images):
@@ -58,7 +58,7 @@ def test_int8_is_judged_by_its_predictions(rounded, images):
     wrong[: len(wrong) // 2] *= -1
     failed = check_parity(rounded, images, wrong, 1e-9, 0.95, 2)
     assert failed.agreement < 0.6
-    expected = f"predictions agree on {failed.agreement:.4f} of the images, below compress.agreement=0.95"
+    expected = f"predictions agree on {failed.agreement:.4f} of the images, less than compress.agreement=0.95"
     assert failed.reason == expected
 
 

@@ -195,7 +195,7 @@ def test_a_model_without_weights_of_its_own_is_a_result_with_a_reason(context):
         (static(), quantize_static),
         (QuantizeDynamic(name="quantize_dynamic", per_channel=False), quantize_dynamic),
     ):
-        with pytest.raises(UnsupportedModelError, match="finds no weights in this model"):
+        with pytest.raises(UnsupportedModelError, match="finds no weights to convert to int8 in this model"):
             method(model, step, context)
 
 

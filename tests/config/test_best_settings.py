@@ -37,7 +37,7 @@ def test_the_command_line_has_the_last_word():
     assert found("experiment=tiny", "sweep=none").train.batch_size == 64
 
 
-def test_no_search_by_hand_takes_nothing_over():
+def test_an_ad_hoc_run_without_search_takes_nothing_over():
     assert found("sweep=none").train.optimizer.lr == 0.004
 
 
@@ -58,7 +58,7 @@ def test_settings_of_another_configuration_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["- 1\n", "a: [\n", None])
-def test_a_damaged_file_is_named_with_the_mend(tmp_path, content):
+def test_a_damaged_file_is_named_with_the_fix(tmp_path, content):
     path = tmp_path / "sweep/best.yaml"
     path.unlink() if content is None else path.write_text(content)
     with pytest.raises(AssayError, match=r"(?s)sweep/best\.yaml .*dvc repro sweep"):

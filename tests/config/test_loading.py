@@ -193,14 +193,14 @@ def test_a_variant_that_is_named_twice_is_refused(tmp_path, monkeypatch, place):
 
 
 @pytest.mark.parametrize("text", ["", "seed: [", "- 1\n", "\x00", "just words"])
-def test_an_invalid_params_file_is_an_error_that_names_the_mend(tmp_path, monkeypatch, text):
+def test_an_invalid_params_file_is_an_error_that_names_the_fix(tmp_path, monkeypatch, text):
     monkeypatch.chdir(tmp_path)
     Path("params.yaml").write_text(text)
     with pytest.raises(AssayError, match=r"params\.yaml .*(\n.*)*python -m src\.compose"):
         load()
 
 
-def test_a_missing_params_file_is_an_error_that_names_the_mend(tmp_path, monkeypatch):
+def test_a_missing_params_file_is_an_error_that_names_the_fix(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(AssayError, match=r"params\.yaml is missing .*python -m src\.compose"):
         load()
@@ -277,7 +277,7 @@ def test_every_leaf_of_conf_has_a_comment_with_unit_or_choices():
     ("edit", "error"),
     [
         (("seed: 0\n", "seed: 010\n"), None),
-        (("batch_norm: true", "batch_norm: off"), r"model\.batch_norm: .*boolean, but got 'off'"),
+        (("batch_norm: true", "batch_norm: off"), r"model\.batch_norm: must be true or false, but got 'off'"),
         (("seed: 0\n", "seed: 0o10\n"), None),
     ],
 )

@@ -3,6 +3,7 @@
 import itertools
 import subprocess
 import sys
+from functools import cache
 
 import pytest
 import yaml
@@ -228,10 +229,16 @@ OPTIONS = {group: choices(ROOT / "conf", group) for group in GROUPS}
 OPTIONS["experiment"].append("null")
 
 
+@cache
+def alone(choice):
+    """The default composition with one choice."""
+    return load_conf([choice]).config
+
+
 @pytest.mark.parametrize("row", sorted(all_pairs(OPTIONS)), ids="-".join)
 def test_every_combination_of_groups_composes_and_is_valid(row):
     chosen = dict(zip(GROUPS, row, strict=True))
     loaded = load_conf([*(f"{group}={name}" for group, name in chosen.items()), "train.epochs=3"])
     assert loaded.config.train.epochs == 3
-    assert loaded.config.augment == load_conf([f"augment={chosen['augment']}"]).config.augment
-    assert loaded.config.model == load_conf([f"model={chosen['model']}"]).config.model
+    assert loaded.config.augment == alone(f"augment={chosen['augment']}").augment
+    assert loaded.config.model == alone(f"model={chosen['model']}").model

@@ -15,16 +15,16 @@ from src.cross_validation.fold import read_fold, run_fold
 from src.cross_validation.fold_tasks import FoldTasks, fold_configuration
 from src.cross_validation.nested import nested_fold, search_and_train
 from src.data.dataset.index import read_index, read_split
+from src.provenance.journal import INHERITED
 from src.search.engine.executor import InProcessRunner
 from src.search.engine.ranking import best
 from src.search.engine.study import run_search
 from src.search.engine.trial_configs import TrialConfigs, make_plan
-from src.search.engine.trial_tasks import TrialTasks, read_sample
+from src.search.engine.trial_tasks import TrialTasks, read_trial_data
 from tests.support.training_tasks import digits
 from tests.support.workspaces import ROOT
 
-KEYS = ("ad_hoc", "command", "git", "experiment", "seed", "data", "address", "variant")
-RECORD = {"stage": "cross_validate", "lineage": "parent", "params": {}, **dict.fromkeys(KEYS)}
+RECORD = {"stage": "cross_validate", "lineage": "parent", "params": {}, **dict.fromkeys(INHERITED)}
 IMAGES, FOLDS = 800, 2
 MIRRORED = [{"name": "flip", "axis": "horizontal", "p": 1.0}]
 
@@ -81,8 +81,14 @@ def search_outside(loaded):
     """What the stage sweep would find on the validation images."""
     candidates = TrialConfigs(loaded)
     plan = make_plan(candidates, 0)
-    tasks = TrialTasks(candidates, *read_sample(loaded.config), Path("sweep"), Path("journal"), RECORD)
-    trials = run_search(plan, InProcessRunner(tasks), Path("sweep/trials"), lambda standing: None)
+    tasks = TrialTasks(
+        candidates,
+        *read_trial_data(loaded.config, Path("data/ingest"), Path("data/split")),
+        Path("sweep"),
+        Path("journal"),
+        RECORD,
+    )
+    trials = run_search(plan, InProcessRunner(tasks), Path("sweep/trials"))
     return best(trials, plan.objectives, plan.constraints).settings
 
 

@@ -74,7 +74,7 @@ def test_lenet_has_the_weights_of_the_paper_at_32_pixels():
 
 
 def test_lenet_refuses_tiny_images():
-    with pytest.raises(AssayError, match="4 pixels or more"):
+    with pytest.raises(AssayError, match="at least 4 pixels"):
         build_model(Lenet(kind="lenet", activation="relu", dropout=0.0), 1, 10, (3, 28))
 
 
@@ -113,11 +113,11 @@ def test_unknown_name_is_refused_with_close_ones():
         build_model(timm("resnet81"), 1, 10, (28, 28))
 
 
-def test_weights_that_cannot_be_had_are_refused_with_the_mend(tmp_path, monkeypatch):
+def test_unavailable_weights_are_refused_with_a_fix(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(AssayError, match=r"weights of resnet18 could not be had.*model\.pretrained=false"):
+    with pytest.raises(AssayError, match=r"weights of resnet18 are not available.*model\.pretrained=false"):
         build_model(timm("resnet18", pretrained=True), 3, 10, (32, 32))
 
 

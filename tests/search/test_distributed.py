@@ -229,7 +229,7 @@ def test_an_objective_that_is_no_number_is_a_failure(server, name):
 
 def test_hopeless_studies_stop(server, name):
     create_study(make_plan(name=name, trials=9, max_failures=2), server, {}, retries=0)
-    with pytest.raises(AssayError, match=r"first 2 trials .* failed, the last of them with: no luck"):
+    with pytest.raises(AssayError, match=r"first 2 trials .* all failed, the last one with: no luck"):
         run(name, server, lambda proposal, pruning: TrialResult("failed", reason="no luck"))
 
 

@@ -157,7 +157,7 @@ def test_nothing_is_pruned_after_its_last_step(pruner):
 
 
 @pytest.mark.parametrize("pruner", PRUNERS)
-def test_rule_is_sent_as_plain_values_and_begins_anew_after_a_kill(pruner):
+def test_a_pruner_is_sent_as_plain_values_and_starts_again_after_a_kill(pruner):
     plan = make_plan(LADDER, pruner=pruner, max_steps=EPOCHS)
     train = learning(rung, EPOCHS)
     past = [

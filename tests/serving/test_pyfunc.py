@@ -21,9 +21,9 @@ import requests
 
 from src.core.hashing import file_hash
 from src.registry.loading import load_model
+from src.track import track
 from src.tracking.logged_model import requirements, store_code
 from src.tracking.mlflow_store import connect, database
-from src.tracking.sync import synchronize
 from tests.support.journals import CLASSES, SIZE, add_epochs, begin, compressed, finish, png, trained
 from tests.support.registries import decide_on
 from tests.support.servers import free_port
@@ -40,7 +40,7 @@ def registered(root: Path, tmp_path: Path) -> Path:
     trained(root)
     lineage = compressed(root, tmp_path / "onnx").record["lineage"]
     decide_on(root, tmp_path / "onnx", lineage)
-    assert [str(version) for version in synchronize(root).versions] == ["shapes version 1 (champion)"]
+    assert [str(version) for version in track(root)[1]] == ["shapes version 1 (champion)"]
     return root
 
 
@@ -93,7 +93,7 @@ def test_a_larger_image_than_the_training_data_allow_is_refused(root: Path, tmp_
     content["input"]["max_pixels"] = 12000 * 9000
     spec.write_text(json.dumps(content))
     decide_on(root, tmp_path / "onnx", attempt.record["lineage"])
-    synchronize(root)
+    track(root)
     model = load_model(root, "models:/shapes@champion")
     large, larger = (png(grey(255, height, 12000)) for height in (9000, 9001))
     answer = model.predict(pd.DataFrame({"image": [large, larger]}))
@@ -159,11 +159,10 @@ def changed(tmp_path: Path) -> Path:
     return checkout
 
 
-def synchronize_in(checkout: Path, root: Path) -> None:
-    """What ``python -m src.track`` of that checkout does."""
-    code = "import sys; from pathlib import Path; from src.tracking.sync import synchronize;"
-    code += "print(*synchronize(Path(sys.argv[1])).versions)"
-    subprocess.run([sys.executable, "-c", code, str(root)], cwd=checkout, check=True)
+def track_in(checkout: Path, root: Path) -> None:
+    """``python -m src.track`` of that checkout."""
+    environment = without_pickle(checkout) | {"DVC_ROOT": str(root)}
+    subprocess.run([sys.executable, "-m", "src.track"], cwd=checkout, env=environment, check=True)
 
 
 def test_each_version_decodes_with_the_code_it_was_registered_with(
@@ -173,7 +172,7 @@ def test_each_version_decodes_with_the_code_it_was_registered_with(
     trained(registered, "two")
     lineage = compressed(registered, tmp_path / "two", "two").record["lineage"]
     decide_on(registered, tmp_path / "two", lineage)
-    synchronize_in(changed, registered)
+    track_in(changed, registered)
     code = 'print(*(classify(f"models:/shapes/{number}") for number in (2, 1, 2)), sep=", ")'
     assert in_a_process(tmp_path, registered, code, 0, 255) == "dot circle, circle dot, dot circle"
     (tmp_path / "dark.png").write_bytes(png(grey(0)))
@@ -190,7 +189,7 @@ def test_a_view_that_is_made_again_serves_with_the_code_in_the_journal(
     attempt = compressed(root, tmp_path / "onnx")
     store_code(attempt.folder, ROOT)
     decide_on(root, tmp_path / "onnx", attempt.record["lineage"])
-    synchronize_in(changed, root)
+    track_in(changed, root)
     assert in_a_process(tmp_path, root, 'print(classify("models:/shapes@champion"))', 0, 255) == "circle dot"
 
 
@@ -217,7 +216,7 @@ def int8(root: Path, tmp_path: Path) -> Path:
     trained(root)
     lineage = compressed(root, tmp_path / "int8", variant="int8", int8=True).record["lineage"]
     decide_on(root, tmp_path / "int8", lineage, "int8")
-    assert [str(version) for version in synchronize(root).versions] == ["shapes version 1 (champion)"]
+    assert [str(version) for version in track(root)[1]] == ["shapes version 1 (champion)"]
     return root
 
 
@@ -345,7 +344,7 @@ def test_a_project_of_uv_does_not_get_into_the_model(
     trained(root)
     lineage = compressed(root, tmp_path / "onnx").record["lineage"]
     decide_on(root, tmp_path / "onnx", lineage)
-    synchronize(root)
+    track(root)
     assert not {path.name for path in model_folder(root).iterdir()} & {"uv.lock", "pyproject.toml"}
 
 
@@ -359,7 +358,7 @@ def test_the_base_model_is_kept_as_files(root: Path, tmp_path: Path) -> None:
     attempt.add_model(tmp_path / "base")
     finish(attempt)
     for _ in range(2):  # the second time nothing is left to do
-        synchronize(root)
+        track(root)
     client = connect(root).client
     assert not client.search_logged_models(["1"])
     (run,) = client.search_runs(["1"])

@@ -1,4 +1,4 @@
-"""A training in a process of its own that may kill itself: victim.py SETTING STATE OUTCOME [read|save N]."""
+"""A training in a process that may kill itself: killed_training.py SETTING STATE OUTCOME [read|save N]."""
 
 import os
 import signal
@@ -36,7 +36,7 @@ if death:
         task = replace(task, images=task.images.view(Deadly))
     else:
         die_in_save(Path(state), count)
-told: list[dict[str, float]] = []
-fitted = fit(task, Path(state), device="cpu", on_epoch=told.append)
-assert told == fitted.history
+reported: list[dict[str, float]] = []
+fitted = fit(task, Path(state), device="cpu", on_epoch=reported.append)
+assert reported == fitted.history
 write_outcome(Path(outcome), fitted)

@@ -1,4 +1,4 @@
-"""Small trainings on the real digits, for the tests beside this file."""
+"""Small trainings on the real digits."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ CROP = {"name": "crop", "padding": 1}
 ROTATE = {"name": "rotate", "degrees": 10.0}
 ERASE = {"name": "erase", "p": 0.5, "area": 0.1}
 
-# What each must bring through a kill.
+# What each must keep through a kill.
 SETTINGS: dict[str, dict[str, Any]] = {
     "averaging_plateau_stopping": {
         "model": {"widths": [4, 8]},

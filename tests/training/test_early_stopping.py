@@ -1,4 +1,4 @@
-"""The best epoch and the end of a training, from its figures."""
+"""The best epoch and the end of a training, from its metrics."""
 
 import pytest
 
@@ -25,7 +25,7 @@ def train(**changes) -> Train:
     [
         ([(0.5, 1.0), (0.9, 2.0), (0.7, 0.5)], "val/accuracy", 2),
         ([(0.5, 1.0), (0.9, 2.0), (0.7, 0.5)], "val/loss", 3),
-        ([(0.9, 1.0), (0.9, 0.8), (0.9, 0.9)], "val/accuracy", 2),  # the other figure decides
+        ([(0.9, 1.0), (0.9, 0.8), (0.9, 0.9)], "val/accuracy", 2),  # the other metric decides
         ([(0.9, 1.0), (0.9, 1.0)], "val/accuracy", 1),  # then the first
     ],
 )
@@ -38,7 +38,7 @@ def test_best_epoch(pairs, monitor, best):
     [
         ([], 2, False),
         ([(0.5, 1.0), (0.4, 1.0)], 2, False),
-        ([(0.5, 1.0), (0.4, 1.0), (0.5, 1.0)], 2, True),  # an equal figure is no progress
+        ([(0.5, 1.0), (0.4, 1.0), (0.5, 1.0)], 2, True),  # an equal metric is no progress
         ([(0.5, 1.0), (0.4, 1.0), (0.6, 1.0)], 2, False),
         ([(0.5, 1.0), (0.4, 1.0), (0.3, 1.0)], 0, False),
         ([(0.5, 1.0)] * 5, 0, True),

@@ -24,16 +24,16 @@ def equal(one, other) -> bool:
 
 def test_learns_digits_quietly(tmp_path, capfd):
     task = digits_task(**ALL, train={"epochs": 9}, schedule={"warmup": 0.11})
-    told = []
+    reported = []
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        fitted = fit(task, tmp_path, device="cpu", on_epoch=told.append)
+        fitted = fit(task, tmp_path, device="cpu", on_epoch=reported.append)
     assert capfd.readouterr() == ("", "")
     assert fitted.best["val/accuracy"] > 0.9
     assert fitted.best["val/accuracy"] == max(row["val/accuracy"] for row in fitted.history)
-    assert told == fitted.history
-    assert [row["epoch"] for row in told] == list(range(1, 10))
-    assert list(told[0]) == ["epoch", "train/loss", "val/loss", "val/accuracy", "lr"]
+    assert reported == fitted.history
+    assert [row["epoch"] for row in reported] == list(range(1, 10))
+    assert list(reported[0]) == ["epoch", "train/loss", "val/loss", "val/accuracy", "lr"]
     assert not fitted.network.training
 
 
@@ -93,17 +93,17 @@ DIVERGING = {
 }
 
 
-def test_diverging_loss_names_epoch_step_and_mend_and_keeps_the_last_good_state(tmp_path):
+def test_diverging_loss_names_epoch_step_and_fix_and_keeps_the_last_good_state(tmp_path):
     task = digits_task(**DIVERGING, train={"epochs": 8, "precision": "fp32"})
-    told = []
+    reported = []
     with pytest.raises(AssayError, match=r"diverged in epoch \d+: .* step \d+") as caught:
-        fit(task, tmp_path, device="cpu", on_epoch=told.append)
+        fit(task, tmp_path, device="cpu", on_epoch=reported.append)
     message = str(caught.value)
     assert "train.optimizer.lr=300" in message and "train.gradient_clip_val" in message
-    assert f"in epoch {len(told) + 1}" in message
-    assert told, "the first epoch should end well"
+    assert f"in epoch {len(reported) + 1}" in message
+    assert reported, "the first epoch should end well"
     kept = torch.load(tmp_path / NAME, weights_only=True)
-    assert kept["assay"]["history"] == told
+    assert kept["assay"]["history"] == reported
     assert all(value.isfinite().all() for value in kept["assay"]["best"].values())
 
 

@@ -26,7 +26,7 @@ def factors(plan: Schedule, steps: int = 10, epochs: int = 10) -> list[float]:
     steps=st.integers(1, 50),
     share=st.floats(0, 0.99),
 )
-def test_stays_within_nought_and_the_peak(name, epochs, steps, share):
+def test_stays_between_zero_and_the_peak(name, epochs, steps, share):
     plan = schedule(name, warmup=share)
     values = [lr_factor(plan, step, steps, epochs) for step in range(steps * epochs)]
     assert all(0 < value <= 1 for value in values)

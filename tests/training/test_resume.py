@@ -53,10 +53,10 @@ def test_finished_training_is_read_and_not_repeated(tmp_path):
     first = fit(task, tmp_path, device="cpu")
     written = (tmp_path / NAME).stat().st_mtime_ns
     assert len(first.history) < task.train.epochs  # stopped early
-    told = []
-    second = fit(task, tmp_path, device="cpu", on_epoch=told.append)
+    reported = []
+    second = fit(task, tmp_path, device="cpu", on_epoch=reported.append)
     assert (tmp_path / NAME).stat().st_mtime_ns == written
-    assert second.history == first.history == told
+    assert second.history == first.history == reported
     same = zip(first.network.state_dict().values(), second.network.state_dict().values(), strict=True)
     assert all(one.equal(other) for one, other in same)
 

@@ -1,8 +1,8 @@
 """Section ``train``."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, JsonValue, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from src.config.schema.base import Count, NotNegative, Positive, Section
 from src.core.metric_names import MONITORED
@@ -37,9 +37,9 @@ class CallbackConfig(Section):
     """A Lightning callback, from ``src.training.callbacks`` or from a package in requirements.lock."""
 
     class_path: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")] = Field(
-        description="Module and class, such as src.training.callbacks.gradient_norm.GradientNorm"
+        description="Module and class, such as src.training.callbacks.GradientNorm"
     )
-    init_args: dict[str, JsonValue] = Field(default_factory=dict, description="Arguments of the class")
+    init_args: dict[str, Any] = Field(default_factory=dict, description="Arguments of the class")
 
 
 class Train(Section):
@@ -57,7 +57,7 @@ class Train(Section):
     patience: Annotated[int, Field(ge=0)] = Field(
         description="Epochs without improvement before training stops; 0: never"
     )
-    monitor: str = Field(description="Metric that decides which epoch is kept")
+    monitor: str = Field(description=f"Metric that decides which epoch is kept: {' or '.join(MONITORED)}")
     precision: Literal["auto", "fp32", "bf16"] = Field(
         description="Arithmetic; auto: bf16 where it is faster"
     )

@@ -1,8 +1,8 @@
-"""Random changes of a whole batch of training images, each image its own.
+"""Random changes of a batch of training images, drawn for each image on its own.
 
 All randomness comes from torch's global generators: seed them before each batch and the result depends
-on nothing else. Operations that move pixels along straight lines (rotate, scale, translate, shear) and
-stand side by side are folded into one matrix and one interpolation. What comes in from outside is black.
+on nothing else. Neighbouring affine operations (rotate, scale, translate, shear) are combined into one
+matrix and one interpolation. Pixels from outside the image are black.
 """
 
 import math
@@ -42,12 +42,12 @@ class Augmentation(nn.Module):
 
 
 def _change(operation: Operation) -> Change:
-    """The function of that name, which takes the operation's fields by their names."""
+    """The function with the name of the operation, given the operation's fields."""
     return partial(CHANGES[operation.name], **operation.model_dump(exclude={"name"}))
 
 
 def crop(x: Tensor, padding: int) -> Tensor:
-    """Shift each image by up to ``padding`` pixels along both axes."""
+    """Shift each image by up to ``padding`` pixels in both directions."""
     count, _, height, width = x.shape
     padded = functional.pad(x, (padding,) * 4)
     offsets = torch.randint(0, 2 * padding + 1, (2, count, 1), device=x.device)
@@ -108,7 +108,7 @@ def noise(x: Tensor, std: float, p: float) -> Tensor:
 def blur(x: Tensor, sigma: float, p: float) -> Tensor:
     """Gaussian blur of up to ``sigma`` pixels, for images with probability ``p``."""
     count, channels, height, width = x.shape
-    radius = min(math.ceil(3 * sigma), height - 1, width - 1)  # reflection needs more pixels than that
+    radius = min(math.ceil(3 * sigma), height - 1, width - 1)  # reflection needs more pixels than the radius
     if radius == 0:
         return x
     steps = torch.arange(-radius, radius + 1, device=x.device)
@@ -123,13 +123,13 @@ def blur(x: Tensor, sigma: float, p: float) -> Tensor:
 
 
 def move(x: Tensor, operations: Sequence[Operation]) -> Tensor:
-    """Rotate, scale, translate and shear: one matrix an image and one bilinear interpolation."""
+    """Rotate, scale, translate and shear: one matrix per image and one bilinear interpolation."""
     height, width = x.shape[-2:]
-    # From a place in the result to its source: the inverse of A_n … A_1 is inverse(A_1) … inverse(A_n).
+    # Maps a pixel of the result to its source: the inverse of A_n … A_1 is inverse(A_1) … inverse(A_n).
     source = torch.eye(3, device=x.device).expand(len(x), 3, 3)
     for operation in operations:
         source = source @ _inverse(operation, x)
-    # affine_grid speaks of half sides, the matrices of pixels.
+    # affine_grid counts in half sides, the matrices in pixels.
     sides = torch.tensor([width / 2, height / 2, 1.0], device=x.device)
     theta = (source * sides / sides[:, None])[:, :2]  # (B, 2, 3)
     grid = functional.affine_grid(theta, list(x.shape), align_corners=False)
@@ -137,7 +137,7 @@ def move(x: Tensor, operations: Sequence[Operation]) -> Tensor:
 
 
 def _inverse(operation: Operation, x: Tensor) -> Tensor:
-    """The matrix (B, 3, 3) that undoes one random draw of the operation, in pixels from the centre."""
+    """The inverse (B, 3, 3) of one random draw of the operation, in pixels from the centre."""
     count = len(x)
     matrix = torch.eye(3, device=x.device).repeat(count, 1, 1)
     match operation:
@@ -157,17 +157,17 @@ def _inverse(operation: Operation, x: Tensor) -> Tensor:
 
 
 def _either_way(count: int, x: Tensor) -> Tensor:
-    """Uniform in -1…1, one an image."""
+    """Uniform in -1…1, one per image."""
     return torch.rand(count, device=x.device) * 2 - 1
 
 
 def _uniform(x: Tensor) -> Tensor:
-    """Uniform in 0…1, one an image: (B, 1, 1, 1)."""
+    """Uniform in 0…1, one per image: (B, 1, 1, 1)."""
     return torch.rand(len(x), 1, 1, 1, device=x.device)
 
 
 def _chosen(x: Tensor, p: float) -> Tensor:
-    """True with probability ``p``, one an image: (B, 1, 1, 1)."""
+    """True with probability ``p``, one per image: (B, 1, 1, 1)."""
     return _uniform(x) < p
 
 
@@ -184,7 +184,7 @@ def _grey(x: Tensor) -> Tensor:
 
 
 def _inside(length: Tensor, side: int) -> Tensor:
-    """True (B, side) along a stretch of ``length`` (B,) pixels at a random place."""
+    """A mask (B, side) that is True for ``length`` (B,) pixels in a row, at a random position."""
     length = length.round().clamp(max=side)
     start = (torch.rand(len(length), device=length.device) * (side - length + 1)).floor()
     places = torch.arange(side, device=length.device)

@@ -1,4 +1,4 @@
-"""Batches as slices of a memory-mapped array: no per-image Python, nothing copied but the batch."""
+"""Batches as slices of a memory-mapped array: no Python per image, and only the batch is copied."""
 
 import math
 from collections.abc import Iterator
@@ -31,8 +31,8 @@ class BatchSlices(Dataset[Batch]):
 class ShuffledBatches(Sampler[Rows]):
     """Rows of each batch; their order depends on the seed and the epoch only.
 
-    The last incomplete batch is left out, unless it is the only one: its few images would weigh more
-    than the others', and a single one breaks batch norm. The next epoch's shuffle takes others.
+    The last incomplete batch is dropped, unless it is the only one: its few images would weigh more than
+    the others, and a single one breaks batch norm. The next epoch drops other images.
     """
 
     def __init__(self, rows: Rows, batch_size: int, seed: int) -> None:
@@ -52,12 +52,12 @@ class ShuffledBatches(Sampler[Rows]):
         generator = np.random.default_rng(derive_seed(self.seed, "shuffle", self.epoch))
         order = generator.permutation(self.rows)
         for start in range(0, len(self) * self.batch_size, self.batch_size):
-            # Ascending rows read the file forwards; the order within a batch means nothing.
+            # Ascending rows read the file forwards; the order within a batch does not matter.
             yield np.sort(order[start : start + self.batch_size])
 
 
 class OrderedBatches(Sampler[Rows]):
-    """Rows of each batch in their own order, the last incomplete one too."""
+    """Rows of each batch in the given order; the last one may be smaller."""
 
     def __init__(self, rows: Rows, batch_size: int) -> None:
         self.rows = np.asarray(rows, dtype=np.int64)
@@ -95,7 +95,7 @@ class DataModule(pl.LightningDataModule):
         return self._loader(self.ordered)
 
     def _loader(self, sampler: Sampler[Rows]) -> DataLoader[Batch]:
-        # batch_size=None: the sampler's elements are whole batches, and are passed on as they are.
+        # batch_size=None: the sampler yields the rows of whole batches.
         return DataLoader(self.slices, sampler=sampler, batch_size=None, collate_fn=_unchanged)
 
 

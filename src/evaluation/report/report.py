@@ -2,14 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from src.config.schema.evaluate import Evaluate
-from src.core.files import read_json
-from src.core.metric_names import nest, unnest, with_limits
+from src.core.metric_names import nest, with_limits
 from src.evaluation.metrics import bootstrap, classification
 from src.evaluation.metrics.bootstrap import Interval
 from src.evaluation.metrics.classification import ConfusionCounts, Floats, Integers
@@ -71,12 +69,6 @@ class Report:
         wilson = self.wilson()
         limits_of_accuracy = {"wilson_low": wilson.low, "wilson_high": wilson.high}
         return named | {f"{SCOPE}/accuracy/{end}": value for end, value in limits_of_accuracy.items()}
-
-
-def read_metrics(path: Path) -> dict[str, float]:
-    """The metrics in a ``metrics.json`` by their names; undefined ones are left out."""
-    numbers = unnest({SCOPE: read_json(path)[SCOPE]})
-    return {name: value for name, value in numbers.items() if value is not None}
 
 
 def make_report(

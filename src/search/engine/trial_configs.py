@@ -116,7 +116,7 @@ class TrialConfigs:
                     faults.append(f"{index}: {field}: {error}")
             enqueued.append(settings)
         if len(sweep.enqueue) > sweep.trials:
-            faults.append(f"has {len(sweep.enqueue)} trials, but sweep.trials is {sweep.trials}")
+            faults.append(f"has {len(sweep.enqueue)} entries, but sweep.trials is {sweep.trials}")
         _refuse(faults, "sweep.enqueue")
         return tuple(enqueued)
 

@@ -1,0 +1,20 @@
+"""The operators that a CPU build of torch lacks are declared once, however often somebody asks for them."""
+
+import subprocess
+import sys
+
+from tests.support.workspaces import ROOT
+
+CODE = """
+from importlib.util import find_spec
+from src.core import torchvision_compat
+torchvision_compat.install()
+find_spec("torchvision")  # looks for it without importing it, as an exporter does
+torchvision_compat.install()
+import torchvision
+"""
+
+
+def test_a_search_for_torchvision_between_two_installs_does_no_harm():
+    done = subprocess.run([sys.executable, "-c", CODE], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
