@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from src.core.cpus import resolve_threads
 from src.core.progress import progress_bar
+from src.leaderboard.speed.table import ONNXRUNTIME, add_speed, describe_speed, load_warning, tracked
 from src.leaderboard.table.rows import BASE, LeaderboardRow, read_rows
 from src.pipeline import paths
 from src.pipeline.execution import StageRun, run_stage
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 def build(config: Config, run: StageRun) -> None:
     """Measure all models, write tables and figure, and log the metrics to the runs of the models."""
     from src.leaderboard.speed.publish import publish_benchmark
-    from src.leaderboard.speed.table import add_speed
 
     rows = read_rows(paths.COMPARE / "variants.csv")
     settings, threads = config.benchmark, resolve_threads(config.benchmark.threads)
@@ -51,7 +51,6 @@ def _measure(config: Config, run: StageRun, rows: list[LeaderboardRow], threads:
 
 
 def _log(run: StageRun, rows: list[LeaderboardRow], result: BenchmarkResult, pages: list[Path]) -> None:
-    from src.leaderboard.speed.table import ONNXRUNTIME, describe_speed, load_warning, tracked
 
     for row in rows:
         if row.name == BASE:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from src.core.cpus import resolve_threads
 from src.core.progress import progress_bar
+from src.leaderboard.table.markdown import write_variants
 from src.leaderboard.table.rows import BASE, LeaderboardRow, write_rows
 from src.pipeline import paths
 from src.pipeline.execution import StageRun, run_stage
@@ -28,7 +29,6 @@ def build(config: Config, run: StageRun) -> None:
     from src.data.dataset.index import read_held_out
     from src.leaderboard.comparison import variants
     from src.leaderboard.comparison.compare import compare
-    from src.leaderboard.table.markdown import write_variants
 
     settings, names = config.evaluate, list(config.compress.variants)
     if not run.job.loaded.is_ad_hoc:  # an ad-hoc run may name other variants than the pipeline

@@ -11,6 +11,7 @@ import argparse
 import sys
 
 from src.config.command_line import add_overrides
+from src.config.dotted_keys import differing_keys
 from src.core.errors import AssayError
 from src.core.files import replaced
 
@@ -30,7 +31,6 @@ def main() -> int:
 
 
 def _run(overrides: list[str], check: bool) -> int:
-    from src.config.dotted_keys import differing_keys
     from src.config.loading import PARAMS, compose_text, load_conf, read_params
 
     composed = load_conf(overrides)

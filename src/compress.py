@@ -16,9 +16,12 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from src.core.cpus import resolve_threads
 from src.pipeline.execution import StageRun, run_stage
 from src.pipeline.job import stage_address
 from src.pipeline.paths import BASE, INGEST, SPLIT
+from src.provenance.work_dir import WorkDir
+from src.tracking.logged_model import store_code
 
 if TYPE_CHECKING:
     from src.compression.result import VariantResult
@@ -29,7 +32,6 @@ def build(config: Config, run: StageRun) -> None:
     """Make the variant, compare it with the base on validation images, and write the result."""
     from src.compression.checkpoint_reuse import reuse_checkpoints
     from src.compression.variant import make_variant, read_context
-    from src.core.cpus import resolve_threads
     from src.models.numerics import choose_device, deterministic, resolve_numerics
 
     assert run.variant is not None  # the command line requires it
@@ -59,14 +61,12 @@ def build(config: Config, run: StageRun) -> None:
 
 def _work_dir(run: StageRun, variant: str) -> Path:
     """The folder with the checkpoints of a variant, as it would be made now."""
-    from src.provenance.work_dir import WorkDir
 
     name = stage_address("compress", variant)
     return WorkDir(run.root, name, run.job.graph.of(name).id).path
 
 
 def _log(run: StageRun, result: VariantResult) -> None:
-    from src.tracking.logged_model import store_code
 
     if result.reason is not None:
         run.log(status=result.status, failure=result.reason)

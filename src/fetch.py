@@ -16,6 +16,7 @@ from pathlib import Path
 
 from src.core.errors import AssayError
 from src.core.files import replaced
+from src.data.download import download
 from src.data.ingestion.known_datasets import DIGITS, KNOWN_DATASETS, KnownDataset
 from src.pipeline.paths import RAW
 
@@ -59,7 +60,6 @@ def _places(dataset: KnownDataset, arguments: argparse.Namespace) -> list[str]:
 
 
 def _fetch(dataset: KnownDataset, places: list[str]) -> None:
-    from src.data.download import download
 
     folder = RAW / dataset.name
     downloaded = download(folder, dataset.files, places, CACHE / dataset.name, _say)

@@ -18,6 +18,7 @@ from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
 from src.core.errors import AssayError
+from src.core.files import write_json
 from src.pipeline.execution import StageRun, run_stage
 from src.pipeline.job import parse_arguments, repository_root
 
@@ -34,7 +35,6 @@ def add_options(parser: ArgumentParser) -> None:
 
 def build(config: "Config", run: StageRun) -> None:
     """Choose, write the decisions to the journal, apply them in MLflow, and report."""
-    from src.core.files import write_json
     from src.registry.registrations import register_variants
     from src.registry.report import champion_summary, terminal_lines
 

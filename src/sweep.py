@@ -21,6 +21,8 @@ from src.core.errors import AssayError
 from src.pipeline.execution import StageRun, run_stage
 from src.pipeline.job import parse_arguments, prepare, repository_root
 from src.pipeline.paths import INGEST, SPLIT
+from src.provenance.work_dir import WorkDir
+from src.tracking.live import Tracker
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -57,9 +59,7 @@ def join(name: str, overrides: list[str]) -> None:
     Raises:
         AssayError: The study does not exist, or code, data or parameters here are not those of the study.
     """
-    from src.provenance.work_dir import WorkDir
     from src.search.driver import Search, StudyElsewhere
-    from src.tracking.live import Tracker
 
     study = StudyElsewhere.find(name, overrides)
     job, root = prepare(Namespace(overrides=study.overrides), "sweep"), repository_root()

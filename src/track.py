@@ -16,6 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from src.core.errors import AssayError
+from src.pipeline import leftovers
+from src.tracking import rebuild as rebuilding
+from src.tracking import sync
+from src.tracking.journal_index import JournalIndex
+from src.tracking.mlflow_store import MlflowStore, connect, unreachable
 
 if TYPE_CHECKING:
     from src.registry.registered_model import Version
@@ -50,10 +55,6 @@ def track(root: Path, rebuild: bool = False) -> "tuple[list[SyncResult], list[Ve
         AssayError: MLflow does not answer, or the repository was moved.
     """
     from src.registry.mlflow_registry import apply_decisions
-    from src.tracking import rebuild as rebuilding
-    from src.tracking import sync
-    from src.tracking.journal_index import JournalIndex
-    from src.tracking.mlflow_store import MlflowStore, connect, unreachable
 
     versions: list[Version] = []
 
@@ -94,7 +95,6 @@ def show(results: "list[SyncResult]", versions: "list[Version]") -> None:
 
 def clean(root: Path, remove: bool) -> None:
     """List, or remove, the state that no running stage uses."""
-    from src.pipeline import leftovers
 
     found = leftovers.leftovers(root)
     for left in found:

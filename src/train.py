@@ -54,7 +54,7 @@ def build(config: Config, run: StageRun) -> None:
     save_model(run.folder, trained.network, spec)
     write_history(run.folder / "history.csv", trained.history)
     metrics = {name: trained.best[name] for name in ("val/accuracy", "val/loss")}
-    run.log(metrics={**metrics, "epoch": trained.best_epoch}, model=run.folder)
+    run.log(metrics={**metrics, "train/best_epoch": trained.best_epoch}, model=run.folder)
     run.say(
         f"validation accuracy {metrics['val/accuracy']:.4f} in epoch {trained.best_epoch} of "
         f"{len(trained.history)} ({trained.numerics['precision']}, {trained.numerics['threads']} threads)"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from src.config.fields import known_keys
 from src.config.schema import Config
 from src.config.validation import validate_config
 from src.config.view import NO_RESULT, restrict
@@ -147,7 +148,6 @@ def _composed(overrides: Sequence[str]) -> str:
 
 def _reason(error: Exception, overrides: Sequence[str]) -> str:
     """What is wrong with the overrides; otherwise Hydra's message, and its cause where that says more."""
-    from src.config.fields import known_keys
     from src.config.overrides import explain, harmless, without_noise
 
     rest = harmless(overrides, CONF)

@@ -63,6 +63,7 @@ METRICS: dict[str, Metric] = {
         for name, metric in PREDICTION.items()
     },
     **{f"{scope}/{name}": metric for scope in ("val", "test") for name, metric in COMPARISON.items()},
+    "train/best_epoch": Metric(None, "epochs", "epoch whose weights were kept"),
     "train/gradient_norm": Metric(None, "", "norm of the gradient before clipping, mean over the steps"),
     "val/largest_difference": Metric("minimize", "logits", "largest difference of a logit after the export"),
     "search/trials": Metric(None, "trials", "trials that ended"),

@@ -173,7 +173,7 @@ def _metrics(task: FoldTask, fitted: TrainingResult, logits: NDArray[np.float32]
     """For the journal."""
     hits = logits.argmax(axis=1) == task.sample.targets[task.test_rows]
     chosen = {name: fitted.best[name] for name in ("val/accuracy", "val/loss")}
-    return {"cv/accuracy": float(hits.mean()), **chosen, "epoch": fitted.best_epoch}
+    return {"cv/accuracy": float(hits.mean()), **chosen, "train/best_epoch": fitted.best_epoch}
 
 
 def _write(

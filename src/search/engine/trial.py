@@ -13,6 +13,7 @@ from safetensors.torch import save
 from src.config.schema.model import ModelConfig
 from src.core.errors import AssayError
 from src.core.hashing import json_hash
+from src.core.metric_names import MONITORED
 from src.core.processes import process_identity
 from src.core.seeds import derive_seed
 from src.data.dataset.arrays import open_array
@@ -23,11 +24,9 @@ from src.search.engine.pruning import Pruning
 from src.search.engine.records import TrialResult
 from src.search.engine.trial_task import TrialTask
 from src.search.engine.worker_pool import exit_if_orphaned, is_out_of_memory
-from src.training.early_stopping import Row
+from src.training.early_stopping import Row, score
 from src.training.fit import fit
 from src.training.subset_task import make_task
-
-MEASURED = ("val/accuracy", "val/loss")
 
 
 class _PruningError(Exception):
@@ -108,8 +107,8 @@ class _Trial:
         training = make_task(task.sample, task.model, task.augment, task.train, train_rows, val_rows, seed)
         state = task.state / str(fold)
         fitted = fit(training, state, task.device, on_start=self._on_start, on_epoch=self._on_epoch)
-        self.folds.append({name: fitted.best[name] for name in MEASURED})
-        self.metrics |= {name: float(np.mean([fold[name] for fold in self.folds])) for name in MEASURED}
+        self.folds.append({name: fitted.best[name] for name in MONITORED})
+        self.metrics |= {name: float(np.mean([fold[name] for fold in self.folds])) for name in MONITORED}
         if len(task.folds) > 1:
             self._on_fold()
 
@@ -130,7 +129,7 @@ class _Trial:
             self._report(int(row["epoch"]), row[self.task.objective], last)
 
     def _on_fold(self) -> None:
-        if self.task.objective in MEASURED:
+        if self.task.objective in MONITORED:
             done, objective = len(self.folds), self.task.objective
             value = self.metrics[objective] if self.task.mean_of_folds else self.folds[-1][objective]
             self._report(done, value, last=done == len(self.task.folds))
@@ -144,10 +143,9 @@ class _Trial:
 
 def _update_best(metrics: dict[str, float], row: Row, monitor: str) -> dict[str, float]:
     """The metrics of the row, if it is the best so far."""
-    sign = -1 if monitor == "val/loss" else 1
-    if monitor in metrics and sign * row[monitor] <= sign * metrics[monitor]:
+    if monitor in metrics and score(row, monitor) <= score(metrics, monitor):
         return {}
-    return {name: row[name] for name in MEASURED}
+    return {name: row[name] for name in MONITORED}
 
 
 @lru_cache(maxsize=64)
