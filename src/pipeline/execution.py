@@ -87,8 +87,11 @@ class StageRun:
         numerics: dict[str, Any] | None = None,
         **tags: str,
     ) -> None:
-        """Add to the journal; ``subject`` is the stage whose run in MLflow the metrics belong to."""
-        if subject is not None:
+        """Add to the journal; ``subject`` is the stage whose run in MLflow the metrics belong to.
+
+        An ad-hoc run leaves the runs of the pipeline alone: its metrics stay in the journal.
+        """
+        if subject is not None and not self.attempt.record["ad_hoc"]:
             self.attempt.update(subject=self.lineage.parents[subject])
         if figures:
             self.attempt.add_figures(figures)
@@ -99,7 +102,7 @@ class StageRun:
     def log_for(
         self, subject: str, metrics: dict[str, float], figures: Sequence[Path] = (), **tags: str
     ) -> None:
-        """Add to the journal what this stage measured of one of several models.
+        """Add to the journal what this stage measured of one of several models; in an ad-hoc run, do nothing.
 
         Args:
             subject: The stage that made the model, such as ``train`` or ``compress@int8_static``. Its run in
@@ -116,7 +119,8 @@ class StageRun:
                 f"{self.job.address} cannot log for {subject}, whose output it does not read. By dvc.yaml it "
                 f"reads from {', '.join(self.lineage.parents)}"
             )
-        self.attempt.attach(self.lineage.parents[subject], metrics, figures, tags)
+        if not self.attempt.record["ad_hoc"]:
+            self.attempt.attach(self.lineage.parents[subject], metrics, figures, tags)
 
     def epoch(self, row: dict[str, float]) -> None:
         """Keep an epoch's metrics, and show them in MLflow at once if it answers."""

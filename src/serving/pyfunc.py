@@ -17,7 +17,6 @@ says why an image could not be read (the rest of its row is then empty).
 """
 
 import base64
-import binascii
 import importlib.util
 import io
 import json
@@ -127,7 +126,7 @@ def to_pixels(cell: Any, image_format: Any) -> Pixels:
     if isinstance(cell, str):
         try:
             cell = base64.b64decode("".join(cell.split()), validate=True)  # lines may be wrapped
-        except binascii.Error as error:
+        except ValueError as error:  # binascii.Error is one; text beyond ASCII raises another
             raise decoding.UnreadableImageError(
                 f"it is text, but not an image file in base64: {error}"
             ) from error
@@ -135,10 +134,17 @@ def to_pixels(cell: Any, image_format: Any) -> Pixels:
         pixels: Pixels = decoding.decode(io.BytesIO(cell), image_format).pixels
         return pixels
     if isinstance(cell, np.ndarray | list):
-        return _from_array(np.asarray(cell), image_format)
+        return _from_array(_to_array(cell), image_format)
     raise decoding.UnreadableImageError(
         f"it is of type {type(cell).__name__}, but must be bytes, base64 text or a uint8 array"
     )
+
+
+def _to_array(cell: Any) -> npt.NDArray[Any]:
+    try:
+        return np.asarray(cell)
+    except ValueError as error:  # nested lists of different lengths
+        raise decoding.UnreadableImageError(f"its rows differ in length: {error}") from error
 
 
 def _from_array(array: npt.NDArray[Any], image_format: Any) -> Pixels:

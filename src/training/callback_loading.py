@@ -34,7 +34,7 @@ def _load(key: str, config: CallbackConfig, lock: Path) -> pl.Callback:
     found = _find_class(place, module, name)
     try:
         return found(**config.init_args)
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # a callback may raise anything, such as Lightning's own exceptions
         raise AssayError(
             f"{key}.init_args do not fit {found.__name__}{inspect.signature(found)}: {error}"
         ) from error

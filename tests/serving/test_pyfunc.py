@@ -74,13 +74,16 @@ def test_images_in_classes_out(registered: Path) -> None:
 
 def test_probabilities_and_errors(registered: Path) -> None:
     model = load_model(registered, "models:/shapes@champion")
-    answer = model.predict(pd.DataFrame({"image": [grey(64), b"", grey(1, 2, 3, 4, 5)]}))
+    cells = [grey(64), b"", grey(1, 2, 3, 4, 5), "é", [[1, 2], [3]]]
+    answer = model.predict(pd.DataFrame({"image": cells}))
     assert list(answer.columns) == ["label", "probability", *(f"p_{name}" for name in CLASSES), "error"]
     shares = answer[[f"p_{name}" for name in CLASSES]].to_numpy()
     assert shares[0] == pytest.approx([0.5, 0.5, 0], abs=1e-4)
     assert np.isnan(shares[1:]).all()
     assert answer["error"][1] == "the file is empty (0 bytes)"
     assert "(2, 3, 4, 5)" in answer["error"][2]
+    assert "not an image file in base64" in answer["error"][3]
+    assert answer["error"][4].startswith("its rows differ in length")
     assert len(model.predict(pd.DataFrame({"image": []}, dtype=object))) == 0
 
 

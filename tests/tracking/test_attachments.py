@@ -29,9 +29,11 @@ class Speaker:
     root: Path
     stage: str
     parents: dict[str, str] = field(default_factory=lambda: PARENTS)
+    ad_hoc: bool = False
 
     def __post_init__(self) -> None:
-        self.attempt: RunRecord = begin(self.root, self.stage, self.stage, parents=self.parents)
+        record = {"parents": self.parents, "ad_hoc": self.ad_hoc}
+        self.attempt: RunRecord = begin(self.root, self.stage, self.stage, **record)
         lineage = Lineage(lineage_of(self.stage), self.parents)
         job = Job(self.stage, None, loaded=None, graph=None, lineage=lineage, place=self.root, options={})
         self.tracker = Tracker(self.root, lineage.id)
@@ -145,7 +147,18 @@ def test_figures_wait_for_a_model_made_elsewhere(models: Path, tmp_path: Path) -
     assert run.data.metrics["benchmark/latency"] == 3.0
 
 
+def test_an_ad_hoc_run_leaves_the_runs_of_the_pipeline_alone(models: Path, tmp_path: Path) -> None:
+    speak(models, tmp_path)
+    before = shown(models)
+    speaker = Speaker(models, "benchmark", ad_hoc=True)
+    speaker.run.log_for("train", {"benchmark/latency": 3.0})
+    speaker.run.log(subject="train", metrics={"test/accuracy": 0.1})
+    speaker.end()
+    assert count(synchronize(models), "refreshed") == 0
+    assert shown(models) == before
+
+
 def test_of_what_it_does_not_read_a_stage_cannot_speak(models: Path) -> None:
     speaker = Speaker(models, "benchmark")
-    with pytest.raises(AssayError, match=r"benchmark cannot speak of sweep.*train, compress@onnx_fp32"):
+    with pytest.raises(AssayError, match=r"benchmark cannot log for sweep.*train, compress@onnx_fp32"):
         speaker.run.log_for("sweep", {"benchmark/latency": 3.0})

@@ -76,6 +76,7 @@ def test_a_callback_of_a_locked_package_is_taken():
         ("pytorch_lightning.Trainer", {}, r"is not a subclass of pytorch_lightning\.Callback"),
         (OURS, {"often": 1}, r"\[0\]\.init_args do not fit GradientNorm\(every: int = 1\)"),
         (OURS, {"every": 0}, r"every must be at least 1, but got 0"),
+        ("pytorch_lightning.callbacks.Timer", {"duration": "abc"}, r"init_args do not fit Timer"),
     ],
 )
 def test_others_are_refused_with_the_reason(class_path, init_args, message):
