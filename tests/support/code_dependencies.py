@@ -16,12 +16,9 @@ from pathlib import Path
 
 import grimp
 
+from src.__main__ import STAGES
 from tests.support.workspaces import ROOT
 
-STAGES = [
-    *("ingest", "split", "normalize", "sweep", "train", "cross_validate", "evaluate"),
-    *("compress", "compare", "benchmark", "register"),
-]
 USED = 2 / 3  # least share of a folder's lines that the stage needs, for the folder to be listed as one
 VIEWS = ("src.tracking",)
 BLOCK = re.compile(r"(?:^ +- src/.*\n)+", re.MULTILINE)
