@@ -12,8 +12,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from src.core.files import read_json
 from src.pipeline.execution import StageRun, run_stage
 from src.pipeline.paths import INGEST, LOGS, NORMALIZE, SPLIT
+from src.training.history_csv import write_history
 
 if TYPE_CHECKING:
     from src.config.schema import Config
@@ -21,10 +23,8 @@ if TYPE_CHECKING:
 
 def build(config: Config, run: StageRun) -> None:
     """Write the trained model into ``run.folder``."""
-    from src.core.files import read_json
     from src.models.saving import Input, ModelSpec, Normalization, save_model
     from src.training.fit import fit
-    from src.training.history_csv import write_history
     from src.training.loggers import create_loggers
     from src.training.task import read_task
 

@@ -14,15 +14,13 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from src.core.cpus import resolve_threads
 from src.core.errors import AssayError
 from src.core.hashing import hash_tree, json_hash
-from src.core.progress import progress_bar
 from src.pipeline.job import (
     Job,
     Options,
@@ -63,19 +61,14 @@ class StageRun:
         """What the result is made of."""
         return self.job.lineage
 
+    @property
+    def ad_hoc(self) -> bool:
+        """Whether a person gave overrides: the runs of the pipeline are then left alone."""
+        return bool(self.attempt.record["ad_hoc"])
+
     def say(self, text: str) -> None:
         """One line for the person at the terminal."""
         self.job.say(text)
-
-    def threads(self, threads: str | int) -> int:
-        """How many threads a setting means; ``auto``: as many as this process has cores."""
-        return resolve_threads(threads)
-
-    def progress_bar(
-        self, description: str, total: int | None
-    ) -> AbstractContextManager[Callable[[int], None]]:
-        """A bar on a terminal, unless machine.progress=false; yields ``advance(n)``."""
-        return progress_bar(description, total, self.progress)
 
     def log(
         self,
@@ -89,9 +82,9 @@ class StageRun:
     ) -> None:
         """Add to the journal; ``subject`` is the stage whose run in MLflow the metrics belong to.
 
-        An ad-hoc run leaves the runs of the pipeline alone: its metrics stay in the journal.
+        The metrics of an ad-hoc run stay in the journal.
         """
-        if subject is not None and not self.attempt.record["ad_hoc"]:
+        if subject is not None and not self.ad_hoc:
             self.attempt.update(subject=self.lineage.parents[subject])
         if figures:
             self.attempt.add_figures(figures)
@@ -119,7 +112,7 @@ class StageRun:
                 f"{self.job.address} cannot log for {subject}, whose output it does not read. By dvc.yaml it "
                 f"reads from {', '.join(self.lineage.parents)}"
             )
-        if not self.attempt.record["ad_hoc"]:
+        if not self.ad_hoc:
             self.attempt.attach(self.lineage.parents[subject], metrics, figures, tags)
 
     def epoch(self, row: dict[str, float]) -> None:

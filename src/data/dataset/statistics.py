@@ -91,10 +91,7 @@ def normalization(statistics: Statistics, method: Method) -> dict[str, Any]:
     return {
         "method": method,
         "images": statistics.images,
-        "mean": statistics.mean.tolist(),
-        "std": statistics.std.tolist(),
-        "min": statistics.min.tolist(),
-        "max": statistics.max.tolist(),
+        **{name: getattr(statistics, name).tolist() for name in ("mean", "std", "min", "max")},
         "shift": shift.tolist(),
         "scale": scale.tolist(),
         "notes": notes,

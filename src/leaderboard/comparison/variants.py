@@ -1,6 +1,5 @@
 """The models that are compared: the predictions of each for the held-out images, and its size."""
 
-import gzip
 import shutil
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from src.data.dataset.index import HeldOutRows
 from src.models.inference import predict_logits
 from src.models.numerics import deterministic
 from src.models.saving import WEIGHTS, load_model
-from src.models.size import ModelSize, count_macs, count_nonzero, count_parameters
+from src.models.size import ModelSize, measure_size
 
 
 @dataclass(frozen=True)
@@ -60,18 +59,10 @@ def measure_base(
     pictures = open_array(images)
     with deterministic(threads):
         logits = predict_logits(network, spec, pictures, held.ids, batch_size, "cpu", show)
-        macs = count_macs(network, torch.zeros(1, *pictures.shape[1:]))
     if not np.isfinite(logits).all():
         raise AssayError(f"{folder} gives no finite output: train it again with a lower train.optimizer.lr")
-    weights = (folder / WEIGHTS).read_bytes()
-    size = ModelSize(
-        bytes=len(weights),
-        gzip_bytes=len(gzip.compress(weights, mtime=0)),
-        parameters=count_parameters(network),
-        nonzero_parameters=count_nonzero(network),
-        macs=macs,
-    )
-    return MeasuredModel(logits, size)
+    example = torch.zeros(1, *pictures.shape[1:])
+    return MeasuredModel(logits, measure_size(network, example, (folder / WEIGHTS).read_bytes()))
 
 
 def read_variant(folder: Path, held: HeldOutRows) -> VariantPredictions:

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from src.compression.onnx.runtime import load_onnx, torch_model
 from src.core.errors import AssayError
 
 ROOT = Path(__file__).parents[3]  # where ``src`` is
@@ -51,13 +52,9 @@ def main(kind: str, model: str, images: str, threads: str) -> None:
     if kind == "torch":
         import torch
 
-        from src.compression.onnx.runtime import torch_model
-
         torch.set_num_threads(int(threads))
         torch_model(Path(model))(batch)
     else:
-        from src.compression.onnx.runtime import load_onnx
-
         load_onnx(Path(model), int(threads))(batch)
     print(_peak_mib())
 
