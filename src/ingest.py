@@ -35,7 +35,7 @@ def build(config: "Config", run: StageRun) -> None:
         facts = ingest(
             folder,
             listing,
-            ImageFormat(height, width, data.channels, data.resize_mode, data.max_pixels),
+            ImageFormat(height, width, data.channels, data.resize_mode, data.max_pixels, data.pad),
             CleaningPolicy(data.on_corrupt, data.on_conflict),
             run.folder,
             workers=resolve_n_jobs(config.machine.num_workers, threads=1),

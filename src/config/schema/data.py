@@ -21,6 +21,9 @@ class Data(Section):
     resize_mode: Literal["pad", "crop", "stretch"] = Field(
         description="How an image of another shape is fitted: pad, crop the middle, or stretch"
     )
+    pad: Literal["black", "white", "edge", "mean"] = Field(
+        description="What resize_mode=pad adds: black, white, the pixels at the edge, or the image's mean color"
+    )
     on_corrupt: Literal["drop", "fail"] = Field(description="What to do with an image that cannot be read")
     on_conflict: Literal["drop", "fail"] = Field(description="What to do with equal pixels under two labels")
     max_pixels: Count = Field(
