@@ -7,7 +7,6 @@ of this repository and changes no setting of the process.
 import errno
 import struct
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import BinaryIO, Literal
 
 import numpy as np
@@ -76,17 +75,6 @@ class Decoded:
     pixels: Pixels
     width: int
     height: int
-
-
-def decode_file(path: Path, image_format: ImageFormat) -> Decoded:
-    """Decode the image at ``path``; see `decode`.
-
-    Raises:
-        UnreadableImageError: the content is not an image that can be used.
-        OSError: the file cannot be opened or read.
-    """
-    with path.open("rb") as file:
-        return decode(file, image_format)
 
 
 def decode(file: BinaryIO, image_format: ImageFormat) -> Decoded:
@@ -269,8 +257,9 @@ def _pad(pixels: Pixels, image_format: ImageFormat) -> Pixels:
     top, left = (image_format.height - height) // 2, (image_format.width - width) // 2
     if image_format.pad == "edge":
         below, right = image_format.height - height - top, image_format.width - width - left
-        return np.pad(pixels, [(top, below), (left, right), (0, 0)][: pixels.ndim], mode="edge")
-    canvas = np.empty((image_format.height, image_format.width, *pixels.shape[2:]), np.uint8)
+        padded: Pixels = np.pad(pixels, [(top, below), (left, right), (0, 0)][: pixels.ndim], mode="edge")
+        return padded
+    canvas: Pixels = np.empty((image_format.height, image_format.width, *pixels.shape[2:]), np.uint8)
     canvas[:] = _filling(pixels, image_format.pad)
     canvas[top : top + height, left : left + width] = pixels
     return canvas
@@ -280,7 +269,8 @@ def _filling(pixels: Pixels, pad: PadMode) -> Pixels:
     """The color that surrounds the image: one value, or one for each channel."""
     if pad == "mean":
         # The sum of bytes is exact, so the result is the same on every machine.
-        return np.round(pixels.mean(axis=(0, 1), dtype=np.float64)).astype(np.uint8)
+        color: Pixels = np.round(pixels.mean(axis=(0, 1), dtype=np.float64)).astype(np.uint8)
+        return color
     return np.array(255 if pad == "white" else 0, np.uint8)
 
 

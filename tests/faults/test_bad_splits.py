@@ -152,7 +152,7 @@ def test_copies_across_given_splits_are_dropped_and_listed(workspace: Workspace)
     ingest(workspace, "split.folds=3")
     split(workspace, check=True)
     report = json.loads((workspace / "data/split/report.json").read_text())
-    (pair,) = report["leakage"]["exact"]
+    (pair,) = report["left_out"]
     assert (pair["dropped"]["source"], pair["dropped"]["split"]) == ("train/a/zz.png", "train")
     assert (pair["kept"]["source"], pair["kept"]["split"]) == ("test/a/0003.png", "test")
     columns = parquet.read_table(workspace / "data/split/splits.parquet").to_pydict()

@@ -13,7 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from src.serving.decoding import Decoded, ImageFormat, PadMode, UnreadableImageError, decode, fit_image, fitted_size
+from src.serving.decoding import (
+    Decoded,
+    ImageFormat,
+    PadMode,
+    UnreadableImageError,
+    decode,
+    fit_image,
+    fitted_size,
+)
 from tests.support.pictures import HALVES, encoded, halves, noise
 from tests.support.workspaces import ROOT
 

@@ -82,7 +82,10 @@ def _copy_arrays(
             fitted = _fit_block(block, image_format)
             write_rows(array, len(outcomes), fitted)
             _, height, width = block.shape
-            outcomes += [DecodedImage(pixel_hash(image), width, height) for image in fitted]
+            outcomes += [
+                DecodedImage(pixel_hash(image), width, height, original=pixel_hash(original))
+                for image, original in zip(fitted, block, strict=True)
+            ]
             advance(len(block))
     return outcomes
 
