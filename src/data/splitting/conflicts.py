@@ -1,9 +1,8 @@
 """Conflicts: rows that belong together, but have different places. One of them is left out.
 
-The rows are taken in a fixed order, and a row stays if it contradicts no row that stays already: the first
-maximal independent set in that order. If the order is random, as one by hashes is, a new row changes on
-average the fate of at most one other (Censor-Hillel, Haramaty, Karnin 2016, "Optimal dynamic distributed
-MIS").
+The rows are taken in a fixed order, and a row stays if it contradicts no row that stays already: a maximal
+independent set of the conflicts. With those that have the fewest relations first, it is nearly as large as it
+can be (Halldórsson, Radhakrishnan 1997, "Greed is good").
 """
 
 from collections import defaultdict

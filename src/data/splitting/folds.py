@@ -74,7 +74,7 @@ def number_folds(
         units = unit_names(rows)
         shares = [1 / folds] * (folds - 1)
         numbers[pool] = place_units([units[row] for row in pool.tolist()], shares, seed, "folds")
-        left = leave_out(numbers, order_of(rows), shared_names(rows), rule.near)
+        left = leave_out(numbers, order_of(rows, rule.near), shared_names(rows), rule.near)
         numbers[[row.dropped for row in left]] = -1
         return numbers, _thin_folds(rows, numbers, folds)
     groups = groups_of(rows, pool, rule)
@@ -129,5 +129,7 @@ def _hold_out_stable(rows: DatasetIndex, pool: Numbers, share: float, seed: int,
             parts[np.isin(units, units[targets == target])] = 1
     places = np.full(len(rows), -1, dtype=np.int64)
     places[pool] = parts
-    places[[row.dropped for row in leave_out(places, order_of(rows), shared_names(rows), rule.near)]] = -1
+    places[
+        [row.dropped for row in leave_out(places, order_of(rows, rule.near), shared_names(rows), rule.near)]
+    ] = -1
     return places[pool]

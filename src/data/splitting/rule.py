@@ -51,18 +51,17 @@ def groups_of(rows: DatasetIndex, pool: Numbers, rule: SplitRule) -> Numbers:
     return group_rows(names, near[(near >= 0).all(axis=1)])
 
 
-def order_of(rows: DatasetIndex) -> list[int]:
-    """The rows that are to stay ahead of those that give way.
+def order_of(rows: DatasetIndex, near: Numbers) -> list[int]:
+    """The rows in the order in which they claim to stay, when two that belong together are on two sides.
 
-    Of given splits the more held-out one is first. Else the smallest hash of a file decides: it depends on no
-    other image, and is the same whatever an image is called.
+    Of given splits the more held-out one is first. Then come images with few near copies (P, 2): one that is
+    near to two others gives way to both, so that few are left out. Then the smallest hash of a file decides,
+    which is the same whatever an image is called.
     """
     rank = {"test": 0, "val": 1}
-    units = unit_names(rows)
-    keys = [
-        (rank.get(given or "", 2), original, unit)
-        for given, original, unit in zip(rows.given_splits, rows.originals, units, strict=True)
-    ]
+    copies = np.bincount(near.ravel(), minlength=len(rows)).tolist()
+    columns = zip(rows.given_splits, copies, rows.originals, unit_names(rows), strict=True)
+    keys = [(rank.get(given or "", 2), *rest) for given, *rest in columns]
     return sorted(range(len(rows)), key=keys.__getitem__)
 
 

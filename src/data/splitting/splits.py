@@ -96,7 +96,7 @@ def without_copies(rows: DatasetIndex, near: Numbers) -> list[LeftOut]:
     """Rows to leave out so that no two near copies (P, 2) or equal images remain."""
     pixels = {"equal pixels": rows.digests.tolist()}
     # With a place of its own for each row, any two that belong together are in conflict.
-    left = leave_out(np.arange(len(rows)), order_of(rows), pixels, near)
+    left = leave_out(np.arange(len(rows)), order_of(rows, near), pixels, near)
     return [replace(row, place=None) for row in left]
 
 
@@ -120,7 +120,7 @@ class _Draw:
         splits[np.isin(rows.targets, [*self.gone])] = "dropped"
         if self.rule.method == "stable":
             self._place(splits, shares)
-        left = leave_out(_places(splits), order_of(rows), shared_names(rows), self.rule.near)
+        left = leave_out(_places(splits), order_of(rows, self.rule.near), shared_names(rows), self.rule.near)
         splits[[row.dropped for row in left]] = "dropped"
         faults = self._allocate(splits, shares) if self.rule.method == "stratified" and shares else []
         return splits, left, [*faults, *self._missing(splits, shares, faults)]
