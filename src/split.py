@@ -68,15 +68,14 @@ def _summarize(run: StageRun, report: dict[str, Any]) -> None:
 def _notes(report: dict[str, Any]) -> Iterator[str]:
     left = report["left_out"]
     if left:
-        reasons = ", ".join(
-            f"{count:,} for {why}" for why, count in Counter(r["because"] for r in left).items()
-        )
+        counts = Counter(each["because"] for each in left)
+        reasons = ", ".join(f"{why} {count:,}" for why, count in counts.items())
         yield (
-            f"{len(left):,} images left out, because they belong to images on another side ({reasons}): see "
+            f"images left out: {len(left):,}, because they belong to images on another side ({reasons}); see "
             "report.json. To keep all images of one subject, name it: data.subject"
         )
     if report["in_no_fold"]:
-        yield f"{report['in_no_fold']:,} images are in no fold, because a near copy is in another one"
+        yield f"images in no fold: {report['in_no_fold']:,}, because a near copy is in another one"
     for name in report["dropped_classes"]:
         yield f"class {name!r} is too small and was dropped (split.rare)"
     for gap in report["missing"]:
