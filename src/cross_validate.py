@@ -48,7 +48,7 @@ def _train(config: Config, run: StageRun, tasks: Sequence[FoldTask]) -> None:
 
     settings = config.cross_validate
     nested = _selection(config) == "nested"
-    jobs = nested_jobs_of(tasks, run.job.loaded, INGEST) if nested else jobs_of(tasks)
+    jobs = nested_jobs_of(tasks, run.job.loaded, INGEST, SPLIT) if nested else jobs_of(tasks)
     n_jobs = resolve_n_jobs(settings.n_jobs, settings.threads)
     with progress_bar("Folds", total=len(tasks), show=run.progress) as advance:
 

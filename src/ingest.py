@@ -30,12 +30,12 @@ def build(config: "Config", run: StageRun) -> None:
 
     data, folder = config.data, RAW / config.data.name
     run.say(f"Data set {data.name} ({data.source}), model {_model_name(run.job.loaded.unrestricted())}")
-    listing, (height, width) = read_listing(folder, data.source), data.image_size
+    listing, (height, width) = read_listing(folder, data.source, data.subject), data.image_size
     with progress_bar("Decoding", total=len(listing.items), show=run.progress) as advance:
         facts = ingest(
             folder,
             listing,
-            ImageFormat(height, width, data.channels, data.resize_mode, data.max_pixels),
+            ImageFormat(height, width, data.channels, data.resize_mode, data.max_pixels, data.pad),
             CleaningPolicy(data.on_corrupt, data.on_conflict),
             run.folder,
             workers=resolve_n_jobs(config.machine.num_workers, threads=1),

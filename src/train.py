@@ -48,7 +48,9 @@ def build(config: Config, run: StageRun) -> None:
     spec = ModelSpec(
         model=config.model,
         classes=classes,
-        input=Input(channels, height, width, config.data.resize_mode, config.data.max_pixels),
+        input=Input(
+            channels, height, width, config.data.resize_mode, config.data.max_pixels, config.data.pad
+        ),
         normalization=Normalization(normalization["shift"], normalization["scale"]),
     )
     save_model(run.folder, trained.network, spec)

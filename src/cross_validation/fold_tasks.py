@@ -13,7 +13,9 @@ from src.core.hashing import json_hash
 from src.core.seeds import derive_seed
 from src.cross_validation.fold_task import FoldTask
 from src.data.dataset.index import DatasetIndex, read_index, read_split
-from src.data.splitting.splits import fold_rows, holdout_mask
+from src.data.splitting.folds import fold_rows, hold_out
+from src.data.splitting.rule import SplitRule
+from src.data.splitting.rule_file import read_rule
 from src.provenance.journal import child_record
 from src.training.subset_task import SharedDataset
 
@@ -65,29 +67,33 @@ class FoldTasks:
         Raises:
             AssayError: the images are too few.
         """
+        rule = read_rule(self.split)
         return [
-            self._task(folds, repeat, fold)
-            for repeat, folds in enumerate(self._folds())
+            self._task(folds, repeat, fold, rule)
+            for repeat, folds in enumerate(self._folds(rule))
             for fold in range(self.config.split.folds)
         ]
 
-    def _folds(self) -> list[FoldIds]:
+    def _folds(self, rule: SplitRule) -> list[FoldIds]:
         """For each repeat the fold of each row, (N,); the first repeat has the folds of the split."""
         split, first = read_split(self.split)
         folds, seed = self.config.split.folds, self.config.seed
         if first.max() + 1 != folds:  # an ad-hoc run with another number than params.yaml
-            first = fold_rows(self.rows, split, folds, seed)
+            first = fold_rows(self.rows, split, folds, seed, rule)
         others = range(1, self.config.cross_validate.repeats)
         return [
             first,
-            *(fold_rows(self.rows, split, folds, derive_seed(seed, "repeat", repeat)) for repeat in others),
+            *(
+                fold_rows(self.rows, split, folds, derive_seed(seed, "repeat", repeat), rule)
+                for repeat in others
+            ),
         ]
 
-    def _task(self, folds: FoldIds, repeat: int, fold: int) -> FoldTask:
+    def _task(self, folds: FoldIds, repeat: int, fold: int, rule: SplitRule) -> FoldTask:
         """``folds``: (N,), -1 for test and dropped rows, which belong to no fold."""
         config, seed = self.config, derive_seed(self.config.seed, "fold", repeat, fold)
         part = np.flatnonzero((folds >= 0) & (folds != fold))
-        chooses = holdout_mask(self.rows, part, config.cross_validate.val, seed)
+        trains, chooses = hold_out(self.rows, part, config.cross_validate.val, seed, rule)
         classes = len(self.rows.classes)
         sample = SharedDataset(self.images, self.rows.targets, classes, config.normalize.method)
         return FoldTask(
@@ -97,8 +103,8 @@ class FoldTasks:
             model=config.model,
             augment=config.augment,
             train=config.train,
-            train_rows=part[~chooses],
-            val_rows=part[chooses],
+            train_rows=trains,
+            val_rows=chooses,
             test_rows=np.flatnonzero(folds == fold),
             seed=seed,
             settings={},

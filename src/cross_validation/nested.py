@@ -14,6 +14,7 @@ from src.cross_validation.fold_task import FoldTask
 from src.cross_validation.fold_tasks import fold_configuration
 from src.cross_validation.worker import run_fold_in_worker
 from src.data.dataset.index import DatasetIndex
+from src.data.splitting.rule import SplitRule
 from src.search.engine.executor import InProcessRunner
 from src.search.engine.ranking import best
 from src.search.engine.records import Settings
@@ -40,7 +41,7 @@ class NestedFold:
         return self.task.outcome.with_name(f"{self.task.name}-search")
 
 
-def nested_fold(loaded: "LoadedConfig", task: FoldTask, rows: DatasetIndex) -> NestedFold:
+def nested_fold(loaded: "LoadedConfig", task: FoldTask, rows: DatasetIndex, rule: SplitRule) -> NestedFold:
     """Trials are measured on the images that choose the fold's epoch; with ``sweep.folds`` on inner folds.
 
     Raises:
@@ -56,7 +57,7 @@ def nested_fold(loaded: "LoadedConfig", task: FoldTask, rows: DatasetIndex) -> N
         return NestedFold(loaded, task, ((task.train_rows, task.val_rows),))
     splits = np.full(len(rows), "dropped", dtype="<U7")
     splits[np.concatenate([task.train_rows, task.val_rows])] = "train"
-    return NestedFold(loaded, task, make_folds(rows, splits, folds, derive_seed(task.seed, "search")))
+    return NestedFold(loaded, task, make_folds(rows, splits, folds, derive_seed(task.seed, "search"), rule))
 
 
 def search_and_train(nested: NestedFold) -> None:

@@ -8,6 +8,7 @@ from src.core.errors import AssayError
 from src.cross_validation.fold_task import FoldTask
 from src.cross_validation.worker import run_fold_in_worker
 from src.data.dataset.index import read_index
+from src.data.splitting.rule_file import read_rule
 from src.search.engine.worker_pool import WorkerLost, WorkerPool
 
 if TYPE_CHECKING:
@@ -53,7 +54,9 @@ def jobs_of(tasks: Sequence[FoldTask]) -> dict[str, Job]:
     return {task.name: (run_fold_in_worker, task) for task in tasks}
 
 
-def nested_jobs_of(tasks: Sequence[FoldTask], loaded: "LoadedConfig", ingest: Path) -> dict[str, Job]:
+def nested_jobs_of(
+    tasks: Sequence[FoldTask], loaded: "LoadedConfig", ingest: Path, split: Path
+) -> dict[str, Job]:
     """Search the settings of each fold inside its training part first.
 
     Raises:
@@ -61,8 +64,8 @@ def nested_jobs_of(tasks: Sequence[FoldTask], loaded: "LoadedConfig", ingest: Pa
     """
     from src.cross_validation.nested import nested_fold, search_and_train  # torch and optuna
 
-    index = read_index(ingest)
-    return {task.name: (search_and_train, nested_fold(loaded, task, index)) for task in tasks}
+    index, rule = read_index(ingest), read_rule(split)
+    return {task.name: (search_and_train, nested_fold(loaded, task, index, rule)) for task in tasks}
 
 
 def _train_in_processes(

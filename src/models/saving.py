@@ -27,6 +27,7 @@ class Input:
     width: int
     resize_mode: str  # pad, crop or stretch, for images with another aspect ratio
     max_pixels: int  # larger images are refused before they are decoded
+    pad: str = "black"  # what pad adds: black, white, edge or mean
 
 
 @dataclass(frozen=True)

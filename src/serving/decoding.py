@@ -7,7 +7,6 @@ of this repository and changes no setting of the process.
 import errno
 import struct
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import BinaryIO, Literal
 
 import numpy as np
@@ -19,6 +18,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 ResizeMode = Literal["pad", "crop", "stretch"]
+PadMode = Literal["black", "white", "edge", "mean"]
 Pixels = npt.NDArray[np.uint8]
 
 # Every format is a parser that reads untrusted bytes: no more of them than necessary.
@@ -53,9 +53,11 @@ class ImageFormat:
         height: pixels.
         width: pixels.
         channels: 1 (grey) or 3 (RGB).
-        resize_mode: how an image with another aspect ratio is resized: ``pad`` with black, ``crop`` to the
-            centre, or ``stretch``.
+        resize_mode: how an image with another aspect ratio is resized: ``pad``, ``crop`` to the centre, or
+            ``stretch``.
         max_pixels: larger images are refused before they are decoded.
+        pad: what ``pad`` adds: ``black``, ``white``, the pixels at the ``edge`` repeated, or the ``mean`` of
+            the image.
     """
 
     height: int
@@ -63,6 +65,7 @@ class ImageFormat:
     channels: int
     resize_mode: ResizeMode
     max_pixels: int
+    pad: PadMode = "black"  # what models did whose model.json does not name it
 
 
 @dataclass(frozen=True)
@@ -72,17 +75,6 @@ class Decoded:
     pixels: Pixels
     width: int
     height: int
-
-
-def decode_file(path: Path, image_format: ImageFormat) -> Decoded:
-    """Decode the image at ``path``; see `decode`.
-
-    Raises:
-        UnreadableImageError: the content is not an image that can be used.
-        OSError: the file cannot be opened or read.
-    """
-    with path.open("rb") as file:
-        return decode(file, image_format)
 
 
 def decode(file: BinaryIO, image_format: ImageFormat) -> Decoded:
@@ -110,6 +102,8 @@ def fit_image(
 ) -> Pixels:
     """Convert an image of any mode and size to ``image_format``.
 
+    Transparent parts become white before anything is padded, so ``edge`` and ``mean`` continue what is seen.
+
     Args:
         image: a loaded image.
         image_format: the format to convert to.
@@ -131,9 +125,9 @@ def fit_image(
     image = image.resize(size, RESAMPLING, box)
     if orientation in TRANSPOSES:
         image = image.transpose(TRANSPOSES[orientation])  # after resizing: fewer pixels to move
-    if image.size != (upright.width, upright.height):
-        image = _pad(image, upright)
     pixels = np.asarray(image, dtype=np.uint8)
+    if image.size != (upright.width, upright.height):
+        pixels = _pad(pixels, upright)
     if upright.channels == 1:
         return pixels[None]  # (H, W) -> (1, H, W)
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))  # (H, W, 3) -> (3, H, W)
@@ -257,12 +251,27 @@ def _centre(width: float, height: float, image_format: ImageFormat) -> tuple[flo
     return left, top, left + across, top + down
 
 
-def _pad(image: Image.Image, image_format: ImageFormat) -> Image.Image:
-    """Centre ``image`` on a black canvas."""
-    width, height = image_format.width, image_format.height
-    canvas = Image.new(image.mode, (width, height))
-    canvas.paste(image, ((width - image.width) // 2, (height - image.height) // 2))
+def _pad(pixels: Pixels, image_format: ImageFormat) -> Pixels:
+    """Centre ``pixels``, (h, w) or (h, w, 3), in an array of the height and width of ``image_format``."""
+    height, width = pixels.shape[:2]
+    top, left = (image_format.height - height) // 2, (image_format.width - width) // 2
+    if image_format.pad == "edge":
+        below, right = image_format.height - height - top, image_format.width - width - left
+        padded: Pixels = np.pad(pixels, [(top, below), (left, right), (0, 0)][: pixels.ndim], mode="edge")
+        return padded
+    canvas: Pixels = np.empty((image_format.height, image_format.width, *pixels.shape[2:]), np.uint8)
+    canvas[:] = _filling(pixels, image_format.pad)
+    canvas[top : top + height, left : left + width] = pixels
     return canvas
+
+
+def _filling(pixels: Pixels, pad: PadMode) -> Pixels:
+    """The color that surrounds the image: one value, or one for each channel."""
+    if pad == "mean":
+        # The sum of bytes is exact, so the result is the same on every machine.
+        color: Pixels = np.round(pixels.mean(axis=(0, 1), dtype=np.float64)).astype(np.uint8)
+        return color
+    return np.array(255 if pad == "white" else 0, np.uint8)
 
 
 def _reason(error: Exception) -> str:

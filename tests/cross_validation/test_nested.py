@@ -15,6 +15,8 @@ from src.cross_validation.fold import read_fold, run_fold
 from src.cross_validation.fold_tasks import FoldTasks, fold_configuration
 from src.cross_validation.nested import nested_fold, search_and_train
 from src.data.dataset.index import read_index, read_split
+from src.data.splitting.rule import SplitRule
+from src.data.splitting.rule_file import write_rule
 from src.provenance.journal import INHERITED
 from src.search.engine.executor import InProcessRunner
 from src.search.engine.ranking import best
@@ -66,6 +68,7 @@ def mirrored(tmp_path, monkeypatch):
     folds = np.where(part == 0, -1, np.arange(IMAGES) % FOLDS)
     columns = {"id": np.arange(IMAGES), "split": splits.tolist(), "fold": folds}
     parquet.write_table(pa.table(columns), "data/split/splits.parquet")
+    write_rule(Path("data/split"), SplitRule())
     return part == 1
 
 
@@ -107,7 +110,7 @@ def test_odd_images_in_the_validation_split_flatters_a_search_outside_and_not_on
     outside = [run_fold(task) for task in tasks_of(loaded, found, "outside")[0]]
     tasks, rows = tasks_of(loaded, {}, "inside")
     for task in tasks:
-        search_and_train(nested_fold(loaded, task, rows))
+        search_and_train(nested_fold(loaded, task, rows, SplitRule()))
     inside = [read_fold(task.outcome) for task in tasks]
     assert [result.settings for result in inside] == [{"augment.operations": []}] * FOLDS
     # the images that chose the settings look better than they should, and all others pay for it
@@ -118,7 +121,7 @@ def test_odd_images_in_the_validation_split_flatters_a_search_outside_and_not_on
 def test_finished_trials_survive_and_the_fold_ends_with_the_same_bytes(mirrored, monkeypatch):
     loaded = loaded_of(monkeypatch)
     tasks, rows = tasks_of(loaded, {}, "state")
-    nested = nested_fold(loaded, tasks[0], rows)
+    nested = nested_fold(loaded, tasks[0], rows, SplitRule())
     search_and_train(nested)
     whole = tasks[0].outcome.read_bytes()
     first, second = sorted((nested.folder / "trials").glob("*.json"))
@@ -137,7 +140,7 @@ def test_the_search_sees_the_training_part_only(mirrored, monkeypatch):
         tasks, rows = tasks_of(loaded, {}, "state")
         split, _ = read_split(Path("data/split"))
         for task in tasks:
-            nested = nested_fold(loaded, task, rows)
+            nested = nested_fold(loaded, task, rows, SplitRule())
             assert len(nested.parts) == max(folds, 1)
             part = set(task.train_rows.tolist()) | set(task.val_rows.tolist())
             for train, val in nested.parts:
@@ -152,7 +155,7 @@ def test_a_search_in_which_all_trials_fail_names_the_fold(mirrored, monkeypatch)
     loaded = loaded_of(monkeypatch, space=space, max_failures=2)
     tasks, rows = tasks_of(loaded, {}, "state")
     with pytest.raises(AssayError, match=r"^fold 1 of repeat 0: "):
-        search_and_train(nested_fold(loaded, tasks[1], rows))
+        search_and_train(nested_fold(loaded, tasks[1], rows, SplitRule()))
 
 
 def test_whole_groups_are_refused_by_name(mirrored, monkeypatch):
@@ -168,4 +171,4 @@ def test_whole_groups_are_refused_by_name(mirrored, monkeypatch):
             ad_hoc,
         )
         with pytest.raises(AssayError, match=r"take model out of sweep\.space"):
-            nested_fold(loaded, tasks[0], rows)
+            nested_fold(loaded, tasks[0], rows, SplitRule())

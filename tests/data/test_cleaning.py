@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from src.core.errors import AssayError
-from src.data.ingestion.cleaning import count_duplicates, find_conflicts, find_unusable, refuse_lost_classes
+from src.data.ingestion.cleaning import count_duplicates, find_conflicts, find_unusable
 from src.data.ingestion.decoding_pool import DecodedImage
 from src.data.ingestion.listing import ImageEntry
 
@@ -14,19 +14,21 @@ GOOD = [
     DecodedImage("bb", 1, 1),
     DecodedImage("aa", 1, 1),
     DecodedImage("aa", 1, 1),
+    DecodedImage("cc", 1, 1),
 ]
 ITEMS = [
     ImageEntry("cat/1.png", "cat"),
     ImageEntry("cat/2.png", "cat"),
     ImageEntry("dog/1.png", "dog"),
     ImageEntry("cat/3.png", "cat"),
+    ImageEntry("dog/2.png", "dog"),
 ]
 BROKEN = DecodedImage(reason="the file is empty (0 bytes)")
 
 
 def test_conflicting_images_are_all_dropped() -> None:
     reasons = find_unusable(ITEMS, GOOD, "fail", "drop")
-    assert [reason is None for reason in reasons] == [False, True, False, False]
+    assert [reason is None for reason in reasons] == [False, True, False, False, True]
     assert "cat/1.png (cat) = dog/1.png (dog) = cat/3.png (cat)" in str(reasons[0])
 
 
@@ -38,13 +40,13 @@ def test_conflicts_are_refused_with_their_names() -> None:
 
 
 def test_repeats_under_one_label_are_not_a_conflict() -> None:
-    items = [ImageEntry(f"{row}.png", "cat") for row in range(4)]
-    assert find_unusable(items, GOOD, "fail", "fail") == [None] * 4
+    items = [ImageEntry(f"{row}.png", "cat") for row in range(5)]
+    assert find_unusable(items, GOOD, "fail", "fail") == [None] * 5
 
 
 def test_unreadable_images_do_not_conflict_with_each_other() -> None:
-    outcomes = [BROKEN, GOOD[1], BROKEN, GOOD[0]]
-    assert find_unusable(ITEMS, outcomes, "drop", "fail") == [BROKEN.reason, None, BROKEN.reason, None]
+    outcomes = [BROKEN, GOOD[1], BROKEN, GOOD[0], GOOD[4]]
+    assert find_unusable(ITEMS, outcomes, "drop", "fail") == [BROKEN.reason, None, BROKEN.reason, None, None]
 
 
 def test_unreadable_images_are_refused_together() -> None:
@@ -59,10 +61,23 @@ def test_unreadable_images_are_refused_together() -> None:
 
 
 def test_a_class_that_loses_all_images_is_refused() -> None:
-    reasons = [None, None, "the file is empty (0 bytes)", None]
-    with pytest.raises(AssayError, match=r"dog \(1 dropped; dog/1\.png: the file is empty"):
-        refuse_lost_classes(ITEMS, reasons)
-    refuse_lost_classes(ITEMS, ["gone", None, None, None])
+    outcomes = [GOOD[0], GOOD[1], BROKEN, GOOD[3], BROKEN]
+    with pytest.raises(AssayError, match=r"dog \(2 dropped; dog/1\.png: the file is empty"):
+        find_unusable(ITEMS, outcomes, "drop", "drop")
+    different = [BROKEN, *(DecodedImage(digest, 1, 1) for digest in "bcde")]
+    assert find_unusable(ITEMS, different, "drop", "drop")[1:] == [None] * 4
+
+
+def test_all_kinds_of_faults_are_refused_at_once() -> None:
+    items = [*ITEMS, ImageEntry("cow/1.png", "cow")]
+    with pytest.raises(AssayError) as caught:
+        find_unusable(items, [*GOOD, BROKEN], "fail", "fail")
+    for text in (
+        "1 of 6 images cannot be used",
+        "1 image(s) appear under",
+        "1 class(es) have no usable image",
+    ):
+        assert text in str(caught.value)
 
 
 @given(rows=st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("xy")), max_size=30))

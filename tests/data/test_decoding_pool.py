@@ -1,5 +1,7 @@
 """Decoding in parallel: the same bytes with any number of processes, and none left behind."""
 
+import hashlib
+import io
 import signal
 import subprocess
 import sys
@@ -12,7 +14,7 @@ import pytest
 
 from src.data.dataset.arrays import create_array, open_array, pixel_hash
 from src.data.ingestion.decoding_pool import DecodedImage, decode_files
-from src.serving.decoding import ImageFormat, decode_file
+from src.serving.decoding import ImageFormat, decode
 from tests.support.pictures import write_folder
 
 FORM = ImageFormat(10, 12, 3, "pad", 10**6)
@@ -41,9 +43,11 @@ def test_rows_and_outcomes_are_in_the_order_of_the_paths(tmp_path: Path) -> None
     _, outcomes, _ = _decode(tmp_path, paths, 2)
     array = open_array(tmp_path / "2.npy")
     for row, path in enumerate(paths):
-        expected = decode_file(path, FORM)
+        content = path.read_bytes()
+        expected = decode(io.BytesIO(content), FORM)
         np.testing.assert_array_equal(array[row], expected.pixels)
-        assert outcomes[row] == DecodedImage(pixel_hash(expected.pixels), expected.width, expected.height)
+        size, original = (expected.width, expected.height), hashlib.sha256(content).hexdigest()
+        assert outcomes[row] == DecodedImage(pixel_hash(expected.pixels), *size, original=original)
 
 
 def test_a_file_that_vanished_is_an_error_and_not_a_corrupt_image(tmp_path: Path) -> None:

@@ -7,11 +7,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
+from src.core.errors import AssayError
+from src.data.splitting import leakage
 from src.data.splitting.leakage import (
     LISTED,
     SIDE,
-    copies_across_splits,
     near_duplicates,
+    near_pairs,
     standardized_thumbnails,
 )
 
@@ -110,12 +112,20 @@ def test_thumbnails_are_means_of_blocks_in_grey(height: int, width: int, channel
     assert np.allclose(thumbnails, expected, atol=1e-6)
 
 
-def test_copies_name_the_first_of_the_most_held_out() -> None:
-    digests = np.array(["a", "a", "b", "a", "b", "a", "c"])
-    splits = np.array(["train", "val", "train", "test", "val", "test", "dropped"])
-    found = [(copy.dropped, copy.kept, copy.split) for copy in copies_across_splits(digests, splits)]
-    assert found == [(0, 3, "train"), (1, 3, "val"), (2, 4, "train")]
+@pytest.mark.parametrize("threshold", [0.97, 0.98])
+def test_all_pairs_are_found_without_regard_to_splits(digits: Images, threshold: float) -> None:
+    table = np.corrcoef(digits.reshape(len(digits), -1).astype(np.float64)).round(6)
+    expected = [(a, b) for a, b in np.argwhere(table >= threshold).tolist() if a < b]
+    assert len(expected) > 10
+    assert near_pairs(digits, threshold).tolist() == [[a, b] for a, b in sorted(expected)]
 
 
-def test_no_copies_means_none_found() -> None:
-    assert copies_across_splits(np.array(["a", "a", "b"]), np.array(["train", "train", "test"])) == []
+def test_no_pairs_have_the_shape_of_pairs(digits: Images) -> None:
+    assert near_pairs(digits[:20], 1.0).shape == (0, 2)
+
+
+def test_too_many_pairs_are_refused(digits: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leakage, "MOST_PAIRS", 44)
+    assert len(near_pairs(np.repeat(digits[:1], 9, axis=0), 0.99)) == 36
+    with pytest.raises(AssayError, match=r"more than 44 pairs .* raise data\.near_threshold"):
+        near_pairs(np.repeat(digits[:1], 11, axis=0), 0.99)

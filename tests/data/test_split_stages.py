@@ -45,11 +45,12 @@ def test_the_report_counts_what_the_table_holds(digits: Workspace) -> None:
     columns, report = read_splits(digits.folder), json.loads((digits / "data/split/report.json").read_text())
     splits = {name: part["images"] for name, part in report["splits"].items()}
     assert splits == {"train": 1168, "val": 270, "test": 359, "dropped": 0}
+    assert [report["splits"][name]["share"] for name in ("train", "val", "test")] == [0.65, 0.1503, 0.1998]
     assert {row: fold["images"] for row, fold in enumerate(report["folds"])} | {-1: 359} == Counter(
         columns["fold"]
     )
     assert all(sum(part["classes"].values()) == part["images"] for part in report["splits"].values())
-    assert (report["given_splits"], report["missing"], report["leakage"]["exact"]) == ([], [], [])
+    assert (report["given_splits"], report["missing"], report["left_out"]) == ([], [], [])
 
 
 def test_running_again_writes_the_same_bytes(digits: Workspace) -> None:

@@ -6,11 +6,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from src.core.errors import AssayError
 from src.data.dataset.index import DatasetIndex
 from src.data.splitting.allocation import round_columns
-from src.data.splitting.splits import fold_rows, holdout_mask, split_rows
+from src.data.splitting.conflicts import LeftOut
+from src.data.splitting.folds import fold_rows, hold_out
+from src.data.splitting.rule import SplitRule
+from src.data.splitting.splits import SPLITS, divide
 
 SEEDS = st.integers(0, 2**32 - 1)
 CLASS_SIZES = st.lists(st.integers(10, 90), min_size=2, max_size=6)
@@ -34,7 +38,28 @@ def rows_of(
         digests=np.array([hashlib.sha256(str(name).encode()).hexdigest() for name in names]),
         given_splits=given_splits or [None] * count,
         group_names=groups or [None] * count,
+        subjects=[None] * count,
+        originals=[hashlib.sha256(f"file {row}".encode()).hexdigest() for row in range(count)],
     )
+
+
+def split_rows(
+    rows: DatasetIndex, val: float, test: float, seed: int
+) -> tuple[NDArray[np.str_], list[LeftOut]]:
+    """The splits, (N,), and the rows that were left out."""
+    division = divide(rows, SplitRule(), val=val, test=test, folds=2, seed=seed)
+    return division.splits, division.left_out
+
+
+def folds_of(rows: DatasetIndex, splits: NDArray[np.str_], folds: int, seed: int) -> NDArray[np.int64]:
+    return fold_rows(rows, splits, folds, seed, SplitRule())
+
+
+def holdout_mask(rows: DatasetIndex, pool: NDArray[np.int64], share: float, seed: int) -> NDArray[np.bool_]:
+    """Which rows of the pool are held out, (n,); the others train."""
+    train, held = hold_out(rows, pool, share, seed, SplitRule())
+    assert sorted([*train, *held]) == sorted(pool)
+    return np.isin(pool, held)
 
 
 @st.composite
@@ -71,7 +96,7 @@ def test_each_class_has_its_share_within_one_image(
 def test_folds_divide_train_and_val_and_nothing_else(sizes: list[int], folds: int, seed: int) -> None:
     rows = rows_of(sizes)
     splits, _ = split_rows(rows, 0.15, 0.2, seed)
-    numbers = fold_rows(rows, splits, folds, seed)
+    numbers = folds_of(rows, splits, folds, seed)
     assert np.array_equal(numbers == -1, splits == "test")
     assert set(numbers[splits != "test"].tolist()) == set(range(folds))
     for target in range(len(sizes)):
@@ -86,7 +111,7 @@ def test_folds_divide_train_and_val_and_nothing_else(sizes: list[int], folds: in
 @given(grouped_rows(), SEEDS)
 def test_groups_and_equal_images_are_never_divided(rows: DatasetIndex, seed: int) -> None:
     splits, copies = split_rows(rows, 0.15, 0.2, seed)
-    folds = fold_rows(rows, splits, 4, seed)
+    folds = folds_of(rows, splits, 4, seed)
     assert copies == []  # equal images move together, so none has to go
     for keys in (rows.group_names, rows.digests.tolist()):
         places: dict[str, set[tuple[str, bool]]] = {}
@@ -108,7 +133,7 @@ def test_the_seed_and_nothing_else_decides(rows: DatasetIndex, seed: int) -> Non
     first, again = (split_rows(rows, 0.15, 0.2, seed)[0] for _ in range(2))
     np.random.default_rng(7).random(100)
     assert np.array_equal(first, again)
-    assert np.array_equal(fold_rows(rows, first, 4, seed), fold_rows(rows, again, 4, seed))
+    assert np.array_equal(folds_of(rows, first, 4, seed), folds_of(rows, again, 4, seed))
 
 
 def test_zero_is_a_seed_like_any_other() -> None:
@@ -122,7 +147,7 @@ def test_folds_are_drawn_apart_from_splits() -> None:
     """With as many folds as splits, equal draws would put all of val into one fold."""
     rows = rows_of([300, 300])
     splits, _ = split_rows(rows, 0.2, 0.2, 0)
-    folds = fold_rows(rows, splits, 4, 0)
+    folds = folds_of(rows, splits, 4, 0)
     assert np.bincount(folds[splits == "val"], minlength=4).min() > 10
 
 
@@ -169,11 +194,11 @@ def test_the_most_held_out_of_equal_images_stays() -> None:
     pixels[2] = pixels[3] = 1002  # twice in train
     rows = rows_of([40, 40], given_splits=given_splits, pixels=pixels)
     splits, copies = split_rows(rows, 0.1, 0.1, 0)
-    folds = fold_rows(rows, splits, 3, 0)
-    assert [(copy.dropped, copy.kept, copy.split) for copy in copies] == [
-        (0, 60, "train"),
-        (1, 41, "train"),
-        (40, 60, "val"),
+    folds = folds_of(rows, splits, 3, 0)
+    assert [(SPLITS[copy.place], copy.dropped, copy.kept) for copy in copies] == [
+        ("train", 0, 60),
+        ("train", 1, 41),
+        ("val", 40, 60),
     ]
     assert splits[[0, 1, 40]].tolist() == ["dropped"] * 3
     assert folds[[0, 1, 40]].tolist() == [-1] * 3
@@ -204,7 +229,7 @@ def test_few_large_groups_still_fill_every_split_and_fold() -> None:
     rows = rows_of([60, 60], groups)
     splits, _ = split_rows(rows, 0.15, 0.2, 0)
     assert set(splits.tolist()) == {"train", "val", "test"}
-    assert set(fold_rows(rows, splits, 3, 0).tolist()) == {-1, 0, 1, 2}
+    assert set(folds_of(rows, splits, 3, 0).tolist()) == {-1, 0, 1, 2}
 
 
 @settings(max_examples=100, deadline=None)

@@ -33,6 +33,9 @@ def ingest(workspace: Workspace, *overrides: str) -> Path:
     return workspace / "data/raw/mine"
 
 
+DRAWN = "split.method=stratified"
+
+
 def split(workspace: Workspace, check: bool = False) -> subprocess.CompletedProcess[str]:
     return workspace.run(sys.executable, "-m", "src.split", check=check)
 
@@ -49,18 +52,19 @@ def assert_refused(workspace: Workspace, *texts: str) -> None:
 def test_a_class_with_too_few_images_for_the_splits(workspace: Workspace) -> None:
     write_images(workspace / "data/raw/mine/common", 40, 0)
     write_images(workspace / "data/raw/mine/rare", 3, 1)
-    ingest(workspace)
+    ingest(workspace, DRAWN)
     assert_refused(
         workspace,
         "class 'rare' has 3 images, of which split.val=0.15 takes 0.45; it needs at least 4 images",
-        "Add images of the class",
+        "Add images of these classes",
+        "split.rare=train or split.rare=drop",
     )
 
 
 def test_a_class_with_too_few_images_for_the_folds(workspace: Workspace) -> None:
     write_images(workspace / "data/raw/mine/common", 40, 0)
     write_images(workspace / "data/raw/mine/rare", 6, 1)
-    ingest(workspace, "split.folds=8")
+    ingest(workspace, DRAWN, "split.folds=8")
     assert_refused(
         workspace,
         "class 'rare' has 5 different images, but split.folds=8 needs at least 8",
@@ -71,7 +75,7 @@ def test_a_class_with_too_few_images_for_the_folds(workspace: Workspace) -> None
 def test_a_share_that_leaves_a_class_without_a_test_image(workspace: Workspace) -> None:
     write_images(workspace / "data/raw/mine/a", 40, 0)
     write_images(workspace / "data/raw/mine/b", 20, 1)
-    ingest(workspace, "split.test=0.02")
+    ingest(workspace, DRAWN, "split.test=0.02")
     assert_refused(
         workspace,
         "class 'b' has 20 images, of which split.test=0.02 takes 0.4; it needs at least 25 images",
@@ -83,7 +87,7 @@ def test_a_share_that_leaves_none_to_train(workspace: Workspace) -> None:
     for part in ("train", "test"):
         write_images(workspace / "data/raw/mine" / part / "a", 20, len(part))
         write_images(workspace / "data/raw/mine" / part / "b", 20, len(part) + 10)
-    ingest(workspace, "split.val=0.6")
+    ingest(workspace, DRAWN, "split.val=0.6")
     assert_refused(
         workspace,
         "class 'a' has 20 images to draw from, of which val take 24",
@@ -104,12 +108,85 @@ def test_more_folds_than_groups(workspace: Workspace) -> None:
         for row in range(40)
     ]
     write_labels(workspace, rows)
-    ingest(workspace, "data=csv")
+    ingest(workspace, "data=csv", DRAWN)
     assert_refused(
         workspace,
         "There are 3 independent groups, but split.folds=5 needs at least 5",
         "fewer folds (split.folds)",
     )
+
+
+def write_rare_classes(workspace: Workspace) -> None:
+    """40 images of each of two classes, and four classes of 1, 2, 3 and 6."""
+    sizes = {"common": 40, "usual": 40, "one": 1, "two": 2, "three": 3, "six": 6}
+    for seed, (name, count) in enumerate(sizes.items()):
+        write_images(workspace / "data/raw/mine" / name, count, seed)
+
+
+def test_all_refusals_of_splits_and_folds_are_reported_at_once(workspace: Workspace) -> None:
+    write_rare_classes(workspace)
+    ingest(workspace, DRAWN, "split.val=0.1", "split.folds=6")
+    assert_refused(
+        workspace,
+        "class 'one' has 1 images, of which split.test=0.2 takes 0.2; it needs at least 3 images",
+        "class 'two' has 2 images, of which split.test=0.2 takes 0.4; it needs at least 3 images",
+        "class 'three' has 3 images, of which split.val=0.1 takes 0.3; it needs at least 5 images",
+        "class 'six' has 5 different images, but split.folds=6 needs at least 6",
+        "raise the share",
+        "use fewer folds (split.folds)",
+    )
+
+
+def divided(workspace: Workspace) -> tuple[dict[str, Any], dict[str, dict[str, int]]]:
+    """The report, and the images of each split and class that has any."""
+    split(workspace, check=True)
+    report = json.loads((workspace / "data/split/report.json").read_text())
+    counts = {
+        name: {label: count for label, count in part["classes"].items() if count}
+        for name, part in report["splits"].items()
+    }
+    return report, counts
+
+
+def test_rare_classes_only_train_or_are_dropped(workspace: Workspace) -> None:
+    write_rare_classes(workspace)
+    ingest(workspace, DRAWN, "split.rare=train")
+    report, counts = divided(workspace)
+    assert report["only_trained"] == ["one", "three", "two"]
+    assert counts["test"].keys() == counts["val"].keys() == {"common", "usual", "six"}
+    assert {name: counts["train"][name] for name in ("one", "two", "three")} == {
+        "one": 1,
+        "two": 2,
+        "three": 3,
+    }
+    assert report["dropped_classes"] == []
+
+    ingest(workspace, DRAWN, "split.rare=drop")
+    report, counts = divided(workspace)
+    assert report["dropped_classes"] == ["one", "three", "two"]
+    assert counts["dropped"] == {"one": 1, "two": 2, "three": 3}
+    assert counts["train"].keys() == counts["test"].keys() == {"common", "usual", "six"}
+
+
+def test_rare_classes_of_a_stable_split(workspace: Workspace) -> None:
+    """No image goes elsewhere because its class is rare: it would move once the class has grown."""
+    write_rare_classes(workspace)
+    ingest(workspace)
+    assert_refused(workspace, "class 'one' has no image in", "split.rare=train or split.rare=drop")
+
+    ingest(workspace, "split.rare=train")
+    report, counts = divided(workspace)
+    assert report["method"] == "stable"
+    assert set(counts["train"]) | set(report["dropped_classes"]) == {*report["splits"]["train"]["classes"]}
+    splits = parquet.read_table(workspace / "data/split/splits.parquet")["split"].to_pylist()
+
+    ingest(workspace, "split.rare=drop")
+    report, counts = divided(workspace)
+    assert {"one", "two"} <= set(report["dropped_classes"])
+    after = parquet.read_table(workspace / "data/split/splits.parquet")["split"].to_pylist()
+    assert {a for a, b in zip(after, splits, strict=True) if a != b} == {"dropped"}
+    for name in ("train", "val", "test"):
+        assert counts[name].keys().isdisjoint(report["dropped_classes"])
 
 
 def test_a_group_in_two_given_splits(workspace: Workspace) -> None:
@@ -125,7 +202,7 @@ def test_a_group_in_two_given_splits(workspace: Workspace) -> None:
     ]
     write_labels(workspace, rows)
     ingest(workspace, "data=csv")
-    assert_refused(workspace, "Group 'patient7' is in the given splits test and train", "the same split")
+    assert_refused(workspace, "Group 'patient7' is in the given splits train and test", "the same split")
 
 
 def test_groups_of_a_csv_stay_together(workspace: Workspace) -> None:
@@ -152,7 +229,7 @@ def test_copies_across_given_splits_are_dropped_and_listed(workspace: Workspace)
     ingest(workspace, "split.folds=3")
     split(workspace, check=True)
     report = json.loads((workspace / "data/split/report.json").read_text())
-    (pair,) = report["leakage"]["exact"]
+    (pair,) = report["left_out"]
     assert (pair["dropped"]["source"], pair["dropped"]["split"]) == ("train/a/zz.png", "train")
     assert (pair["kept"]["source"], pair["kept"]["split"]) == ("test/a/0003.png", "test")
     columns = parquet.read_table(workspace / "data/split/splits.parquet").to_pydict()

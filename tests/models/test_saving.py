@@ -62,8 +62,17 @@ def test_spec_is_readable(tmp_path):
         "width": 14,
         "resize_mode": "pad",
         "max_pixels": 10**6,
+        "pad": "black",
     }
     assert content["model"]["widths"] == [4, 8]
+
+
+def test_a_spec_that_names_no_padding_is_of_a_time_when_it_was_black(tmp_path):
+    save_model(tmp_path, network(CNN), spec(CNN))
+    content = json.loads((tmp_path / SPEC).read_text(encoding="utf-8"))
+    del content["input"]["pad"]
+    (tmp_path / SPEC).write_text(json.dumps(content))
+    assert load_model(tmp_path)[1].input.pad == "black"
 
 
 @pytest.mark.parametrize("name", [WEIGHTS, SPEC])

@@ -5,6 +5,8 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from pyarrow import parquet
+from sklearn.datasets import load_digits
 
 from src.core.hashing import hash_tree
 
@@ -44,3 +46,58 @@ def test_without_dvc_add_a_missing_folder_names_both_ways(workspace):
     assert failed.returncode == 1
     assert "data/raw/cats is missing" in failed.stderr
     assert "python -m src.fetch cats" in failed.stderr and "dvc add data/raw/cats" in failed.stderr
+
+
+def sides(workspace):
+    """{bytes of the file: (split, fold)}; each image of these tests is unlike all others."""
+    manifest = parquet.read_table(workspace / "data/ingest/manifest.parquet").to_pydict()
+    splits = parquet.read_table(workspace / "data/split/splits.parquet").to_pydict()
+    return dict(zip(manifest["file_sha256"], zip(splits["split"], splits["fold"], strict=True), strict=True))
+
+
+@pytest.fixture
+def grown(workspace):
+    """A function that splits 400 digits in folders, adds one, renames a class and a file, and splits again.
+
+    It returns what is on which side before and after, and the last output."""
+    images, labels = load_digits(return_X_y=True)
+
+    def write(name, number):
+        path = workspace / f"data/raw/mine/{name}/{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((images[number].reshape(8, 8) * 15.9).astype(np.uint8)).save(path)
+
+    def split():
+        workspace.run("dvc", "add", "--quiet", "data/raw/mine")
+        done = workspace.run("dvc", "repro", "split")
+        return sides(workspace), done.stdout
+
+    def grow(*overrides):
+        form = ("data=image_folder", "data.name=mine", "data.image_size=[8,8]", "data.channels=1")
+        workspace.run("python", "-m", "src.compose", *form, *overrides)
+        for number in range(400):
+            write(f"digit {labels[number]}", number)
+        before, _ = split()
+        raw = workspace / "data/raw/mine"
+        (raw / "digit 3").rename(raw / "a three")  # its targets change, and those of others with it
+        next(iter((raw / "digit 5").iterdir())).rename(raw / "digit 5/renamed.png")
+        write(f"digit {labels[400]}", 400)
+        return before, *split()
+
+    return grow
+
+
+def test_an_image_more_and_other_names_move_nothing(grown):
+    before, after, output = grown("data.near_threshold=0.98")  # so that some of the digits are near copies
+    assert len(after) == len(before) + 1
+    assert {name: side for name, side in after.items() if name in before} == before
+    left_out = [split for split, _ in before.values()].count("dropped")
+    assert left_out > 0
+    assert f" 0 of {400 - left_out} images moved to another split since the last version" in output
+
+
+def test_a_drawn_split_says_how_many_moved(grown):
+    before, after, output = grown("split.method=stratified")
+    moved = sum(before[name][0] != after[name][0] for name in before)
+    assert moved > 80
+    assert f"{moved} of 400 images moved to another split since the last version" in output

@@ -13,7 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from src.serving.decoding import Decoded, ImageFormat, UnreadableImageError, decode, fit_image, fitted_size
+from src.serving.decoding import (
+    Decoded,
+    ImageFormat,
+    PadMode,
+    UnreadableImageError,
+    decode,
+    fit_image,
+    fitted_size,
+)
 from tests.support.pictures import HALVES, encoded, halves, noise
 from tests.support.workspaces import ROOT
 
@@ -246,6 +254,41 @@ def test_pad_keeps_everything_between_black_bars() -> None:
     assert (pixels[:, 10:30] == 255).all()
     assert (pixels[:, :10] == 0).all()
     assert (pixels[:, 30:] == 0).all()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    ("pad", "left", "right"), [("black", 0, 0), ("white", 255, 255), ("edge", 80, 160), ("mean", 120, 120)]
+)
+def test_what_is_added_beside_an_image(pad: PadMode, left: int, right: int, channels: int) -> None:
+    image = Image.new("RGB", (20, 40), (80, 80, 80))
+    image.paste((160, 160, 160), (10, 0, 20, 40))
+    pixels = fit_image(image, ImageFormat(40, 41, channels, "pad", 10**6, pad))
+    assert pixels.shape == (channels, 40, 41)
+    assert (pixels[:, :, :10] == left).all()
+    assert (pixels[:, :, 30:] == right).all()  # one column more than on the left
+    np.testing.assert_array_equal(pixels[:, :, 10:30], np.asarray(image).transpose(2, 0, 1)[:channels])
+
+
+def test_the_mean_is_that_of_each_channel() -> None:
+    pixels = fit_image(halves(), ImageFormat(40, 40, 3, "pad", 10**6, "mean"))
+    assert pixels[:, 0, 0].tolist() == [128, 0, 128]  # half red, half blue; 127.5 is rounded to even
+
+
+@pytest.mark.parametrize("pad", ["edge", "mean"])
+def test_padding_continues_what_transparency_became(pad: PadMode) -> None:
+    """Composited first: with the aspect ratio no color comes in that the image does not have."""
+    clear = Image.new("RGBA", (40, 20), (0, 0, 0, 0))
+    assert (_decode(encoded(clear, "png"), ImageFormat(40, 40, 3, "pad", 10**6, pad)).pixels == 255).all()
+
+
+def test_a_turned_image_is_padded_upright() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # upright it is 20 pixels wide and 40 high, with red above
+    form = ImageFormat(40, 40, 3, "pad", 10**6, "edge")
+    pixels = _decode(encoded(halves(), "png", exif=exif), form).pixels
+    for column in (0, 39):
+        assert pixels[:, [10, 30], column].T.tolist() == [[255, 0, 0], [0, 0, 255]]
 
 
 def test_crop_keeps_the_middle() -> None:

@@ -104,6 +104,23 @@ def test_a_larger_image_than_the_training_data_allow_is_refused(root: Path, tmp_
     assert answer["error"][1].startswith("12000×9001 pixels are more than data.max_pixels=108000000")
 
 
+@pytest.mark.parametrize(("pad", "label"), [("black", "circle"), ("white", "dot"), ("edge", "circle")])
+def test_a_served_model_pads_as_its_training_images_were(
+    root: Path, tmp_path: Path, pad: str, label: str
+) -> None:
+    trained(root)
+    attempt = compressed(root, tmp_path / "onnx")
+    (spec,) = attempt.folder.glob("model/model.json")
+    content = json.loads(spec.read_text())
+    content["input"]["pad"] = pad
+    spec.write_text(json.dumps(content))
+    decide_on(root, tmp_path / "onnx", attempt.record["lineage"])
+    track(root)
+    wide = png(grey(0, 1, 100))  # black; nearly all of what the model sees is padding
+    answer = load_model(root, "models:/shapes@champion").predict(pd.DataFrame({"image": [wide]}))
+    assert list(answer["label"]) == [label]
+
+
 CLASSIFY = """
 import sys, mlflow, pandas
 mlflow.set_tracking_uri(sys.argv[1])

@@ -21,6 +21,18 @@ class Data(Section):
     resize_mode: Literal["pad", "crop", "stretch"] = Field(
         description="How an image of another shape is fitted: pad, crop the middle, or stretch"
     )
+    subject: str | None = Field(
+        description="What shows one person, animal or place: a column of labels.csv, or a pattern in the path"
+    )
+    near_duplicates: Literal["group", "keep", "drop"] = Field(
+        description="Near copies: on one side of every split and fold, only reported, or one of each kept"
+    )
+    near_threshold: Annotated[float, Field(gt=0, le=1)] = Field(
+        description="Correlation of thumbnails from which two images are near copies"
+    )
+    pad: Literal["black", "white", "edge", "mean"] = Field(
+        description="What resize_mode=pad adds: black, white, the pixels at the edge, or the mean color"
+    )
     on_corrupt: Literal["drop", "fail"] = Field(description="What to do with an image that cannot be read")
     on_conflict: Literal["drop", "fail"] = Field(description="What to do with equal pixels under two labels")
     max_pixels: Count = Field(
@@ -31,11 +43,14 @@ class Data(Section):
 class Split(Section):
     """Shares of the three splits and the number of folds."""
 
+    method: Literal["stable", "stratified"] = Field(
+        description="stable: new images move no old ones; stratified: exact shares of every class"
+    )
     val: Annotated[float, Field(gt=0, lt=1)] = Field(description="Share of all images for validation")
     test: Annotated[float, Field(gt=0, lt=1)] = Field(description="Share of all images for the test")
     folds: Annotated[int, Field(ge=2)] = Field(description="Folds of train + validation, for cross_validate")
-    near_duplicate: Annotated[float, Field(gt=0, le=1)] = Field(
-        description="Correlation of thumbnails above which a pair of images across splits is reported"
+    rare: Literal["refuse", "train", "drop"] = Field(
+        description="A class too small to be divided: stop, do not hold it out, or leave it out"
     )
 
     @field_validator("test")

@@ -1,4 +1,4 @@
-"""The index of a data set: label, pixel hash, given split and group of each image."""
+"""The index of a data set: label, hashes, given split and group of each image."""
 
 import json
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from src.core.errors import AssayError
 
-COLUMNS = ("id", "source", "target", "sha256", "given_split", "group")
+COLUMNS = ("id", "source", "target", "sha256", "given_split", "group", "subject", "file_sha256")
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,8 @@ class DatasetIndex:
     digests: NDArray[np.str_]  # (N,) SHA-256 of the pixels
     given_splits: list[str | None]  # train, val, test or None
     group_names: list[str | None]  # images that must stay in one split share a name
+    subjects: list[str | None]  # likewise
+    originals: list[str]  # SHA-256 of the file that the image was decoded from
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -46,6 +48,9 @@ def read_index(folder: Path) -> DatasetIndex:
         digests=np.array(columns["sha256"], dtype=np.str_),
         given_splits=columns["given_split"],
         group_names=columns["group"],
+        # A data set that an earlier version ingested has neither column; an audit may still read it.
+        subjects=columns.get("subject", [None] * len(columns["id"])),
+        originals=columns.get("file_sha256", columns["sha256"]),
     )
 
 

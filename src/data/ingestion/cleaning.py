@@ -39,34 +39,36 @@ def find_unusable(
 ) -> list[str | None]:
     """The reason to drop each row, or None.
 
-    Raises ``AssayError`` with a list of the images if the policy for their fault is ``fail``.
+    Raises ``AssayError`` with lists of the images whose fault has the policy ``fail``, and of the classes
+    that would have no image left: all at once.
     """
-    reasons = [outcome.reason for outcome in outcomes]
-    if on_corrupt == "fail":
-        _refuse_unreadable(items, reasons)
+    unreadable = [outcome.reason for outcome in outcomes]
     groups = find_conflicts([outcome.digest for outcome in outcomes], [item.label for item in items])
     texts = [" = ".join(f"{items[row].source} ({items[row].label})" for row in group) for group in groups]
-    if on_conflict == "fail":
-        _refuse_conflicts(texts)
+    contradicted = dict[int, str]()
     for group, text in zip(groups, texts, strict=True):
-        for row in group:
-            reasons[row] = f"the same pixels under more than one label: {text}"
+        contradicted |= dict.fromkeys(group, f"the same pixels under more than one label: {text}")
+    reasons = [reason or contradicted.get(row) for row, reason in enumerate(unreadable)]
+    refusals = _unreadable(items, unreadable) if on_corrupt == "fail" else []
+    refusals += _conflicts(texts) if on_conflict == "fail" else []
+    refusals += _lost_classes(items, reasons)
+    if refusals:
+        raise AssayError("\n\n".join(refusals))
     return reasons
 
 
-def refuse_lost_classes(items: Sequence[ImageEntry], reasons: Sequence[str | None]) -> None:
-    """Raise ``AssayError`` if a class has lost all its images."""
+def _lost_classes(items: Sequence[ImageEntry], reasons: Sequence[str | None]) -> list[str]:
     found = Counter(item.label for item in items)
     dropped = Counter(item.label for item, reason in zip(items, reasons, strict=True) if reason)
     lost = sorted(label for label in found if found[label] == dropped[label])
     if not lost:
-        return
+        return []
     first = {label: _first_drop(label, items, reasons) for label in lost}
     lines = [f"{label} ({found[label]} dropped; {first[label]})" for label in lost]
-    raise AssayError(
+    return [
         f"{len(lost)} class(es) have no usable image:\n{shortened(lines)}\n"
         "Replace these images, or remove the class from the data."
-    )
+    ]
 
 
 def shortened(lines: Sequence[str]) -> str:
@@ -75,21 +77,23 @@ def shortened(lines: Sequence[str]) -> str:
     return "\n".join(shown + [f"  and {len(lines) - SHOWN} more"] * (len(lines) > SHOWN))
 
 
-def _refuse_unreadable(items: Sequence[ImageEntry], reasons: Sequence[str | None]) -> None:
+def _unreadable(items: Sequence[ImageEntry], reasons: Sequence[str | None]) -> list[str]:
     bad = [f"{item.source}: {reason}" for item, reason in zip(items, reasons, strict=True) if reason]
-    if bad:
-        raise AssayError(
-            f"{len(bad)} of {len(items)} images cannot be used:\n{shortened(bad)}\n"
-            "Replace or remove them, or drop them with data.on_corrupt=drop."
-        )
+    if not bad:
+        return []
+    return [
+        f"{len(bad)} of {len(items)} images cannot be used:\n{shortened(bad)}\n"
+        "Replace or remove them, or drop them with data.on_corrupt=drop."
+    ]
 
 
-def _refuse_conflicts(texts: Sequence[str]) -> None:
-    if texts:
-        raise AssayError(
-            f"{len(texts)} image(s) appear under more than one label:\n{shortened(texts)}\n"
-            "Keep the right one of each, or drop them all with data.on_conflict=drop."
-        )
+def _conflicts(texts: Sequence[str]) -> list[str]:
+    if not texts:
+        return []
+    return [
+        f"{len(texts)} image(s) appear under more than one label:\n{shortened(texts)}\n"
+        "Keep the right one of each, or drop them all with data.on_conflict=drop."
+    ]
 
 
 def _first_drop(label: str, items: Sequence[ImageEntry], reasons: Sequence[str | None]) -> str:

@@ -15,17 +15,22 @@ OPTIONAL = ("split", "group")
 SHOWN = 10  # faults listed in one message
 
 
-def list_csv(folder: Path) -> Listing:
-    """List a data set with this layout. Raises ``AssayError`` with all faults of the table."""
+def list_csv(folder: Path, subject: str | None = None) -> Listing:
+    """List a data set with this layout. Raises ``AssayError`` with all faults of the table.
+
+    Args:
+        folder: of the data set.
+        subject: the column that says which subject an image shows; ignored if the table has no such column.
+    """
     table = folder / "labels.csv"
     rows = _read_csv(table)
-    header = [name.strip() for name in next(rows, (0, []))[1]]
+    header = _header(rows)
     _check_header(table, header)
     items: list[ImageEntry] = []
     faults: list[str] = []
     seen: dict[tuple[str, str], int] = {}
     for line, row in rows:
-        item = _csv_item(folder, line, row, header, faults)
+        item = _csv_item(folder, line, row, header, subject, faults)
         if item is not None and seen.setdefault((item.source, item.label), line) == line:
             items.append(item)
         elif item is not None:
@@ -34,8 +39,18 @@ def list_csv(folder: Path) -> Listing:
     _refuse_faults(table, faults)
     if not items:
         raise AssayError(f"{table} lists no images. Add a line for each image: path,label")
-    extra = [f"labels.csv: column {name}" for name in header if name not in REQUIRED + OPTIONAL]
+    used = (*REQUIRED, *OPTIONAL, subject)
+    extra = [f"labels.csv: column {name}" for name in header if name not in used]
     return Listing(sorted({item.label for item in items}), items, extra + _unlisted(folder, items))
+
+
+def column_names(folder: Path) -> list[str]:
+    """The header of ``labels.csv``."""
+    return _header(_read_csv(folder / "labels.csv"))
+
+
+def _header(rows: Iterator[tuple[int, list[str]]]) -> list[str]:
+    return [name.strip() for name in next(rows, (0, []))[1]]
 
 
 def _read_csv(table: Path) -> Iterator[tuple[int, list[str]]]:
@@ -70,7 +85,7 @@ def _check_header(table: Path, header: list[str]) -> None:
 
 
 def _csv_item(
-    folder: Path, line: int, row: list[str], header: list[str], faults: list[str]
+    folder: Path, line: int, row: list[str], header: list[str], subject: str | None, faults: list[str]
 ) -> ImageEntry | None:
     """The image of a line; None if a cell is wrong, with a message in ``faults`` for each."""
     if len(row) != len(header):
@@ -82,8 +97,8 @@ def _csv_item(
     if wrong:
         return None
     path = os.path.normpath(cells["path"]).replace(os.sep, "/")
-    label, group = normalized_name(cells["label"]), normalized_name(cells.get("group", ""))
-    return ImageEntry(path, label, cells.get("split") or None, group or None)
+    label, group, shown = (normalized_name(cells.get(name or "", "")) for name in ("label", "group", subject))
+    return ImageEntry(path, label, cells.get("split") or None, group or None, shown or None)
 
 
 def _cell_faults(folder: Path, cells: dict[str, str]) -> Iterator[tuple[str, str]]:

@@ -4,6 +4,7 @@ Each process writes its rows directly into the file, so no pixels pass between p
 not grow with the number of images. The result does not depend on the number of processes.
 """
 
+import hashlib
 import os
 import signal
 import threading
@@ -21,7 +22,7 @@ import numpy as np
 
 from src.core.errors import AssayError
 from src.data.dataset.arrays import pixel_hash, write_rows
-from src.serving.decoding import ImageFormat, UnreadableImageError, decode_file
+from src.serving.decoding import ImageFormat, UnreadableImageError, decode
 
 CHUNK = 32  # images that a process gets at a time, at most
 CHUNK_BYTES = 8 * 2**20  # of their pixels, at most
@@ -36,6 +37,7 @@ class DecodedImage:
     width: int = 0  # pixels, upright
     height: int = 0
     reason: str | None = None
+    original: str | None = None  # SHA-256 of the file; of an image in an array, of its pixels there
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +132,15 @@ def _decode_one(
     path: Path, image_format: ImageFormat, out: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 ) -> DecodedImage:
     """Decode into ``out`` (C, H, W)."""
-    try:
-        decoded = decode_file(path, image_format)
-    except UnreadableImageError as error:
-        return DecodedImage(reason=str(error))
+    with path.open("rb") as file:
+        original = hashlib.file_digest(file, "sha256").hexdigest()
+        file.seek(0)
+        try:
+            decoded = decode(file, image_format)
+        except UnreadableImageError as error:
+            return DecodedImage(reason=str(error))
     out[:] = decoded.pixels
-    return DecodedImage(pixel_hash(decoded.pixels), decoded.width, decoded.height)
+    return DecodedImage(pixel_hash(decoded.pixels), decoded.width, decoded.height, original=original)
 
 
 def _exit_with_parent() -> None:

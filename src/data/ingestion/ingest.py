@@ -12,7 +12,7 @@ from PIL import Image
 
 from src.data.dataset.arrays import compact_rows, create_array, pixel_hash, write_rows
 from src.data.ingestion import idx_format
-from src.data.ingestion.cleaning import Policy, count_duplicates, find_unusable, refuse_lost_classes
+from src.data.ingestion.cleaning import Policy, count_duplicates, find_unusable
 from src.data.ingestion.decoding_pool import DecodedImage, decode_files
 from src.data.ingestion.listing import Listing
 from src.data.ingestion.manifest import write_manifest
@@ -51,7 +51,6 @@ def ingest(
         names = [item.source for item in listing.items]
         outcomes = decode_files(folder, names, image_format, array, workers, advance)
     reasons = find_unusable(listing.items, outcomes, policy.on_corrupt, policy.on_conflict)
-    refuse_lost_classes(listing.items, reasons)
     compact_rows(array, np.array([reason is None for reason in reasons]))
     kept = [row for row, reason in enumerate(reasons) if reason is None]
     items, outcomes = [listing.items[row] for row in kept], [outcomes[row] for row in kept]
@@ -82,7 +81,10 @@ def _copy_arrays(
             fitted = _fit_block(block, image_format)
             write_rows(array, len(outcomes), fitted)
             _, height, width = block.shape
-            outcomes += [DecodedImage(pixel_hash(image), width, height) for image in fitted]
+            outcomes += [
+                DecodedImage(pixel_hash(image), width, height, original=pixel_hash(original))
+                for image, original in zip(fitted, block, strict=True)
+            ]
             advance(len(block))
     return outcomes
 

@@ -12,12 +12,16 @@ SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True, slots=True)
 class ImageEntry:
-    """One image: ``source`` is relative to the folder of the data set, ``given_split`` its split, if any."""
+    """One image: ``source`` is relative to the folder of the data set, ``given_split`` its split, if any.
+
+    Images of one ``group`` or of one ``subject`` stay together: see `src.data.ingestion.subjects`.
+    """
 
     source: str
     label: str
     given_split: str | None = None
     group: str | None = None
+    subject: str | None = None
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ def write_manifest(
 
     Columns: id int64 (0 … n-1), source, label, target int64 (index in ``classes``), sha256 of the pixels,
     width and height int32 (pixels of the upright original), given_split (train, val, test or null), group
-    (or null).
+    (or null), subject (or null), file_sha256 of the file as it was found (of an image in an idx file: of its
+    pixels there).
     """
     import pyarrow as pa
     from pyarrow import parquet
@@ -32,5 +33,7 @@ def write_manifest(
         "height": pa.array([outcome.height for outcome in outcomes], pa.int32()),
         "given_split": pa.array([item.given_split for item in items], pa.string()),
         "group": pa.array([item.group for item in items], pa.string()),
+        "subject": pa.array([item.subject for item in items], pa.string()),
+        "file_sha256": pa.array([outcome.original for outcome in outcomes], pa.string()),
     }
     parquet.write_table(pa.table(columns), path, compression=COMPRESSION)

@@ -1,4 +1,4 @@
-"""Leakage: equal or nearly equal images in different splits."""
+"""Leakage: nearly equal images, found by the correlation of their thumbnails."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,26 +7,18 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from src.core.errors import AssayError
 from src.core.progress import progress_bar
 
-HELD_OUT = ("test", "val", "train")  # the most held-out first
 SIDE = 12  # pixels of a thumbnail
 LISTED = 50  # pairs in the report
+MOST_PAIRS = 10_000_000  # 160 MB
 MARGIN = 1e-5  # above the error of a float32 product
 DIGITS = 6  # of a correlation: the printed value is the one that is compared
 CHUNK_BYTES = 2**22  # of images in memory at once
 BLOCK = 1024  # thumbnails on each side of one product: 4 MiB of correlations, which fit in the cache
 Rows = NDArray[np.int64]
 Floats = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class ExactDuplicate:
-    """A row that was dropped because an equal image is in a more held-out split."""
-
-    dropped: int
-    kept: int
-    split: str  # the split of the dropped row
 
 
 @dataclass(frozen=True)
@@ -38,25 +30,36 @@ class NearDuplicate:
     correlation: float
 
 
-def copies_across_splits(digests: NDArray[np.str_], splits: NDArray[np.str_]) -> list[ExactDuplicate]:
-    """Find rows with an equal image in a more held-out split, in row order.
+def near_pairs(images: NDArray[np.uint8], threshold: float, show: bool = False) -> Rows:
+    """All pairs of nearly equal images, shape (P, 2): the lower row first, in order.
+
+    Near as :func:`near_duplicates` defines it.
 
     Args:
-        digests: (N,) SHA-256 of the pixels.
-        splits: (N,) train, val, test or dropped; dropped rows are ignored.
+        images: (N, C, H, W) uint8, may be memory-mapped.
+        threshold: correlation from which a pair is near; 0 to 1.
+        show: whether to draw progress bars.
+
+    Raises:
+        AssayError: there are more than ten million pairs.
     """
-    names = digests.tolist()
-    found: list[ExactDuplicate] = []
-    owner: dict[str, int] = {}
-    for split in HELD_OUT:
-        own: dict[str, int] = {}
-        for row in np.flatnonzero(splits == split).tolist():
-            if names[row] in owner:
-                found.append(ExactDuplicate(row, owner[names[row]], split))
-            else:
-                own.setdefault(names[row], row)
-        owner |= own
-    return sorted(found, key=lambda copy: copy.dropped)
+    thumbnails, rows = standardized_thumbnails(images, show), np.arange(len(images))
+    found, count = [np.zeros((0, 2), dtype=np.int64)], 0
+    with threadpool_limits(1, "blas"), progress_bar("Comparing images", len(rows), show) as advance:
+        for start in range(0, len(rows), BLOCK):
+            block, others = rows[start : start + BLOCK], rows[start:]
+            for pairs, done in _pairs_above(thumbnails, block, others, threshold):
+                near = pairs[pairs[:, 0] < pairs[:, 1], :2].astype(np.int64)
+                found.append(near)
+                count += len(near)
+                advance(done)
+            if count > MOST_PAIRS:
+                raise AssayError(
+                    f"more than {MOST_PAIRS:,} pairs of images have a correlation of {threshold} or more: "
+                    "raise data.near_threshold, or set data.near_duplicates=keep"
+                )
+    result = np.concatenate(found)
+    return result[np.lexsort((result[:, 1], result[:, 0]))]
 
 
 def near_duplicates(

@@ -1,49 +1,91 @@
-"""Splits and folds of a data set, and the report on their sizes and on leakage between them."""
+"""Splits and folds of a data set, and the report on their sizes and on what would have leaked."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from src.data.dataset.index import DatasetIndex
-from src.data.splitting.leakage import ExactDuplicate, NearDuplicate, near_duplicates
-from src.data.splitting.splits import SPLITS, fold_rows, split_rows
+from src.data.splitting.conflicts import LeftOut
+from src.data.splitting.groups import group_rows
+from src.data.splitting.leakage import LISTED, NearDuplicate, near_duplicates, near_pairs
+from src.data.splitting.rule import NO_PAIRS, SplitRule
+from src.data.splitting.splits import SPLITS, Division, divide, without_copies
+from src.data.splitting.stable import unit_names
 
 Mask = NDArray[np.bool_]
+NearPolicy = Literal["group", "keep", "drop"]
+
+
+@dataclass(frozen=True)
+class SplitSettings:
+    """See :func:`src.data.splitting.splits.divide` and the fields of ``split`` and ``data``.
+
+    Attributes:
+        method: stable or stratified.
+        val: share of the images.
+        test: share of the images.
+        folds: their number.
+        rare: refuse, train or drop: what happens to classes that are too small.
+        near_duplicates: group, keep or drop: what happens to near copies.
+        near_threshold: correlation from which two images are near copies.
+        seed: same seed, same splits.
+    """
+
+    method: Literal["stable", "stratified"]
+    val: float
+    test: float
+    folds: int
+    rare: Literal["refuse", "train", "drop"]
+    near_duplicates: NearPolicy
+    near_threshold: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class SplitResult:
+    """``columns`` of splits.parquet, the ``rule`` that made them, and the content of ``report``.json."""
+
+    columns: dict[str, Any]
+    rule: SplitRule
+    report: dict[str, Any]
 
 
 def split_and_report(
-    rows: DatasetIndex,
-    images: NDArray[np.uint8],
-    *,
-    val: float,
-    test: float,
-    folds: int,
-    near_duplicate: float,
-    seed: int,
-    show: bool,
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Split the images; returns the columns of ``splits.parquet`` and the content of ``report.json``.
+    rows: DatasetIndex, images: NDArray[np.uint8], settings: SplitSettings, show: bool
+) -> SplitResult:
+    """Split the images.
 
     Args:
         rows: the N images.
         images: (N, C, H, W) uint8, may be memory-mapped.
-        val: share of all images, unless the data define the split.
-        test: likewise.
-        folds: number of folds of train and val.
-        near_duplicate: correlation from which two images are reported as nearly equal.
-        seed: same seed, same splits.
+        settings: how.
         show: whether to draw progress bars.
+
+    Raises:
+        AssayError: see :func:`src.data.splitting.splits.divide`.
     """
-    splits, copies = split_rows(rows, val, test, seed)
-    numbers = fold_rows(rows, splits, folds, seed)
-    count, near = near_duplicates(images, splits, near_duplicate, show)
-    report = SplitReport(rows, splits, numbers)
-    leakage = report.leakage(copies, near, count, near_duplicate)
-    return {"id": rows.ids, "split": splits, "fold": numbers}, report.counts() | {"leakage": leakage}
+    policy, threshold = settings.near_duplicates, settings.near_threshold
+    near = NO_PAIRS if policy == "keep" else near_pairs(images, threshold, show)
+    without = without_copies(rows, near) if policy == "drop" else []
+    rule = SplitRule(settings.method, settings.rare, near if policy == "group" else NO_PAIRS)
+    division = divide(
+        rows,
+        rule,
+        val=settings.val,
+        test=settings.test,
+        folds=settings.folds,
+        seed=settings.seed,
+        without=without,
+    )
+    count, pairs = near_duplicates(images, division.splits, threshold, show) if policy == "keep" else (0, [])
+    report = SplitReport(rows, division)
+    leakage = {"near_duplicates": policy, "near": {"threshold": threshold, **report.near(pairs, count)}}
+    content = {"method": rule.method, "rare": rule.rare, **report.counts()}
+    content |= {"left_out": report.left_out(), "merged": report.merged(rule), "leakage": leakage}
+    return SplitResult({"id": rows.ids, "split": division.splits, "fold": division.folds}, rule, content)
 
 
 def write_splits(path: Path, columns: dict[str, Any]) -> None:
@@ -60,57 +102,73 @@ class SplitReport:
     """Computes the parts of ``report.json``."""
 
     rows: DatasetIndex
-    splits: NDArray[np.str_]  # (N,)
-    folds: NDArray[np.int64]  # (N,)
+    division: Division
 
     def counts(self) -> dict[str, Any]:
-        """Images per split and class, images per fold and class, and the classes missing from a split."""
+        """Images per split and class, images per fold and class, and what is missing."""
+        splits, folds, names = self.division.splits, self.division.folds, self.rows.classes
         return {
             "given_splits": sorted({name for name in self.rows.given_splits if name is not None}),
-            "splits": {name: self._part(self.splits == name) for name in (*SPLITS, "dropped")},
-            "folds": [self._part(self.folds == fold) for fold in range(self.folds.max() + 1)],
+            "splits": {name: self._part(splits == name, shares=True) for name in (*SPLITS, "dropped")},
+            "folds": [self._part(folds == fold) for fold in range(folds.max() + 1)],
+            "in_no_fold": int(((folds < 0) & np.isin(splits, ("train", "val"))).sum()),
             "missing": [
-                {"split": name, "class": self.rows.classes[target]}
+                {"split": name, "class": names[target]}
                 for name in SPLITS
-                for target in np.flatnonzero(self.rows.counts(self.splits == name) == 0).tolist()
+                for target in np.flatnonzero(self.rows.counts(splits == name) == 0).tolist()
             ],
+            "only_trained": [names[target] for target in self.division.only_trained],
+            "dropped_classes": [names[target] for target in self.division.dropped],
         }
 
-    def leakage(
-        self,
-        copies: Sequence[ExactDuplicate],
-        near: Sequence[NearDuplicate],
-        near_count: int,
-        threshold: float,
-    ) -> dict[str, Any]:
-        """The copies that were dropped, and the nearest of the pairs that remain."""
+    def left_out(self) -> list[dict[str, Any]]:
+        """Each row that would have joined two splits, what it shares with a row that stays, and that row."""
+        return [self._left(row) for row in self.division.left_out]
+
+    def merged(self, rule: SplitRule) -> dict[str, Any]:
+        """Sets of different units that share a side because their images are near copies or equal."""
+        units = unit_names(self.rows)
+        stays = self.division.splits[rule.near] != "dropped"
+        near = rule.near[stays.all(axis=1)]
+        joined = group_rows([units, self.rows.digests.tolist()], near)
+        sets: dict[int, dict[str, int]] = {}
+        for row, (group, split) in enumerate(
+            zip(joined.tolist(), self.division.splits.tolist(), strict=True)
+        ):
+            if split != "dropped":
+                sets.setdefault(group, {}).setdefault(units[row], row)
+        several = [list(found.values()) for found in sets.values() if len(found) > 1]
+        listed = [[self._row(row) for row in found[:LISTED]] for found in several[:LISTED]]
+        return {"count": len(several), "units": listed}
+
+    def near(self, near: list[NearDuplicate], count: int) -> dict[str, Any]:
+        """The nearest of the pairs that remain across splits."""
         return {
-            "exact": [
-                {"dropped": self._row(copy.dropped, copy.split), "kept": self._row(copy.kept)}
-                for copy in copies
+            "count": count,
+            "pairs": [
+                {
+                    "correlation": pair.correlation,
+                    "held_out": self._row(pair.held_out),
+                    "other": self._row(pair.other),
+                }
+                for pair in near
             ],
-            "near": {
-                "threshold": threshold,
-                "count": near_count,
-                "pairs": [
-                    {
-                        "correlation": pair.correlation,
-                        "held_out": self._row(pair.held_out),
-                        "other": self._row(pair.other),
-                    }
-                    for pair in near
-                ],
-            },
         }
 
-    def _part(self, chosen: Mask) -> dict[str, Any]:
+    def _part(self, chosen: Mask, shares: bool = False) -> dict[str, Any]:
         counts = self.rows.counts(chosen).tolist()
-        return {"images": sum(counts), "classes": dict(zip(self.rows.classes, counts, strict=True))}
+        share = {"share": round(sum(counts) / len(self.rows), 4)} if shares else {}
+        return {"images": sum(counts), **share, "classes": dict(zip(self.rows.classes, counts, strict=True))}
 
-    def _row(self, row: int, split: str | None = None) -> dict[str, Any]:
+    def _left(self, row: LeftOut) -> dict[str, Any]:
+        place = None if row.place is None else SPLITS[row.place]
+        dropped = self._row(row.dropped) | {"split": place}
+        return {"because": row.because, "dropped": dropped, "kept": self._row(row.kept)}
+
+    def _row(self, row: int) -> dict[str, Any]:
         return {
             "id": int(self.rows.ids[row]),
             "source": self.rows.sources[row],
             "class": self.rows.classes[self.rows.targets[row]],
-            "split": split or str(self.splits[row]),
+            "split": str(self.division.splits[row]),
         }

@@ -1,172 +1,234 @@
 """Splits and folds: which rows are for training, for choosing, and for the final test."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from src.core.errors import AssayError
 from src.core.seeds import derive_seed
 from src.data.dataset.index import DatasetIndex
-from src.data.splitting.allocation import groups_per_class, stratified_group_allocation
-from src.data.splitting.groups import group_rows
-from src.data.splitting.leakage import ExactDuplicate, copies_across_splits
+from src.data.splitting.allocation import stratified_group_allocation
+from src.data.splitting.conflicts import LeftOut, leave_out
+from src.data.splitting.faults import Fault, refuse
+from src.data.splitting.folds import HALF, number_folds
+from src.data.splitting.rule import (
+    NO_PAIRS,
+    Numbers,
+    SplitRule,
+    groups_of,
+    order_of,
+    shared_names,
+    too_few_groups,
+)
+from src.data.splitting.stable import place_units, unit_names
 
 SPLITS = ("train", "val", "test")
-SHOWN = 10  # faults listed in one message
-HALF = 0.5 - 1e-9  # of an image; from here a share is rounded up to one image
 Names = NDArray[np.str_]
-Numbers = NDArray[np.int64]
 
 
-def split_rows(rows: DatasetIndex, val: float, test: float, seed: int) -> tuple[Names, list[ExactDuplicate]]:
-    """Assign each row to train, val, test or dropped, shape (N,); also returns the copies that were dropped.
+@dataclass(frozen=True)
+class Division:
+    """The splits and folds of N rows.
 
-    Rows with a given split keep it. If two given splits share an image, it stays in the more held-out one.
-    Other splits are drawn from the remaining rows, with their share of all images in each class; equal
-    images and groups are never divided.
+    Attributes:
+        splits: (N,) train, val, test or dropped.
+        folds: (N,) 0 … F-1 in train and val; else, and for a near copy of an image in another fold, -1.
+        left_out: rows that would join two splits.
+        only_trained: classes that a held-out split need not have.
+        dropped: classes that were left out.
+    """
+
+    splits: Names
+    folds: Numbers
+    left_out: list[LeftOut]
+    only_trained: list[int]
+    dropped: list[int]
+
+
+def divide(
+    rows: DatasetIndex,
+    rule: SplitRule,
+    *,
+    val: float,
+    test: float,
+    folds: int,
+    seed: int,
+    without: Sequence[LeftOut] = (),
+) -> Division:
+    """Assign each row to a split, and each row of train and val to a fold.
+
+    Rows with a given split keep it; the other splits are drawn from the remaining rows. Equal images, near
+    copies, groups and subjects are never on two sides: a row that would join two given or two stable splits
+    is left out. Of two given splits the more held-out one keeps its row.
 
     Args:
         rows: the N images.
-        val: share of all images, unless the data give a val split.
-        test: share of all images, unless the data give a test split.
+        rule: the method.
+        val: share of all images, unless the data give a val split; with ``stable`` on average, and of the
+            images whose split is not given.
+        test: likewise.
+        folds: their number.
         seed: same seed, same splits.
+        without: rows that were left out before.
 
     Raises:
-        AssayError: a group is in two given splits, or a class is too small for the splits.
+        AssayError: a group is in two given splits, or there are too few images. All faults are listed.
     """
-    splits = np.array([name or "train" for name in rows.given_splits], dtype="<U7")
-    _refuse_divided_groups(rows.group_names, splits.tolist())
-    copies = copies_across_splits(rows.digests, splits)
-    splits[[copy.dropped for copy in copies]] = "dropped"
-    shares = {name: share for name, share in (("test", test), ("val", val)) if name not in splits}
-    if shares:
-        pool = np.flatnonzero(splits == "train")
-        quotas = _quotas(rows, splits, shares)
-        groups = _independent(rows, pool, len(quotas), "the splits need")
-        parts = stratified_group_allocation(rows.targets[pool], groups, quotas, derive_seed(seed, "split"))
-        splits[pool] = np.array([*shares, "train"])[parts]
-    _refuse_missing_classes(rows, splits, [*shares, "train"])
-    if copies_across_splits(rows.digests, splits):
+    refuse(_divided_groups(rows))
+    only_trained, gone, grew = set[int](), set[int](), True
+    while grew:
+        draw = _Draw(rows, rule, {"test": test, "val": val}, seed, frozenset(only_trained), frozenset(gone))
+        splits, left, faults = draw.splits([row.dropped for row in without])
+        numbers, of_folds = number_folds(rows, splits, folds, seed, rule)
+        faults = [*faults, *of_folds]
+        before = len(only_trained) + len(gone)
+        _tolerate(rule.rare, faults, only_trained, gone)
+        grew = len(only_trained) + len(gone) > before
+    refuse([fault for fault in faults if fault.target is None or rule.rare == "refuse"])
+    if leave_out(_places(splits), range(len(rows)), {"pixels": rows.digests.tolist()}, NO_PAIRS):
         raise AssayError("Two splits still share an image. This is a bug in Assay: please report it")
-    return splits, copies
+    return Division(splits, numbers, [*without, *left], sorted(only_trained - gone), sorted(gone))
 
 
-def fold_rows(rows: DatasetIndex, splits: Names, folds: int, seed: int) -> Numbers:
-    """Assign each row of train and val to a fold 0 … folds-1, shape (N,); -1 for test and dropped rows.
-
-    Each fold has its share of each class. Equal images and groups are never divided.
-
-    Raises:
-        AssayError: a class has too few images or groups, or there are more folds than groups.
-    """
-    pool = np.flatnonzero(np.isin(splits, ("train", "val")))
-    groups = _independent(rows, pool, folds, f"split.folds={folds} needs")
-    counts = np.bincount(rows.targets[pool], minlength=len(rows.classes))
-    quotas = np.tile(counts / folds, (folds, 1))  # (folds, K)
-    numbers = np.full(len(rows), -1, dtype=np.int64)
-    numbers[pool] = stratified_group_allocation(
-        rows.targets[pool], groups, quotas, derive_seed(seed, "folds")
-    )
-    return numbers
+def without_copies(rows: DatasetIndex, near: Numbers) -> list[LeftOut]:
+    """Rows to leave out so that no two near copies (P, 2) or equal images remain."""
+    pixels = {"equal pixels": rows.digests.tolist()}
+    # With a place of its own for each row, any two that belong together are in conflict.
+    left = leave_out(np.arange(len(rows)), order_of(rows, near), pixels, near)
+    return [replace(row, place=None) for row in left]
 
 
-def holdout_mask(rows: DatasetIndex, pool: Numbers, share: float, seed: int) -> NDArray[np.bool_]:
-    """Hold out ``share`` of each class at random: true for the held-out rows of the pool, shape (n,).
+@dataclass(frozen=True)
+class _Draw:
+    """One try to draw the splits, with some classes exempt from being held out and others dropped."""
 
-    Equal images and groups are never divided. The held-out part may miss a class whose share is less than
-    half an image, and always misses a class with a single independent image or group.
+    rows: DatasetIndex
+    rule: SplitRule
+    shares: dict[str, float]  # of test and val
+    seed: int
+    only_trained: frozenset[int]
+    gone: frozenset[int]
 
-    Args:
-        rows: all images.
-        pool: (n,) rows to draw from.
-        share: of the pool, above 0 and below 1.
-        seed: same seed, same mask.
+    def splits(self, without: list[int]) -> tuple[Names, list[LeftOut], list[Fault]]:
+        """The split of each row, (N,), but dropped for the rows ``without``; and what is wrong with it."""
+        rows = self.rows
+        splits = np.array([name or "train" for name in rows.given_splits], dtype="<U7")
+        shares = {name: share for name, share in self.shares.items() if name not in splits}
+        splits[without] = "dropped"
+        splits[np.isin(rows.targets, [*self.gone])] = "dropped"
+        if self.rule.method == "stable":
+            self._place(splits, shares)
+        left = leave_out(_places(splits), order_of(rows, self.rule.near), shared_names(rows), self.rule.near)
+        splits[[row.dropped for row in left]] = "dropped"
+        faults = self._allocate(splits, shares) if self.rule.method == "stratified" and shares else []
+        return splits, left, [*faults, *self._missing(splits, shares, faults)]
 
-    Raises:
-        AssayError: nothing is held out, or nothing is left.
-    """
-    targets = rows.targets[pool]
-    groups = group_rows(rows.digests[pool], [rows.group_names[row] for row in pool.tolist()])
-    counts = np.bincount(targets, minlength=len(rows.classes))
-    exact = share * counts
-    wanted = np.where(exact >= HALF, np.clip(exact, 1, np.maximum(counts - 1, 1)), exact)
-    wanted[groups_per_class(targets, groups, len(rows.classes)) < 2] = 0
-    parts = stratified_group_allocation(
-        targets, groups, np.stack([wanted, counts - wanted]), derive_seed(seed, "hold out")
-    )
-    held: NDArray[np.bool_] = parts == 0
-    if not held.any() or held.all():
-        raise AssayError(
-            f"{len(pool)} images in {len(np.unique(groups))} independent groups cannot be divided with a "
-            f"share of {share}: add images, or change the share"
+    def _place(self, splits: Names, shares: dict[str, float]) -> None:
+        pool = np.flatnonzero(splits == "train")
+        units = unit_names(self.rows)
+        parts = place_units([units[row] for row in pool.tolist()], [*shares.values()], self.seed, "split")
+        splits[pool] = np.array([*shares, "train"])[parts]
+
+    def _allocate(self, splits: Names, shares: dict[str, float]) -> list[Fault]:
+        pool = np.flatnonzero(splits == "train")
+        if not len(pool):
+            return []
+        quotas, faults = self._quotas(splits, shares)
+        groups = groups_of(self.rows, pool, self.rule)
+        spared = self.only_trained | self.gone
+        faults += too_few_groups(self.rows, pool, groups, len(quotas), "the splits need", "held out", spared)
+        parts = stratified_group_allocation(
+            self.rows.targets[pool], groups, quotas, derive_seed(self.seed, "split")
         )
-    return held
+        splits[pool] = np.array([*shares, "train"])[parts]
+        return faults
 
-
-def _refuse_divided_groups(names: list[str | None], splits: list[str]) -> None:
-    first: dict[str, str] = {}
-    for group, split in zip(names, splits, strict=True):
-        if group is not None and first.setdefault(group, split) != split:
-            raise AssayError(
-                f"Group {group!r} is in the given splits {first[group]} and {split}: give all its images the "
-                "same split, or remove the column group or split from the data"
+    def _quotas(self, splits: Names, shares: dict[str, float]) -> tuple[NDArray[np.float64], list[Fault]]:
+        """Wanted rows (P, K) of each split that is drawn, and of train in the last row."""
+        rows, names = self.rows, self.rows.classes
+        kept, pool = rows.counts(splits != "dropped"), rows.counts(splits == "train")
+        spared = np.isin(np.arange(len(names)), [*self.only_trained, *self.gone])
+        exact = np.outer([*shares.values()], kept)
+        faults = [
+            Fault(
+                f"class {names[c]!r} has {kept[c]} images, of which split.{part}={share} takes "
+                f"{share * kept[c]:.2g}; it needs at least {int(np.ceil(0.5 / share))} images",
+                "raise the share",
+                c,
+                "held out",
             )
+            for part, share in shares.items()
+            for c in np.flatnonzero((share * kept < HALF) & ~spared).tolist()
+        ]
+        wanted = np.where(spared, 0, np.maximum(exact, 1))
+        rest = pool - wanted.sum(axis=0)
+        faults += [
+            Fault(
+                f"class {names[c]!r} has {pool[c]} images to draw from, of which {' and '.join(shares)} take "
+                f"{pool[c] - rest[c]:.3g}, so none is left for training; it needs at least {len(shares) + 1} "
+                "images",
+                "lower split.val or split.test",
+                c,
+                "held out",
+            )
+            for c in np.flatnonzero((rest < HALF) & ~spared).tolist()
+        ]
+        return np.concatenate([wanted, [np.maximum(rest, 0)]]), faults
 
-
-def _quotas(rows: DatasetIndex, splits: Names, shares: dict[str, float]) -> NDArray[np.float64]:
-    """Wanted rows (P, K) of each split that is drawn, and of train in the last row."""
-    kept, pool = rows.counts(splits != "dropped"), rows.counts(splits == "train")
-    exact = np.outer(list(shares.values()), kept)
-    faults = [
-        f"class {rows.classes[c]!r} has {kept[c]} images, of which split.{part}={share} takes "
-        f"{share * kept[c]:.2g}; it needs at least {int(np.ceil(0.5 / share))} images"
-        for part, share in shares.items()
-        for c in np.flatnonzero(share * kept < HALF).tolist()
-    ]
-    _refuse("Too few images for the splits", faults, "or raise the share")
-    wanted = np.maximum(exact, 1)
-    rest = pool - wanted.sum(axis=0)
-    faults = [
-        f"class {rows.classes[c]!r} has {pool[c]} images to draw from, of which {' and '.join(shares)} take "
-        f"{pool[c] - rest[c]:.3g}, so none is left for training; it needs at least {len(shares) + 1} images"
-        for c in np.flatnonzero(rest < HALF).tolist()
-    ]
-    _refuse("Too few images for the splits", faults, "or lower split.val or split.test")
-    return np.concatenate([wanted, [rest]])
-
-
-def _independent(rows: DatasetIndex, pool: Numbers, need: int, who: str) -> Numbers:
-    """Group of each row of the pool; every class must have at least ``need`` groups."""
-    names = [rows.group_names[row] for row in pool.tolist()]
-    groups = group_rows(rows.digests[pool], names)
-    kind = "independent groups" if any(name is not None for name in names) else "different images"
-    total = len(np.unique(groups))
-    if total < need:
-        raise AssayError(
-            f"There are {total} {kind}, but {who} at least {need}: add images, or use fewer folds "
-            "(split.folds)"
+    def _missing(self, splits: Names, shares: dict[str, float], known: Sequence[Fault]) -> list[Fault]:
+        """A given split may lack a class; train and splits that were drawn may not."""
+        fix = (
+            "change the shares, the seed or split.method"
+            if self.rule.method == "stable"
+            else "make its groups smaller"
         )
-    owned = groups_per_class(rows.targets[pool], groups, len(rows.classes))
-    faults = [
-        f"class {rows.classes[c]!r} has {owned[c]} {kind}, but {who} at least {need}"
-        for c in np.flatnonzero(owned < need).tolist()
-    ]
-    _refuse("Too few images", faults, "or use fewer folds (split.folds)")
-    return groups
+        faulty = {fault.target for fault in known} | self.gone
+        return [
+            Fault(
+                f"class {self.rows.classes[c]!r} has no image in {split}",
+                fix,
+                c,
+                "train" if split == "train" else "held out",
+            )
+            for split in (*shares, "train")
+            for c in np.flatnonzero(self.rows.counts(splits == split) == 0).tolist()
+            if c not in faulty and not (c in self.only_trained and split != "train")
+        ]
 
 
-def _refuse_missing_classes(rows: DatasetIndex, splits: Names, needed: list[str]) -> None:
-    """A given split may lack a class; train and splits that were drawn may not."""
-    faults = [
-        f"class {rows.classes[c]!r} has no image in {split}"
-        for split in needed
-        for c in np.flatnonzero(rows.counts(splits == split) == 0).tolist()
-    ]
-    _refuse("A split lacks a class", faults, "or make its groups smaller")
+def _tolerate(rare: str, faults: Sequence[Fault], only_trained: set[int], gone: set[int]) -> None:
+    """Add the classes that are too small to those that need not be held out, or to those that are dropped."""
+    for fault in faults:
+        if fault.target is None or rare == "refuse":
+            continue
+        if rare == "drop" or fault.part == "train":
+            gone.add(fault.target)
+        elif fault.part == "held out":
+            only_trained.add(fault.target)
 
 
-def _refuse(title: str, faults: list[str], fix: str) -> None:
-    if not faults:
-        return
-    more = [f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
-    text = "\n  ".join([f"{title}:", *faults[:SHOWN], *more])
-    raise AssayError(f"{text}\nAdd images of the class, remove the class, {fix}")
+def _divided_groups(rows: DatasetIndex) -> list[Fault]:
+    """Groups and subjects that are in two given splits."""
+    splits = [name or "train" for name in rows.given_splits]
+    faults = []
+    for kind, names in (("Group", rows.group_names), ("Subject", rows.subjects)):
+        sides: dict[str, set[str]] = {}
+        for name, split in zip(names, splits, strict=True):
+            if name is not None:
+                sides.setdefault(name, set()).add(split)
+        faults += [
+            Fault(
+                f"{kind} {name!r} is in the given splits {' and '.join(s for s in SPLITS if s in found)}",
+                "give all images of a group the same split, or remove its column or that of the split",
+            )
+            for name, found in sides.items()
+            if len(found) > 1
+        ]
+    return faults
+
+
+def _places(splits: Names) -> Numbers:
+    """Number of the split of each row; -1 for dropped rows."""
+    return np.select([splits == name for name in SPLITS], range(len(SPLITS)), -1)

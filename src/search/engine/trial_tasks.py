@@ -14,7 +14,9 @@ from src.core.hashing import json_hash
 from src.core.processes import process_identity
 from src.core.seeds import derive_seed
 from src.data.dataset.index import DatasetIndex, read_index, read_split
-from src.data.splitting.splits import fold_rows
+from src.data.splitting.folds import fold_rows
+from src.data.splitting.rule import SplitRule
+from src.data.splitting.rule_file import read_rule
 from src.provenance.journal import RunRecord, attempts, child_record
 from src.search.engine.records import Proposal, Settings, Trial
 from src.search.engine.trial import close_attempt
@@ -33,12 +35,13 @@ def read_trial_data(config: Config, ingest: Path, split: Path) -> tuple[SharedDa
     sample = SharedDataset(ingest / "images.npy", rows.targets, len(rows.classes), config.normalize.method)
     if not config.sweep.folds:
         return sample, ((rows.ids[splits == "train"], rows.ids[splits == "val"]),)
-    return sample, make_folds(rows, splits, config.sweep.folds, derive_seed(config.seed, "sweep"))
+    rule, seed = read_rule(split), derive_seed(config.seed, "sweep")
+    return sample, make_folds(rows, splits, config.sweep.folds, seed, rule)
 
 
-def make_folds(rows: DatasetIndex, splits: NDArray[np.str_], folds: int, seed: int) -> Folds:
+def make_folds(rows: DatasetIndex, splits: NDArray[np.str_], folds: int, seed: int, rule: SplitRule) -> Folds:
     """(train, val) rows of each fold of what is train or val in ``splits`` (N,)."""
-    numbers = fold_rows(rows, splits, folds, seed)
+    numbers = fold_rows(rows, splits, folds, seed, rule)
     return tuple(
         (rows.ids[(numbers >= 0) & (numbers != fold)], rows.ids[numbers == fold]) for fold in range(folds)
     )

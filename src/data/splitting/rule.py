@@ -1,0 +1,87 @@
+"""The rule by which images are divided, and what it means that images belong together."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from src.data.dataset.index import DatasetIndex
+from src.data.splitting.allocation import groups_per_class
+from src.data.splitting.faults import Fault
+from src.data.splitting.groups import group_rows
+from src.data.splitting.stable import unit_names
+
+NO_PAIRS = np.zeros((0, 2), dtype=np.int64)
+Numbers = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class SplitRule:
+    """How images are divided.
+
+    Attributes:
+        method: ``stratified`` draws exact shares of each class. ``stable`` gives each image a place of its
+            own, which no other image changes.
+        rare: what happens to classes that are too small. ``train``: no split but train needs them; ``drop``:
+            they are left out.
+        near: (P, 2) rows that are near copies, and so must not be on two sides.
+    """
+
+    method: Literal["stable", "stratified"] = "stratified"
+    rare: Literal["refuse", "train", "drop"] = "refuse"
+    near: Numbers = field(default_factory=lambda: NO_PAIRS)
+
+
+def shared_names(rows: DatasetIndex) -> dict[str, list[str | None]]:
+    """What images that belong together share."""
+    return {
+        "equal pixels": rows.digests.tolist(),
+        "one group": rows.group_names,
+        "one subject": rows.subjects,
+    }
+
+
+def groups_of(rows: DatasetIndex, pool: Numbers, rule: SplitRule) -> Numbers:
+    """Number of the group of each row of the pool, shape (n,)."""
+    place = np.full(len(rows), -1, dtype=np.int64)
+    place[pool] = np.arange(len(pool))
+    near = place[rule.near]
+    names = [[each[row] for row in pool.tolist()] for each in shared_names(rows).values()]
+    return group_rows(names, near[(near >= 0).all(axis=1)])
+
+
+def order_of(rows: DatasetIndex, near: Numbers) -> list[int]:
+    """The rows in the order in which they claim to stay, when two that belong together are on two sides.
+
+    Of given splits the more held-out one is first. Then come images with few near copies (P, 2): one that is
+    near to two others gives way to both, so that few are left out. Then the smallest hash of a file decides,
+    which is the same whatever an image is called.
+    """
+    rank = {"test": 0, "val": 1}
+    copies = np.bincount(near.ravel(), minlength=len(rows)).tolist()
+    columns = zip(rows.given_splits, copies, rows.originals, unit_names(rows), strict=True)
+    keys = [(rank.get(given or "", 2), *rest) for given, *rest in columns]
+    return sorted(range(len(rows)), key=keys.__getitem__)
+
+
+def too_few_groups(
+    rows: DatasetIndex,
+    pool: Numbers,
+    groups: Numbers,
+    need: int,
+    who: str,
+    part: Literal["held out", "folds"],
+    spared: frozenset[int],
+) -> list[Fault]:
+    """There must be ``need`` groups in all, and of every class that is not spared."""
+    named = any(rows.group_names[row] or rows.subjects[row] for row in pool.tolist())
+    kind = "independent groups" if named else "different images"
+    fix, total = "use fewer folds (split.folds)", len(np.unique(groups))
+    faults = [Fault(f"There are {total} {kind}, but {who} at least {need}", fix)] if total < need else []
+    owned = groups_per_class(rows.targets[pool], groups, len(rows.classes))
+    return faults + [
+        Fault(f"class {rows.classes[c]!r} has {owned[c]} {kind}, but {who} at least {need}", fix, c, part)
+        for c in np.flatnonzero(owned < need).tolist()
+        if c not in spared
+    ]
