@@ -11,9 +11,8 @@ their spread, which is 0, says nothing about other images.
 import numpy as np
 from scipy.special import stdtrit
 
-from src.evaluation.metrics.bootstrap import ROUNDING, Interval
 from src.evaluation.metrics.classification import Floats
-
+from src.evaluation.metrics.intervals import ROUNDING, Interval
 
 Range = tuple[float, float]  # least and greatest possible value
 
@@ -26,9 +25,7 @@ def student_t(values: Floats, confidence: float, possible: Range) -> Interval:
     return _limits(values, 1 / max(len(values), 1), confidence, possible)
 
 
-def corrected_resampled(
-    values: Floats, test_share: float, confidence: float, possible: Range
-) -> Interval:
+def corrected_resampled(values: Floats, test_share: float, confidence: float, possible: Range) -> Interval:
     """Limits of the mean of a metric over n resamples of the same images; NaN as for :func:`student_t`.
 
     The variance is multiplied by 1/n + ``test_share`` instead of 1/n.

@@ -10,8 +10,8 @@ from src.config.schema.evaluate import Evaluate
 from src.core.metric_names import metric_of, nest
 from src.cross_validation.intervals import corrected_resampled, student_t
 from src.evaluation.metrics import classification
-from src.evaluation.metrics.bootstrap import ROUNDING, Interval
 from src.evaluation.metrics.classification import Floats, Integers
+from src.evaluation.metrics.intervals import ROUNDING, Interval
 from src.evaluation.report.report import Report
 
 SCOPE = "cv"

@@ -18,7 +18,7 @@ from src.cross_validation.intervals import corrected_resampled, student_t
 from src.cross_validation.publish import publish_folds
 from src.cross_validation.report import FoldPredictions, cross_validation, share_of_tested
 from src.evaluation.metrics import classification
-from src.evaluation.metrics.bootstrap import Interval
+from src.evaluation.metrics.intervals import Interval
 from tests.support.scores import scores
 
 SETTINGS = Evaluate(bootstrap=100, confidence=0.95, top_k=2, calibration_bins=10, mistakes=1, batch_size=64)

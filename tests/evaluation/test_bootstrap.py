@@ -8,7 +8,8 @@ import pytest
 
 from src.evaluation.metrics import bootstrap as bootstrap_module
 from src.evaluation.metrics import classification
-from src.evaluation.metrics.bootstrap import Interval, bootstrap, bootstrap_weights, wilson
+from src.evaluation.metrics.bootstrap import bootstrap, bootstrap_weights
+from src.evaluation.metrics.intervals import Interval, wilson
 from tests.support.scores import case, scores
 
 RESAMPLES = 120

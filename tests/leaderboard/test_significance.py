@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
+from src.leaderboard.comparison.change_interval import change_interval, mean_interval
 from statsmodels.stats.contingency_tables import mcnemar as reference
 
 from src.evaluation.metrics.bootstrap import bootstrap
-from src.leaderboard.comparison.change_interval import change_interval, mean_interval
 from src.leaderboard.table.significance import (
     FEW,
     Discordance,

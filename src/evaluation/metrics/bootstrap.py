@@ -17,27 +17,17 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
 from src.core.seeds import derive_seed
 from src.evaluation.metrics import classification
 from src.evaluation.metrics.calibration import bin_index
 from src.evaluation.metrics.classification import ConfusionCounts, Floats, Integers
+from src.evaluation.metrics.intervals import Interval, percentiles, wilson
 
 Weights = NDArray[np.int32]  # (n, resamples of a block): how often each row was drawn
 
 BLOCK = 1_000_000  # weights held at once
-ROUNDING = 1e-12  # of a sum over the images
 AREA_BUDGET = 10**10  # rows x classes x resamples; above it, areas under curves have no interval
-
-
-@dataclass(frozen=True)
-class Interval:
-    """Lower and upper limit; NaN when every resample was undefined, or all were equal."""
-
-    low: float
-    high: float
-    undefined: int = 0  # resamples that were left out
 
 
 @dataclass(frozen=True)
@@ -76,8 +66,10 @@ def bootstrap(
     values = resample(
         probabilities, targets, top_k=top_k, bins=bins, resamples=resamples, seed=seed, advance=advance
     )
-    shares = {name: wilson(hits, len(targets), confidence) for name, hits in
-              _hits(probabilities, targets, top_k).items()}
+    shares = {
+        name: wilson(hits, len(targets), confidence)
+        for name, hits in _hits(probabilities, targets, top_k).items()
+    }
     return {name: percentiles(of_metric, confidence) for name, of_metric in values.items()} | shares
 
 
@@ -113,26 +105,6 @@ def bootstrap_weights(seed: int, rows: int, resamples: int) -> Iterator[Weights]
         size = min(block, resamples - start)
         columns = [np.bincount(random.integers(0, rows, rows), minlength=rows) for _ in range(size)]
         yield np.stack(columns, axis=1).astype(np.int32)
-
-
-def wilson(hits: int, rows: int, confidence: float) -> Interval:
-    """Score interval of a share (Wilson, 1927); unlike the bootstrap it has a width at 0 and 1."""
-    limits = binomtest(hits, rows).proportion_ci(confidence, method="wilson")
-    return Interval(max(0.0, float(limits.low)), min(1.0, float(limits.high)))
-
-
-def percentiles(values: Floats, confidence: float) -> Interval:
-    """The interval that leaves out equally many resamples at either end. ``values``: (r,).
-
-    No interval if all are equal up to rounding.
-    """
-    known = values[~np.isnan(values)]
-    undefined = len(values) - len(known)
-    if not len(known) or np.ptp(known) < ROUNDING:
-        return Interval(np.nan, np.nan, undefined)
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(known, [tail, 1 - tail])
-    return Interval(float(low), float(high), undefined)
 
 
 def _hits(probabilities: Floats, targets: Integers, top_k: int) -> dict[str, int]:

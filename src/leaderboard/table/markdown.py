@@ -43,9 +43,9 @@ def write_variants(path: Path, rows: Sequence[LeaderboardRow], confidence: float
     ]
     notes = [
         f"Changes are against the base on the same images, with the {sure} limits of Tango's score interval; "
-        f"test accuracy has those of Wilson's. p is McNemar's, for equal accuracy. {WEAKEST} Agreement: share "
-        "of the validation images for which the variant predicts what the base predicts. The calibration "
-        "error is that of the test images.",
+        f"test accuracy has those of Wilson's. p is McNemar's, for equal accuracy. {WEAKEST} Agreement: "
+        "share of the validation images for which the variant predicts what the base predicts. The "
+        "calibration error is that of the test images.",
         "Choose by the validation metrics: the test metrics are only reported. `register` requires more than "
         "p: the upper limit of the loss must lie within register.policy.margin.",
         "The base's bytes are those of its safetensors file, a variant's those of its ONNX file. "
