@@ -128,7 +128,7 @@ def _challenge(
         reason=choice.reason,
         promote=config.register_.promote,
         rule=asdict(rule),
-        base=f"against the base: non-inferior: {verdict.reason}" if verdict else "it is the base itself",
+        base=f"non-inferior to the base: {verdict.reason}" if verdict else "it is the base itself",
     )
 
 

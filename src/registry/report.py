@@ -62,10 +62,14 @@ def too_few_images(policy: Policy, verdicts: Mapping[str, Verdict], roles: Seque
     if policy.metric != "val/accuracy" or not verdicts or least <= policy.margin:
         return None
     return (
-        f"{images} validation images cannot show that {len(verdicts)} variants lose less than {least:.4f}, "
+        f"{images} validation images cannot show that {_variants(len(verdicts))} less than {least:.4f}, "
         f"even if no answer changes, but register.policy.margin is {policy.margin:g}. Use at least "
         f"{fewest_images(policy.margin, level)} validation images, fewer variants or a wider margin"
     )
+
+
+def _variants(count: int) -> str:
+    return "a variant loses" if count == 1 else f"{count} variants lose"
 
 
 def _by_class(classes: ClassReport) -> dict[str, Any]:

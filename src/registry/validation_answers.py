@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from src.compression.onnx.runtime import load_onnx
+from src.core.errors import AssayError
 from src.core.files import read_json
 from src.core.hashing import file_hash
 from src.data.dataset.arrays import open_array
@@ -67,12 +68,15 @@ def read_evidence(model: RegisteredModelView, version: "ModelVersion") -> Valida
 
 def _ask(folder: Path, images: Names) -> Logits:
     """Logits (n, K) of the model in ``folder`` for images (n,), which are in data/ingest."""
-    index, spec = read_index(INGEST), read_json(folder / "model.json")
+    try:
+        index, pictures = read_index(INGEST), open_array(INGEST / "images.npy")
+    except (OSError, AssayError) as error:
+        raise NotComparableError(f"today's images are not in {INGEST}: dvc checkout") from error
+    spec = read_json(folder / "model.json")
     rows = dict(zip(image_names(index.digests).tolist(), index.ids.tolist(), strict=True))
     missing = sum(name not in rows for name in images.tolist())
     if missing:
         raise NotComparableError(f"{missing} of today's {len(images)} validation images are not in {INGEST}")
-    pictures = open_array(INGEST / "images.npy")
     size = tuple(spec["input"][key] for key in ("channels", "height", "width"))
     if (spec["classes"], size) != (index.classes, pictures.shape[1:]):
         raise NotComparableError("it was trained for other classes or for images of another size")

@@ -204,7 +204,7 @@ def _verdict(loss: Loss, rule: NonInferiorityRule, level: float, passed: bool) -
     if math.isnan(loss.value):
         return Verdict(False, loss.value, limit, level, loss.evidence)
     reason = (
-        f"{rule.metric} is worse by {loss.value:.4f}, and by {limit:.4f} at most (one-sided "
-        f"{100 * (1 - level):.4g}% limit, {loss.evidence}); register.policy.margin is {rule.margin:g}"
+        f"the loss in {rule.metric} is {loss.value:.4f} and at most {limit:.4f} (one-sided "
+        f"{100 * (1 - level):.4g}% limit; {loss.evidence}), register.policy.margin is {rule.margin:g}"
     )
     return Verdict(passed, loss.value, limit, level, reason)
