@@ -85,8 +85,8 @@ def test_presidential_approval():
         (1, 0, 44, 0.90, -0.096, None, 3),
         # Section 6.2: 32 patients, 9 against 3, and a 95% interval of (-0.027, 0.390).
         (3, 9, 32, 0.95, -0.027, 0.390, 3),
-        # Fagerland, Lydersen and Laake, Statistical Analysis of Contingency Tables (2017), chapter 8: response
-        # before and after consolidation therapy (Cavo, 2012), by their R package contingencytables.
+        # Fagerland, Lydersen and Laake, Statistical Analysis of Contingency Tables (2017), chapter 8:
+        # response to consolidation therapy (Cavo, 2012), by their R package contingencytables.
         (16, 6, 161, 0.95, -0.1240, -0.0054, 4),
         # scoreci.mp(25, 28, 618) of the R package PropCIs.
         (25, 28, 618, 0.90, -0.0148, 0.0247, 4),
