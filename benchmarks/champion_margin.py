@@ -4,7 +4,7 @@
 
 Each seed has another split, another search and another base; the champion is chosen on the validation images
 as in `dvc repro`, as the first of its name. The test images decide nothing, so their loss tells how much the
-choice has really cost. Prints a line for each seed, and in how many the loss is within register.policy.margin.
+choice has really cost. Prints a line for each seed, and in how many the loss is within the margin.
 
 A seed takes about three minutes on 2 idle cores; with --quick, which skips the search, about one.
 Expected: within the margin in at least 19 of 20.

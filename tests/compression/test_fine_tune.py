@@ -163,11 +163,12 @@ def test_warm_up_keeps_its_share_of_the_training():
 
 @pytest.mark.parametrize("name", ["constant", "plateau"])
 def test_validation_images_decide_nothing_in_a_training_of_a_variant(tmp_path, name):
-    """They will choose the variant: with shuffled labels of theirs the weights are the same, byte for byte."""
+    """They will choose the variant. With wrong labels, by which the best epoch is the one that has learned
+    least, the weights are the same, to the byte."""
     schedule = base_task().train.schedule.model_copy(update={"name": name, "patience": 0, "warmup": 0.0})
     train = base_task().train.model_copy(update={"schedule": schedule, "patience": 1, "ema_decay": 0.0})
     targets = base_task().targets.copy()
-    targets[base_task().val_rows] = np.random.default_rng(1).permutation(targets[base_task().val_rows])
+    targets[base_task().val_rows] = (targets[base_task().val_rows] + 1) % 10
     tuned = [
         finetune(
             base(),
