@@ -1,7 +1,7 @@
 """Compare the compressed variants with the base model: accuracy, size, and which changes are significant.
 
     dvc repro compare                                      with params.yaml, as a stage of the pipeline
-    python -m src.compare evaluate.bootstrap=10000         an ad-hoc run, into outputs/compare/
+    python -m src.compare evaluate.confidence=0.99         an ad-hoc run, into outputs/compare/
 
 Reads models/base, models/VARIANT of the variants that the configuration names, and the held-out rows of
 data/split. Writes reports/compare: variants.csv, and variants.md for people. Within the pipeline it first
@@ -45,7 +45,7 @@ def build(config: Config, run: StageRun) -> None:
         show=run.progress,
     )
     with progress_bar("Comparing", total=1 + len(names), show=run.progress) as advance:
-        rows = compare(base, compared, held, settings, config.seed, advance)
+        rows = compare(base, compared, held, settings, advance)
     write_rows(run.folder / "variants.csv", rows)
     write_variants(run.folder / "variants.md", rows, settings.confidence)
     for row in rows:

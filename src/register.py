@@ -6,11 +6,13 @@
     python -m src.register register.name=other           an ad-hoc run, under another name
 
 Every variant with a model becomes a version of the registered model `register.name`, with a model card as its
-description. The choice of `register.policy`, which sees no test metric, gets the alias `challenger`. It
-becomes `champion` if `register.promote` allows it, and if it is not significantly worse than the present
-champion on the same validation images. Writes reports/register: decision.json (the decision with its
-reasons) and summary.json (the champion's metrics for DVC). Takes a few seconds. If MLflow does not answer,
-everything is kept, and `python -m src.track` applies it and decides on the promotion by the same rule.
+description. The choice of `register.policy`, which sees no test metric, gets the alias `challenger`. It is
+non-inferior to the base, or is the base itself. It becomes `champion` if `register.promote` allows it, and if
+it is non-inferior to the present champion and to the best of the earlier ones: the upper limit of its loss on
+the validation images lies within `register.policy.margin`. Writes reports/register: decision.json (the
+decision with its reasons), summary.json (the champion's metrics for DVC) and confusion.csv (of the choice).
+Takes a few seconds. If MLflow does not answer, everything is kept, and `python -m src.track` applies it and
+decides on the promotion by the same rule.
 """
 
 import sys

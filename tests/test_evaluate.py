@@ -183,7 +183,7 @@ def test_one_class_alone_has_null_with_a_reason(inputs, tmp_path, monkeypatch):
 def test_perfect_accuracy_is_reported_with_an_interval_that_has_a_width(inputs, tmp_path, monkeypatch):
     _, targets = prepare(inputs, test_targets=[4], always=4)
     built = build_here(inputs, tmp_path / "report", monkeypatch)
-    assert built.output.startswith("Test accuracy 1.0000, Wilson 95% interval 0.")
+    assert built.output.startswith("Test accuracy 1.0000, 95% interval 0.")
     assert built.output.endswith(f"to 1.000, {len(targets)} images")
 
 

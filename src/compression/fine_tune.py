@@ -15,6 +15,7 @@ from src.config.schema.model import ModelConfig
 from src.config.schema.train import Train
 from src.models.saving import ModelSpec
 from src.models.size import count_parameters
+from src.training.early_stopping import LAST
 from src.training.fine_tuning import FineTuning
 from src.training.fit import fit
 from src.training.task import TrainingTask
@@ -49,9 +50,14 @@ def distill(model: TorchModel, step: Distill, context: StepContext) -> TorchMode
 
 
 def fine_tuning_config(train: Train, epochs: int, lr: float) -> Train:
-    """The base model's training settings with other epochs and another peak learning rate."""
+    """The base model's training settings with other epochs and another peak learning rate.
+
+    The last epoch is kept. The validation images will choose among the variants; if they chose the epoch too,
+    they would judge what they have chosen.
+    """
     optimizer = train.optimizer.model_copy(update={"lr": lr})
-    return train.model_copy(update={"epochs": epochs, "optimizer": optimizer})
+    changes = {"epochs": epochs, "optimizer": optimizer, "monitor": LAST, "patience": 0}
+    return train.model_copy(update=changes)
 
 
 def make_task(spec: ModelSpec, train: Train, context: StepContext) -> TrainingTask:

@@ -7,6 +7,7 @@ The same string names a metric in MLflow, in the header of a CSV file and in a p
 ``val/accuracy`` is always that of the kept model. What an epoch measured has the prefix ``epoch/``.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -23,27 +24,30 @@ class Metric:
     direction: Direction | None
     unit: str  # "" for a share between 0 and 1 or another pure number
     meaning: str
+    range: tuple[float, float] = (-math.inf, math.inf)  # least and greatest possible value
 
+
+SHARE, CORRELATION, LOSS = (0.0, 1.0), (-1.0, 1.0), (0.0, math.inf)
 
 # Scopes train, val, test and cv share these.
 PREDICTION = {
-    "loss": Metric("minimize", "nats", "mean cross-entropy"),
-    "accuracy": Metric("maximize", "", "share of images classified correctly"),
-    "top_k_accuracy": Metric("maximize", "", "share of images whose class is among the k likeliest"),
-    "balanced_accuracy": Metric("maximize", "", "mean recall over the classes"),
-    "precision_macro": Metric("maximize", "", "precision, mean over the classes"),
-    "recall_macro": Metric("maximize", "", "recall, mean over the classes"),
-    "f1_macro": Metric("maximize", "", "F1, mean over the classes"),
-    "precision_weighted": Metric("maximize", "", "precision, weighted by class size"),
-    "recall_weighted": Metric("maximize", "", "recall, weighted by class size"),
-    "f1_weighted": Metric("maximize", "", "F1, weighted by class size"),
-    "roc_auc": Metric("maximize", "", "area under the ROC curve, one against the rest, mean"),
-    "average_precision": Metric("maximize", "", "area under the precision-recall curve, mean"),
-    "log_loss": Metric("minimize", "nats", "mean negative log likelihood"),
-    "brier": Metric("minimize", "", "mean squared error of the probabilities"),
-    "calibration_error": Metric("minimize", "", "expected calibration error"),
-    "cohen_kappa": Metric("maximize", "", "agreement beyond chance"),
-    "matthews": Metric("maximize", "", "Matthews correlation coefficient"),
+    "loss": Metric("minimize", "nats", "mean cross-entropy", LOSS),
+    "accuracy": Metric("maximize", "", "share of images classified correctly", SHARE),
+    "top_k_accuracy": Metric("maximize", "", "share of images whose class is among the k likeliest", SHARE),
+    "balanced_accuracy": Metric("maximize", "", "mean recall over the classes", SHARE),
+    "precision_macro": Metric("maximize", "", "precision, mean over the classes", SHARE),
+    "recall_macro": Metric("maximize", "", "recall, mean over the classes", SHARE),
+    "f1_macro": Metric("maximize", "", "F1, mean over the classes", SHARE),
+    "precision_weighted": Metric("maximize", "", "precision, weighted by class size", SHARE),
+    "recall_weighted": Metric("maximize", "", "recall, weighted by class size", SHARE),
+    "f1_weighted": Metric("maximize", "", "F1, weighted by class size", SHARE),
+    "roc_auc": Metric("maximize", "", "area under the ROC curve, one against the rest, mean", SHARE),
+    "average_precision": Metric("maximize", "", "area under the precision-recall curve, mean", SHARE),
+    "log_loss": Metric("minimize", "nats", "mean negative log likelihood", LOSS),
+    "brier": Metric("minimize", "", "mean squared error of the probabilities", (0.0, 2.0)),
+    "calibration_error": Metric("minimize", "", "expected calibration error", SHARE),
+    "cohen_kappa": Metric("maximize", "", "agreement beyond chance", CORRELATION),
+    "matthews": Metric("maximize", "", "Matthews correlation coefficient", CORRELATION),
 }
 
 # Measured after every epoch: what ``train.monitor`` can name.
@@ -63,6 +67,7 @@ METRICS: dict[str, Metric] = {
         for name, metric in PREDICTION.items()
     },
     **{f"{scope}/{name}": metric for scope in ("val", "test") for name, metric in COMPARISON.items()},
+    "test/recall_min": Metric("maximize", "", "recall of the weakest class", SHARE),
     "train/best_epoch": Metric(None, "epochs", "epoch whose weights were kept"),
     "train/gradient_norm": Metric(None, "", "norm of the gradient before clipping, mean over the steps"),
     "val/largest_difference": Metric("minimize", "logits", "largest difference of a logit after the export"),

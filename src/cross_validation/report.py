@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from src.config.schema.evaluate import Evaluate
-from src.core.metric_names import nest
+from src.core.metric_names import metric_of, nest
 from src.cross_validation.intervals import corrected_resampled, student_t
 from src.evaluation.metrics import classification
-from src.evaluation.metrics.bootstrap import Interval
 from src.evaluation.metrics.classification import Floats, Integers
+from src.evaluation.metrics.intervals import ROUNDING, Interval
 from src.evaluation.report.report import Report
 
 SCOPE = "cv"
@@ -92,12 +92,16 @@ class CrossValidationReport:
         """One line for the terminal."""
         accuracy = self.spreads["accuracy"]
         folds = f"{len(self.folds) // self.repeats} folds"
+        interval = (
+            f", {100 * self.confidence:.4g}% interval {accuracy.student.low:.3f} to "
+            f"{accuracy.student.high:.3f} (corrected {accuracy.corrected.low:.3f} to "
+            f"{accuracy.corrected.high:.3f})"
+        )
         return (
             f"accuracy {accuracy.mean:.4f} ± {accuracy.std:.4f} over {folds}"
             + (f" x {self.repeats} repeats" if self.repeats > 1 else "")
-            + f", {100 * self.confidence:.4g}% interval {accuracy.student.low:.3f} to "
-            f"{accuracy.student.high:.3f} (corrected {accuracy.corrected.low:.3f} to "
-            f"{accuracy.corrected.high:.3f}), selection: {self.selection}"
+            + (interval if np.isfinite(accuracy.student.low) else "")
+            + f", selection: {self.selection}"
         )
 
     def _named(self) -> dict[str, float]:
@@ -119,7 +123,7 @@ def cross_validation(
     ]
     metrics = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     share = share_of_tested(folds)
-    spreads = {name: _spread(values, share, settings.confidence) for name, values in metrics.items()}
+    spreads = {name: _spread(name, values, share, settings.confidence) for name, values in metrics.items()}
     pooled = pool(folds, classes, settings)
     notes = _notes(spreads, pooled, selection, share, settings)
     return CrossValidationReport(folds, metrics, spreads, pooled, selection, settings.confidence, notes)
@@ -153,13 +157,13 @@ def pool(folds: Sequence[FoldPredictions], classes: list[str], settings: Evaluat
     )
 
 
-def _spread(values: Floats, share: float, confidence: float) -> Spread:
-    known = values[~np.isnan(values)]
+def _spread(name: str, values: Floats, share: float, confidence: float) -> Spread:
+    known, possible = values[~np.isnan(values)], metric_of(f"{SCOPE}/{name}").range
     return Spread(
         mean=float(known.mean()) if len(known) else np.nan,
         std=float(known.std(ddof=1)) if len(known) > 1 else np.nan,
-        student=student_t(known, confidence),
-        corrected=corrected_resampled(known, share, confidence),
+        student=student_t(known, confidence, possible),
+        corrected=corrected_resampled(known, share, confidence, possible),
         undefined=len(values) - len(known),
     )
 
@@ -183,14 +187,14 @@ def _notes(
         f"low and high: {percent} limits by Student's t, as if the folds were independent; they share "
         "training images, so these are too narrow",
         f"corrected_low and corrected_high: {percent} limits of the corrected resampled t (Nadeau and "
-        f"Bengio, 2003), with {share:.4g} test images per training image. Limits may exceed the range of a "
-        "metric",
+        f"Bengio, 2003), with {share:.4g} test images per training image",
         "out_of_fold: of all held-out predictions together; with repeats, of their mean probabilities",
     ]
     reasons = classification.undefined_reasons(pooled.metrics, pooled.targets, pooled.classes, settings.top_k)
     notes += [f"{name}: {reason}" for name, reason in reasons.items()]
-    return notes + [
-        f"{name}: undefined in {spread.undefined} folds, which are left out"
-        for name, spread in spreads.items()
-        if spread.undefined
-    ]
+    for name, spread in spreads.items():
+        if spread.undefined:
+            notes.append(f"{name}: undefined in {spread.undefined} folds, which are left out")
+        if spread.std < ROUNDING:
+            notes.append(f"{name}: no interval, because all folds have the same value")
+    return notes

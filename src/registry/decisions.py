@@ -13,7 +13,7 @@ rebuilt store numbers versions again.
 
 import json
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -57,8 +57,11 @@ class Challenge:
     lineage: str | None
     sha256: str | None
     reason: str
-    level: float  # of the test against the champion
     promote: str  # embedded | auto | never: where the rule may make it champion
+    rule: dict[str, Any] | None = (
+        None  # NonInferiorityRule against champions; None: made before there was one
+    )
+    base: str = ""  # how it did against the base
     time: str = field(default_factory=now)
 
 
@@ -120,7 +123,10 @@ def _kind(decision: Decision) -> str:
 
 
 def _read(line: dict[str, Any]) -> Decision:
-    return KINDS[line.pop("kind")](**line)
+    """Fields that other versions of Assay wrote are left out."""
+    cls = KINDS[line.pop("kind")]
+    known = {field.name for field in fields(cls)}
+    return cls(**{key: value for key, value in line.items() if key in known})
 
 
 def _decisions_file(root: Path) -> Path:

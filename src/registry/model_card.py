@@ -7,6 +7,8 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from src.registry.image_roles import ImageRole
+
 LONGEST = 5000  # characters that every registry takes as a description
 SHOWN = 40  # names of classes
 TEMPLATE = Path(__file__).with_name("model_card.md")
@@ -18,6 +20,7 @@ ROWS = (
     ("Same class as the base model, validation", "val/agreement", ".4f"),
     ("Accuracy, test", "test/accuracy", ".4f"),
     ("Change from the base model, test", "test/accuracy/change", "+.4f"),
+    ("Recall of the weakest class, test", "test/recall_min", ".4f"),
     ("Calibration error, test", "test/calibration_error", ".4f"),
     ("Size of model.onnx in bytes", "model/bytes", ",.0f"),
     ("Parameters", "model/parameters", ",.0f"),
@@ -46,7 +49,9 @@ class ModelCardFacts:
     metrics: Mapping[str, float]  # by name; rows without a value are left out
     confidence: float  # of the intervals
     machine: str  # that the speed was measured on
-    weakest: tuple[str, float] | None  # class that the base recalls worst on test images, and its recall
+    weakest: tuple[str, int, int] | None  # class it recalls worst: name, test images, and how many are right
+    confusions: Sequence[tuple[str, str, int]]  # its most frequent errors: actual, predicted, test images
+    roles: Sequence[ImageRole]  # which images decided what
     lineage: str
     sha256: str  # of model.onnx
     commit: str
@@ -62,6 +67,7 @@ def model_card(facts: ModelCardFacts) -> str:
         "rest": len(facts.classes) - len(shown),
         "rows": _rows(facts),
         "weakest_name": _escaped(facts.weakest[0]) if facts.weakest else None,
+        "confusions": [(_escaped(actual), _escaped(said), n) for actual, said, n in facts.confusions],
     }
     card = ModelCard.from_template(_metadata(facts), template_path=str(TEMPLATE), **values)
     return f"{card.content}\n"

@@ -1,4 +1,8 @@
-"""Which variant to offer: the best by one metric among those that meet the constraints.
+"""Which variant to offer: the best by one metric among those that are non-inferior and meet the constraints.
+
+Neither one image nor the noise of the clock decides: variants whose intervals overlap are equal, and the tie
+goes to the next metric of the policy. The base is a variant like the others, except that it has nothing to
+prove, so it stays if no other one has.
 
 Nothing here knows a test image: a :class:`Candidate` has metrics of validation images, of the file and of
 the machine.
@@ -8,10 +12,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from src.config.schema.compress import BASELINE
 from src.config.schema.register import CONSTRAINT, SCOPES, Policy
 from src.core.metric_names import metric_of
+from src.leaderboard.comparison.non_inferiority import Verdict
 
-TIE_BREAKERS = ("val/accuracy", "speed/latency_p50_ms", "model/bytes")  # in this order, before the name
+# Metrics whose limits are those of another one: two variants differ from the base on much the same images.
+LIMITS_OF = {"val/accuracy": "val/accuracy/change"}
 SLACK = 1e-9  # so that a value exactly at a bound meets it, whatever its last binary digit is
 
 
@@ -39,29 +46,75 @@ class Choice:
     excluded: dict[str, str]  # variant: why it could not be chosen
 
 
-def choose(candidates: Sequence[Candidate], policy: Policy) -> Choice:
-    """The best of ``candidates`` by ``policy``, whatever their order."""
-    faults = {candidate.name: _faults(candidate, policy) for candidate in candidates}
+def choose(candidates: Sequence[Candidate], policy: Policy, verdicts: Mapping[str, Verdict]) -> Choice:
+    """The best of ``candidates`` by ``policy``, whatever their order.
+
+    Args:
+        candidates: the base as ONNX, and the variants.
+        policy: section ``register.policy``.
+        verdicts: on each variant but the base, whether it is non-inferior to the base.
+    """
+    faults = {each.name: _faults(each, policy, verdicts.get(each.name)) for each in candidates}
     excluded = {name: "; ".join(found) for name, found in faults.items() if found}
     left = [candidate for candidate in candidates if candidate.name not in excluded]
     if not left:
         return Choice(None, _nothing(excluded), excluded)
-    best = min(left, key=lambda candidate: _rank(candidate, policy.optimize))
-    rivals = f"the best of {len(left)} variants" if len(left) > 1 else "the only variant"
+    best, ties = _best(left, policy)
+    return Choice(best.name, _reason(best, len(left), ties, policy), excluded)
+
+
+def _best(left: Sequence[Candidate], policy: Policy) -> tuple[Candidate, dict[str, list[str]]]:
+    """The best candidate, and for each metric that was asked the names that were equal by it."""
+    ties: dict[str, list[str]] = {}
+    for name in (policy.optimize, *policy.tie_breakers):
+        left = _equally_good(left, name)
+        ties[name] = sorted(candidate.name for candidate in left)
+        if len(left) == 1:
+            break
+    return min(left, key=lambda candidate: candidate.name), ties
+
+
+def _equally_good(candidates: Sequence[Candidate], name: str) -> list[Candidate]:
+    """The best by a metric, and all whose intervals overlap with its own."""
+    best = min((_costs(candidate, name) for candidate in candidates), key=lambda costs: (costs[1], -costs[2]))
+    return [each for each in candidates if _costs(each, name)[0] <= best[2] + SLACK]
+
+
+def _costs(candidate: Candidate, name: str) -> tuple[float, float, float]:
+    """Least, likeliest and greatest cost; less is better. All the same for what was not estimated."""
+    value, metrics, limits = candidate.metrics[name], candidate.metrics, LIMITS_OF.get(name, name)
+    if f"{limits}/low" not in metrics:
+        low = high = value
+    else:
+        shift = value - metrics[limits]  # from the metric of the limits to this one
+        low, high = (metrics[f"{limits}/{end}"] + shift for end in ("low", "high"))
+    costs = sorted(_cost(name, each) for each in (low, high))
+    return costs[0], _cost(name, value), costs[1]
+
+
+def _reason(best: Candidate, rivals: int, ties: Mapping[str, Sequence[str]], policy: Policy) -> str:
     value = _shown(policy.optimize, best.metrics[policy.optimize])
-    return Choice(best.name, f"{value}, {rivals} within the constraints", excluded)
+    if rivals == 1 and best.name == BASELINE:
+        return f"{value}; the base stays, because no variant meets the policy"
+    if rivals == 1:
+        return f"{value}, the only variant that meets the policy"
+    equal = [name for name in ties[policy.optimize] if name != best.name]
+    if not equal:
+        return f"{value}, the best of {rivals} variants that meet the policy"
+    decided = next((name for name, left in ties.items() if len(left) == 1), "the name")
+    return f"{value}, within the noise of {', '.join(equal)}; {decided} decided"
 
 
-def _faults(candidate: Candidate, policy: Policy) -> list[str]:
+def _faults(candidate: Candidate, policy: Policy, verdict: Verdict | None) -> list[str]:
     """Why a candidate cannot be chosen."""
     if candidate.failure is not None:
         return [f"failed: {candidate.failure}"]
     bounds = {constraint: CONSTRAINT.fullmatch(constraint) for constraint in policy.constraints}
-    needed = {policy.optimize, *TIE_BREAKERS, *(match["metric"] for match in bounds.values() if match)}
+    needed = {policy.optimize, *policy.tie_breakers, *(match["metric"] for match in bounds.values() if match)}
     missing = [name for name in sorted(needed) if not math.isfinite(candidate.metrics.get(name, math.nan))]
     if missing:
         return [f"not measured: {', '.join(missing)} (dvc repro compare benchmark)"]
-    return [
+    return _inferiority(candidate, verdict) + [
         f"{_shown(match['metric'], candidate.metrics[match['metric']])}, but must be {constraint}"
         for constraint, match in bounds.items()
         if match and not _holds(candidate.metrics[match["metric"]], match["relation"], float(match["bound"]))
@@ -72,10 +125,13 @@ def _holds(value: float, relation: str, bound: float) -> bool:
     return value <= bound + SLACK if relation == "<=" else value >= bound - SLACK
 
 
-def _rank(candidate: Candidate, optimize: str) -> tuple[float | str, ...]:
-    """Less is better: the metric to optimize, then the tie breakers, then the name."""
-    names = [optimize, *(name for name in TIE_BREAKERS if name != optimize)]
-    return (*(_cost(name, candidate.metrics[name]) for name in names), candidate.name)
+def _inferiority(candidate: Candidate, verdict: Verdict | None) -> list[str]:
+    """Why a candidate is not shown to be as good as the base."""
+    if candidate.name == BASELINE or (verdict is not None and verdict.passed):
+        return []
+    if verdict is None:
+        return [f"cannot be judged: {BASELINE}, the base as ONNX, has no model"]
+    return [f"not shown non-inferior to the base: {verdict.reason}"]
 
 
 def _cost(name: str, value: float) -> float:
@@ -91,4 +147,4 @@ def _shown(name: str, value: float) -> str:
 def _nothing(excluded: dict[str, str]) -> str:
     if not excluded:
         return "no variant was made: name some in compress.variants"
-    return f"no variant meets the constraints of register.policy ({len(excluded)} were considered)"
+    return f"no variant meets register.policy ({len(excluded)} were considered)"

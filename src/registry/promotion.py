@@ -1,7 +1,7 @@
 """Whether a challenger may replace the champion, judged on validation images that neither was trained on.
 
-Images are identified by their pixels, not by a row of a table. So two models can be compared although the
-data set has grown in between, if their validation images are the same.
+Images are identified by their pixels, not by a row of a table. So models can be compared although the data
+set has grown in between: a registered model is asked again about images that it was not judged on before.
 """
 
 from collections.abc import Iterable
@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from src.leaderboard.table.significance import discordance, one_sided_p, significantly_worse
+from src.leaderboard.comparison.non_inferiority import Logits, NonInferiorityRule, judge, measure_loss
 
 Names = NDArray[np.int64]
+LOGITS = "logits.npy"
 
 
 @dataclass(frozen=True)
@@ -22,23 +23,18 @@ class ValidationEvidence:
 
     images: Names  # (n,) validation images, see image_names
     targets: NDArray[np.int64]  # (n,) their classes
-    predicted: NDArray[np.int64]  # (n,) the classes that the model predicts
+    logits: Logits | None  # (n, K) the model's answers; None: they were not kept
     trained_on: Names  # (m,) training images
-
-    @property
-    def right(self) -> NDArray[np.bool_]:
-        """(n,) whether the prediction for each image is right, in the order of the images' names."""
-        right: NDArray[np.bool_] = (self.targets == self.predicted)[self._order]
-        return right
 
     @property
     def judged_on(self) -> NDArray[np.int64]:
         """(2, n) name and class of each image, in order."""
-        return np.stack([self.images, self.targets])[:, self._order]
+        return np.stack([self.images, self.targets])[:, self.order]
 
     @property
-    def _order(self) -> NDArray[np.int64]:
-        return np.lexsort((self.predicted, self.targets, self.images))
+    def order(self) -> NDArray[np.int64]:
+        """(n,) the order of the images by name and class."""
+        return np.lexsort((self.targets, self.images))
 
 
 @dataclass(frozen=True)
@@ -54,52 +50,48 @@ def image_names(digests: Iterable[str]) -> Names:
     return np.array([int.from_bytes(bytes.fromhex(d[:16]), "big", signed=True) for d in digests], np.int64)
 
 
-def judge(champion: ValidationEvidence, challenger: ValidationEvidence, level: float) -> PromotionDecision:
-    """Promote unless the challenger is significantly worse, or the two cannot be compared.
+def overlap(model: ValidationEvidence, images: Names) -> str | None:
+    """Why a model cannot be judged on ``images``: it has learned from some of them. None if it can."""
+    seen = int(np.isin(images, model.trained_on).sum())
+    return f"it was trained on {seen} of today's {len(images)} validation images" if seen else None
 
-    The test is one-sided, on the images on which exactly one of the two is right: see
-    :func:`src.leaderboard.table.significance.one_sided_p`. ``level`` is in (0, 1).
-    """
-    incomparable = _incomparable(champion, challenger)
-    if incomparable:
-        return PromotionDecision(False, f"not comparable with the champion: {incomparable}")
-    found = discordance(champion.right, challenger.right)
-    p = one_sided_p(champion.right, challenger.right)
-    counts = (
-        f"of {len(challenger.right)} validation images {found.lost} lost and {found.won} won, "
-        f"one-sided p={p:.3g}, register.level={level}"
+
+def paired_logits(
+    before: ValidationEvidence, after: ValidationEvidence
+) -> tuple[Logits, Logits, NDArray[np.int64]]:
+    """Logits (n, K) of two models for the same images in one order, and the classes (n,)."""
+    assert before.logits is not None and after.logits is not None
+    assert np.array_equal(before.judged_on, after.judged_on)
+    return before.logits[before.order], after.logits[after.order], after.targets[after.order]
+
+
+def judge_challenger(
+    champion: ValidationEvidence, challenger: ValidationEvidence, rule: NonInferiorityRule
+) -> PromotionDecision:
+    """Whether the challenger is non-inferior to the champion, by their answers for the same images."""
+    loss = measure_loss(*paired_logits(champion, challenger), rule)
+    verdict = judge({"challenger": loss}, rule)["challenger"]
+    return PromotionDecision(
+        verdict.passed, f"{'' if verdict.passed else 'not shown '}non-inferior: {verdict.reason}"
     )
-    if significantly_worse(champion.right, challenger.right, level):
-        return PromotionDecision(False, f"significantly worse than the champion ({counts})")
-    return PromotionDecision(True, f"not significantly worse than the champion ({counts})")
 
 
 def save(evidence: ValidationEvidence, folder: Path) -> None:
-    """Write ``validation.npy`` int64 (3, n) (image, class, answer) and ``training.npy`` int64 (m,)."""
-    order = np.argsort(evidence.images, kind="stable")
-    rows = np.stack([evidence.images, evidence.targets, evidence.predicted])[:, order]
-    np.save(folder / "validation.npy", rows, allow_pickle=False)
+    """Write ``validation.npy`` int64 (2, n) (image, class), ``logits.npy``, and ``training.npy`` (m,)."""
+    order = evidence.order
+    np.save(folder / "validation.npy", evidence.judged_on, allow_pickle=False)
     np.save(folder / "training.npy", np.sort(evidence.trained_on), allow_pickle=False)
+    if evidence.logits is not None:
+        np.save(folder / LOGITS, evidence.logits[order], allow_pickle=False)
 
 
 def load(folder: Path) -> ValidationEvidence:
-    """Read what :func:`save` wrote. Raises OSError or ValueError if it is missing or something else."""
-    images, targets, predicted = np.load(folder / "validation.npy", allow_pickle=False)
+    """Read what :func:`save` wrote, or an earlier version, which kept no logits.
+
+    Raises OSError or ValueError if it is missing or something else.
+    """
+    images, targets = np.load(folder / "validation.npy", allow_pickle=False)[:2]
     trained_on = np.load(folder / "training.npy", allow_pickle=False)
-    return ValidationEvidence(images, targets, predicted, trained_on)
-
-
-def _incomparable(champion: ValidationEvidence, challenger: ValidationEvidence) -> str | None:
-    """Why the two cannot be compared; None if they can."""
-    seen = {
-        name: int(np.isin(challenger.images, model.trained_on).sum())
-        for name, model in (("the champion", champion), ("the challenger", challenger))
-    }
-    trained = [f"{name} was trained on {count}" for name, count in seen.items() if count]
-    if trained:
-        return f"{' and '.join(trained)} of today's {len(challenger.images)} validation images"
-    if not np.array_equal(np.unique(champion.images), np.unique(challenger.images)):
-        return "it was judged on other validation images"
-    if not np.array_equal(champion.judged_on, challenger.judged_on):
-        return "its validation images had other labels, or other numbers of copies"
-    return None
+    kept = (folder / LOGITS).is_file()
+    logits = np.load(folder / LOGITS, allow_pickle=False) if kept else None
+    return ValidationEvidence(images, targets, logits, trained_on)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 
 HISTORY = "champion.history"  # tag of the model: versions, oldest first; a rollback shortens it
+CHOSEN = "champion.chosen"  # tag of the model: the version that a person promoted last
 LONGEST_HISTORY = 500  # versions
 
 
@@ -83,6 +84,17 @@ class RegisteredModelView:
             return past
         return [*past, str(holder.version)]  # somebody moved the alias on MLflow's pages
 
+    def former_champions(self) -> "list[ModelVersion]":
+        """The versions that were champion before the present one, from the last that a person promoted on.
+
+        A person may accept a loss on purpose; the champions before are then no longer the standard.
+        """
+        history = self.history()
+        if (chosen := self.tag(CHOSEN)) in history:
+            history = history[len(history) - 1 - history[::-1].index(chosen) :]
+        former = set(history) - set(history[-1:])
+        return [version for version in self.all if str(version.version) in former]
+
     def move_alias(self, version: "ModelVersion", alias: str, time: str, by: str = "rule") -> bool:
         """Give a version an alias, unless this was done or a later decision holds; returns whether it did.
 
@@ -99,6 +111,8 @@ class RegisteredModelView:
         self.store.client.set_registered_model_alias(self.name, alias, version.version)
         if alias == "champion":
             self._set_tag(HISTORY, ",".join(history[-LONGEST_HISTORY:]))
+            if by == "person":
+                self._set_tag(CHOSEN, str(version.version))
         self._set_tag(mark, time)  # last: what a kill interrupts is repeated
         return True
 

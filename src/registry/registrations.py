@@ -1,6 +1,7 @@
 """What to register: a version for each variant with a model, and everything that belongs to it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,20 +10,23 @@ from src.attestation.statement import write_statement
 from src.config.schema import Config
 from src.core.files import read_json
 from src.core.hashing import file_hash
-from src.data.dataset.index import read_index, read_split
+from src.data.dataset.index import read_index
+from src.leaderboard.comparison.non_inferiority import NonInferiorityRule, Verdict
 from src.pipeline.execution import StageRun
-from src.pipeline.paths import BENCHMARK, COMPARE, EVALUATE, INGEST, MODELS, SPLIT
+from src.pipeline.paths import BENCHMARK, COMPARE, INGEST, MODELS
 from src.registry.archive import has_model, store_evidence, store_provenance, store_record
+from src.registry.class_report import ClassReport, write_confusion
 from src.registry.decisions import Challenge, Registration, append_decisions, ruling_on
+from src.registry.image_roles import image_roles
 from src.registry.imported_results import import_reports, import_variant
 from src.registry.mlflow_registry import try_apply_decisions
 from src.registry.model_card import ModelCardFacts, model_card
 from src.registry.policy import Choice, choose
-from src.registry.promotion import ValidationEvidence, image_names
 from src.registry.provenance_statement import build_provenance
 from src.registry.registered_model import Version
 from src.registry.report import build_decision_report
-from src.registry.variant_metrics import VariantMetrics, read_measured, weakest_class
+from src.registry.variant_answers import VariantAnswers, judge_variants, read_answers
+from src.registry.variant_metrics import VariantMetrics, read_measured
 from src.tracking.mlflow_store import is_embedded
 
 # Metrics that are tags of a version too, because people sort versions by them; all are on its model and run.
@@ -37,22 +41,54 @@ def register_variants(config: Config, run: StageRun) -> tuple[dict[str, Any], li
     """
     import_reports(run)
     measured, machine = read_measured(COMPARE, BENCHMARK)
-    choice = choose([one.candidate() for one in measured], config.register_.policy)
     made = [one for one in measured if one.row.reason is None]
-    registrations = make_registrations(config, run, made, machine)
-    challenge = _challenge(config, choice, registrations)
+    answers = read_answers([one.name for one in made])
+    verdicts = judge_variants(answers, rule_of(config))
+    choice = choose([one.candidate() for one in measured], config.register_.policy, verdicts)
+    registrations = make_registrations(config, run, made, answers, machine)
+    challenge = _challenge(config, choice, registrations, verdicts)
     append_decisions(run.root, *registrations, challenge)
     versions = try_apply_decisions(run.root, config.register_.name)
     ruling = ruling_on(run.root, challenge, is_embedded())
-    return build_decision_report(config, choice, measured, registrations, ruling), versions
+    chosen = answers.get(choice.name or "")
+    classes = None if chosen is None else class_report(chosen)
+    if classes is not None:
+        write_confusion(run.folder / "confusion.csv", classes)
+    decision = build_decision_report(
+        config, choice, verdicts, measured, registrations, ruling, classes, image_roles(config)
+    )
+    return decision, versions
+
+
+def rule_of(config: Config) -> NonInferiorityRule:
+    """What section ``register.policy`` says a model must show."""
+    policy, evaluate = config.register_.policy, config.evaluate
+    return NonInferiorityRule(
+        metric=policy.metric,
+        margin=policy.margin,
+        level=policy.level,
+        resamples=evaluate.bootstrap,
+        top_k=evaluate.top_k,
+        bins=evaluate.calibration_bins,
+        seed=config.seed,
+    )
+
+
+def class_report(answers: VariantAnswers) -> ClassReport:
+    """The errors of a variant by class, on the test images."""
+    return ClassReport.of(read_index(INGEST).classes, answers.test_targets, answers.test_predicted)
 
 
 def make_registrations(
-    config: Config, run: StageRun, measured: Sequence[VariantMetrics], machine: str
+    config: Config,
+    run: StageRun,
+    measured: Sequence[VariantMetrics],
+    answers: Mapping[str, VariantAnswers],
+    machine: str,
 ) -> list[Registration]:
     """One for each variant with a model; the journal keeps what is needed to apply them later."""
-    record, answers = store_record(run.root, Path()), _answers([one.name for one in measured])
-    key, found = signing.configured(signing.PRIVATE), []
+    record, key = store_record(run.root, Path()), signing.configured(signing.PRIVATE)
+    found = []
     for one in measured:
         lineage = run.lineage.parents[f"compress@{one.name}"]
         sha256 = file_hash(MODELS / one.name / "model.onnx")
@@ -66,24 +102,33 @@ def make_registrations(
                 sha256=sha256,
                 experiment=config.data.name,
                 record=record,
-                evidence=store_evidence(run.root, answers[one.name]),
+                evidence=store_evidence(run.root, answers[one.name].evidence),
                 provenance=_provenance(run, one.name, sha256, record, key),
                 tags=_tags(run, one.metrics),
-                card=_card(config, run, one, machine, sha256),
+                card=_card(config, run, one, class_report(answers[one.name]), machine, sha256),
             )
         )
     return found
 
 
-def _challenge(config: Config, choice: Choice, registrations: Sequence[Registration]) -> Challenge:
+def _challenge(
+    config: Config,
+    choice: Choice,
+    registrations: Sequence[Registration],
+    verdicts: Mapping[str, Verdict],
+) -> Challenge:
+    """The champion is judged by the same rule, at the first level of Holm's: the choice is one of many."""
     chosen = next((r for r in registrations if r.variant == choice.name), None)
+    verdict, rule = verdicts.get(choice.name or ""), rule_of(config)
+    rule = replace(rule, level=rule.level / max(len(verdicts), 1))
     return Challenge(
         name=config.register_.name,
         lineage=chosen.lineage if chosen else None,
         sha256=chosen.sha256 if chosen else None,
         reason=choice.reason,
-        level=config.register_.level,
         promote=config.register_.promote,
+        rule=asdict(rule),
+        base=f"non-inferior to the base: {verdict.reason}" if verdict else "it is the base itself",
     )
 
 
@@ -98,23 +143,9 @@ def _provenance(run: StageRun, variant: str, sha256: str, record: str, key: Path
     return store_provenance(run.root, write_statement(statement), MODELS / variant, key)
 
 
-def _answers(variants: Sequence[str]) -> dict[str, ValidationEvidence]:
-    """The predictions of each variant for the validation images, and its training images."""
-    from pyarrow import parquet
-
-    names, (split, _) = image_names(read_index(INGEST).digests), read_split(SPLIT)
-    trained_on, found = names[split == "train"], {}
-    for variant in variants:
-        table = parquet.ParquetFile(MODELS / variant / "predictions.parquet").read(
-            ["id", "split", "target", "predicted"]
-        )
-        judged = table["split"].to_numpy() == "val"
-        ids, targets, predicted = (table[key].to_numpy()[judged] for key in ("id", "target", "predicted"))
-        found[variant] = ValidationEvidence(names[ids], targets, predicted, trained_on)
-    return found
-
-
-def _card(config: Config, run: StageRun, one: VariantMetrics, machine: str, sha256: str) -> str:
+def _card(
+    config: Config, run: StageRun, one: VariantMetrics, classes: ClassReport, machine: str, sha256: str
+) -> str:
     spec, record = read_json(MODELS / one.name / "model.json"), run.attempt.record
     return model_card(
         ModelCardFacts(
@@ -128,7 +159,9 @@ def _card(config: Config, run: StageRun, one: VariantMetrics, machine: str, sha2
             metrics=one.metrics,
             confidence=config.evaluate.confidence,
             machine=machine,
-            weakest=weakest_class(EVALUATE / "per_class.csv"),
+            weakest=classes.weakest(),
+            confusions=classes.confusions(),
+            roles=image_roles(config),
             lineage=run.lineage.parents[f"compress@{one.name}"],
             sha256=sha256,
             commit=record["git"]["commit"] or "none",

@@ -1,11 +1,17 @@
 """The decision on the variants, as decision.json, summary.json and the terminal show it."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from src.config.schema import Config
+from src.config.schema.register import Policy
 from src.core.metric_names import nest
+from src.leaderboard.comparison.non_inferiority import Verdict, fewest_images, smallest_limit
+from src.registry.class_report import ClassReport
 from src.registry.decisions import Registration, Ruling
+from src.registry.image_roles import ImageRole
 from src.registry.policy import Choice
 from src.registry.registered_model import Version
 from src.registry.variant_metrics import VariantMetrics
@@ -18,11 +24,14 @@ SUMMARY = {"champion": "test/accuracy", "latency_ms": "speed/latency_p50_ms"}
 def build_decision_report(
     config: Config,
     choice: Choice,
+    verdicts: Mapping[str, Verdict],
     measured: Sequence[VariantMetrics],
     registrations: Sequence[Registration],
     ruling: Ruling | None,
+    classes: ClassReport | None,
+    roles: Sequence[ImageRole],
 ) -> dict[str, Any]:
-    """The content of decision.json; ``test`` is only reported."""
+    """The content of decision.json; ``test`` and ``classes`` are only reported."""
     metrics = next((dict(one.metrics) for one in measured if one.name == choice.name), {})
     tested = {key: value for key, value in metrics.items() if key.startswith("test/")}
     sha256 = next((r.sha256 for r in registrations if r.variant == choice.name), None)
@@ -34,11 +43,50 @@ def build_decision_report(
         "reason": choice.reason,
         "promotion": None if choice.name is None else ruling.reason if ruling else UNKNOWN,
         "policy": config.register_.policy.model_dump(),
+        "non_inferiority": {name: _finite(asdict(verdict)) for name, verdict in verdicts.items()},
+        "too_few_images": too_few_images(config.register_.policy, verdicts, roles),
         "excluded": choice.excluded,
         "registered": [registration.variant for registration in registrations],
         "judged_by": nest({key: value for key, value in metrics.items() if key not in tested}),
         **nest({"test": {}} | tested),
+        "classes": None if classes is None else _by_class(classes),
+        "images": {role.split: {"images": role.images, "decided": role.decided} for role in roles},
     }
+
+
+def too_few_images(policy: Policy, verdicts: Mapping[str, Verdict], roles: Sequence[ImageRole]) -> str | None:
+    """What no variant can show with so few validation images, and what would help; None if one can."""
+    images = next(role.images for role in roles if role.split == "val")
+    level = policy.level / max(len(verdicts), 1)
+    least = smallest_limit(images, level)
+    if policy.metric != "val/accuracy" or not verdicts or least <= policy.margin:
+        return None
+    return (
+        f"{images} validation images cannot show that {_variants(len(verdicts))} less than {least:.4f}, "
+        f"even if no answer changes, but register.policy.margin is {policy.margin:g}. Use at least "
+        f"{fewest_images(policy.margin, level)} validation images, fewer variants or a wider margin"
+    )
+
+
+def _variants(count: int) -> str:
+    return "a variant loses" if count == 1 else f"{count} variants lose"
+
+
+def _by_class(classes: ClassReport) -> dict[str, Any]:
+    """Where the chosen variant is weak on the test images."""
+    weakest = classes.weakest()
+    return {
+        "weakest": None if weakest is None else dict(zip(("class", "images", "right"), weakest, strict=True)),
+        "never_right": classes.never_right(),
+        "confusions": [
+            dict(zip(("actual", "predicted", "images"), each, strict=True)) for each in classes.confusions()
+        ],
+    }
+
+
+def _finite(values: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no infinity and no NaN."""
+    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
 
 
 def _outcome(choice: Choice, ruling: Ruling | None) -> str:
@@ -57,12 +105,15 @@ def champion_summary(versions: Sequence[Version] | None) -> dict[str, Any]:
 def terminal_lines(decision: dict[str, Any], versions: Sequence[Version] | None) -> list[str]:
     """The outcome of the whole pipeline, for the terminal."""
     lines = [f"Excluded         {name}: {reason}" for name, reason in decision["excluded"].items()]
+    if decision["too_few_images"]:
+        lines.append(f"Too few images   {decision['too_few_images']}")
     if decision["variant"] is None:
         lines.append(f"Chosen           none: {decision['reason']}. Nothing is promoted")
     else:
         lines += [
             f"Chosen           {decision['variant']}: {decision['reason']}",
             *_tested(decision["test"].get("accuracy")),
+            *_weakest(decision["classes"]),
             f"Promotion        {decision['decision']}: {decision['promotion']}",
         ]
     named = [str(version) for version in versions or () if version.aliases]
@@ -72,9 +123,18 @@ def terminal_lines(decision: dict[str, Any], versions: Sequence[Version] | None)
     return [
         *lines,
         f"Registered       {'; '.join([count, *named])}",
-        "Reports          reports/benchmark/leaderboard.md, reports/evaluate/",
+        "Reports          reports/benchmark/leaderboard.md, reports/register/, reports/evaluate/ (the base)",
         "MLflow           make ui",
     ]
+
+
+def _weakest(classes: dict[str, Any]) -> list[str]:
+    weakest, never = classes["weakest"], classes["never_right"]
+    if weakest is None:
+        return []
+    if len(never) > 1:
+        return [f"Never right      {len(never)} of the classes in the test images: {', '.join(never)}"]
+    return [f"Weakest class    {weakest['class']}: {weakest['right']} of {weakest['images']} test images"]
 
 
 def _tested(accuracy: dict[str, float] | float | None) -> list[str]:

@@ -4,18 +4,20 @@ A challenge is ruled on once, by one rule, now or in a later ``python -m src.tra
 the journal and repeated from there, also for a store that is built again.
 """
 
-import tempfile
-from pathlib import Path
+import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from src.registry import promotion
-from src.registry.archive import find_archived
+from src.leaderboard.comparison.non_inferiority import NonInferiorityRule, measure_loss
 from src.registry.decisions import Challenge, Ruling, append_decisions
-from src.registry.promotion import PromotionDecision, ValidationEvidence
-from src.registry.registered_model import RegisteredModelView, model_id_of
+from src.registry.promotion import PromotionDecision, ValidationEvidence, judge_challenger, paired_logits
+from src.registry.registered_model import RegisteredModelView
+from src.registry.validation_answers import NotComparableError, answers, read_evidence
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
+
+MANUALLY = 'a person can promote it: python -m src.register --promote VERSION --reason "…"'
 
 
 def apply_challenge(model: RegisteredModelView, challenge: Challenge, ruled: set[str | None]) -> None:
@@ -69,55 +71,70 @@ def _decide(model: RegisteredModelView, challenge: Challenge, version: "ModelVer
         return PromotionDecision(False, forbidden)
     champion = model.holder("champion")
     if champion is None:
-        return PromotionDecision(True, "there was no champion")
+        return PromotionDecision(True, f"there was no champion; {challenge.base}")
     if champion.version == version.version:
         return PromotionDecision(True, "it is the champion already")
     if model.tag("champion.time") > challenge.time:
         later = f"version {champion.version} was made champion after this was decided"
         return PromotionDecision(False, later)
-    return _compare(model, champion, version, challenge.level)
+    return _compare(model, champion, version, challenge)
 
 
 def _compare(
-    model: RegisteredModelView, champion: "ModelVersion", version: "ModelVersion", level: float
+    model: RegisteredModelView, champion: "ModelVersion", version: "ModelVersion", challenge: Challenge
 ) -> PromotionDecision:
-    before, after = _evidence(model, champion), _evidence(model, version)
-    if before is None or after is None:
-        number = champion.version if before is None else version.version
-        missing = f"the predictions of version {number} for the validation images are missing"
-        return PromotionDecision(False, f"not comparable with the champion: {missing}")
-    judgement = promotion.judge(before, after, level)
-    return PromotionDecision(judgement.promoted, f"against version {champion.version}: {judgement.reason}")
+    """Against the present champion, then against the best of those before it, so that small losses do not
+    add up over many champions."""
+    today = read_evidence(model, version)
+    if challenge.rule is None or today is None or today.logits is None:
+        return _not_comparable(f"version {version.version} has no answers or no margin to be judged by")
+    rule = NonInferiorityRule(**challenge.rule)
+    try:
+        present = answers(model, champion, today)
+    except NotComparableError as error:
+        return _not_comparable(f"version {champion.version}, {error}")
+    decision = _against(f"version {champion.version}", judge_challenger(present, today, rule))
+    best = _best(model, today, rule)
+    if not decision.promoted or best is None:
+        return decision
+    number, evidence = best
+    name = f"version {number}, the best of the earlier champions"
+    earlier = _against(name, judge_challenger(evidence, today, rule))
+    return replace(earlier, reason=f"{decision.reason}; {earlier.reason}")
+
+
+def _best(
+    model: RegisteredModelView, today: ValidationEvidence, rule: NonInferiorityRule
+) -> tuple[str, ValidationEvidence] | None:
+    """Number and answers of the earlier champion with the best metric today; None if none can be asked."""
+    found = []
+    for version in model.former_champions():
+        try:
+            evidence = answers(model, version, today)
+        except NotComparableError:
+            continue  # it has learned from today's images, or is gone
+        found.append((str(version.version), evidence))
+    return max(found, key=lambda each: _loss(each[1], today, rule), default=None)
+
+
+def _loss(before: ValidationEvidence, today: ValidationEvidence, rule: NonInferiorityRule) -> float:
+    """By how much today's model is worse; infinite where that is unknown, which then decides."""
+    loss = measure_loss(*paired_logits(before, today), rule).value
+    return math.inf if math.isnan(loss) else loss
+
+
+def _against(name: str, decision: PromotionDecision) -> PromotionDecision:
+    return replace(decision, reason=f"against {name}: {decision.reason}")
+
+
+def _not_comparable(reason: str) -> PromotionDecision:
+    return PromotionDecision(False, f"not comparable with the champion: {reason}; {MANUALLY}")
 
 
 def _forbidden(challenge: Challenge, embedded: bool) -> str | None:
     """Why nothing is promoted automatically here; None if it may be."""
-    manually = 'a person can promote it: python -m src.register --promote VERSION --reason "…"'
     if challenge.promote == "never":
-        return f"register.promote is never; {manually}"
+        return f"register.promote is never; {MANUALLY}"
     if challenge.promote == "embedded" and not embedded:
-        return f"this is a team's server, and register.promote is embedded, not auto; {manually}"
+        return f"this is a team's server, and register.promote is embedded, not auto; {MANUALLY}"
     return None
-
-
-def _evidence(model: RegisteredModelView, version: "ModelVersion") -> ValidationEvidence | None:
-    """What a version is judged by, from the journal or from MLflow; None if it cannot be read."""
-    name = version.tags.get("evidence", "")
-    folder = find_archived(model.store.root, name)
-    if folder is not None:
-        return _read(folder)
-    client, model_id = model.store.client, model_id_of(version)
-    if not name or not client.list_logged_model_artifacts(model_id, "evidence"):
-        return None
-    from mlflow.artifacts import download_artifacts
-
-    location = client.get_logged_model(model_id).artifact_location
-    with tempfile.TemporaryDirectory() as place:
-        return _read(Path(download_artifacts(f"{location}/evidence", dst_path=place)))
-
-
-def _read(folder: Path) -> ValidationEvidence | None:
-    try:
-        return promotion.load(folder)
-    except (OSError, ValueError):
-        return None

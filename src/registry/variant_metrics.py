@@ -1,6 +1,5 @@
 """What compare and benchmark found out about each variant, put together."""
 
-import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,15 +46,6 @@ def read_measured(compare: Path, benchmark: Path) -> tuple[list[VariantMetrics],
     parts = [str(machine[key]) for key in ("cpu", "instructions") if key in machine]
     measured = [VariantMetrics(row, speeds.get(row.name, {})) for row in rows]
     return measured, ", ".join([*parts, f"threads: {threads}"])
-
-
-def weakest_class(per_class: Path) -> tuple[str, float] | None:
-    """The class with the lowest recall, the first of equals; None if the table is missing."""
-    if not per_class.is_file():
-        return None
-    with per_class.open(encoding="utf-8", newline="") as file:
-        found = [(line["class"], float(line["recall"])) for line in csv.DictReader(file) if line["recall"]]
-    return min(found, key=lambda pair: pair[1], default=None)
 
 
 def evaluate_metrics(path: Path) -> dict[str, float]:

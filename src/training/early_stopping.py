@@ -10,15 +10,25 @@ from src.core.metric_names import metric_of
 
 Row = dict[str, float]  # of one epoch: epoch (1 is the first), train/loss, val/loss, val/accuracy, lr
 TIE_BREAKERS = ("val/loss", "val/accuracy")
+LAST = "last"  # as a monitor: the last epoch is kept, and no validation image decides anything
 
 
 def score(row: Row, monitor: str) -> float:
-    """The monitored metric of an epoch, with its sign such that higher is better."""
+    """The monitored metric of an epoch, with its sign such that higher is better.
+
+    With ``LAST`` it is the training loss, which then lowers the learning rate of the schedule plateau.
+    """
+    monitor = "train/loss" if monitor == LAST else monitor
     return -row[monitor] if metric_of(monitor).direction == "minimize" else row[monitor]
 
 
 def best_epoch(history: Sequence[Row], monitor: str) -> int:
-    """The epoch with the best monitored metric; ties go to the better loss, then accuracy, then the first."""
+    """The epoch with the best monitored metric; ties go to the better loss, then accuracy, then the first.
+
+    With ``LAST`` it is the last one.
+    """
+    if monitor == LAST:
+        return len(history)
     best = max(history, key=lambda row: [score(row, name) for name in (monitor, *TIE_BREAKERS)])
     return int(best["epoch"])
 

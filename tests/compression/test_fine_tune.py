@@ -161,6 +161,26 @@ def test_warm_up_keeps_its_share_of_the_training():
     assert short.optimizer.weight_decay == train.optimizer.weight_decay
 
 
+@pytest.mark.parametrize("name", ["constant", "plateau"])
+def test_validation_images_decide_nothing_in_a_training_of_a_variant(tmp_path, name):
+    """They will choose the variant. With wrong labels, by which the best epoch is the one that has learned
+    least, the weights are the same, to the byte."""
+    schedule = base_task().train.schedule.model_copy(update={"name": name, "patience": 0, "warmup": 0.0})
+    train = base_task().train.model_copy(update={"schedule": schedule, "patience": 1, "ema_decay": 0.0})
+    targets = base_task().targets.copy()
+    targets[base_task().val_rows] = (targets[base_task().val_rows] + 1) % 10
+    tuned = [
+        finetune(
+            base(),
+            Finetune(name="finetune", epochs=4, lr=0.05),
+            context(tmp_path / str(place), train=train, targets=labels),
+        )
+        for place, labels in enumerate((base_task().targets, targets))
+    ]
+    assert weights(tuned[0]) == weights(tuned[1])
+    assert weights(tuned[0]) != weights(base())
+
+
 def test_base_and_teacher_are_left_alone(tmp_path):
     before = weights(base())
     finetune(base(), Finetune(name="finetune", epochs=1, lr=0.01), context(tmp_path / "one"))

@@ -25,7 +25,7 @@ def config():
         (["train.threads"], lambda config: config.train.epochs, "train.epochs"),
         (["train.optimizer.name"], lambda config: config.train.optimizer.lr, "train.optimizer.lr"),
         (["data.name"], lambda config: config.register_, "register"),
-        (["register.name"], lambda config: config.register_.level, "register.level"),
+        (["register.name"], lambda config: config.register_.promote, "register.promote"),
     ],
 )
 def test_an_undeclared_key_is_refused_by_its_name(config, declared, read, key):

@@ -18,7 +18,7 @@ from src.cross_validation.intervals import corrected_resampled, student_t
 from src.cross_validation.publish import publish_folds
 from src.cross_validation.report import FoldPredictions, cross_validation, share_of_tested
 from src.evaluation.metrics import classification
-from src.evaluation.metrics.bootstrap import Interval
+from src.evaluation.metrics.intervals import Interval
 from tests.support.scores import scores
 
 SETTINGS = Evaluate(bootstrap=100, confidence=0.95, top_k=2, calibration_bins=10, mistakes=1, batch_size=64)
@@ -54,8 +54,11 @@ def test_each_metric_is_summarized_over_the_folds():
         values = np.array([row[name] for row in rows])
         assert result.metrics[name].tolist() == values.tolist()
         assert (spread.mean, spread.std) == pytest.approx((values.mean(), values.std(ddof=1)))
-        assert spread.student == student_t(values, 0.95)
-        assert spread.corrected == corrected_resampled(values, 30 / 90, 0.95)
+        possible = metric_of(f"cv/{name}").range
+        assert spread.student == student_t(values, 0.95, possible)
+        assert spread.corrected == corrected_resampled(values, 30 / 90, 0.95, possible)
+        if values.std():  # else there is no interval
+            assert possible[0] <= spread.corrected.low < spread.mean < spread.corrected.high <= possible[1]
 
 
 def test_the_share_counts_all_images_of_the_training_part():
@@ -113,7 +116,9 @@ def test_undefined_in_all_folds_is_null():
 def test_json_is_nested_by_the_names_of_the_metrics():
     result = cross_validation(folds_of(repeats=2), NAMES, "none", SETTINGS)
     content, metrics = result.to_json(), result.to_metrics()
-    assert unnest({"cv": content["cv"]}) == metrics
+    found = unnest({"cv": content["cv"]})
+    assert {name: value for name, value in found.items() if value is not None} == metrics
+    assert found["cv/top_k_accuracy"] == 1 and found["cv/top_k_accuracy/low"] is None, "all folds are equal"
     assert all(metric_of(name) for name in metrics)
     spread = result.spreads["accuracy"]
     assert metrics["cv/accuracy"] == spread.mean == content["cv"]["accuracy"]["value"]

@@ -6,9 +6,11 @@ import time
 import numpy as np
 import pytest
 
+from src.core.metric_names import metric_of
 from src.evaluation.metrics import bootstrap as bootstrap_module
 from src.evaluation.metrics import classification
-from src.evaluation.metrics.bootstrap import Interval, bootstrap, bootstrap_weights, wilson
+from src.evaluation.metrics.bootstrap import bootstrap, bootstrap_weights
+from src.evaluation.metrics.intervals import Interval, wilson
 from tests.support.scores import case, scores
 
 RESAMPLES = 120
@@ -40,6 +42,8 @@ def test_equals_a_naive_loop(name):
     found = quick(probabilities, targets)
     assert found.keys() == expected.keys()
     for figure, values in expected.items():
+        if figure in ("accuracy", "recall_weighted", "top_k_accuracy"):
+            continue  # a share has Wilson's interval
         known = np.array(values)[~np.isnan(values)]
         low, high = np.quantile(known, [0.05, 0.95])
         assert found[figure].low == pytest.approx(low, abs=1e-9), figure
@@ -98,16 +102,56 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say():
     for repeat in range(60):
         right = random.random(200) < 0.8
         probabilities = np.where(right[:, None], [0.9, 0.1], [0.1, 0.9])
-        limits = quick(probabilities, np.zeros(200, dtype=np.int64), seed=repeat)["accuracy"]
-        covered += limits.low <= 0.8 <= limits.high
+        limits = quick(probabilities, np.zeros(200, dtype=np.int64), seed=repeat)["brier"]
+        covered += limits.low <= 0.8 * 0.02 + 0.2 * 1.62 <= limits.high
     assert 46 <= covered <= 60  # 54 expected at 0.9, standard deviation 2.3
+
+
+def test_shares_have_wilsons_interval():
+    probabilities, targets = case("three classes")
+    found, right = quick(probabilities, targets), probabilities.argmax(axis=1) == targets
+    assert found["accuracy"] == found["recall_weighted"] == wilson(right.sum(), len(targets), 0.9)
+    hits = classification.top_hits(probabilities, targets, 2)
+    assert found["top_k_accuracy"] == wilson(hits.sum(), len(targets), 0.9)
+
+
+@pytest.mark.parametrize("said", [0, 1])
+def test_all_right_or_all_wrong_has_a_width_or_no_interval(said):
+    """0 of N and N of N: a bootstrap would give an interval without a width."""
+    targets = np.array([0, 1] * 30)
+    probabilities = np.eye(3)[targets if said else 1 - targets] * 0.9 + 0.1 / 3
+    found = quick(probabilities, targets)
+    low, high = found["accuracy"].low, found["accuracy"].high
+    assert (low, high) == (
+        (0.0, pytest.approx(0.043, abs=1e-3)) if not said else (pytest.approx(0.957, abs=1e-3), 1.0)
+    )
+    for name in ("f1_macro", "balanced_accuracy", "log_loss", "roc_auc"):
+        assert math.isnan(found[name].low) and math.isnan(found[name].high), name
+
+
+@pytest.mark.parametrize("name", ["two, ties", "two, imbalanced", "three classes", "ten, imbalanced"])
+def test_no_interval_leaves_the_range_of_its_metric_or_lacks_a_width(name):
+    for metric, limits in quick(*case(name)).items():
+        low, high = metric_of(f"test/{metric}").range
+        assert math.isnan(limits.low) or low <= limits.low < limits.high <= high, metric
+
+
+def test_two_models_are_resampled_in_pairs():
+    probabilities, targets = case("three classes")
+    settings = {"top_k": 2, "bins": 10, "resamples": 50, "seed": 3}
+    one = bootstrap_module.resample(probabilities, targets, **settings)
+    other = bootstrap_module.resample(probabilities[:, [1, 0, 2]], targets, **settings)
+    columns = np.concatenate(list(bootstrap_weights(3, len(targets), 50)), axis=1)
+    for drawn, answers in ((one, probabilities), (other, probabilities[:, [1, 0, 2]])):
+        right = answers.argmax(axis=1) == targets
+        assert drawn["accuracy"] == pytest.approx((right[:, None] * columns).sum(axis=0) / len(targets))
 
 
 def test_wilson():
     # Newcombe (1998), table I: 81 of 263, 95%
     assert wilson(81, 263, 0.95) == Interval(pytest.approx(0.2553, abs=5e-5), pytest.approx(0.3662, abs=5e-5))
     assert wilson(10, 10, 0.95).high == 1.0
-    assert wilson(0, 10, 0.95).low == pytest.approx(0.0, abs=1e-15)
+    assert wilson(0, 10, 0.95).low == 0.0
     assert wilson(10, 10, 0.95).low == pytest.approx(0.7225, abs=5e-5)
 
 

@@ -3,11 +3,14 @@
 import re
 from dataclasses import replace
 
+import numpy as np
+import pandas as pd
 import pytest
 from huggingface_hub import ModelCard
 
+from src.registry.class_report import ClassReport, write_confusion
+from src.registry.image_roles import ImageRole
 from src.registry.model_card import LONGEST, ModelCardFacts, description_of, model_card
-from src.registry.variant_metrics import weakest_class
 
 FACTS = ModelCardFacts(
     name="assay-shapes",
@@ -33,7 +36,9 @@ FACTS = ModelCardFacts(
     },
     confidence=0.95,
     machine="A CPU, AVX2, threads: 2",
-    weakest=("a|b", 0.875),
+    weakest=("a|b", 40, 35),
+    confusions=[("a|b", "circle", 4), ("circle", "T-shirt/top", 1)],
+    roles=[ImageRole("val", 1270, ["the epoch of the base", "the variant"]), ImageRole("test", 359, [])],
     lineage="l" * 64,
     sha256="s" * 64,
     commit="c0ffee",
@@ -55,7 +60,10 @@ FACTS = ModelCardFacts(
         "| Size of model.onnx in bytes | 123,456 |  |",
         "| Milliseconds per image, median | 0.123 |  |",
         "Speed was measured on: A CPU, AVX2, threads: 2.",
-        "The weakest class is a\\|b: the base model recognizes 87.5% of its test images.",
+        "The weakest class is a\\|b: 35 of its 40 test images are right.",
+        "- Its most frequent errors on the test images: a\\|b as circle (4), circle as T-shirt/top (1).",
+        "| val | 1,270 | the epoch of the base, the variant |",
+        "| test | 359 | nothing: they are only reported |",
         f"- Lineage `{'l' * 64}` (stage `compress@int8`), commit `c0ffee`, with changes in src/train.py",
         'model = mlflow.pyfunc.load_model("models:/assay-shapes/VERSION")',
         "onnxruntime.InferenceSession",
@@ -67,11 +75,11 @@ def test_what_it_says(line):
 
 
 def test_missing_metrics_are_left_out():
-    text = model_card(replace(FACTS, metrics={"test/accuracy": 1.0}, weakest=None, dirty=[]))
-    table = re.findall(r"^\| ([^|]+) \|", text, re.MULTILINE)
+    text = model_card(replace(FACTS, metrics={"test/accuracy": 1.0}, weakest=None, confusions=[], dirty=[]))
+    table = re.findall(r"^\| ([^|]+) \|", text.split("## Metrics")[1].split("Speed")[0], re.MULTILINE)
     assert [row for row in table if row not in ("---", "")] == ["Accuracy, test"]
     assert "weakest" not in text
-    assert "with changes" not in text
+    assert "with changes" not in text and "most frequent errors" not in text
 
 
 def test_it_fits_into_every_registry():
@@ -90,8 +98,21 @@ def test_hugging_face_reads_its_metadata():
     assert "library_name" not in description_of(model_card(FACTS))
 
 
-def test_the_weakest_class_is_the_first_with_the_lowest_recall(tmp_path):
-    table = tmp_path / "per_class.csv"
-    table.write_text("class,recall\na,1\nb,0.5\nc,0.5\nd,\n")
-    assert weakest_class(table) == ("b", 0.5)
-    assert weakest_class(tmp_path / "none.csv") is None
+def test_the_weakest_class_and_the_confusions_are_those_of_the_predictions(tmp_path):
+    targets = np.array([0] * 10 + [1] * 4 + [2] * 2)
+    predicted = np.array([0] * 8 + [1, 1] + [1] * 2 + [0, 2] + [2, 0])
+    report = ClassReport.of(["a", "b", "c", "d"], targets, predicted)
+    assert report.weakest() == ("b", 4, 2)  # as bad as c, but with more images; d has none
+    assert report.confusions() == [("a", "b", 2), ("b", "a", 1), ("b", "c", 1)]
+    assert report.never_right() == []
+    write_confusion(tmp_path / "confusion.csv", report)
+    table = pd.read_csv(tmp_path / "confusion.csv")
+    assert table["images"].sum() == 16
+    assert table.query("actual == predicted")["images"].sum() == 11
+
+
+def test_classes_that_are_never_right_are_named():
+    report = ClassReport.of(["a", "b", "c"], np.array([0, 1, 1]), np.array([0, 0, 0]))
+    assert report.never_right() == ["b"]
+    assert report.weakest() == ("b", 2, 0)
+    assert ClassReport.of(["a"], np.array([], int), np.array([], int)).weakest() is None

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from numpy.typing import NDArray
 
 from src.config.loading import LoadedConfig, read_params
 from src.config.validation import validate_config
@@ -27,12 +28,14 @@ from src.registry.decisions import Registration, Ruling, append_decisions
 from src.registry.registered_model import HISTORY, RegisteredModelView
 from src.tracking.live import Tracker
 from src.tracking.mlflow_store import connect
-from tests.support.journals import CLASSES, begin, compressed, lineage_of
+from tests.support.journals import CLASSES, SIZE, begin, compressed, lineage_of
 from tests.support.workspaces import ROOT
 
 IMAGES, TRAIN, VAL, TEST = 120, range(60), range(60, 100), range(100, 120)
 # Tags that hold when something was decided, or the name of a statement, which holds when a model was made.
 MOMENTS = {"promotion.time", "registered", "provenance", "record"}
+SHADES = (20, 128, 235)  # that the models of journals.make_variant call circle, cross and dot
+BASE_ERRORS = range(60, 69)  # validation images that the base gets wrong
 MADE = {"train": "one", "evaluate": "evaluate", "compare": "compare"}  # stage: name of its lineage
 
 
@@ -61,7 +64,8 @@ class Workspace:
         monkeypatch.chdir(ROOT)
         config = validate_config(read_params(), "params.yaml")
         self.config = config.model_copy(update={"data": config.data.model_copy(update={"name": "shapes"})})
-        self.configure(name="shapes")
+        # of 40 validation images and two or three variants, a loss of four is within it, one of five is not
+        self.configure(name="shapes", margin=0.25)
         self.root, self.folder = root, folder
         self.rows: dict[str, LeaderboardRow] = {}
         self.speeds: dict[str, dict[str, float]] = {}
@@ -76,7 +80,12 @@ class Workspace:
         (folder / "dvc.lock").write_text(yaml.safe_dump(lock))
         for stage in ("evaluate", "compare"):  # they ran here, so their reports need no import
             begin(root, stage, stage).close("FINISHED")
+        self.add_base()
         monkeypatch.chdir(folder)
+
+    def add_base(self, wrong: Collection[int] = BASE_ERRORS) -> None:
+        """The base as ONNX, version 1: so slow and so often wrong that all others are chosen before it."""
+        self.add("onnx_fp32", wrong=wrong, latency=100.0)
 
     def configure(self, **changes: Any) -> None:
         """Set fields of the section ``register``; those of its policy by their own names."""
@@ -86,8 +95,11 @@ class Workspace:
         updated = register.model_copy(update={**rest, "policy": register.policy.model_copy(update=policy)})
         self.config = self.config.model_copy(update={"register_": updated})
 
-    def write_data(self, prefix: str = "image") -> None:
-        """``prefix``: other pixels for another one."""
+    def write_data(self, prefix: str = "image", shown: NDArray[np.int64] | None = None) -> None:
+        """Images whose shade is that of their class, or of the class that they show, which a model answers.
+
+        ``prefix``: other digests of the pixels for another one.
+        """
         manifest = {
             "id": np.arange(IMAGES),
             "source": [f"{row}.png" for row in range(IMAGES)],
@@ -97,6 +109,9 @@ class Workspace:
             "group": [None] * IMAGES,
         }
         pd.DataFrame(manifest).to_parquet(self.folder / "data/ingest/manifest.parquet")
+        shades = np.array(SHADES, np.uint8)[self.targets if shown is None else shown]
+        images = np.broadcast_to(shades[:, None, None, None], (IMAGES, 1, SIZE, SIZE))
+        np.save(self.folder / "data/ingest/images.npy", images)
         report = {"classes": CLASSES, "kept": IMAGES}
         (self.folder / "data/ingest/report.json").write_text(json.dumps(report))
         splits = pd.DataFrame({"id": np.arange(IMAGES), "split": self.split, "fold": 0})
@@ -120,6 +135,7 @@ class Workspace:
             np.isin(held, list(wrong)), (self.targets[held] + 1) % len(CLASSES), self.targets[held]
         )
         table = {"id": held, "split": self.split[held], "target": self.targets[held], "predicted": said}
+        table |= {f"logit_{k}": np.where(said == k, 4.0, 0.0).astype(np.float32) for k in range(len(CLASSES))}
         pd.DataFrame(table).to_parquet(folder / "predictions.parquet")
         self.rows[variant] = self._row(variant, folder, pd.DataFrame(table))
         self.speeds[variant] = {

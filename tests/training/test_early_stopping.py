@@ -3,7 +3,7 @@
 import pytest
 
 from src.config.schema.train import Train
-from src.training.early_stopping import best_epoch, should_stop
+from src.training.early_stopping import LAST, best_epoch, score, should_stop
 from tests.support.training_tasks import section
 
 
@@ -27,6 +27,7 @@ def train(**changes) -> Train:
         ([(0.5, 1.0), (0.9, 2.0), (0.7, 0.5)], "val/loss", 3),
         ([(0.9, 1.0), (0.9, 0.8), (0.9, 0.9)], "val/accuracy", 2),  # the other metric decides
         ([(0.9, 1.0), (0.9, 1.0)], "val/accuracy", 1),  # then the first
+        ([(0.9, 1.0), (0.5, 2.0), (0.7, 3.0)], LAST, 3),
     ],
 )
 def test_best_epoch(pairs, monitor, best):
@@ -46,3 +47,10 @@ def test_best_epoch(pairs, monitor, best):
 )
 def test_end(pairs, patience, over):
     assert should_stop(rows(*pairs), train(patience=patience)) is over
+
+
+def test_with_the_last_epoch_no_validation_image_decides():
+    """Not even when the learning rate drops: the schedule plateau then follows the training loss."""
+    before = {"train/loss": 0.5, "val/loss": 1.0, "val/accuracy": 0.9}
+    assert score(before | {"val/loss": 9.0, "val/accuracy": 0.1}, LAST) == score(before, LAST)
+    assert score(before | {"train/loss": 0.4}, LAST) > score(before, LAST)

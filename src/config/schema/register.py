@@ -5,12 +5,13 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from src.config.schema.base import Name, Section
-from src.core.metric_names import metric_of
+from src.config.schema.base import Name, Positive, Section
+from src.core.metric_names import PREDICTION, metric_of
 
 NUMBER = r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?"
 CONSTRAINT = re.compile(rf"(?P<metric>\S+) *(?P<relation><=|>=) *(?P<bound>{NUMBER})")
 SCOPES = ("val", "model", "speed")  # test images choose nothing
+JUDGED = tuple(f"val/{name}" for name in PREDICTION if name != "loss")  # its log_loss is computed
 
 
 def _check_metric(name: str) -> str:
@@ -33,18 +34,40 @@ def _check_constraint(constraint: str) -> str:
     return constraint
 
 
+def _check_judged(name: str) -> str:
+    if name not in JUDGED:
+        raise ValueError(f"must be one of {', '.join(JUDGED)}, but got {name}")
+    return name
+
+
 MetricName = Annotated[str, AfterValidator(_check_metric)]
 Constraint = Annotated[str, AfterValidator(_check_constraint)]
 
 
 class Policy(Section):
-    """Chooses a variant by metrics of validation images, of the model file and of the machine."""
+    """Chooses a variant by metrics of validation images, of the model file and of the machine.
 
-    optimize: MetricName = Field(
-        description="Metric that decides among the variants that meet the constraints; not of test images"
+    A variant must be non-inferior to the base, and a challenger to the champion: see docs/non_inferiority.md.
+    """
+
+    metric: Annotated[str, AfterValidator(_check_judged)] = Field(
+        description="Metric of the validation images in which a model must not be worse by more than margin"
+    )
+    margin: Positive = Field(
+        description="Largest loss that is acceptable, in the unit of metric: 0.01 is one point of accuracy"
+    )
+    level: Annotated[float, Field(gt=0, lt=0.5)] = Field(
+        description="Significance level of the one-sided test, shared by all variants (Holm); with 0.05 the "
+        "upper limit of the loss has 95% confidence"
     )
     constraints: list[Constraint] = Field(
-        description="What a variant must meet to be chosen, such as model/bytes <= 200000; []: nothing"
+        description="What else a variant must meet to be chosen, such as model/bytes <= 200000; []: nothing"
+    )
+    optimize: MetricName = Field(
+        description="Metric that decides among the variants that meet all this; not of test images"
+    )
+    tie_breakers: list[MetricName] = Field(
+        description="Metrics that decide, in this order, among variants whose intervals of optimize overlap"
     )
 
 
@@ -53,9 +76,6 @@ class Register(Section):
 
     name: Name = Field(description="Name of the registered model")
     policy: Policy = Field(description="Which variant is chosen")
-    level: Annotated[float, Field(gt=0, lt=1)] = Field(
-        description="Significance level of the test that a challenger is no worse than the champion"
-    )
     promote: Literal["embedded", "auto", "never"] = Field(
         description="Whether the choice becomes champion automatically; embedded: only in mlflow.db; "
         "auto: on a server too"

@@ -1,4 +1,4 @@
-"""How far a metric can be trusted: percentile bootstrap over the test images (Efron, 1979).
+"""How far a metric can be trusted: percentile bootstrap over the images (Efron, 1979).
 
 Each resample draws as many rows as there are, with replacement, and all metrics are computed on the same
 resamples. A resample is a vector of weights (how often each row was drawn), so nothing is sorted again:
@@ -7,6 +7,9 @@ what depends on ranks is summed in the order of the full sample.
 A resample in which a metric is undefined (no row of the positive class, one class only) is left out of
 that metric's interval and counted in ``undefined``. Macro averages cover the classes in the resample, as
 the metric itself covers the classes in the sample.
+
+A bootstrap says nothing where all resamples are equal, as those of a model without a mistake: such a metric
+has no interval. Shares of images get Wilson's interval instead, which has a width at 0 and at 1.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,26 +17,17 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
 from src.core.seeds import derive_seed
 from src.evaluation.metrics import classification
 from src.evaluation.metrics.calibration import bin_index
 from src.evaluation.metrics.classification import ConfusionCounts, Floats, Integers
+from src.evaluation.metrics.intervals import Interval, percentiles, wilson
 
 Weights = NDArray[np.int32]  # (n, resamples of a block): how often each row was drawn
 
 BLOCK = 1_000_000  # weights held at once
 AREA_BUDGET = 10**10  # rows x classes x resamples; above it, areas under curves have no interval
-
-
-@dataclass(frozen=True)
-class Interval:
-    """Lower and upper limit; NaN when every resample was undefined."""
-
-    low: float
-    high: float
-    undefined: int = 0  # resamples that were left out
 
 
 @dataclass(frozen=True)
@@ -57,7 +51,7 @@ def bootstrap(
     seed: int,
     advance: Callable[[int], None],
 ) -> dict[str, Interval]:
-    """Intervals of the metrics of :func:`classification.summary`, by name.
+    """Intervals of the metrics of :func:`classification.summary`, by name; those of shares are Wilson's.
 
     Args:
         probabilities: (n, K).
@@ -69,6 +63,30 @@ def bootstrap(
         seed: decides the resamples.
         advance: called with the number of resamples in each finished block.
     """
+    values = resample(
+        probabilities, targets, top_k=top_k, bins=bins, resamples=resamples, seed=seed, advance=advance
+    )
+    shares = {
+        name: wilson(hits, len(targets), confidence)
+        for name, hits in _hits(probabilities, targets, top_k).items()
+    }
+    return {name: percentiles(of_metric, confidence) for name, of_metric in values.items()} | shares
+
+
+def resample(
+    probabilities: Floats,
+    targets: Integers,
+    *,
+    top_k: int,
+    bins: int,
+    resamples: int,
+    seed: int,
+    advance: Callable[[int], None] = lambda _: None,
+) -> dict[str, Floats]:
+    """Each metric on each resample, (``resamples``,); NaN where undefined. Arguments: as of `bootstrap`.
+
+    The resamples depend on ``seed`` and n only, so two models are resampled in pairs.
+    """
     statistics = _statistics(probabilities, targets, top_k, bins, resamples)
     found: dict[str, list[Floats]] = {}
     for weights in bootstrap_weights(seed, len(targets), resamples):
@@ -76,7 +94,7 @@ def bootstrap(
             for name, values in statistic(weights).items():
                 found.setdefault(name, []).append(values)
         advance(weights.shape[1])
-    return {name: percentiles(np.concatenate(values), confidence) for name, values in found.items()}
+    return {name: np.concatenate(values) for name, values in found.items()}
 
 
 def bootstrap_weights(seed: int, rows: int, resamples: int) -> Iterator[Weights]:
@@ -89,21 +107,13 @@ def bootstrap_weights(seed: int, rows: int, resamples: int) -> Iterator[Weights]
         yield np.stack(columns, axis=1).astype(np.int32)
 
 
-def wilson(hits: int, rows: int, confidence: float) -> Interval:
-    """Score interval of a share (Wilson, 1927); unlike the bootstrap it has a width at 0 and 1."""
-    limits = binomtest(hits, rows).proportion_ci(confidence, method="wilson")
-    return Interval(float(limits.low), float(limits.high))
-
-
-def percentiles(values: Floats, confidence: float) -> Interval:
-    """The interval that leaves out equally many resamples at either end. ``values``: (r,)."""
-    known = values[~np.isnan(values)]
-    undefined = len(values) - len(known)
-    if not len(known):
-        return Interval(np.nan, np.nan, undefined)
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(known, [tail, 1 - tail])
-    return Interval(float(low), float(high), undefined)
+def _hits(probabilities: Floats, targets: Integers, top_k: int) -> dict[str, int]:
+    """Images that count in each metric that is a share of the images."""
+    right = int((classification.predict(probabilities) == targets).sum())
+    found = {"accuracy": right, "recall_weighted": right}  # the same by definition
+    if top_k < probabilities.shape[1]:
+        found["top_k_accuracy"] = int(classification.top_hits(probabilities, targets, top_k).sum())
+    return found
 
 
 def _statistics(

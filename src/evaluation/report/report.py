@@ -9,8 +9,8 @@ import numpy as np
 from src.config.schema.evaluate import Evaluate
 from src.core.metric_names import nest, with_limits
 from src.evaluation.metrics import bootstrap, classification
-from src.evaluation.metrics.bootstrap import Interval
 from src.evaluation.metrics.classification import ConfusionCounts, Floats, Integers
+from src.evaluation.metrics.intervals import Interval
 
 SCOPE = "test"
 # The few that `dvc metrics show` and `dvc exp show` have room for, side by side in 120 columns.
@@ -33,11 +33,6 @@ class Report:
     notes: list[str]
     confidence: float  # of the intervals
 
-    def wilson(self) -> Interval:
-        """Of the accuracy."""
-        hits = int((self.predicted == self.targets).sum())
-        return bootstrap.wilson(hits, len(self.targets), self.confidence)
-
     def to_metrics(self) -> dict[str, float]:
         """``test/accuracy``, ``test/accuracy/low``, …: those that are defined."""
         return {name: value for name, value in self._named().items() if np.isfinite(value)}
@@ -53,11 +48,9 @@ class Report:
 
     def sentence(self) -> str:
         """One line for the terminal."""
-        limits, name = self.intervals["accuracy"], ""
-        if limits.low == limits.high:  # nothing to resample: all correct, or all wrong
-            limits, name = self.wilson(), "Wilson "
+        limits = self.intervals["accuracy"]
         return (
-            f"Test accuracy {self.metrics['accuracy']:.4f}, {name}{100 * self.confidence:.4g}% interval "
+            f"Test accuracy {self.metrics['accuracy']:.4f}, {100 * self.confidence:.4g}% interval "
             f"{limits.low:.3f} to {limits.high:.3f}, {len(self.targets):,} images"
         )
 
@@ -66,9 +59,7 @@ class Report:
         for name, value in self.metrics.items():
             limits = self.intervals.get(name, UNKNOWN)
             named |= zip(with_limits(f"{SCOPE}/{name}"), (value, limits.low, limits.high), strict=True)
-        wilson = self.wilson()
-        limits_of_accuracy = {"wilson_low": wilson.low, "wilson_high": wilson.high}
-        return named | {f"{SCOPE}/accuracy/{end}": value for end, value in limits_of_accuracy.items()}
+        return named
 
 
 def make_report(
@@ -123,14 +114,17 @@ def _notes(
     settings: Evaluate,
 ) -> list[str]:
     notes = [
-        f"low and high: percentile bootstrap over the test images, {settings.bootstrap} resamples, "
-        f"{settings.confidence:.4g} confidence; wilson_low and wilson_high: Wilson's score interval"
+        f"low and high: {100 * settings.confidence:.4g}% limits, of accuracy, top-k accuracy and weighted "
+        "recall by Wilson's score interval, of the others by a percentile bootstrap over the test images, "
+        f"{settings.bootstrap} resamples"
     ]
     reasons = classification.undefined_reasons(metrics, targets, classes, settings.top_k)
     notes += [f"{name}: {reason}" for name, reason in reasons.items()]
     for name, value in metrics.items():
         if name not in intervals:
             notes.append(f"{name}: no interval, because images x classes are too many for the bootstrap")
+        elif np.isnan(intervals[name].low) and not np.isnan(value):
+            notes.append(f"{name}: no interval, because all resamples give the same value")
         elif intervals[name].undefined and not np.isnan(value):
             notes.append(
                 f"{name}: undefined in {intervals[name].undefined} resamples, which its interval leaves out"

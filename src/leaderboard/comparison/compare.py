@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 from src.config.schema.evaluate import Evaluate
 from src.core.metric_names import with_limits
 from src.data.dataset.index import HeldOutRows
-from src.evaluation.metrics.bootstrap import Interval
 from src.evaluation.metrics.calibration import calibration_error
-from src.evaluation.metrics.classification import Integers, softmax
-from src.leaderboard.comparison.change_interval import change_interval, mean_interval
+from src.evaluation.metrics.classification import Integers, count, per_class, softmax
+from src.evaluation.metrics.intervals import Interval, wilson
 from src.leaderboard.comparison.variants import MeasuredModel, VariantPredictions
 from src.leaderboard.table.rows import BASE, CHANGE, METRICS, RATIO, LeaderboardRow
-from src.leaderboard.table.significance import Correct, accuracy_change, mcnemar
+from src.leaderboard.table.significance import Correct, accuracy_change, change_interval, mcnemar
 
 
 def compare(
@@ -25,7 +24,6 @@ def compare(
     variants: Sequence[VariantPredictions],
     held: HeldOutRows,
     settings: Evaluate,
-    seed: int,
     advance: Callable[[int], None],
 ) -> list[LeaderboardRow]:
     """The row of the base, then one for each variant, in order.
@@ -35,25 +33,24 @@ def compare(
         variants: their predictions, or why they failed.
         held: the images that were predicted.
         settings: section ``evaluate``.
-        seed: decides the resamples of the intervals.
         advance: called after each row.
     """
     rows = []
     for variant in (VariantPredictions(BASE, (), base), *variants):
         model = variant.model
-        metrics = {} if model is None else _metrics(base, model, held, settings, seed)
+        metrics = {} if model is None else _metrics(base, model, held, settings)
         rows.append(LeaderboardRow(variant.name, variant.steps, metrics, variant.reason))
         advance(1)
     return rows
 
 
 def _metrics(
-    base: MeasuredModel, model: MeasuredModel, held: HeldOutRows, settings: Evaluate, seed: int
+    base: MeasuredModel, model: MeasuredModel, held: HeldOutRows, settings: Evaluate
 ) -> dict[str, float]:
     """In the order of the columns."""
     found = {
-        **_validation_metrics(base, model, held, settings, seed),
-        **_test_metrics(base, model, held, settings, seed),
+        **_validation_metrics(base, model, held, settings),
+        **_test_metrics(base, model, held, settings),
         **model.size.to_metrics(),
         RATIO: base.size.bytes / model.size.bytes,
     }
@@ -61,44 +58,39 @@ def _metrics(
 
 
 def _validation_metrics(
-    base: MeasuredModel, model: MeasuredModel, held: HeldOutRows, settings: Evaluate, seed: int
+    base: MeasuredModel, model: MeasuredModel, held: HeldOutRows, settings: Evaluate
 ) -> dict[str, float]:
     """Metrics that choices may depend on."""
     val = held.validation
     before, after = _correct(base, held.targets, val), _correct(model, held.targets, val)
     return {
         "val/accuracy": float(after.mean()),
-        **({} if model is base else _change("val", before, after, settings, seed)),
+        **({} if model is base else _change("val", before, after, settings)),
         "val/agreement": float(np.mean((_predictions(model) == _predictions(base))[val])),
     }
 
 
 def _test_metrics(
-    base: MeasuredModel, model: MeasuredModel, held: HeldOutRows, settings: Evaluate, seed: int
+    base: MeasuredModel, model: MeasuredModel, held: HeldOutRows, settings: Evaluate
 ) -> dict[str, float]:
     """Metrics that no choice may depend on."""
     test = ~held.validation
     before, after = _correct(base, held.targets, test), _correct(model, held.targets, test)
-    limits = mean_interval(
-        after.astype(np.float64),
-        resamples=settings.bootstrap,
-        confidence=settings.confidence,
-        seed=seed,
-    )
+    limits = wilson(int(after.sum()), len(after), settings.confidence)
+    recalls = per_class(count(held.targets[test], _predictions(model)[test], model.logits.shape[1]))["recall"]
     return {
         **_named("test/accuracy", float(after.mean()), limits),
-        **({} if model is base else _change("test", before, after, settings, seed)),
+        "test/recall_min": float(np.nanmin(recalls)),
+        **({} if model is base else _change("test", before, after, settings)),
         "test/calibration_error": calibration_error(
             softmax(model.logits[test]), held.targets[test], settings.calibration_bins
         ),
     }
 
 
-def _change(split: str, before: Correct, after: Correct, settings: Evaluate, seed: int) -> dict[str, float]:
+def _change(split: str, before: Correct, after: Correct, settings: Evaluate) -> dict[str, float]:
     """Of the accuracy, against the base."""
-    limits = change_interval(
-        before, after, resamples=settings.bootstrap, confidence=settings.confidence, seed=seed
-    )
+    limits = change_interval(before, after, settings.confidence)
     change = _named(CHANGE.format(split), accuracy_change(before, after), limits)
     return {**change, f"{split}/mcnemar_p": mcnemar(before, after)}
 

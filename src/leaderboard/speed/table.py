@@ -6,6 +6,7 @@ from typing import Any
 
 from src.leaderboard.table.markdown import (
     SPARSITY_NOTE,
+    WEAKEST,
     Column,
     change,
     count,
@@ -116,6 +117,7 @@ def write_leaderboard(
         (f"Change, points ({sure})", lambda m: change(m, "val")),
         ("Test", lambda m: share(m, "test/accuracy")),
         (f"Change, points ({sure})", lambda m: change(m, "test")),
+        ("Weakest class", lambda m: share(m, "test/recall_min")),
         ("Bytes", lambda m: count(m, "model/bytes")),
         ("gzip bytes", lambda m: count(m, "model/gzip_bytes")),
         ("Sparsity", lambda m: percent(m, "model/sparsity")),
@@ -153,8 +155,8 @@ def _notes(batch_sizes: Sequence[int], sure: str, conditions: str, refusal: str 
         f"most memory that a fresh process holds to load the model and predict {largest} images, including "
         "Python and the engine.",
         f"No ratios of speeds: {refusal}" if refusal else pairs,
-        f"Changes are against the base on the same images, with the {sure} limits of a paired bootstrap. "
-        f"Choose by the validation metrics: the test metrics are only reported. {SPARSITY_NOTE}",
+        f"Changes are against the base on the same images, with the {sure} limits of Tango's score interval. "
+        f"{WEAKEST} Choose by the validation metrics: the test metrics are only reported. {SPARSITY_NOTE}",
     ]
 
 

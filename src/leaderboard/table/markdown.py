@@ -11,6 +11,7 @@ Metrics = Mapping[str, float]
 Column = tuple[str, Callable[[Metrics], str]]  # heading, text of a row's cell
 
 UNKNOWN = "–"
+WEAKEST = "Weakest class: its recall on the test images."
 SPARSITY_NOTE = (
     "Zeros alone make no dense file smaller and no dense model faster: sparsity lowers gzip bytes, but not "
     "bytes or latency. Removed channels lower all of them."
@@ -27,6 +28,7 @@ def write_variants(path: Path, rows: Sequence[LeaderboardRow], confidence: float
         (f"Test ({sure})", lambda m: share(m, "test/accuracy", limits=True)),
         (f"Change, points ({sure})", lambda m: change(m, "test")),
         ("p", lambda m: p_value(m, "test/mcnemar_p")),
+        ("Weakest class", lambda m: share(m, "test/recall_min")),
         ("Agreement", lambda m: share(m, "val/agreement")),
         ("Calibration error", lambda m: share(m, "test/calibration_error")),
     ]
@@ -40,10 +42,12 @@ def write_variants(path: Path, rows: Sequence[LeaderboardRow], confidence: float
         ("MACs", lambda m: count(m, "model/macs")),
     ]
     notes = [
-        f"Changes are against the base on the same images, with the {sure} limits of a paired bootstrap; "
-        "p is McNemar's, for equal accuracy. Agreement: share of the validation images for which the "
-        "variant predicts what the base predicts. The calibration error is that of the test images.",
-        "Choose by the validation metrics: the test metrics are only reported.",
+        f"Changes are against the base on the same images, with the {sure} limits of Tango's score interval; "
+        f"test accuracy has those of Wilson's. p is McNemar's, for equal accuracy. {WEAKEST} Agreement: "
+        "share of the validation images for which the variant predicts what the base predicts. The "
+        "calibration error is that of the test images.",
+        "Choose by the validation metrics: the test metrics are only reported. `register` requires more than "
+        "p: the upper limit of the loss must lie within register.policy.margin.",
         "The base's bytes are those of its safetensors file, a variant's those of its ONNX file. "
         f"{SPARSITY_NOTE}",
     ]

@@ -15,6 +15,7 @@ CHANGE = "{}/accuracy/change"  # of a split, against the base
 CHOOSE = ("val/accuracy", *with_limits(CHANGE.format("val")), "val/mcnemar_p", "val/agreement")
 REPORT = (
     *with_limits("test/accuracy"),
+    "test/recall_min",
     *with_limits(CHANGE.format("test")),
     "test/mcnemar_p",
     "test/calibration_error",

@@ -1,7 +1,12 @@
-"""Is the change in accuracy between two models significant? Paired tests on the same images.
+"""Two models on the same images: is one of them worse, and by how much at most? Paired tests and intervals.
 
 All functions take two boolean arrays (n,): for each image whether the model before, and the one after, is
 correct. Only the images on which exactly one of them is correct (discordant ones) tell them apart.
+
+Tango's score method (Tango, "Equivalence test and confidence interval for the difference in proportions for
+the paired-sample design", Statistics in Medicine 17, 1998) compares the observed loss with a supposed one,
+with the variance that the supposed one has. So it says something even if no image is discordant, and its
+limits stay within -1 and 1.
 """
 
 import math
@@ -9,11 +14,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import bdtrc
+from scipy.optimize import brentq
+from scipy.special import bdtrc, ndtr, ndtri
+
+from src.evaluation.metrics.intervals import Interval
 
 Correct = NDArray[np.bool_]  # (n,)
 
 FEW = 25  # with fewer discordant images the chi-square distribution is too coarse
+EDGE = 1e-12  # a supposed loss of exactly 1 or -1 has no variance
 
 
 @dataclass(frozen=True)
@@ -22,6 +31,12 @@ class Discordance:
 
     lost: int  # correct before only
     won: int  # correct after only
+    images: int  # all, discordant or not
+
+    @property
+    def loss(self) -> float:
+        """Accuracy before minus accuracy after, as a share of the images."""
+        return (self.lost - self.won) / self.images
 
 
 def discordance(before: Correct, after: Correct) -> Discordance:
@@ -29,7 +44,9 @@ def discordance(before: Correct, after: Correct) -> Discordance:
     kinds = f"{before.dtype}{before.shape} and {after.dtype}{after.shape}"
     if before.shape != after.shape or before.ndim != 1 or {before.dtype, after.dtype} != {np.dtype(bool)}:
         raise ValueError(f"must be two boolean arrays (n,), but got {kinds}")
-    return Discordance(lost=int((before & ~after).sum()), won=int((after & ~before).sum()))
+    if not len(before):
+        raise ValueError("must have at least one image, but got none")
+    return Discordance(int((before & ~after).sum()), int((after & ~before).sum()), len(before))
 
 
 def mcnemar(before: Correct, after: Correct) -> float:
@@ -47,24 +64,49 @@ def mcnemar(before: Correct, after: Correct) -> float:
     return math.erfc(math.sqrt(gap**2 / total / 2))  # upper tail of chi-square with one degree of freedom
 
 
-def one_sided_p(before: Correct, after: Correct) -> float:
-    """One-sided p value of "after is correct at least as often as before"; small when it is worse.
+def loss_p(found: Discordance, margin: float) -> float:
+    """One-sided p value of "the loss in accuracy is at least ``margin``"; small when it is less."""
+    return float(ndtr(_score(found, margin)))
 
-    The exact binomial (sign) test for any number of discordant images. 1 when there are none.
+
+def loss_limit(found: Discordance, level: float) -> float:
+    """Upper limit of the loss in accuracy at the one-sided confidence 1 - ``level``, which is below 1/2.
+
+    A loss is within a margin by :func:`loss_p` at this level exactly when the limit is.
     """
-    found = discordance(before, after)
-    return _at_least(found.lost, found.lost + found.won)
+    if found.loss == 1:
+        return 1.0
+    z = float(ndtri(level))  # negative
+    limit = brentq(lambda loss: _score(found, loss) - z, found.loss, 1 - EDGE, xtol=1e-15)
+    return float(limit)
 
 
-def significantly_worse(before: Correct, after: Correct, level: float) -> bool:
-    """Whether :func:`one_sided_p` is below ``level``, which is in (0, 1)."""
-    return one_sided_p(before, after) < level
+def change_interval(before: Correct, after: Correct, confidence: float) -> Interval:
+    """Two-sided interval of accuracy after minus accuracy before."""
+    found, tail = discordance(before, after), (1 - confidence) / 2
+    back = Discordance(found.won, found.lost, found.images)
+    return Interval(-loss_limit(found, tail), loss_limit(back, tail))
 
 
 def accuracy_change(before: Correct, after: Correct) -> float:
     """Accuracy after minus accuracy before, as a share of the images."""
-    found = discordance(before, after)
-    return (found.won - found.lost) / len(before)
+    return -discordance(before, after).loss
+
+
+def _score(found: Discordance, loss: float) -> float:
+    """Tango's statistic: (observed - supposed ``loss``) in standard errors under the supposed one.
+
+    Decreases as ``loss`` grows; 0 at the observed loss. Equations (24) to (26) of the paper, whose b is
+    ``won`` and whose c is ``lost``.
+    """
+    gap = found.lost - found.won - found.images * loss
+    if gap == 0:
+        return 0.0
+    # q: maximum likelihood of the share of images won, if the share lost is q + loss
+    half = (2 * found.images - found.lost + found.won) * loss - found.lost - found.won
+    under = half**2 + 8 * found.images * found.won * loss * (1 - loss)
+    q = (math.sqrt(max(under, 0.0)) - half) / (4 * found.images)
+    return gap / math.sqrt(found.images * (2 * q + loss * (1 - loss)))
 
 
 def _at_least(count: int, total: int) -> float:

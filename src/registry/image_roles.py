@@ -1,0 +1,46 @@
+"""Which images decided what. Stated with every decision, so that nobody takes a chosen metric for a test."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from src.config.schema import Config
+from src.data.dataset.index import read_split
+from src.pipeline.paths import SPLIT
+
+
+@dataclass(frozen=True)
+class ImageRole:
+    """The images of one split."""
+
+    split: str
+    images: int
+    decided: Sequence[str]  # empty: nothing
+
+
+def image_roles(config: Config) -> list[ImageRole]:
+    """What the images of each split decided on the way from the data to the champion."""
+    names = read_split(SPLIT)[0]
+    decided = {"train": _by_training_images(config), "val": _by_validation_images(config), "test": []}
+    return [ImageRole(split, int(np.sum(names == split)), what) for split, what in decided.items()]
+
+
+def _by_training_images(config: Config) -> list[str]:
+    searched = ["with the validation images, the trials of the sweep"] if _uses_folds(config) else []
+    return ["the weights", "the normalization", "the ranges of int8", *searched]
+
+
+def _by_validation_images(config: Config) -> list[str]:
+    searches = config.sweep.method != "none" and not _uses_folds(config)
+    return [
+        *(["the trials of the sweep"] if searches else []),
+        "the epoch of the base",
+        "whether an exported model agrees with its source",
+        "the variant",
+        "the promotion",
+    ]
+
+
+def _uses_folds(config: Config) -> bool:
+    return config.sweep.method != "none" and config.sweep.folds > 0

@@ -1,0 +1,67 @@
+"""What each variant answered for the held-out images, as stage compress has written it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from src.config.schema.compress import BASELINE
+from src.core.errors import AssayError
+from src.data.dataset.index import HeldOutRows, read_held_out, read_index, read_split
+from src.leaderboard.comparison.non_inferiority import NonInferiorityRule, Verdict, judge, measure_loss
+from src.pipeline.paths import INGEST, MODELS, SPLIT
+from src.registry.promotion import ValidationEvidence, image_names, paired_logits
+
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class VariantAnswers:
+    """A variant's answers: those by which it is judged, and those that are only reported."""
+
+    evidence: ValidationEvidence  # validation images
+    test_targets: Integers  # (m,)
+    test_predicted: Integers  # (m,)
+
+
+def read_answers(variants: Sequence[str]) -> dict[str, VariantAnswers]:
+    """The answers of each variant, and its training images.
+
+    Raises:
+        AssayError: they are of other images than data/split holds out.
+    """
+    held, names = read_held_out(INGEST, SPLIT), image_names(read_index(INGEST).digests)
+    trained_on, found = names[read_split(SPLIT)[0] == "train"], {}
+    for variant in variants:
+        logits, val = _read_logits(variant, held), held.validation
+        evidence = ValidationEvidence(names[held.ids[val]], held.targets[val], logits[val], trained_on)
+        found[variant] = VariantAnswers(evidence, held.targets[~val], logits[~val].argmax(axis=1))
+    return found
+
+
+def judge_variants(answers: dict[str, VariantAnswers], rule: NonInferiorityRule) -> dict[str, Verdict]:
+    """Whether each variant is non-inferior to the base; none if the base as ONNX could not be made."""
+    if BASELINE not in answers:
+        return {}
+    base = answers[BASELINE].evidence
+    losses = {
+        name: measure_loss(*paired_logits(base, each.evidence), rule)
+        for name, each in answers.items()
+        if name != BASELINE
+    }
+    return judge(losses, rule)
+
+
+def _read_logits(variant: str, held: HeldOutRows) -> NDArray[np.float32]:
+    """Logits (n, K) for the held-out images."""
+    from pyarrow import parquet
+
+    path = MODELS / variant / "predictions.parquet"
+    table = parquet.ParquetFile(path).read()
+    if not all(np.array_equal(table[key].to_numpy(), getattr(held, f"{key}s")) for key in ("id", "target")):
+        raise AssayError(
+            f"{path} is of other images than {SPLIT} holds out. Make it again: dvc repro compress@{variant}"
+        )
+    classes = sum(name.startswith("logit_") for name in table.column_names)
+    return np.stack([table[f"logit_{k}"].to_numpy() for k in range(classes)], axis=1)
