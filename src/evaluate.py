@@ -40,7 +40,7 @@ def build(config: Config, run: StageRun) -> None:
                 tested.probabilities, tested.targets, tested.classes, settings, config.seed, advance
             )
     figures = publish_report(
-        run.folder, report, tested.ids, INGEST / "images.npy", BASE / "history.csv", settings
+        run.folder, report, tested.ids, INGEST / "images.npy", BASE / "history.csv", settings, tested.data
     )
     run.log(subject="train", metrics=report.to_metrics(), figures=figures)
     run.say(report.sentence())

@@ -26,6 +26,7 @@ def build(config: "Config", run: StageRun) -> None:
     """Write the folder of the stage."""
     from src.data.dataset.arrays import open_array
     from src.data.dataset.index import read_index
+    from src.data.dataset.spec import describe_data
     from src.data.splitting.report import split_and_report, write_splits
 
     wanted, rows = config.split, read_index(INGEST)
@@ -39,7 +40,7 @@ def build(config: "Config", run: StageRun) -> None:
         seed=config.seed,
         show=run.progress,
     )
-    write_splits(run.folder / "splits.parquet", columns)
+    write_splits(run.folder / "splits.parquet", columns, describe_data(INGEST))
     write_json(run.folder / "report.json", report)
     _summarize(run, report)
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src.data.dataset.index import DatasetIndex
+from src.data.dataset.spec import DataSpec, with_spec
 from src.data.splitting.leakage import ExactDuplicate, NearDuplicate, near_duplicates
 from src.data.splitting.splits import SPLITS, fold_rows, split_rows
 
@@ -46,13 +47,16 @@ def split_and_report(
     return {"id": rows.ids, "split": splits, "fold": numbers}, report.counts() | {"leakage": leakage}
 
 
-def write_splits(path: Path, columns: dict[str, Any]) -> None:
-    """Write ``splits.parquet``: id, split (train, val, test or dropped), fold (-1 outside train and val)."""
+def write_splits(path: Path, columns: dict[str, Any], data: DataSpec) -> None:
+    """Write ``splits.parquet``: id, split (train, val, test or dropped), fold (-1 outside train and val).
+
+    ``data`` says which images were split.
+    """
     import pyarrow
     from pyarrow import parquet
 
     schema = pyarrow.schema([("id", pyarrow.int64()), ("split", pyarrow.string()), ("fold", pyarrow.int64())])
-    parquet.write_table(pyarrow.table(columns, schema), path)
+    parquet.write_table(with_spec(pyarrow.table(columns, schema), data), path)
 
 
 @dataclass(frozen=True)
