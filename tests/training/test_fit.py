@@ -112,3 +112,11 @@ def test_diverging_in_the_first_epoch(tmp_path):
     with pytest.raises(AssayError, match=r"diverged in epoch 1: .*no epoch was finished"):
         fit(digits_task(**broken, train={"epochs": 8}), tmp_path, device="cpu")
     assert not (tmp_path / NAME).exists()
+
+
+def test_single_images_are_refused_before_the_first_step(tmp_path):
+    task = digits_task(model={"widths": [8, 16, 32]}, train={"batch_size": 1, "epochs": 1})
+    started = []
+    with pytest.raises(AssayError, match=r"train\.batch_size=1 leaves a batch norm"):
+        fit(task, tmp_path, device="cpu", on_start=started.append)
+    assert not started
