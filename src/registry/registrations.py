@@ -12,7 +12,7 @@ from src.core.hashing import file_hash
 from src.data.dataset.index import read_index, read_split
 from src.data.dataset.spec import require_same_data
 from src.pipeline.execution import StageRun
-from src.pipeline.paths import BASE, BENCHMARK, COMPARE, EVALUATE, INGEST, MODELS, SPLIT
+from src.pipeline.paths import BENCHMARK, COMPARE, EVALUATE, INGEST, MODELS, SPLIT
 from src.registry.archive import has_model, store_evidence, store_provenance, store_record
 from src.registry.decisions import Challenge, Registration, append_decisions, ruling_on
 from src.registry.imported_results import import_reports, import_variant
@@ -103,7 +103,8 @@ def _answers(variants: Sequence[str]) -> dict[str, ValidationEvidence]:
     """The predictions of each variant for the validation images, and its training images."""
     from pyarrow import parquet
 
-    require_same_data(BASE, INGEST, SPLIT, [MODELS / variant for variant in variants])
+    for folder in (MODELS / variant for variant in variants):
+        require_same_data(folder, INGEST, SPLIT, [folder])
     names, (split, _) = image_names(read_index(INGEST).digests), read_split(SPLIT, INGEST)
     trained_on, found = names[split == "train"], {}
     for variant in variants:

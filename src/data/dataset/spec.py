@@ -70,7 +70,9 @@ def describe_model(folder: Path) -> DataSpec:
     try:
         content = read_json(path)
         form = {name: value for name, value in content["input"].items() if name != "max_pixels"}
-        return DataSpec(content["classes"], form, content["normalization"], **content.get("trained_on", {}))
+        return DataSpec(
+            content["classes"], form, content.get("normalization"), **content.get("trained_on", {})
+        )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise AssayError(
             f"{path} cannot be read ({type(error).__name__}: {error}): bring it back with `dvc checkout`, or "
@@ -118,7 +120,7 @@ def require_same_data(base: Path, ingest: Path, split: Path, variants: Iterable[
     """Compare the data that are here with a base model and with the predictions of its variants.
 
     Args:
-        base: folder of the base model.
+        base: folder of the base model, or of a variant.
         ingest: folder of that stage.
         split: folder of that stage.
         variants: their folders; one without predictions has failed.

@@ -134,6 +134,10 @@ def _decode_one(
         decoded = decode_file(path, image_format)
     except UnreadableImageError as error:
         return DecodedImage(reason=str(error))
+    except FileNotFoundError:
+        if not path.is_symlink():  # the file has vanished since it was listed
+            raise
+        return DecodedImage(reason="it cannot be opened: a link to a file that does not exist")
     out[:] = decoded.pixels
     return DecodedImage(pixel_hash(decoded.pixels), decoded.width, decoded.height)
 
