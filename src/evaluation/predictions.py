@@ -30,6 +30,7 @@ class Predictions:
     targets: Integers  # (n,)
     probabilities: Floats  # (n, K)
     data: DataSpec  # of the images and the model
+    sources: list[str]  # (n,) paths of the images below the folder of the raw data
 
 
 def predict_test_images(
@@ -61,7 +62,12 @@ def predict_test_images(
             f"{broken[0]} of {images}). Train again with a lower train.optimizer.lr"
         )
     return Predictions(
-        spec.classes, ids, index.targets[ids], softmax(logits), describe_predictions(model, data)
+        spec.classes,
+        ids,
+        index.targets[ids],
+        softmax(logits),
+        data=describe_predictions(model, data),
+        sources=[index.sources[row] for row in ids.tolist()],
     )
 
 

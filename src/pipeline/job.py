@@ -18,7 +18,7 @@ from src.core.hashing import file_hash
 from src.core.processes import process_identity
 from src.pipeline.paths import INGEST
 from src.provenance.dvc_lock import Cache, read_lock
-from src.provenance.git import git_state, refusal
+from src.provenance.git import git, git_state, refusal
 from src.provenance.lineage import Lineage, LineageGraph
 
 if TYPE_CHECKING:  # heavy, and not needed for --help
@@ -143,10 +143,20 @@ def restore_hint(stage: str, variant: str | None) -> str:
         return ""
     output = definition.outputs[0]
     if not definition.cached:
-        return f"\nThe last good result is kept: git checkout -- {output}"
-    if not Cache(repository_root()).object(record.outputs.get(output, "")).is_file():
-        return ""  # a fresh clone has nothing to restore
-    return f"\nThe last good result is kept: dvc checkout {output}"
+        kept = bool(git(Path.cwd(), "ls-tree", "HEAD", output))
+        return f"\nThe last good result is kept: git checkout -- {output}" if kept else ""
+    kept = _is_in_cache(record.outputs.get(output, ""))  # a fresh clone has nothing to restore
+    return f"\nThe last good result is kept: dvc checkout {output}" if kept else ""
+
+
+def _is_in_cache(md5: str) -> bool:
+    """Whether DVC's cache has every file of an output."""
+    cache = Cache(repository_root())
+    try:
+        files = cache.files(md5) if md5 else None
+    except AssayError:
+        return False
+    return files is not None and all(cache.object(each).is_file() for each in files.values())
 
 
 def _with_best_settings(job: Job) -> Job:

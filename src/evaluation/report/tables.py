@@ -13,6 +13,7 @@ from src.evaluation.metrics import classification
 from src.evaluation.metrics.calibration import Reliability
 from src.evaluation.metrics.classification import Integers
 from src.evaluation.metrics.curves import Curve
+from src.evaluation.report.misclassified import find_mistakes
 from src.evaluation.report.report import Report
 
 
@@ -26,6 +27,20 @@ def write_predictions(path: Path, report: Report, ids: Integers, data: DataSpec)
     for index, column in enumerate(report.probabilities.T):
         columns[f"p_{index}"] = pa.array(np.ascontiguousarray(column), pa.float64())
     parquet.write_table(with_spec(pa.table(columns), data), path, compression="zstd")
+
+
+def write_mistakes(path: Path, report: Report, sources: Sequence[str]) -> None:
+    """One line per wrong prediction, the most confident first.
+
+    ``sources`` are the paths of the report's n images below the folder of the raw data.
+    """
+    names, columns = report.classes, ["path", "actual", "predicted", "confidence"]
+    rows = (
+        (sources[row], names[report.targets[row]], names[answer], float(report.probabilities[row, answer]))
+        for row in find_mistakes(report).tolist()
+        for answer in (int(report.predicted[row]),)
+    )
+    write_csv(path, columns, rows)
 
 
 def write_confusion(path: Path, report: Report) -> None:
