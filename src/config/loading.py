@@ -123,8 +123,8 @@ def compose_text(overrides: Sequence[str] = ()) -> str:
         raise AssayError("conf/config.yaml is missing: run this in the root of the repository")
     try:
         return _composed(overrides)
-    except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
-        # YAMLError: a key twice in a file; ValueError: Hydra's own, of train=3
+    except (HydraException, OmegaConfBaseException, YAMLError, ValueError, TypeError) as error:
+        # YAMLError: a key twice in a file; ValueError and TypeError: Hydra's own, of train=3 and train=[3]
         raise AssayError(f"conf/ with {_shown(overrides)}:\n{_reason(error, overrides)}") from error
 
 

@@ -180,7 +180,7 @@ def test_a_model_says_what_it_takes(joined):
     spec = describe_model(BASE)
     assert spec.classes == CLASSES and spec.normalization == {"shift": [0.3], "scale": [0.4]}
     assert spec.input == {"channels": 1, "height": 8, "width": 8, "resize_mode": "pad"}
-    for damage in ("{", "{}", "[]", '{"input": []}'):
+    for damage in ('{"input": {}, "classes": []}', "{", "{}", "[]", '{"input": []}'):
         (BASE / "model.json").write_text(damage)
         with pytest.raises(AssayError, match=r"models/base/model\.json cannot be read .*dvc checkout"):
             describe_model(BASE)

@@ -70,6 +70,7 @@ def describe_model(folder: Path) -> DataSpec:
     try:
         content = read_json(path)
         form = {name: value for name, value in content["input"].items() if name != "max_pixels"}
+        _ = [form[name] for name in ("channels", "height", "width", "resize_mode")]  # KeyError
         return DataSpec(
             content["classes"], form, content.get("normalization"), **content.get("trained_on", {})
         )
