@@ -14,12 +14,13 @@ from src.config.best_settings import BEST, apply_best_settings, replacements
 from src.config.command_line import add_overrides
 from src.config.dotted_keys import differing_keys, is_under, lookup
 from src.core.errors import AssayError
-from src.core.hashing import file_hash
+from src.core.hashing import file_hash, hash_tree
 from src.core.processes import process_identity
 from src.pipeline.paths import INGEST
 from src.provenance.dvc_lock import Cache, read_lock
 from src.provenance.git import git, git_state, refusal
 from src.provenance.lineage import Lineage, LineageGraph
+from src.provenance.work_dir import WorkDir
 
 if TYPE_CHECKING:  # heavy, and not needed for --help
     from src.config.loading import LoadedConfig
@@ -129,6 +130,37 @@ def read_graph(values: Mapping[str, Any]) -> LineageGraph:
     """The lineages of the working folder; ``values`` are those of params.yaml."""
     cache = repository_root() / ".assay" / "cache" / "dvc_yaml.json"
     return LineageGraph(Path.cwd(), values, read_lock(LOCK) if LOCK.is_file() else {}, cache)
+
+
+def refuse_edited(graph: LineageGraph, parents: Mapping[str, str]) -> None:
+    """Refuse results that nobody has made: an edited file would keep the lineage of the genuine one.
+
+    Args:
+        graph: Of the working folder.
+        parents: The stages whose results are used, and their lineage ids.
+
+    Raises:
+        AssayError: Results are neither what dvc.lock records nor what the stage has left here; all are named.
+    """
+    edited = [
+        (output, name)
+        for name, lineage in parents.items()
+        for output in graph.unrecorded(name)
+        if not _made_here(name, lineage, Path(output))
+    ]
+    if edited:
+        lines = "\n".join(f"  {output} of stage {name}" for output, name in edited)
+        again = " ".join(name for _, name in edited)
+        raise AssayError(
+            f"these results were changed after they were made, or come from elsewhere:\n{lines}\n"
+            f"Make them again: dvc repro --force --single-item {again}"
+        )
+
+
+def _made_here(name: str, lineage: str, output: Path) -> bool:
+    """Whether the stage itself has left these bytes, without DVC (python -m src.train)."""
+    published = WorkDir(repository_root(), name, lineage).published()
+    return published is not None and published.outputs == hash_tree(output)
 
 
 def restore_hint(stage: str, variant: str | None) -> str:

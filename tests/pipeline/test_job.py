@@ -5,8 +5,11 @@ import subprocess
 import pytest
 import yaml
 
-from src.pipeline.job import restore_hint
-from src.provenance.dvc_lock import Cache, folder_md5s, listing_md5
+from src.core.errors import AssayError
+from src.pipeline.job import refuse_edited, restore_hint
+from src.provenance.dvc_lock import Cache, folder_md5s, listing_md5, read_lock
+from src.provenance.lineage import LineageGraph
+from src.provenance.work_dir import WorkDir
 
 
 @pytest.fixture
@@ -52,6 +55,37 @@ def _fill_cache(root, path):
     for md5, text in [(_md5(root / path), json.dumps(listing)), *((md5, path) for md5 in files.values())]:
         cache.object(md5).parent.mkdir(parents=True, exist_ok=True)
         cache.object(md5).write_text(text)
+
+
+def restore(folder):
+    (folder / "models/base").mkdir(parents=True, exist_ok=True)
+    (folder / "models/base/file").write_text("models/base")
+
+
+def test_an_edited_result_is_refused(repository):
+    restore(repository)
+    graph = LineageGraph(repository, {}, read_lock(repository / "dvc.lock"))
+    parents = {name: graph.of_result(name) for name in ("train", "evaluate")}
+    refuse_edited(graph, parents)  # an absent one is not an edited one
+    (repository / "models/base/file").write_text("edited")
+    graph = LineageGraph(repository, {}, read_lock(repository / "dvc.lock"))
+    assert {name: graph.of_result(name) for name in ("train", "evaluate")} == parents  # it looks genuine
+    with pytest.raises(AssayError, match=r"changed.*:\n  models/base of stage train\n.*--single-item train"):
+        refuse_edited(graph, parents)
+
+
+def test_what_a_stage_has_made_without_dvc_is_not_edited(repository):
+    restore(repository)
+    lock = read_lock(repository / "dvc.lock")
+    parents = {"train": LineageGraph(repository, {}, lock).of_result("train")}
+    state = WorkDir(repository, "train", parents["train"])
+    (state.fresh_build() / "file").write_text("made on another machine")
+    state.finish()
+    state.publish(repository / "models/base")
+    refuse_edited(LineageGraph(repository, {}, lock), parents)
+    (repository / "models/base/file").write_text("edited")
+    with pytest.raises(AssayError, match="models/base of stage train"):
+        refuse_edited(LineageGraph(repository, {}, lock), parents)
 
 
 def test_the_last_good_result_is_offered_where_it_is(repository):
