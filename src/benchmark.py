@@ -39,6 +39,7 @@ def build(config: Config, run: StageRun) -> None:
 
 
 def _measure(config: Config, run: StageRun, rows: list[LeaderboardRow], threads: int) -> BenchmarkResult:
+    from src.data.dataset.spec import require_same_data
     from src.leaderboard.speed.benchmark import count_turns, read_images, run_benchmark
     from src.leaderboard.speed.timing import TimingPlan
 
@@ -46,6 +47,7 @@ def _measure(config: Config, run: StageRun, rows: list[LeaderboardRow], threads:
     images = read_images(paths.INGEST / "images.npy", paths.SPLIT, max(plan.batch_sizes))
     names = [row.name for row in rows if row.name != BASE and row.reason is None]
     variants = {name: paths.MODELS / name / "model.onnx" for name in names}
+    require_same_data(paths.BASE, paths.INGEST, paths.SPLIT, [path.parent for path in variants.values()])
     with progress_bar("Timing", total=count_turns(plan, variants), show=run.progress) as advance:
         return run_benchmark(paths.BASE, variants, images, plan, threads, advance)
 

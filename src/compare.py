@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 def build(config: Config, run: StageRun) -> None:
     """Write the table, and log each row to the run of its model."""
     from src.data.dataset.index import read_held_out
+    from src.data.dataset.spec import require_same_data
     from src.leaderboard.comparison import variants
     from src.leaderboard.comparison.compare import compare
 
@@ -34,6 +35,7 @@ def build(config: Config, run: StageRun) -> None:
     if not run.job.loaded.is_ad_hoc:  # an ad-hoc run may name other variants than the pipeline
         for name in variants.remove_stale_variants(paths.MODELS, names):
             run.say(f"removed {paths.MODELS / name}: params.yaml no longer names it (DVC's cache has it)")
+    require_same_data(paths.BASE, paths.INGEST, paths.SPLIT, [paths.MODELS / name for name in names])
     held = read_held_out(paths.INGEST, paths.SPLIT)
     compared = [variants.read_variant(paths.MODELS / name, held) for name in names]
     base = variants.measure_base(

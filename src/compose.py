@@ -3,8 +3,10 @@
     python -m src.compose                            the defaults
     python -m src.compose experiment=fashion_mnist   with overrides, in Hydra's syntax
     python -m src.compose --check                    only name the keys in which params.yaml differs
+    python -m src.compose --save NAME data=…         keep it as conf/experiment/NAME.yaml, the new default
 
-Takes under a second. With --check the exit code is 1 if any key differs.
+After --save, `dvc exp run -S …` starts from what was saved. Takes under a second. With --check the exit code
+is 1 if any key differs.
 """
 
 import argparse
@@ -21,13 +23,18 @@ def main() -> None:
     parser = argparse.ArgumentParser("python -m src.compose", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     add_overrides(parser, "in Hydra's syntax, such as model=lenet train.epochs=3")
-    parser.add_argument("--check", action="store_true", help="write nothing; name each differing key")
+    alternatives = parser.add_mutually_exclusive_group()
+    alternatives.add_argument(
+        "--save", metavar="NAME", help="write conf/experiment/NAME.yaml and make it the default"
+    )
+    alternatives.add_argument("--check", action="store_true", help="write nothing; name each differing key")
     arguments = parser.parse_args()
     with ends_with_message("compose"):
-        sys.exit(_run(arguments.overrides, arguments.check))
+        sys.exit(_run(arguments.overrides, arguments.check, arguments.save))
 
 
-def _run(overrides: list[str], check: bool) -> int:
+def _run(overrides: list[str], check: bool, name: str | None) -> int:
+    from src.config.experiment import save_as_default
     from src.config.loading import PARAMS, compose_text, load_conf, read_params
 
     composed = load_conf(overrides)
@@ -35,6 +42,10 @@ def _run(overrides: list[str], check: bool) -> int:
         keys = differing_keys(read_params(), composed.values)
         print("\n".join(keys) if keys else "params.yaml is what conf/ composes to")
         return 1 if keys else 0
+    if name is not None:
+        path = save_as_default(name, overrides)
+        print(f"Wrote {path}, now the default of conf/config.yaml, and {PARAMS}. Next: dvc repro")
+        return 0
     with replaced(PARAMS) as beside:
         beside.write_text(compose_text(overrides), encoding="utf-8")
     print(f"Wrote {PARAMS}. Next: dvc repro")

@@ -35,10 +35,11 @@ def build(config: Config, run: StageRun) -> None:
     _train(config, run, tasks)
 
     from src.cross_validation.publish import publish_folds, read_report  # torch: not beside the workers
+    from src.data.dataset.spec import describe_split
 
     outcomes, threads = [task.outcome for task in tasks], config.cross_validate.threads
     report, numerics = read_report(outcomes, INGEST, _selection(config), config.evaluate, threads)
-    figures = publish_folds(run.folder, report)
+    figures = publish_folds(run.folder, report, describe_split(INGEST, SPLIT))
     run.log(metrics=report.to_metrics(), figures=figures, numerics=numerics, selection=report.selection)
     run.say(report.sentence())
 

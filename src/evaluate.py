@@ -4,10 +4,10 @@
     python -m src.evaluate evaluate.bootstrap=10000        an ad-hoc run, into outputs/evaluate/
 
 Reads models/base and the test rows of data/split. Writes reports/evaluate: metrics.json (each metric with
-its bootstrap interval), summary.json (the few that DVC shows), predictions.parquet, confusion.csv, roc.csv,
-pr.csv, calibration.csv, per_class.csv and the figures confusion, roc, pr, reliability, mistakes and curves
-(PNG). Takes about ten seconds for the digits, mostly imports; the default model classifies 98 to 99 of 100
-digits correctly.
+its bootstrap interval), summary.json (the few that DVC shows), predictions.parquet, mistakes.csv (path, true
+and predicted class of each wrong prediction), confusion.csv, roc.csv, pr.csv, calibration.csv, per_class.csv
+and the figures confusion, roc, pr, reliability, mistakes and curves (PNG). Takes about ten seconds for the
+digits, mostly imports; the default model classifies 98 to 99 of 100 digits correctly.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ def build(config: Config, run: StageRun) -> None:
     from src.evaluation.predictions import predict_test_images
     from src.evaluation.report.publish import publish_report
     from src.evaluation.report.report import make_report
+    from src.evaluation.report.tables import write_mistakes
     from src.models.numerics import deterministic
 
     settings, show = config.evaluate, run.progress
@@ -40,8 +41,9 @@ def build(config: Config, run: StageRun) -> None:
                 tested.probabilities, tested.targets, tested.classes, settings, config.seed, advance
             )
     figures = publish_report(
-        run.folder, report, tested.ids, INGEST / "images.npy", BASE / "history.csv", settings
+        run.folder, report, tested.ids, INGEST / "images.npy", BASE / "history.csv", settings, tested.data
     )
+    write_mistakes(run.folder / "mistakes.csv", report, tested.sources)
     run.log(subject="train", metrics=report.to_metrics(), figures=figures)
     run.say(report.sentence())
 

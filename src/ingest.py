@@ -42,6 +42,8 @@ def build(config: "Config", run: StageRun) -> None:
             advance=advance,
         )
     write_json(run.folder / "report.json", {"name": data.name, "source": data.source, **facts})
+    for note in listing.notes:
+        run.say(f"note: {note}")
     run.say(_summary(facts))
 
 

@@ -8,6 +8,7 @@ Takes well under a second for 70,000 images of 28×28; memory does not grow with
 Writes normalization.json (per channel, pixels in 0…1). Fashion-MNIST: mean 0.286, std 0.353.
 """
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from src.core.files import write_json
@@ -22,11 +23,12 @@ def build(config: "Config", run: StageRun) -> None:
     """Write the folder of the stage."""
     from src.data.dataset.arrays import open_array
     from src.data.dataset.index import read_training_rows
+    from src.data.dataset.spec import describe_split
     from src.data.dataset.statistics import channel_statistics, normalization
 
-    images, rows = open_array(INGEST / "images.npy"), read_training_rows(SPLIT)
+    images, rows = open_array(INGEST / "images.npy"), read_training_rows(SPLIT, INGEST)
     result = normalization(channel_statistics(images, rows, run.progress), config.normalize.method)
-    write_json(run.folder / "normalization.json", result)
+    write_json(run.folder / "normalization.json", result | {"data": asdict(describe_split(INGEST, SPLIT))})
     for note in result["notes"]:
         run.say(f"note: {note}")
     pairs = zip(result["mean"], result["std"], strict=True)

@@ -33,6 +33,7 @@ def build(config: "Config", run: StageRun) -> None:
     """Write the folder of the stage."""
     from src.data.dataset.arrays import open_array
     from src.data.dataset.index import read_index
+    from src.data.dataset.spec import describe_data
     from src.data.splitting.report import SplitSettings, split_and_report, write_splits
     from src.data.splitting.rule_file import write_rule
 
@@ -48,7 +49,7 @@ def build(config: "Config", run: StageRun) -> None:
         seed=config.seed,
     )
     result = split_and_report(rows, open_array(INGEST / "images.npy"), settings, run.progress)
-    write_splits(run.folder / "splits.parquet", result.columns)
+    write_splits(run.folder / "splits.parquet", result.columns, describe_data(INGEST))
     write_rule(run.folder, result.rule)
     write_json(run.folder / "report.json", result.report)
     _summarize(run, result.report)

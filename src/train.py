@@ -23,12 +23,15 @@ if TYPE_CHECKING:
 
 def build(config: Config, run: StageRun) -> None:
     """Write the trained model into ``run.folder``."""
+    from src.data.dataset.spec import DataSpec, describe_split, require_match
     from src.models.saving import Input, ModelSpec, Normalization, save_model
     from src.training.fit import fit
     from src.training.loggers import create_loggers
     from src.training.task import read_task
 
     normalization = read_json(NORMALIZE / "normalization.json")
+    data = describe_split(INGEST, SPLIT)
+    require_match((INGEST, data), (NORMALIZE, DataSpec(**normalization.get("data", {}))))
     task, classes = read_task(
         config.model, config.augment, config.train, normalization, INGEST, SPLIT, config.seed
     )
@@ -52,6 +55,7 @@ def build(config: Config, run: StageRun) -> None:
             channels, height, width, config.data.resize_mode, config.data.max_pixels, config.data.pad
         ),
         normalization=Normalization(normalization["shift"], normalization["scale"]),
+        trained_on={"images": str(data.images), "split": str(data.split)},
     )
     save_model(run.folder, trained.network, spec)
     write_history(run.folder / "history.csv", trained.history)

@@ -27,7 +27,7 @@ from tests.support.workspaces import ROOT
 
 FILES = {
     *("metrics.json", "summary.json", "predictions.parquet"),
-    *("calibration.csv", "confusion.csv", "per_class.csv", "pr.csv", "roc.csv"),
+    *("calibration.csv", "confusion.csv", "mistakes.csv", "per_class.csv", "pr.csv", "roc.csv"),
     *("confusion.png", "curves.png", "mistakes.png", "pr.png", "reliability.png", "roc.png"),
 }
 HISTORY = (
@@ -184,7 +184,23 @@ def test_perfect_accuracy_is_reported_with_an_interval_that_has_a_width(inputs, 
     _, targets = prepare(inputs, test_targets=[4], always=4)
     built = build_here(inputs, tmp_path / "report", monkeypatch)
     assert built.output.startswith("Test accuracy 1.0000, 95% interval 0.")
-    assert built.output.endswith(f"to 1.000, {len(targets)} images")
+    assert built.output.endswith(f"to 1.000, {len(targets)} images; macro F1 1.0000")
+
+
+def test_classes_that_are_never_right_are_named_where_the_accuracy_is(inputs, tmp_path, monkeypatch):
+    rows, targets = prepare(inputs, test_targets=range(9), always=4)
+    manifest = pd.read_parquet(inputs / "data/ingest/manifest.parquet")
+    manifest["source"] = [f"{row}.png" for row in manifest["id"]]
+    manifest.to_parquet(inputs / "data/ingest/manifest.parquet", index=False)
+    built = build_here(inputs, tmp_path / "report", monkeypatch)
+    f1 = reference.f1_score(targets, np.full_like(targets, 4), average="macro", labels=range(9))
+    assert f"macro F1 {f1:.4f}; 8 of 10 classes are never right: 0, 1, 2, 3, 5, 6, 7, 8" in built.output
+    table = pd.read_csv(built.folder / "mistakes.csv")
+    wrong = targets != 4
+    assert set(zip(table["path"], table["actual"], strict=True)) == {
+        (f"{row}.png", target) for row, target in zip(rows[wrong], targets[wrong], strict=True)
+    }
+    assert set(table["predicted"]) == {4} and (table["confidence"].diff().dropna() <= 0).all()
 
 
 def test_without_test_rows(inputs, tmp_path, monkeypatch):
@@ -201,5 +217,5 @@ def test_model_without_finite_output(inputs, tmp_path, monkeypatch):
 
 def test_model_of_other_data(inputs, tmp_path, monkeypatch):
     prepare(inputs, classes=8)
-    with pytest.raises(AssayError, match=r"data/ingest has 10 classes, but models/base knows 8"):
+    with pytest.raises(AssayError, match=r"classes: data/ingest has 0, 1, .* 9, models/base has 0, .* 7"):
         build_here(inputs, tmp_path / "report", monkeypatch)

@@ -4,14 +4,17 @@ A key pair (P-256) is made with OpenSSL:
 
     openssl ecparam -name prime256v1 -genkey -noout -out signing.pem
     openssl ec -in signing.pem -pubout -out signing.pub
+    chmod 600 signing.pem
 """
 
 import hashlib
 import os
+import stat
 from pathlib import Path
 
 from src.core.errors import AssayError
 
+OTHERS = stat.S_IRWXG | stat.S_IRWXO  # rights of everyone but the owner
 FILE = "model.sig"  # a Sigstore bundle
 PRIVATE, PUBLIC = "ASSAY_SIGNING_KEY", "ASSAY_PUBLIC_KEY"  # environment: PEM files
 
@@ -20,13 +23,18 @@ def configured(name: str) -> Path | None:
     """The PEM file that the environment names; None if it names none.
 
     Raises:
-        AssayError: the file does not exist.
+        AssayError: the file does not exist, or others can read a private key.
     """
     value = os.environ.get(name)
     if not value:
         return None
     if not Path(value).is_file():
         raise AssayError(f"{name}={value}: the file does not exist. Unset it, or name a PEM file")
+    if name == PRIVATE and os.name == "posix" and Path(value).stat().st_mode & OTHERS:
+        raise AssayError(
+            f"{name}={value}: others on this machine can read the key, so they could sign in your name. Make "
+            f"a new pair if they may have, then: chmod 600 {value}"
+        )
     return Path(value)
 
 

@@ -4,6 +4,7 @@ Both continue where a killed process stopped and end with the same bytes, as eve
 """
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -94,4 +95,4 @@ def _student(spec: ModelSpec, fields: dict[str, Any]) -> ModelSpec:
         raise UnsupportedModelError(
             f"distill.student does not fit model.kind={spec.model.kind}: {key}: {fault['msg']}"
         ) from error
-    return ModelSpec(model, spec.classes, spec.input, spec.normalization)
+    return replace(spec, model=model)

@@ -6,13 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import torch
 from numpy.typing import NDArray
+from pyarrow import parquet
 
 from src.compression.artifacts import OnnxModel, TorchModel
 from src.core.files import write_json
 from src.core.metric_names import nest
 from src.data.dataset.index import HeldOutRows
+from src.data.dataset.spec import DataSpec, with_spec
 from src.models.size import ModelSize, measure_size
 
 Logits = NDArray[np.float32]
@@ -80,8 +83,11 @@ def write_result(path: Path, result: VariantResult) -> None:
     write_json(path, about | nest(result.metrics))
 
 
-def write_predictions(path: Path, held: HeldOutRows, logits: Logits) -> None:
-    """Write the columns id, split, target, predicted and logit_0 … of the held-out images, sorted by id."""
+def write_predictions(path: Path, held: HeldOutRows, logits: Logits, data: DataSpec) -> None:
+    """Write the columns id, split, target, predicted and logit_0 … of the held-out images, sorted by id.
+
+    ``data`` says what was predicted.
+    """
     table = pd.DataFrame(
         {
             "id": held.ids,
@@ -91,4 +97,5 @@ def write_predictions(path: Path, held: HeldOutRows, logits: Logits) -> None:
         }
     )
     columns = pd.DataFrame(logits, columns=[f"logit_{k}" for k in range(logits.shape[1])])
-    table.join(columns).to_parquet(path, index=False)
+    found = pa.Table.from_pandas(table.join(columns), preserve_index=False)
+    parquet.write_table(with_spec(found, data), path)

@@ -1,6 +1,7 @@
 """From the base model to one variant: run its steps, check the model, write its files."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from src.compression.artifacts import OnnxModel, StepContext, TorchModel
@@ -13,6 +14,7 @@ from src.config.schema.compress import Compress, Step
 from src.config.schema.train import Train
 from src.data.dataset.arrays import open_array
 from src.data.dataset.index import read_held_out, read_index, read_split
+from src.data.dataset.spec import describe_split, require_same_data
 from src.models.saving import load_model
 
 
@@ -30,8 +32,13 @@ def read_context(
     show: bool,
     say: Callable[[str], None],
 ) -> StepContext:
-    """Read the base model and the rows that steps may use; for the rest see `StepContext`."""
-    rows, (splits, _) = read_index(ingest), read_split(split)
+    """Read the base model and the rows that steps may use; for the rest see `StepContext`.
+
+    Raises:
+        AssayError: The base was trained on other data.
+    """
+    require_same_data(base, ingest, split, variants=())
+    rows, (splits, _) = read_index(ingest), read_split(split, ingest)
     return StepContext(
         images=open_array(ingest / "images.npy"),
         targets=rows.targets,
@@ -92,6 +99,8 @@ def _measure(
     if parity.reason is not None:
         return failed(names, parity.reason)
     (folder / "model.onnx").write_bytes(model.content)
-    write_predictions(folder / "predictions.parquet", held, logits)
+    normalization = vars(context.base.spec.normalization)
+    about = replace(describe_split(ingest, split), normalization=normalization)
+    write_predictions(folder / "predictions.parquet", held, logits, about)
     base_logits = torch_logits(context.base, images[val])
     return measure(names, model, parity.largest_difference, logits[val], base_logits, held.targets[val])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from src.config.fields import known_keys
+from src.config.packages import missing_packages
 from src.config.schema import Config
 from src.config.validation import validate_config
 from src.config.view import NO_RESULT, restrict
@@ -89,7 +90,11 @@ def load_conf(overrides: Sequence[str] = ()) -> LoadedConfig:
     if faults:
         raise AssayError(_listed(faults))
     values = compose(overrides)
-    return LoadedConfig(validate_config(values, f"conf/ with {_shown(overrides)}"), values, tuple(overrides))
+    config = validate_config(values, f"conf/ with {_shown(overrides)}")
+    missing = list(missing_packages(config))
+    if missing:
+        raise AssayError(_listed(missing))
+    return LoadedConfig(config, values, tuple(overrides))
 
 
 def read_params() -> dict[str, Any]:
@@ -123,8 +128,8 @@ def compose_text(overrides: Sequence[str] = ()) -> str:
         raise AssayError("conf/config.yaml is missing: run this in the root of the repository")
     try:
         return _composed(overrides)
-    except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
-        # YAMLError: a key twice in a file; ValueError: Hydra's own, of train=3
+    except (HydraException, OmegaConfBaseException, YAMLError, ValueError, TypeError) as error:
+        # YAMLError: a key twice in a file; ValueError and TypeError: Hydra's own, of train=3 and train=[3]
         raise AssayError(f"conf/ with {_shown(overrides)}:\n{_reason(error, overrides)}") from error
 
 

@@ -12,7 +12,9 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from src.config.dotted_keys import lookup
 from src.config.suggestions import did_you_mean
+from src.core.errors import AssayError
 
 # Dictionaries whose keys people choose. KEY={…} replaces all of one, +KEY={…} adds to it.
 FREE = ("sweep.space", "sweep.proxy", "sweep.objectives", "cross_validate.proxy", "compress.variants")
@@ -106,7 +108,7 @@ class _Faults:
         self.key = override.key_or_group
 
     def all(self) -> Iterator[str]:
-        override = self.override
+        override, found = self.override, _value(self.values, self.key)
         if override.is_sweep_override() and not override.is_delete():
             yield (
                 f"{self.text}: needs one value, or a list in brackets: {self.key}=[…]. To try several "
@@ -118,8 +120,18 @@ class _Faults:
             yield f"{self.key}: {self._unknown()}"
         elif _has_sweep(override.value()):
             yield f"{self.key}: quote the values: \"{self.key}={{train.optimizer.lr: 'interval(0.1, 1)'}}\""
+        elif {type(override.value()), type(found)} == {list, dict}:
+            yield f"{self.text}: {self._other_kind(found)}"
         elif override.is_add() and not override.is_force_add() and self.key not in FREE:
             yield f"{self.text}: exists already. Without the +: {self.text.lstrip('+')}"
+
+    def _other_kind(self, found: Any) -> str:
+        """A dictionary where a list belongs, or a list where a dictionary does."""
+        if isinstance(found, list):
+            return f"{self.key} is a list: {self.key}=[…]"
+        inner = sorted(key for key in self.known if key.startswith(f"{self.key}."))
+        fix = f"set one of its keys, such as {inner[0]}" if inner else f"{self.key}={{key: value}}"
+        return f"{self.key} is not a list: {fix}"
 
     def _group(self) -> Iterator[str]:
         names, name = choices(self.conf, self.key), self.override.value()
@@ -175,6 +187,14 @@ def _exists(values: Mapping[str, Any], key: str) -> bool:
         return OmegaConf.select(OmegaConf.create(dict(values)), key, default=missing) is not missing
     except (OmegaConfBaseException, ValueError):
         return False
+
+
+def _value(values: Mapping[str, Any], key: str) -> Any:
+    """The value at a dotted key; None where there is none."""
+    try:
+        return lookup(values, key)
+    except AssayError:
+        return None
 
 
 def _has_sweep(value: Any) -> bool:

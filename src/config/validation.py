@@ -88,7 +88,8 @@ def _rule(fault: Any, key: str) -> str:
         return f"is not a known key{_question(key)}"
     if fault["type"] in ("model_type", "model_attributes_type"):
         inner = [other for other in sorted(known_keys()) if other.startswith(f"{key}.")]
-        return f"is a section: set one of its keys, such as {next(iter(inner), key)}"
+        section = f"is a section: set one of its keys, such as {inner[0]}" if inner else None
+        return section or f"must be a dictionary, {{key: value}}, but got {fault['input']!r}"
     context = fault.get("ctx", {})
     if fault["type"] == "value_error":
         return str(context["error"])

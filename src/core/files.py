@@ -28,6 +28,11 @@ def replaced(path: Path) -> Iterator[Path]:
         _remove(beside)
 
 
+def printable(path: str | Path) -> str:
+    """The path as text that every file and terminal takes: bytes that are not UTF-8 become ``\\xe9``."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write indented JSON, completely or not at all."""
     with replaced(path) as beside:

@@ -76,7 +76,7 @@ class FoldTasks:
 
     def _folds(self, rule: SplitRule) -> list[FoldIds]:
         """For each repeat the fold of each row, (N,); the first repeat has the folds of the split."""
-        split, first = read_split(self.split)
+        split, first = read_split(self.split, self.images.parent)
         folds, seed = self.config.split.folds, self.config.seed
         if first.max() + 1 != folds:  # an ad-hoc run with another number than params.yaml
             first = fold_rows(self.rows, split, folds, seed, rule)

@@ -12,6 +12,7 @@ from src.cross_validation.fold import FoldResult, read_folds
 from src.cross_validation.report import CrossValidationReport, FoldPredictions, cross_validation
 from src.cross_validation.tables import write_fold_predictions, write_folds
 from src.data.dataset.index import read_index
+from src.data.dataset.spec import DataSpec
 from src.evaluation.metrics import classification
 from src.evaluation.report.confusion import draw_confusion
 from src.evaluation.report.tables import write_confusion
@@ -41,11 +42,11 @@ def read_report(
     return report, results[0].numerics
 
 
-def publish_folds(folder: Path, report: CrossValidationReport) -> list[Path]:
-    """Write all files into ``folder``; returns the figures."""
+def publish_folds(folder: Path, report: CrossValidationReport, data: DataSpec) -> list[Path]:
+    """Write all files into ``folder``; returns the figures. ``data`` says what was predicted."""
     write_json(folder / "metrics.json", report.to_json())
     write_folds(folder / "folds.csv", report)
-    write_fold_predictions(folder / "predictions.parquet", report.folds)
+    write_fold_predictions(folder / "predictions.parquet", report.folds, data)
     write_confusion(folder / "confusion.csv", report.pooled)
     pooled, names = report.pooled, legible(report.pooled.classes)
     matrix = classification.confusion(pooled.targets, pooled.predicted, len(names))

@@ -9,6 +9,7 @@ from pyarrow import parquet
 
 from src.core.csv_files import write_csv
 from src.cross_validation.report import SCOPE, CrossValidationReport, FoldPredictions
+from src.data.dataset.spec import DataSpec, with_spec
 from src.evaluation.metrics import classification
 
 
@@ -28,7 +29,7 @@ def write_folds(path: Path, report: CrossValidationReport) -> None:
     write_csv(path, header, rows)
 
 
-def write_fold_predictions(path: Path, folds: Sequence[FoldPredictions]) -> None:
+def write_fold_predictions(path: Path, folds: Sequence[FoldPredictions], data: DataSpec) -> None:
     """Columns repeat, fold, id, target, predicted and p_0 …, the probabilities; one line per image."""
     sizes = [len(fold.ids) for fold in folds]
     probabilities = np.concatenate([fold.probabilities for fold in folds])
@@ -42,4 +43,4 @@ def write_fold_predictions(path: Path, folds: Sequence[FoldPredictions]) -> None
     table = {name: pa.array(values, pa.int64()) for name, values in columns.items()}
     for index, column in enumerate(probabilities.T):
         table[f"p_{index}"] = pa.array(np.ascontiguousarray(column), pa.float64())
-    parquet.write_table(pa.table(table), path, compression="zstd")
+    parquet.write_table(with_spec(pa.table(table), data), path, compression="zstd")

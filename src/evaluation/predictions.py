@@ -9,6 +9,13 @@ from numpy.typing import NDArray
 from src.core.errors import AssayError
 from src.data.dataset.arrays import open_array
 from src.data.dataset.index import read_index, read_split
+from src.data.dataset.spec import (
+    DataSpec,
+    describe_model,
+    describe_predictions,
+    describe_split,
+    require_match,
+)
 from src.evaluation.metrics.classification import Floats, Integers, softmax
 from src.models.inference import predict_logits
 from src.models.saving import load_model
@@ -22,6 +29,8 @@ class Predictions:
     ids: Integers  # (n,) rows of the image array, ascending
     targets: Integers  # (n,)
     probabilities: Floats  # (n, K)
+    data: DataSpec  # of the images and the model
+    sources: list[str]  # (n,) paths of the images below the folder of the raw data
 
 
 def predict_test_images(
@@ -41,13 +50,9 @@ def predict_test_images(
         AssayError: no test images, a model of other data, or one whose output is not finite.
     """
     network, spec = load_model(model)
-    index = read_index(ingest)
-    if len(index.classes) > len(spec.classes):
-        raise AssayError(
-            f"{ingest} has {len(index.classes)} classes, but {model} knows {len(spec.classes)}: they belong "
-            "to different data. Train again: dvc repro train"
-        )
-    ids = index.ids[_is_test(split)]
+    index, data = read_index(ingest), describe_split(ingest, split)
+    require_match((ingest, data), (model, describe_model(model)))
+    ids = index.ids[_is_test(split, ingest)]
     images = ingest / "images.npy"
     logits = predict_logits(network, spec, open_array(images), ids, batch_size, device, show)
     broken = ids[~np.isfinite(logits).all(axis=1)]
@@ -56,12 +61,19 @@ def predict_test_images(
             f"{model} gives no finite output for {len(broken)} of {len(ids)} test images (the first is row "
             f"{broken[0]} of {images}). Train again with a lower train.optimizer.lr"
         )
-    return Predictions(spec.classes, ids, index.targets[ids], softmax(logits))
+    return Predictions(
+        spec.classes,
+        ids,
+        index.targets[ids],
+        softmax(logits),
+        data=describe_predictions(model, data),
+        sources=[index.sources[row] for row in ids.tolist()],
+    )
 
 
-def _is_test(split: Path) -> NDArray[np.bool_]:
+def _is_test(split: Path, ingest: Path) -> NDArray[np.bool_]:
     """Whether each image is for testing, (N,)."""
-    test = read_split(split)[0] == "test"
+    test = read_split(split, ingest)[0] == "test"
     if not test.any():
         raise AssayError(f"{split / 'splits.parquet'} has no test rows. Split again: dvc repro split")
     return np.asarray(test)

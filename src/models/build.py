@@ -5,6 +5,7 @@ A new kind of model is a class in ``src/config/schema/model.py``, a module besid
 """
 
 from collections.abc import Sequence
+from copy import deepcopy
 
 import torch
 from torch import nn
@@ -27,6 +28,22 @@ def build_model(model: ModelConfig, channels: int, classes: int, image_size: Seq
     network = _create(model, channels, classes, (height, width))
     _refuse_mismatch(model, network, channels, classes, (height, width))
     return network
+
+
+def refuse_single_images(network: nn.Module, image: Sequence[int]) -> None:
+    """Run a batch of one black image (C, H, W) through a copy of the network, as training would.
+
+    Raises:
+        AssayError: a batch norm is left with one value per channel, which has no variance.
+    """
+    try:
+        with torch.no_grad():
+            deepcopy(network).train()(torch.zeros(1, *image))
+    except ValueError as error:
+        raise AssayError(
+            f"train.batch_size=1 leaves a batch norm of this model with one value per channel ({error}): set "
+            "train.batch_size to at least 2, or choose larger images or another model"
+        ) from error
 
 
 def _create(model: ModelConfig, channels: int, classes: int, image_size: tuple[int, int]) -> nn.Module:

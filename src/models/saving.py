@@ -1,7 +1,8 @@
 """A trained model as two files: ``model.safetensors`` (weights) and ``model.json`` (all else)."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ class ModelSpec:
     classes: list[str]  # in the order of the logits
     input: Input
     normalization: Normalization
+    trained_on: Mapping[str, str] = field(default_factory=dict)  # images and split, see DataSpec
 
     def to_json(self) -> str:
         content = {
@@ -53,6 +55,7 @@ class ModelSpec:
             "classes": self.classes,
             "input": vars(self.input),
             "normalization": vars(self.normalization),
+            "trained_on": self.trained_on,
         }
         return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
@@ -64,6 +67,7 @@ class ModelSpec:
             classes=list(content["classes"]),
             input=Input(**content["input"]),
             normalization=Normalization(**content["normalization"]),
+            trained_on=content.get("trained_on", {}),
         )
 
 

@@ -14,12 +14,13 @@ from src.config.best_settings import BEST, apply_best_settings, replacements
 from src.config.command_line import add_overrides
 from src.config.dotted_keys import differing_keys, is_under, lookup
 from src.core.errors import AssayError
-from src.core.hashing import file_hash
+from src.core.hashing import file_hash, hash_tree
 from src.core.processes import process_identity
 from src.pipeline.paths import INGEST
 from src.provenance.dvc_lock import Cache, read_lock
-from src.provenance.git import git_state, refusal
+from src.provenance.git import git, git_state, refusal
 from src.provenance.lineage import Lineage, LineageGraph
+from src.provenance.work_dir import WorkDir
 
 if TYPE_CHECKING:  # heavy, and not needed for --help
     from src.config.loading import LoadedConfig
@@ -131,6 +132,37 @@ def read_graph(values: Mapping[str, Any]) -> LineageGraph:
     return LineageGraph(Path.cwd(), values, read_lock(LOCK) if LOCK.is_file() else {}, cache)
 
 
+def refuse_edited(graph: LineageGraph, parents: Mapping[str, str]) -> None:
+    """Refuse results that nobody has made: an edited file would keep the lineage of the genuine one.
+
+    Args:
+        graph: Of the working folder.
+        parents: The stages whose results are used, and their lineage ids.
+
+    Raises:
+        AssayError: Results are neither what dvc.lock records nor what the stage has left here; all are named.
+    """
+    edited = [
+        (output, name)
+        for name, lineage in parents.items()
+        for output in graph.unrecorded(name)
+        if not _made_here(name, lineage, Path(output))
+    ]
+    if edited:
+        lines = "\n".join(f"  {output} of stage {name}" for output, name in edited)
+        again = " ".join(name for _, name in edited)
+        raise AssayError(
+            f"these results were changed after they were made, or come from elsewhere:\n{lines}\n"
+            f"Make them again: dvc repro --force --single-item {again}"
+        )
+
+
+def _made_here(name: str, lineage: str, output: Path) -> bool:
+    """Whether the stage itself has left these bytes, without DVC (python -m src.train)."""
+    published = WorkDir(repository_root(), name, lineage).published()
+    return published is not None and published.outputs == hash_tree(output)
+
+
 def restore_hint(stage: str, variant: str | None) -> str:
     """How to get the last good result back, which DVC removed before it ran the stage; "" if it did not."""
     name = stage_address(stage, variant)
@@ -143,10 +175,20 @@ def restore_hint(stage: str, variant: str | None) -> str:
         return ""
     output = definition.outputs[0]
     if not definition.cached:
-        return f"\nThe last good result is kept: git checkout -- {output}"
-    if not Cache(repository_root()).object(record.outputs.get(output, "")).is_file():
-        return ""  # a fresh clone has nothing to restore
-    return f"\nThe last good result is kept: dvc checkout {output}"
+        kept = bool(git(Path.cwd(), "ls-tree", "HEAD", output))
+        return f"\nThe last good result is kept: git checkout -- {output}" if kept else ""
+    kept = _is_in_cache(record.outputs.get(output, ""))  # a fresh clone has nothing to restore
+    return f"\nThe last good result is kept: dvc checkout {output}" if kept else ""
+
+
+def _is_in_cache(md5: str) -> bool:
+    """Whether DVC's cache has every file of an output."""
+    cache = Cache(repository_root())
+    try:
+        files = cache.files(md5) if md5 else None
+    except AssayError:
+        return False
+    return files is not None and all(cache.object(each).is_file() for each in files.values())
 
 
 def _with_best_settings(job: Job) -> Job:

@@ -1,7 +1,8 @@
 """The stages of ``dvc.yaml`` as DVC itself resolves them: command, parameters, dependencies and outputs.
 
 DVC's own resolver fills in ``foreach``, ``matrix``, ``vars`` and every ``${...}``. Importing it takes a third
-of a second, so the result is cached under the hashes of all files that it was made from.
+of a second, so the result is cached under the hashes of all files that it was made from, the version of DVC
+and this code.
 """
 
 import configparser
@@ -9,6 +10,7 @@ import json
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from src.core.files import write_json
 from src.core.hashing import file_hash
 from src.core.yaml12 import load_yaml
 
+PIPELINE = "dvc.yaml"
 PARAMS = "params.yaml"
 CONFIGS = (".dvc/config", ".dvc/config.local")
 
@@ -132,6 +135,8 @@ def _read_cache(folder: Path, cache: Path) -> dict[str, StageDefinition] | None:
     """The cached stages; None if a file has changed since, or the cache is damaged."""
     try:
         content = json.loads(cache.read_text(encoding="utf-8"))
+        if content["made_by"] != _made_by() or PIPELINE not in content["files"]:
+            return None
         if content["files"] != _hashes(folder, content["files"]):
             return None
         return {name: StageDefinition(**_tuples(stage)) for name, stage in content["stages"].items()}
@@ -143,9 +148,14 @@ def _write_cache(cache: Path, files: Mapping[str, str | None], stages: Mapping[s
     content = {name: asdict(stage) for name, stage in stages.items()}
     try:
         cache.parent.mkdir(parents=True, exist_ok=True)
-        write_json(cache, {"files": files, "stages": content})
+        write_json(cache, {"made_by": _made_by(), "files": files, "stages": content})
     except OSError:  # a read-only or full disk: the next process resolves it again
         return
+
+
+def _made_by() -> list[str]:
+    """What decides the result beside the files."""
+    return [version("dvc"), file_hash(Path(__file__))]
 
 
 def _hashes(folder: Path, names: Iterable[str]) -> dict[str, str | None]:

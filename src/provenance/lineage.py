@@ -75,6 +75,12 @@ class LineageGraph:
             self.known[name] = self._recorded(name) or self._from_files(name)
         return self.known[name]
 
+    def unrecorded(self, name: str) -> list[str]:
+        """The outputs of a stage that dvc.lock records with other bytes than are here."""
+        record = self.lock.get(name)
+        outputs = {} if record is None else record.outputs
+        return [path for path, md5 in outputs.items() if self._differs(path, md5)]
+
     def parameters_of(self, name: str, values: Mapping[str, Any]) -> dict[str, Any]:
         """The fields of ``values`` that a stage or one of its parents reads, by dotted key."""
         stages = [self.stage(name), *map(self.stage, self._parents(self.stage(name)))]
@@ -84,7 +90,7 @@ class LineageGraph:
     def _recorded(self, name: str) -> str | None:
         """The lineage id by dvc.lock; None where that does not describe the result that is here."""
         record = self.lock.get(name)
-        if record is None or any(self._differs(path, md5) for path, md5 in record.outputs.items()):
+        if record is None or self.unrecorded(name):
             return None
         read = self.stage(name).parameters  # DVC also records what fills in its templates
         parameters = {key: value for key, value in record.parameters.items() if key in read}

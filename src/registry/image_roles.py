@@ -7,7 +7,7 @@ import numpy as np
 
 from src.config.schema import Config
 from src.data.dataset.index import read_split
-from src.pipeline.paths import SPLIT
+from src.pipeline.paths import INGEST, SPLIT
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class ImageRole:
 
 def image_roles(config: Config) -> list[ImageRole]:
     """What the images of each split decided on the way from the data to the champion."""
-    names = read_split(SPLIT)[0]
+    names = read_split(SPLIT, INGEST)[0]
     decided = {"train": _by_training_images(config), "val": _by_validation_images(config), "test": []}
     return [ImageRole(split, int(np.sum(names == split)), what) for split, what in decided.items()]
 

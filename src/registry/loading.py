@@ -8,6 +8,21 @@ from src.core.errors import AssayError, first_line
 from src.tracking.mlflow_store import connect
 
 
+def pin_version(root: Path, uri: str) -> str:
+    """The URI of the version that an alias names now: ``models:/NAME/3`` for ``models:/NAME@champion``.
+
+    Other URIs are returned as they are. Raises what :func:`load_model` raises.
+    """
+    name, sign, alias = uri.removeprefix("models:/").partition("@")
+    if not uri.startswith("models:/") or not sign:
+        return uri
+    try:
+        found = connect(root, patient=True).client.get_model_version_by_alias(name, alias)
+    except Exception as error:  # as below
+        raise _cannot_load(uri, error) from error
+    return f"models:/{name}/{found.version}"
+
+
 def load_model(root: Path, uri: str) -> Any:
     """Load a model as a pyfunc.
 
@@ -25,9 +40,13 @@ def load_model(root: Path, uri: str) -> Any:
 
         return mlflow.pyfunc.load_model(uri)
     except Exception as error:  # MLflow raises its own errors, those of requests and of SQLAlchemy
-        raise AssayError(
-            f"{uri} cannot be loaded: {first_line(error)}\n"
-            "To see the registered models: make ui. To register one: dvc repro. "
-            "To show in MLflow what was registered before: python -m src.track. "
-            'To choose the champion: python -m src.register --promote VERSION --reason "…"'
-        ) from error
+        raise _cannot_load(uri, error) from error
+
+
+def _cannot_load(uri: str, error: Exception) -> AssayError:
+    return AssayError(
+        f"{uri} cannot be loaded: {first_line(error)}\n"
+        "To see the registered models: make ui. To register one: dvc repro. "
+        "To show in MLflow what was registered before: python -m src.track. "
+        'To choose the champion: python -m src.register --promote VERSION --reason "…"'
+    )

@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+import sys
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import packages_distributions
@@ -50,6 +51,8 @@ def _refuse_untracked(place: str, module: str, name: str, lock: Path) -> None:
             f"{place}: import the class in src/training/callbacks/__init__.py, so that DVC trains again when "
             f"it changes, and set class_path to {callbacks.__name__}.{name}"
         )
+    if package in sys.stdlib_module_names:
+        raise AssayError(f"{place} belongs to Python, which has no Lightning callback: name another class")
     distributions = {canonicalize_name(each) for each in packages_distributions().get(package, [])}
     if not distributions & _locked_packages(lock):
         raise AssayError(

@@ -114,7 +114,10 @@ class Classifier(pl.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         images, targets = batch
-        logits = self._evaluated()(self._normalize(_to_float(images))).float()
+        with torch.autocast(
+            self.device.type, enabled=False
+        ):  # a metric that decides, so in fp32 as elsewhere
+            logits = self._evaluated()(self._normalize(_to_float(images)))
         self._val_loss_sum += functional.cross_entropy(logits, targets, reduction="sum")
         self._val_correct += (logits.argmax(1) == targets).sum()
         self._val_count += len(targets)

@@ -17,7 +17,7 @@ from src.core.progress import progress_bar
 from src.core.seeds import derive_seed
 from src.data.loading.augmentation import Augmentation
 from src.data.loading.datamodule import DataModule
-from src.models.build import build_model
+from src.models.build import build_model, refuse_single_images
 from src.models.numerics import choose_device, deterministic, resolve_numerics, seed_torch
 from src.training.callback_loading import load_callbacks
 from src.training.checkpoint import LastCheckpoint, read_checkpoint
@@ -78,6 +78,8 @@ def fit(
     with deterministic(resolve_threads(train.threads)):
         # 1. The network. Its numerics are reported first, so that a run that fails has them too.
         network = _initial_network(task, fine_tuning)
+        if train.batch_size == 1:
+            refuse_single_images(network, task.images.shape[1:])
         numerics = resolve_numerics(train, place, network)
         on_start(numerics)
 

@@ -55,7 +55,7 @@ def read_task(
     Raises:
         AssayError: the images cannot be read.
     """
-    index, (names, _) = read_index(ingest), read_split(split)
+    index, (names, _) = read_index(ingest), read_split(split, ingest)
     task = TrainingTask(
         model=model,
         augment=augment,

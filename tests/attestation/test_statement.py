@@ -1,6 +1,7 @@
 """The statement in its standard form, and signatures on it."""
 
 import json
+import subprocess
 
 import pytest
 
@@ -8,6 +9,7 @@ from src.attestation import signing
 from src.attestation.statement import Material, Provenance, read_statement, write_statement
 from src.core.errors import AssayError
 from tests.support.keys import make_keys
+from tests.support.workspaces import ROOT
 
 SAID = Provenance(
     sha256="ab" * 32,
@@ -93,3 +95,23 @@ def test_a_key_that_the_environment_names_must_be_there(monkeypatch, keys):
     monkeypatch.setenv(signing.PRIVATE, "/nowhere/key.pem")
     with pytest.raises(AssayError, match=r"ASSAY_SIGNING_KEY=/nowhere/key\.pem: the file does not exist"):
         signing.configured(signing.PRIVATE)
+
+
+@pytest.mark.parametrize(("mode", "taken"), [(0o600, True), (0o400, True), (0o640, False), (0o604, False)])
+def test_a_private_key_that_others_can_read_is_refused(monkeypatch, keys, mode, taken):
+    private, public = keys
+    private.chmod(mode)
+    monkeypatch.setenv(signing.PRIVATE, str(private))
+    monkeypatch.setenv(signing.PUBLIC, str(public))
+    public.chmod(0o644)
+    assert signing.configured(signing.PUBLIC) == public
+    if taken:
+        assert signing.configured(signing.PRIVATE) == private
+        return
+    with pytest.raises(AssayError, match=r"others on this machine can read the key.*chmod 600 "):
+        signing.configured(signing.PRIVATE)
+
+
+@pytest.mark.parametrize("name", ["signing.pem", "keys/team.key", ".env"])
+def test_git_does_not_take_keys_and_passwords(name):
+    assert subprocess.run(["git", "check-ignore", "--quiet", name], cwd=ROOT).returncode == 0

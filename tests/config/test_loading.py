@@ -292,3 +292,15 @@ def test_params_yaml_is_read_as_dvc_reads_it(tmp_path, monkeypatch, edit, error)
             load()
     else:
         assert load().config.seed == YAML(typ="safe").load(Path("params.yaml").read_text())["seed"] != 0
+
+
+def test_missing_packages_are_named_when_the_settings_are_composed(monkeypatch):
+    monkeypatch.setattr(
+        "src.config.packages.find_spec", lambda name: None if name in ("wandb", "nowhere") else 1
+    )
+    wanted = ["machine.loggers=[csv,wandb]", "train.callbacks=[{class_path: nowhere.Callback}]"]
+    with pytest.raises(AssayError) as caught:
+        load(wanted)
+    assert "machine.loggers names wandb, but the package wandb is missing" in str(caught.value)
+    assert "train.callbacks[0].class_path=nowhere.Callback: the package nowhere is not" in str(caught.value)
+    assert load(["machine.loggers=[csv]"]).config.machine.loggers == ["csv"]

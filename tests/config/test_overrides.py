@@ -116,6 +116,23 @@ MISTAKES = {
         ["augment.operations=[{name: rotate, degree: 3}]"],
         "augment.operations.0.degree: is not a known key (did you mean degrees?)",
     ),
+    "a number for a step": (
+        ["compress.variants.onnx_fp32.steps=[1]"],
+        "compress.variants.onnx_fp32.steps.0: must be a dictionary, {key: value}, but got 1",
+    ),
+    "a list for a section": (
+        ["train.optimizer=[1]"],
+        "train.optimizer=[1]: train.optimizer is not a list: set one of its keys, such as train.optimizer.lr",
+    ),
+    "a list for a dictionary": (
+        ["compress.variants=[1]"],
+        "compress.variants is not a list: compress.variants={key: value}",
+    ),
+    "a dictionary for a list": (
+        ["augment.operations={a: 1}"],
+        "augment.operations={a: 1}: augment.operations is a list: augment.operations=[…]",
+    ),
+    "a list for a group": (["train=[1]"], "train=[1]: conf/train/ has default. To set one of its fields"),
     "two values of a key": (
         ["train.epochs=3", "train.epochs=4"],
         "train.epochs: is set to 3 and to 4: keep one",

@@ -138,7 +138,7 @@ def test_the_search_sees_the_training_part_only(mirrored, monkeypatch):
     for folds in (0, 2):
         loaded = loaded_of(monkeypatch, folds=folds)
         tasks, rows = tasks_of(loaded, {}, "state")
-        split, _ = read_split(Path("data/split"))
+        split, _ = read_split(Path("data/split"), Path("data/ingest"))
         for task in tasks:
             nested = nested_fold(loaded, task, rows, SplitRule())
             assert len(nested.parts) == max(folds, 1)

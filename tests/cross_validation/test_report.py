@@ -17,6 +17,7 @@ from src.cross_validation.figures import draw_folds
 from src.cross_validation.intervals import corrected_resampled, student_t
 from src.cross_validation.publish import publish_folds
 from src.cross_validation.report import FoldPredictions, cross_validation, share_of_tested
+from src.data.dataset.spec import DataSpec
 from src.evaluation.metrics import classification
 from src.evaluation.metrics.intervals import Interval
 from tests.support.scores import scores
@@ -141,7 +142,7 @@ def test_how_the_settings_were_chosen_is_said_everywhere(selection, word):
 
 def test_published_files(tmp_path):
     result = cross_validation(folds_of(repeats=2), NAMES, "none", SETTINGS)
-    pictures = publish_folds(tmp_path, result)
+    pictures = publish_folds(tmp_path, result, DataSpec(NAMES))
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "confusion.csv",
         "confusion.png",
@@ -172,7 +173,7 @@ def test_published_files(tmp_path):
 def test_the_same_folds_give_the_same_bytes(tmp_path):
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
-        publish_folds(tmp_path / name, cross_validation(folds_of(), NAMES, "none", SETTINGS))
+        publish_folds(tmp_path / name, cross_validation(folds_of(), NAMES, "none", SETTINGS), DataSpec())
     for path in (tmp_path / "first").iterdir():
         assert path.read_bytes() == (tmp_path / "second" / path.name).read_bytes(), path.name
 

@@ -12,10 +12,13 @@ import numpy as np
 import psutil
 import pytest
 
+from src.core.errors import AssayError
 from src.data.dataset.arrays import create_array, open_array, pixel_hash
+from src.data.ingestion.cleaning import find_unusable
 from src.data.ingestion.decoding_pool import DecodedImage, decode_files
+from src.data.ingestion.listing import ImageEntry
 from src.serving.decoding import ImageFormat, decode
-from tests.support.pictures import write_folder
+from tests.support.pictures import encoded, noise, write_folder
 
 FORM = ImageFormat(10, 12, 3, "pad", 10**6)
 
@@ -55,6 +58,20 @@ def test_a_file_that_vanished_is_an_error_and_not_a_corrupt_image(tmp_path: Path
     paths[70].unlink()
     with pytest.raises(FileNotFoundError, match="0070"):
         _decode(tmp_path, paths, 2)
+
+
+def test_what_only_looks_like_an_image_counts_as_corrupt(tmp_path: Path) -> None:
+    paths = write_folder(tmp_path / "images", {"a": 2})
+    (tmp_path / "images/a/broken.png").symlink_to("nowhere.png")
+    (tmp_path / "images/a/moving.gif").write_bytes(encoded(noise(0), "gif"))
+    others = [tmp_path / "images/a" / name for name in ("broken.png", "moving.gif")]
+    outcomes = _decode(tmp_path, [*paths, *others], 1)[1]
+    assert [outcome.reason is None for outcome in outcomes] == [True, True, False, False]
+    assert outcomes[2].reason == "it cannot be opened: a link to a file that does not exist"
+    assert "not a readable image in one of the formats PNG, JPEG, WEBP, BMP" in str(outcomes[3].reason)
+    items = [ImageEntry(path.name, "a") for path in (*paths, *others)]
+    with pytest.raises(AssayError, match=r"2 of 4 images cannot be used"):
+        find_unusable(items, outcomes, on_corrupt="fail", on_conflict="fail")
 
 
 SCRIPT = """

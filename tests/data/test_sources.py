@@ -1,6 +1,8 @@
 """The three layouts of raw data, and the messages about data that cannot be used."""
 
 import gzip
+import json
+import os
 import struct
 import unicodedata
 from pathlib import Path
@@ -50,6 +52,67 @@ def test_given_splits_by_folder(tmp_path: Path) -> None:
     assert listing.ignored == ["test/notes.md"]
 
 
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [("Train", "train"), ("training", "train"), ("valid", "val"), ("VALIDATION", "val"), ("Testing", "test")],
+)
+def test_splits_by_the_names_that_other_tools_give_them(tmp_path: Path, name: str, split: str) -> None:
+    other = "test" if split != "test" else "train"
+    _touch(tmp_path / "folders", f"{name}/a/1.png", f"{name}/b/1.png", f"{other}/a/1.png", f"{other}/b/1.png")
+    listing = read_listing(tmp_path / "folders", "image_folder")
+    assert {item.source.split("/")[0]: item.given_split for item in listing.items} == {
+        name: split,
+        other: other,
+    }
+    assert listing.notes == [f"{name}/ is read as the split {split}"]
+    text = f"path,label,split\n1.png,a,{name}\n2.png,b,{other}\n"
+    listing = read_listing(_csv(tmp_path / "table", text, "1.png", "2.png"), "csv")
+    assert [item.given_split for item in listing.items] == [split, other]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("Cat", "cat"), ("ice cream", "ice_cream"), ("Å", "å"), ("ｃａｔ", "cat")],
+)
+def test_names_that_are_nearly_the_same_are_pointed_out(tmp_path: Path, one: str, other: str) -> None:
+    text = f"path,label\n1.png,{one}\n2.png,{other}\n3.png,dog\n"
+    listing = read_listing(_csv(tmp_path, text, "1.png", "2.png", "3.png"), "csv")
+    assert len(listing.classes) == 3  # they may be two: a and A of handwriting
+    pair = ", ".join(map(repr, sorted((one, other))))
+    assert listing.notes == [f"classes {pair} have nearly the same name: are they one class?"]
+
+
+def test_names_that_differ_are_not_pointed_out(tmp_path: Path) -> None:
+    _touch(tmp_path, "cat/1.png", "cats/1.png", "c/1.png", "train/1.png")
+    assert read_listing(tmp_path, "image_folder").notes == []
+
+
+def test_images_in_a_format_that_cannot_be_read_are_not_left_out_in_silence(tmp_path: Path) -> None:
+    _touch(tmp_path, "a/1.png", "a/2.GIF", "a/3.tiff", "a/4.heic", "b/1.gif", "b/notes.txt")
+    listing = read_listing(tmp_path, "image_folder")
+    assert [item.source for item in listing.items] == [
+        "a/1.png",
+        "a/2.GIF",
+        "a/3.tiff",
+        "a/4.heic",
+        "b/1.gif",
+    ]
+    assert listing.ignored == ["b/notes.txt"]
+
+
+def test_names_that_are_not_utf8_are_refused_together(tmp_path: Path) -> None:
+    _touch(tmp_path, "a/1.png", "b/1.png", "a/.hidden")
+    for name in (b"a/caf\xe9.png", b"b/th\xe9.png", b"b/\xff.txt"):
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).touch()
+    with pytest.raises(AssayError) as caught:
+        read_listing(tmp_path, "image_folder")
+    assert "2 file name(s)" in str(caught.value) and r"a/caf\xe9.png" in str(caught.value)
+    text = "path,label\na/1.png,a\nb/1.png,b\n"
+    listing = read_listing(_csv(tmp_path, text), "csv")
+    assert r"b/\xff.txt" in listing.ignored
+    json.dumps(listing.ignored, ensure_ascii=False).encode()
+
+
 def test_train_may_be_a_class_of_vehicles(tmp_path: Path) -> None:
     _touch(tmp_path, "train/1.png", "bus/1.png")
     listing = read_listing(tmp_path, "image_folder")
@@ -69,8 +132,17 @@ def test_other_files_are_listed_as_ignored_except_those_of_the_system(tmp_path: 
         (["1.png", "2.png"], "has no class folders"),
         (["a/1.png", "b/notes.txt"], "b has no images"),
         (["a/1.png", "b/c/1.png"], "b/c is a folder inside the class folder b"),
-        (["train/a/1.png", "cats/1.png"], "train/a is a folder inside the class folder train"),
-        (["train/a/1.png", "valid/a/1.png"], "train/a is a folder inside"),
+        (["a/b/1.png", "c/d/1.png", "e/x.txt"], r"(?s)a/b is a folder.*c/d is a folder.*e has no images"),
+        (["train/a/1.png", "cats/1.png"], r"cats is not.*if train is a class, move the images"),
+        (
+            ["train/a/1.png", "vals/a/1.png"],
+            r"vals \(did you mean val\?\) is not\. Name splits train, val, test",
+        ),
+        (["train/a/1.png", "Tset/a/1.png"], r"Tset \(did you mean test\?\) is not"),
+        (
+            ["train/a/1.png", "val/a/1.png", "Valid/b/1.png"],
+            "val and Valid both mean the split val|Valid and val",
+        ),
     ],
 )
 def test_folders_that_cannot_be_used(tmp_path: Path, names: list[str], message: str) -> None:
@@ -96,7 +168,14 @@ def test_a_known_data_set_can_be_fetched(tmp_path: Path) -> None:
         read_listing(tmp_path / "fashion_mnist", "idx")
 
 
-HIDDEN = (".thumbnails/1.png", ".ipynb_checkpoints/1.png", "a/.thumbnails/1.png", "a/._1.png")
+HIDDEN = (
+    "__MACOSX/1.png",
+    "@eaDir/1.png",
+    ".thumbnails/1.png",
+    ".ipynb_checkpoints/1.png",
+    "a/.thumbnails/1.png",
+    "a/._1.png",
+)
 
 
 def test_hidden_files_and_folders_are_ignored(tmp_path: Path) -> None:
@@ -104,7 +183,9 @@ def test_hidden_files_and_folders_are_ignored(tmp_path: Path) -> None:
     listing = read_listing(tmp_path, "image_folder")
     assert listing.classes == ["a", "b"]
     assert [item.source for item in listing.items] == ["a/1.png", "b/1.png"]
-    assert listing.ignored == [".ipynb_checkpoints/", ".thumbnails/", "a/._1.png", "a/.thumbnails/"]
+    assert listing.ignored == [
+        *(".ipynb_checkpoints/", ".thumbnails/", "@eaDir/", "__MACOSX/", "a/._1.png", "a/.thumbnails/")
+    ]
 
 
 def test_a_hidden_folder_does_not_change_the_layout(tmp_path: Path) -> None:
@@ -179,8 +260,8 @@ def test_one_path_under_two_labels_is_left_to_the_policy_for_conflicts(tmp_path:
         ("path,label\n1.png,a\n,b\n", "line 3, column path: empty"),
         ("path,label\n1.png,a\n2.png, \n", "line 3, column label: empty"),
         (
-            "path,label,split\n1.png,a,training\n",
-            "line 2, column split: training is neither empty nor one of train, val, test",
+            "path,label,split\n1.png,a,trains\n",
+            "line 2, column split: trains is neither empty nor one of train, val, test",
         ),
         ("path,label\n1.png,a\n2.png\n", "line 3: 1 cells, but the header has 2 columns"),
         ("path,label\n1.png,a,b\n", "line 2: 3 cells"),

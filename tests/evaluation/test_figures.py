@@ -14,10 +14,11 @@ from src.evaluation.metrics.curves import Curve, macro_pr, macro_roc, pr_curves,
 from src.evaluation.report.confusion import draw_confusion
 from src.evaluation.report.curves import draw_pr, draw_roc
 from src.evaluation.report.gallery import draw_mistakes
-from src.evaluation.report.history import draw_history
+from src.evaluation.report.history import best_index, draw_history
 from src.evaluation.report.misclassified import Misclassified
 from src.evaluation.report.reliability import draw_reliability
 from src.plotting.style import LONGEST, legible
+from src.training.early_stopping import best_epoch
 from tests.support.scores import case, scores
 
 
@@ -119,6 +120,19 @@ def test_history_with_gaps_and_of_one_epoch(tmp_path):
     assert is_drawn(draw_history(tmp_path / "gaps.png", gaps))
     one = {"epoch": [1], "epoch/train/loss": [1.0], "epoch/val/loss": [1.0], "epoch/val/accuracy": [0.5]}
     assert is_drawn(draw_history(tmp_path / "one.png", one))
+
+
+def test_the_epoch_that_is_marked_is_the_one_that_training_keeps():
+    loss, accuracy = "epoch/val/loss", "epoch/val/accuracy"
+    history = {"epoch": [1, 2, 3, 4], loss: [0.5, 0.4, 0.4, 0.3], accuracy: [0.9, 0.9, 0.9, 0.8]}
+    rows = [
+        {name.removeprefix("epoch/"): history[name][row] for name in history if name != "epoch"}
+        | {"epoch": row + 1}
+        for row in range(4)
+    ]
+    for column in (loss, accuracy):
+        assert best_index(history, column) + 1 == best_epoch(rows, column.removeprefix("epoch/"))
+    assert best_index({loss: [math.nan, 2.0, math.nan]}, loss) == 1
 
 
 def test_names_are_made_drawable():

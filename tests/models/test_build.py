@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from src.config.schema.model import Cnn, Lenet, Timm
 from src.core.errors import AssayError
-from src.models.build import build_model
+from src.models.build import build_model, refuse_single_images
 
 
 def cnn(**changes) -> Cnn:
@@ -131,3 +131,13 @@ def test_dropout_reaches_the_network():
     assert dropped.drop_rate == 0.25
     rates = [part.p for part in build_model(cnn(dropout=0.3), 1, 10, (8, 8)) if hasattr(part, "p")]
     assert rates == [0.3]
+
+
+def test_a_batch_norm_over_a_single_value_is_refused_before_the_first_step():
+    with pytest.raises(AssayError, match=r"train\.batch_size=1 leaves a batch norm .* at least 2"):
+        refuse_single_images(build_model(cnn(widths=[8, 16, 32]), 1, 10, (8, 8)), (1, 8, 8))
+    network = build_model(cnn(widths=[8, 16]), 1, 10, (8, 8))  # its last map has four pixels
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    refuse_single_images(network, (1, 8, 8))
+    assert all(value.equal(before[name]) for name, value in network.state_dict().items())
+    refuse_single_images(build_model(cnn(widths=[8, 16, 32], batch_norm=False), 1, 10, (8, 8)), (1, 8, 8))

@@ -1,5 +1,6 @@
 """``dvc.yaml`` is read by DVC itself: every way to write a stage works."""
 
+import json
 import multiprocessing
 import subprocess
 import sys
@@ -164,6 +165,19 @@ def test_the_cache_follows_every_file(tmp_path, cache, cached, name, content, co
 def test_a_damaged_cache_is_made_again(tmp_path, cache, cached, damage):
     cache.write_bytes(damage)
     assert read_pipeline(tmp_path, cache)["one"].command == "x 1 a"
+    assert read_pipeline(tmp_path, cache)["one"].command == "x 1 a"
+    assert cached == [1]
+
+
+def test_a_cache_of_another_dvc_or_of_other_code_is_made_again(tmp_path, cache, cached, monkeypatch):
+    monkeypatch.setattr(dvc_yaml, "version", lambda package: f"another {package}")
+    assert read_pipeline(tmp_path, cache)["one"].command == "x 1 a"
+    assert cached == [1]
+
+
+def test_an_empty_cache_is_not_an_empty_pipeline(tmp_path, cache, cached):
+    made_by = json.loads(cache.read_text())["made_by"]
+    cache.write_text(json.dumps({"made_by": made_by, "files": {}, "stages": {}}))
     assert read_pipeline(tmp_path, cache)["one"].command == "x 1 a"
     assert cached == [1]
 

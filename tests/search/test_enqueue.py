@@ -99,7 +99,6 @@ def test_values_are_those_that_the_space_has():
 @pytest.mark.parametrize(
     ("guess", "fault"),
     [
-        ({"train.lr": 0.1}, r"0: train\.lr: is not in sweep\.space \(did you mean train\.optimizer\.lr\?\)"),
         (
             {"train.optimizer.lr": 0.5},
             r"train\.optimizer\.lr: must be in tag\(log, .* \(sweep\.space\), but got 0\.5",
@@ -114,6 +113,13 @@ def test_values_are_those_that_the_space_has():
 def test_a_guess_outside_of_the_space_is_refused(guess, fault):
     with pytest.raises(AssayError, match=rf"sweep\.enqueue is not valid:\n  .*{fault}"):
         configs(guess)
+
+
+def test_a_guess_of_another_field_is_refused_as_soon_as_the_settings_are_read():
+    with pytest.raises(
+        AssayError, match=r"enqueue: must have .* got train\.lr \(did you mean train\.optimizer\.lr\?\)"
+    ):
+        configs({"train.lr": 0.1})
 
 
 def test_more_guesses_than_trials_are_refused():

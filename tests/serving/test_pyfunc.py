@@ -395,10 +395,16 @@ def test_predict_names_what_it_cannot_read(registered: Path, tmp_path: Path) -> 
     (folder / "bright.PNG").write_bytes(png(grey(250, 20, 20)))
     (folder / "broken.jpg").write_bytes(b"not a JPEG")
     (folder / "notes.txt").write_text("not even tried")
+    (folder / "moving.gif").write_bytes(b"GIF89a")
+    for hidden in (".thumbnails", "__MACOSX"):
+        (folder / hidden).mkdir()
+        (folder / hidden / "dark.png").write_bytes(png(grey(10)))
+    latin = Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.png"))
+    latin.write_bytes(png(grey(10)))
 
     def predict(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "src.predict", "--model", "models:/shapes@champion", *arguments]
-        environment = {"DVC_ROOT": str(registered), "PATH": "/usr/bin:/bin"}
+        environment = {"DVC_ROOT": str(registered), "PATH": "/usr/bin:/bin", "PYTHONIOENCODING": "ascii"}
         return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
 
     done = predict(str(tmp_path / "images"), "--out", str(tmp_path / "new/out.csv"))
@@ -408,9 +414,14 @@ def test_predict_names_what_it_cannot_read(registered: Path, tmp_path: Path) -> 
     assert dict(zip(table["path"], table["label"], strict=True)) == {
         str(folder / "bright.PNG"): "dot",
         str(folder / "dark.png"): "circle",
+        str(folder / r"caf\xe9.png"): "circle",
     }
     assert "broken.jpg: not classified: it is not a readable image" in done.stderr
-    assert "2 of 3 files classified" in done.stderr
+    assert "moving.gif: not classified: it is not a readable image" in done.stderr
+    assert "3 of 5 files classified by models:/shapes/1" in done.stderr
+    (tmp_path / "thé.png").write_bytes(png(grey(10)))
+    done = predict(str(tmp_path / "thé.png"), str(latin))
+    assert done.stdout.count("circle") == 2 and r"caf\xe9.png,circle" in done.stdout, done.stderr
     assert predict(str(folder / "broken.jpg")).returncode == 1
     missing = predict(str(tmp_path / "nowhere"))
     assert (missing.returncode, "no such file or folder" in missing.stderr) == (1, True)

@@ -65,7 +65,8 @@ def test_a_callback_of_a_locked_package_is_taken():
             r"\[0\]\.class_path=pytest\.Callback: the package pytest is not in requirements",
         ),
         ("nowhere.Callback", {}, r"the package nowhere is not in requirements\.lock.*`make lock`"),
-        ("json.JSONDecoder", {}, r"the package json is not in requirements\.lock"),
+        ("json.JSONDecoder", {}, r"json\.JSONDecoder belongs to Python"),
+        ("os.path.join", {}, r"os\.path\.join belongs to Python, which has no Lightning callback"),
         ("src.training.hooks.StepProgress", {}, r"import the class in src/training/callbacks/__init__\.py"),
         ("src.training.callbacks.GradNorm", {}, r"has no class GradNorm; it has GradientNorm"),
         (

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from src.core.errors import AssayError
+from src.models.normalization import NormalizedModel
 from src.training.checkpoint import NAME
 from src.training.fit import fit
 from tests.support.training_tasks import CROP, digits_task
@@ -112,3 +113,24 @@ def test_diverging_in_the_first_epoch(tmp_path):
     with pytest.raises(AssayError, match=r"diverged in epoch 1: .*no epoch was finished"):
         fit(digits_task(**broken, train={"epochs": 8}), tmp_path, device="cpu")
     assert not (tmp_path / NAME).exists()
+
+
+def test_single_images_are_refused_before_the_first_step(tmp_path):
+    task = digits_task(model={"widths": [8, 16, 32]}, train={"batch_size": 1, "epochs": 1})
+    started = []
+    with pytest.raises(AssayError, match=r"train\.batch_size=1 leaves a batch norm"):
+        fit(task, tmp_path, device="cpu", on_start=started.append)
+    assert not started
+
+
+def test_validation_is_computed_in_fp32_whatever_the_precision_of_the_training(tmp_path):
+    task = digits_task(**SMALL, train={"epochs": 1, "precision": "bf16"})
+    fitted = fit(task, tmp_path, device="cpu")
+    assert fitted.numerics["precision"] == "bf16"
+    model = NormalizedModel(fitted.network, task.shift, task.scale).eval()
+    with torch.inference_mode():
+        logits = model(torch.from_numpy(task.images[task.val_rows]))
+    targets = torch.from_numpy(task.targets[task.val_rows])
+    loss = torch.nn.functional.cross_entropy(logits.double(), targets).item()
+    assert fitted.best["val/loss"] == pytest.approx(loss, rel=1e-6)
+    assert fitted.best["val/accuracy"] == (logits.argmax(1) == targets).double().mean().item()

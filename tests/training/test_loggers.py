@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from src.config.packages import LOGGERS
 from src.core.errors import AssayError
 from src.training.fit import fit
-from src.training.loggers import PACKAGES, create_loggers
+from src.training.loggers import create_loggers
 from tests.support.training_tasks import digits_task
 
 CURVES = ["train/loss", "val/loss", "val/accuracy", "lr"]
@@ -81,7 +82,7 @@ def test_wandb_has_the_last_epoch(tmp_path, monkeypatch):
     logger.experiment.finish()
 
 
-@pytest.mark.parametrize("name", [name for name, package in PACKAGES.items() if not find_spec(package)])
+@pytest.mark.parametrize("name", [name for name, package in LOGGERS.items() if not find_spec(package)])
 def test_a_missing_package_is_named_with_the_command(tmp_path, name):
     with pytest.raises(AssayError, match=rf"machine\.loggers names {name}.*`pip install {name}"):
         create_loggers([name], tmp_path)

@@ -153,7 +153,7 @@ def _pixels(ingest: Path, rows: DatasetIndex, see: CheckLog) -> None:
 
 
 def _division(subject: AuditTarget, folder: Path, rows: DatasetIndex, see: CheckLog) -> None:
-    split, fold = read_split(folder)
+    split, fold = read_split(folder, subject.folder / "data/ingest")
     if not see.equal("rows that were divided", len(rows), len(split), Verdict.TAMPERED):
         return
     strange = sorted(set(split.tolist()) - set(SPLITS))

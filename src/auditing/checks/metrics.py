@@ -14,6 +14,7 @@ from src.auditing.verdict import CheckLog, Verdict
 from src.compression.parity import onnx_logits
 from src.core.cpus import available_cpus
 from src.data.dataset.arrays import open_array
+from src.data.dataset.spec import describe_model, describe_split, differences, read_spec
 from src.evaluation.metrics.classification import softmax, summary
 from src.models.inference import predict_logits
 from src.models.saving import load_model
@@ -57,15 +58,30 @@ def _variant(subject: AuditTarget, path: Path, see: CheckLog) -> None:
     )
     if subject.run is not None:
         _claimed(found, subject.run.metrics, f"of {subject.run.name} in MLflow", see)
-    _answers(subject, table, see)
+    _answers(subject, path, table, see)
 
 
-def _answers(subject: AuditTarget, table: Mapping[str, NDArray[Any]], see: CheckLog) -> None:
+def _same_data(subject: AuditTarget, model: Path, predictions: Path, see: CheckLog) -> bool:
+    """Whether images, split, model and predictions say the same of their data; what differs is noted."""
+    folder = subject.folder / "data"
+    data = describe_split(folder / "ingest", folder / "split")
+    pairs = (("the model", data, describe_model(model)), ("its predictions", data, read_spec(predictions)))
+    found = [(name, what, a, b) for name, one, other in pairs for what, a, b in differences(one, other)]
+    for name, what, ours, theirs in found:
+        see.find(f"{what} of {name}", f"{ours}, of the images and their split", theirs, Verdict.TAMPERED)
+    return not found
+
+
+def _answers(
+    subject: AuditTarget, predictions: Path, table: Mapping[str, NDArray[Any]], see: CheckLog
+) -> None:
     """The model itself, asked again for every held-out image."""
     file = (subject.model or subject.model_folder) / "model.onnx"
     images = subject.folder / "data/ingest/images.npy"
     if not (file.is_file() and images.is_file()):
         see.note("the model was not asked again: it or the images are not here")
+        return
+    if not _same_data(subject, file.parent, predictions, see):
         return
     logits = onnx_logits(file, open_array(images)[table["id"]], available_cpus())
     stored = np.stack([table[f"logit_{k}"] for k in range(logits.shape[1])], axis=1)
@@ -96,6 +112,8 @@ def _base_answers(
     model, images = subject.folder / "models/base", subject.folder / "data/ingest/images.npy"
     if not (model.is_dir() and images.is_file()):
         see.note("the model was not asked again: it or the images are not here")
+        return
+    if not _same_data(subject, model, subject.folder / "reports/evaluate" / PREDICTIONS, see):
         return
     logits = predict_logits(*load_model(model), open_array(images), table["id"], device="cpu")
     _same_answers(probabilities, softmax(logits), table["predicted"], see)

@@ -14,7 +14,7 @@ class Machine(Section):
         description="Where to train: auto, cpu, cuda or cuda:N"
     )
     num_workers: Literal["auto"] | Count = Field(description="Processes that decode images; auto: all cores")
-    progress: bool = Field(description="Draw progress bars")
+    progress: bool = Field(description="Draw progress bars; in a log, a line every half minute")
     loggers: list[Literal["csv", "tensorboard", "wandb"]] = Field(
         description="Lightning loggers of the stage train: csv, tensorboard, wandb"
     )

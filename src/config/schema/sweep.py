@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field, ValidationInfo, field_validator
 
 from src.config.schema.base import Count, Name, Section
+from src.config.suggestions import did_you_mean
 
 Objective = Literal["val/accuracy", "val/loss", "model/parameters", "model/macs", "model/bytes"]
 OBJECTIVES: tuple[str, ...] = get_args(Objective)
@@ -66,6 +67,18 @@ class Sweep(Section):
     study: Name | None = Field(
         description="Name of the search, for --adopt and --worker; null: made from the model and the method"
     )
+
+    @field_validator("enqueue")
+    @classmethod
+    def _are_searched(cls, enqueue: list[dict[str, Any]], before: ValidationInfo) -> list[dict[str, Any]]:
+        space, trials = before.data.get("space"), before.data.get("trials", len(enqueue))
+        unknown = sorted({key for wanted in enqueue for key in wanted} - set(space or ()))
+        if unknown and space is not None:
+            listed = ", ".join(f"{key}{did_you_mean(key, space)}" for key in unknown)
+            raise ValueError(f"must have fields of sweep.space, but got {listed}")
+        if len(enqueue) > trials:
+            raise ValueError(f"has {len(enqueue)} entries, but sweep.trials is {trials}")
+        return enqueue
 
     @field_validator("pruner")
     @classmethod

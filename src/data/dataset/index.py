@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src.core.errors import AssayError
+from src.data.dataset.spec import describe_data, read_spec, require_match
 
 COLUMNS = ("id", "source", "target", "sha256", "given_split", "group", "subject", "file_sha256")
 
@@ -54,20 +55,23 @@ def read_index(folder: Path) -> DatasetIndex:
     )
 
 
-def read_split(folder: Path) -> tuple[NDArray[np.str_], NDArray[np.int64]]:
-    """Read split (N,) and fold (N,) of each row: see ``src.data.splitting.splits``."""
+def read_split(folder: Path, ingest: Path) -> tuple[NDArray[np.str_], NDArray[np.int64]]:
+    """Read split (N,) and fold (N,) of each row: see ``src.data.splitting.splits``.
+
+    Raises:
+        AssayError: the images in ``ingest`` are not those that were split.
+    """
     from pyarrow import parquet
 
-    columns = parquet.ParquetFile(folder / "splits.parquet").read(["split", "fold"]).to_pydict()
+    table = folder / "splits.parquet"
+    require_match((ingest, describe_data(ingest)), (folder, read_spec(table)))
+    columns = parquet.ParquetFile(table).read(["split", "fold"]).to_pydict()
     return np.array(columns["split"], dtype=np.str_), np.array(columns["fold"], dtype=np.int64)
 
 
-def read_training_rows(folder: Path) -> NDArray[np.int64]:
+def read_training_rows(folder: Path, ingest: Path) -> NDArray[np.int64]:
     """Read which rows of the image array are for training, shape (n,)."""
-    from pyarrow import parquet
-
-    columns = parquet.ParquetFile(folder / "splits.parquet").read(["id", "split"]).to_pydict()
-    return np.array([row for row, split in zip(*columns.values(), strict=True) if split == "train"], np.int64)
+    return np.flatnonzero(read_split(folder, ingest)[0] == "train")
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,7 @@ class HeldOutRows:
 
 def read_held_out(ingest: Path, split: Path) -> HeldOutRows:
     """Read the validation and test rows. Raises ``AssayError`` if either has none."""
-    rows, (names, _) = read_index(ingest), read_split(split)
+    rows, (names, _) = read_index(ingest), read_split(split, ingest)
     for name in ("val", "test"):
         if name not in names:
             raise AssayError(f"{split / 'splits.parquet'} has no {name} rows. Make it again: dvc repro split")

@@ -6,10 +6,9 @@ from typing import Literal
 
 from src.core.errors import AssayError
 from src.data.ingestion.decoding_pool import DecodedImage
-from src.data.ingestion.listing import ImageEntry
+from src.data.ingestion.listing import ImageEntry, shortened
 
 Policy = Literal["drop", "fail"]
-SHOWN = 10  # faults listed in one message; the report lists all
 
 
 def find_conflicts(digests: Sequence[str | None], labels: Sequence[str]) -> list[list[int]]:
@@ -69,12 +68,6 @@ def _lost_classes(items: Sequence[ImageEntry], reasons: Sequence[str | None]) ->
         f"{len(lost)} class(es) have no usable image:\n{shortened(lines)}\n"
         "Replace these images, or remove the class from the data."
     ]
-
-
-def shortened(lines: Sequence[str]) -> str:
-    """The first lines, indented, and the number of the others."""
-    shown = [f"  {line}" for line in lines[:SHOWN]]
-    return "\n".join(shown + [f"  and {len(lines) - SHOWN} more"] * (len(lines) > SHOWN))
 
 
 def _unreadable(items: Sequence[ImageEntry], reasons: Sequence[str | None]) -> list[str]:

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from src.core.errors import AssayError
+from src.core.files import printable
 from src.core.hashing import IGNORED
-from src.data.ingestion.listing import SPLITS, ImageEntry, Listing, normalized_name
+from src.data.ingestion.listing import SPLITS, ImageEntry, Listing, normalized_name, shortened, split_of
 
 REQUIRED = ("path", "label")
 OPTIONAL = ("split", "group")
-SHOWN = 10  # faults listed in one message
 
 
 def list_csv(folder: Path, subject: str | None = None) -> Listing:
@@ -98,7 +98,7 @@ def _csv_item(
         return None
     path = os.path.normpath(cells["path"]).replace(os.sep, "/")
     label, group, shown = (normalized_name(cells.get(name or "", "")) for name in ("label", "group", subject))
-    return ImageEntry(path, label, cells.get("split") or None, group or None, shown or None)
+    return ImageEntry(path, label, split_of(cells.get("split", "")), group or None, shown or None)
 
 
 def _cell_faults(folder: Path, cells: dict[str, str]) -> Iterator[tuple[str, str]]:
@@ -107,7 +107,7 @@ def _cell_faults(folder: Path, cells: dict[str, str]) -> Iterator[tuple[str, str
     split = cells.get("split", "")
     yield (
         "split",
-        "" if split in (*SPLITS, "") else f"{split} is neither empty nor one of {', '.join(SPLITS)}",
+        "" if not split or split_of(split) else f"{split} is neither empty nor one of {', '.join(SPLITS)}",
     )
 
 
@@ -122,13 +122,11 @@ def _path_fault(folder: Path, path: str) -> str:
 def _refuse_faults(table: Path, faults: list[str]) -> None:
     if not faults:
         return
-    shown = [f"  {fault}" for fault in faults[:SHOWN]]
-    if len(faults) > SHOWN:
-        shown.append(f"  and {len(faults) - SHOWN} more")
-    raise AssayError(f"{table} has {len(faults)} fault(s). Fix these lines:\n" + "\n".join(shown))
+    raise AssayError(f"{table} has {len(faults)} fault(s). Fix these lines:\n{shortened(faults)}")
 
 
 def _unlisted(folder: Path, items: list[ImageEntry]) -> list[str]:
     listed = {item.source for item in items} | {"labels.csv"}
     files = (path for path in folder.rglob("*") if path.is_file() and not IGNORED & set(path.parts))
-    return sorted(name for path in files if (name := path.relative_to(folder).as_posix()) not in listed)
+    names = (path.relative_to(folder).as_posix() for path in files)
+    return sorted(printable(name) for name in names if name not in listed)

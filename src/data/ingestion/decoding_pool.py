@@ -132,6 +132,8 @@ def _decode_one(
     path: Path, image_format: ImageFormat, out: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 ) -> DecodedImage:
     """Decode into ``out`` (C, H, W)."""
+    if path.is_symlink() and not path.exists():
+        return DecodedImage(reason="it cannot be opened: a link to a file that does not exist")
     with path.open("rb") as file:
         original = hashlib.file_digest(file, "sha256").hexdigest()
         file.seek(0)

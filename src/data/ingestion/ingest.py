@@ -58,6 +58,7 @@ def ingest(
     counts = Counter(item.label for item in items)
     return {
         "classes": listing.classes,
+        "input": {name: value for name, value in vars(image_format).items() if name != "max_pixels"},
         "images": len(listing.items),
         "kept": len(items),
         "class_counts": {name: counts[name] for name in listing.classes},

@@ -1,5 +1,6 @@
 """Lists a data set in ``data/raw/NAME``: idx files, folders named after the classes, or a CSV file."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -9,7 +10,7 @@ from src.data.ingestion.csv_source import column_names, list_csv
 from src.data.ingestion.folder_source import list_folder
 from src.data.ingestion.idx_source import list_idx
 from src.data.ingestion.known_datasets import KNOWN_DATASETS
-from src.data.ingestion.listing import Listing
+from src.data.ingestion.listing import Listing, refuse_unwritable, similar_names
 from src.data.ingestion.subjects import with_subjects
 
 Source = Literal["idx", "image_folder", "csv"]
@@ -33,7 +34,8 @@ def read_listing(folder: Path, source: Source, subject: str | None = None) -> Li
             f"{folder} has only one class ({listing.classes[0]}), but classification needs two. "
             f"Add images of another class, in the layout of data.source={source}."
         )
-    return listing
+    refuse_unwritable(folder, (item.source for item in listing.items))
+    return replace(listing, notes=[*listing.notes, *similar_names(listing.classes)])
 
 
 def _refuse_empty(folder: Path) -> None:

@@ -4,8 +4,7 @@ import re
 from dataclasses import replace
 
 from src.core.errors import AssayError
-from src.data.ingestion.cleaning import shortened
-from src.data.ingestion.listing import ImageEntry, Listing, normalized_name
+from src.data.ingestion.listing import ImageEntry, Listing, normalized_name, shortened
 
 
 def with_subjects(listing: Listing, subject: str) -> Listing:

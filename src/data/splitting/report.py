@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src.data.dataset.index import DatasetIndex
+from src.data.dataset.spec import DataSpec, with_spec
 from src.data.splitting.conflicts import LeftOut
 from src.data.splitting.groups import group_rows
 from src.data.splitting.leakage import LISTED, NearDuplicate, near_duplicates, near_pairs
@@ -88,13 +89,16 @@ def split_and_report(
     return SplitResult({"id": rows.ids, "split": division.splits, "fold": division.folds}, rule, content)
 
 
-def write_splits(path: Path, columns: dict[str, Any]) -> None:
-    """Write ``splits.parquet``: id, split (train, val, test or dropped), fold (-1 outside train and val)."""
+def write_splits(path: Path, columns: dict[str, Any], data: DataSpec) -> None:
+    """Write ``splits.parquet``: id, split (train, val, test or dropped), fold (-1 outside train and val).
+
+    ``data`` says which images were split.
+    """
     import pyarrow
     from pyarrow import parquet
 
     schema = pyarrow.schema([("id", pyarrow.int64()), ("split", pyarrow.string()), ("fold", pyarrow.int64())])
-    parquet.write_table(pyarrow.table(columns, schema), path)
+    parquet.write_table(with_spec(pyarrow.table(columns, schema), data), path)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ from matplotlib.axes import Axes
 from src.core.metric_names import CURVE, metric_of
 from src.plotting.style import BLUE, ORANGE, new_figure, save, styled, subtitle
 
+TIE_BREAKERS = (f"{CURVE}val/loss", f"{CURVE}val/accuracy")
+
 
 def draw_history(path: Path, history: Mapping[str, Sequence[float]]) -> Path:
     """Draw loss and accuracy by epoch, as far as ``history`` (columns of history.csv) has them."""
@@ -40,7 +42,19 @@ def _mark_best(axes: Axes, history: Mapping[str, Sequence[float]], column: str) 
     if not np.isfinite(values).any():
         return
     lowest = metric_of(column).direction == "minimize"
-    best = int(np.nanargmin(values) if lowest else np.nanargmax(values))
+    best = best_index(history, column)
     word = "lowest" if lowest else "highest"
     axes.plot(history["epoch"][best], values[best], "o", color=BLUE, markersize=5, markeredgecolor="white")
     subtitle(axes, f"{word} on validation {values[best]:.4f}, epoch {history['epoch'][best]:.0f}")
+
+
+def best_index(history: Mapping[str, Sequence[float]], column: str) -> int:
+    """Index of the best epoch; ties go to the better loss, then accuracy, then the first, as in training."""
+    columns = [name for name in (column, *TIE_BREAKERS) if name in history]
+    signs = [1 if metric_of(name).direction == "minimize" else -1 for name in columns]
+
+    def key(epoch: int) -> list[float]:
+        values = [sign * history[name][epoch] for sign, name in zip(signs, columns, strict=True)]
+        return [np.inf if np.isnan(value) else value for value in values]
+
+    return min(range(len(history[column])), key=key)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from src.config.schema.evaluate import Evaluate
 from src.core.files import write_json
 from src.data.dataset.arrays import open_array
+from src.data.dataset.spec import DataSpec
 from src.evaluation.metrics import classification
 from src.evaluation.metrics.calibration import reliability
 from src.evaluation.metrics.curves import macro_pr, macro_roc, pr_curves, roc_curves
@@ -26,7 +27,13 @@ History = dict[str, list[float]]
 
 
 def publish_report(
-    folder: Path, report: Report, ids: NDArray[np.int64], images: Path, history: Path, settings: Evaluate
+    folder: Path,
+    report: Report,
+    ids: NDArray[np.int64],
+    images: Path,
+    history: Path,
+    settings: Evaluate,
+    data: DataSpec,
 ) -> list[Path]:
     """Write tables and figures into ``folder``; returns the figures.
 
@@ -37,17 +44,20 @@ def publish_report(
         images: file of the image array, (N, C, H, W).
         history: file of the learning curves.
         settings: section ``evaluate``.
+        data: what was predicted.
     """
-    write_tables(folder, report, ids, settings)
+    write_tables(folder, report, ids, settings, data)
     return draw_figures(folder, report, ids, open_array(images), read_history(history), settings)
 
 
-def write_tables(folder: Path, report: Report, ids: NDArray[np.int64], settings: Evaluate) -> None:
+def write_tables(
+    folder: Path, report: Report, ids: NDArray[np.int64], settings: Evaluate, data: DataSpec
+) -> None:
     """Write the JSON, parquet and CSV files. ``ids``: (n,) images of the report's rows."""
     write_json(folder / "metrics.json", report.to_json())
     write_json(folder / "summary.json", report.summary())
     table = reliability(report.probabilities, report.targets, settings.calibration_bins)
-    tables.write_predictions(folder / "predictions.parquet", report, ids)
+    tables.write_predictions(folder / "predictions.parquet", report, ids, data)
     tables.write_confusion(folder / "confusion.csv", report)
     tables.write_per_class(folder / "per_class.csv", report)
     tables.write_calibration(folder / "calibration.csv", table)

@@ -15,6 +15,7 @@ from src.evaluation.metrics.intervals import Interval
 SCOPE = "test"
 # The few that `dvc metrics show` and `dvc exp show` have room for, side by side in 120 columns.
 SUMMARY = ("accuracy", "balanced_accuracy", "f1_macro", "calibration_error")
+SHOWN = 10  # classes named in one line
 UNKNOWN = Interval(np.nan, np.nan)
 
 
@@ -51,8 +52,21 @@ class Report:
         limits = self.intervals["accuracy"]
         return (
             f"Test accuracy {self.metrics['accuracy']:.4f}, {100 * self.confidence:.4g}% interval "
-            f"{limits.low:.3f} to {limits.high:.3f}, {len(self.targets):,} images"
+            f"{limits.low:.3f} to {limits.high:.3f}, {len(self.targets):,} images; macro F1 "
+            f"{self.metrics['f1_macro']:.4f}{self._never_right()}"
         )
+
+    def never_right(self) -> list[str]:
+        """The classes with test images, none of which is predicted as its class: accuracy can hide them."""
+        lost = (self.counts.actual > 0) & (self.counts.hits == 0)
+        return [name for name, never in zip(self.classes, lost, strict=True) if never]
+
+    def _never_right(self) -> str:
+        names = self.never_right()
+        if not names:
+            return ""
+        shown = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+        return f"; {len(names)} of {len(self.classes)} classes are never right: {shown}"
 
     def _named(self) -> dict[str, float]:
         named: dict[str, float] = {}

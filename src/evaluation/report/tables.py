@@ -8,14 +8,16 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from src.core.csv_files import write_csv
+from src.data.dataset.spec import DataSpec, with_spec
 from src.evaluation.metrics import classification
 from src.evaluation.metrics.calibration import Reliability
 from src.evaluation.metrics.classification import Integers
 from src.evaluation.metrics.curves import Curve
+from src.evaluation.report.misclassified import find_mistakes
 from src.evaluation.report.report import Report
 
 
-def write_predictions(path: Path, report: Report, ids: Integers) -> None:
+def write_predictions(path: Path, report: Report, ids: Integers, data: DataSpec) -> None:
     """Columns id, target, predicted and p_0 …, the probabilities; one line for each of ``ids`` (n,)."""
     columns = {
         "id": pa.array(ids, pa.int64()),
@@ -24,7 +26,21 @@ def write_predictions(path: Path, report: Report, ids: Integers) -> None:
     }
     for index, column in enumerate(report.probabilities.T):
         columns[f"p_{index}"] = pa.array(np.ascontiguousarray(column), pa.float64())
-    parquet.write_table(pa.table(columns), path, compression="zstd")
+    parquet.write_table(with_spec(pa.table(columns), data), path, compression="zstd")
+
+
+def write_mistakes(path: Path, report: Report, sources: Sequence[str]) -> None:
+    """One line per wrong prediction, the most confident first.
+
+    ``sources`` are the paths of the report's n images below the folder of the raw data.
+    """
+    names, columns = report.classes, ["path", "actual", "predicted", "confidence"]
+    rows = (
+        (sources[row], names[report.targets[row]], names[answer], float(report.probabilities[row, answer]))
+        for row in find_mistakes(report).tolist()
+        for answer in (int(report.predicted[row]),)
+    )
+    write_csv(path, columns, rows)
 
 
 def write_confusion(path: Path, report: Report) -> None:

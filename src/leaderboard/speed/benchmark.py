@@ -48,7 +48,7 @@ class BenchmarkResult:
 
 def read_images(images: Path, split: Path, largest_batch: int) -> Images:
     """Validation images (n, C, H, W), as many as four of the largest batches need, and one at least."""
-    rows = np.flatnonzero(read_split(split)[0] == "val")[: 4 * largest_batch]
+    rows = np.flatnonzero(read_split(split, images.parent)[0] == "val")[: 4 * largest_batch]
     # a small validation split is repeated to fill a large batch
     return np.ascontiguousarray(open_array(images)[np.resize(rows, max(len(rows), largest_batch))])
 

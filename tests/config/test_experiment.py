@@ -1,0 +1,83 @@
+"""A saved configuration is the default from then on, for DVC's own composition too."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from src.compose import main
+from src.config.dotted_keys import differing_keys
+from src.config.experiment import save_as_default
+from src.config.loading import compose, read_params
+from src.core.errors import AssayError
+from tests.support.workspaces import ROOT
+
+OWN = ["data=image_folder", "data.name=cats", "data.image_size=[32,48]", "augment=strong"]
+
+
+@pytest.fixture(autouse=True)
+def _in_a_copy(tmp_path, monkeypatch):
+    shutil.copytree(ROOT / "conf", tmp_path / "conf")
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+
+
+def by_dvc(*overrides):
+    """What ``dvc exp run -S …`` writes into params.yaml."""
+    from dvc.utils.hydra import compose_and_dump
+
+    compose_and_dump("params.yaml", str(Path("conf").resolve()), None, "config", "", list(overrides))
+    return read_params()
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        OWN,
+        ["experiment=tiny", *OWN],
+        ["model=timm", "model.name=resnet18", "machine.progress=false"],
+        ["+compress.variants={mine:{steps:[{name:export}]}}"],
+    ],
+)
+def test_a_later_override_starts_from_what_was_saved(overrides):
+    wanted = compose(overrides)
+    assert save_as_default("mine", overrides) == Path("conf/experiment/mine.yaml")
+    assert read_params() == wanted == compose() == by_dvc()
+    assert differing_keys(by_dvc("split.folds=4"), wanted) == ["split.folds"]
+
+
+def test_it_can_be_saved_again_and_another_cannot_be_replaced():
+    save_as_default("mine", OWN)
+    save_as_default("mine", ["train.epochs=7"])  # on top of what is the default now
+    assert compose()["data"]["name"] == "cats" and compose()["train"]["epochs"] == 7
+    save_as_default("other", ["model=lenet"])
+    assert compose()["data"]["name"] == "cats" and compose()["model"]["kind"] == "lenet"
+    before = Path("conf/experiment/mine.yaml").read_bytes()
+    with pytest.raises(AssayError, match=r"mine\.yaml exists already.*--save OTHER"):
+        save_as_default("mine", [])
+    assert Path("conf/experiment/mine.yaml").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("overrides", "key"),
+    [(["seed=3"], "seed"), (["~compress.variants.int8_static"], "compress.variants.int8")],
+)
+def test_what_no_experiment_can_express_changes_nothing(overrides, key):
+    paths = [Path("conf/config.yaml"), Path("params.yaml")]
+    before = [path.read_bytes() for path in paths]
+    with pytest.raises(AssayError, match=rf"cannot express this: {key}.* would differ"):
+        save_as_default("mine", overrides)
+    assert [path.read_bytes() for path in paths] == before
+    assert not Path("conf/experiment/mine.yaml").exists()
+
+
+def test_the_command(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["compose", "--save", "mine", *OWN])
+    assert main() == 0
+    assert "conf/experiment/mine.yaml, now the default" in capsys.readouterr().out
+    monkeypatch.setattr("sys.argv", ["compose", "--save", "../mine"])
+    assert main() == 1
+    assert "--save must match" in capsys.readouterr().err
+    monkeypatch.setattr("sys.argv", ["compose", "--save", "bad", "train.epochs=0"])
+    assert main() == 1
+    assert not Path("conf/experiment/bad.yaml").exists()

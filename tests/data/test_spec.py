@@ -1,0 +1,216 @@
+"""Artifacts are joined only when they are of the same data: every place that joins two refuses others."""
+
+import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+import yaml
+from pyarrow import parquet
+
+from src import benchmark, compare
+from src.auditing.checks import metrics
+from src.auditing.verdict import CheckLog
+from src.compression.variant import read_context
+from src.config.validation import validate_config
+from src.core.errors import AssayError
+from src.data.dataset.index import read_held_out, read_training_rows
+from src.data.dataset.spec import (
+    DataSpec,
+    describe_data,
+    describe_model,
+    describe_predictions,
+    describe_split,
+    differences,
+    read_spec,
+    require_match,
+    require_same_data,
+    with_spec,
+)
+from src.evaluation.predictions import predict_test_images
+from src.leaderboard.speed.benchmark import read_images
+from src.leaderboard.table.rows import LeaderboardRow, write_rows
+from src.registry import registrations
+from src.training.task import read_task
+from tests.support.models_on_disk import CLASSES, write_base, write_data, write_variant
+from tests.support.workspaces import ROOT
+
+SPEC = DataSpec(
+    classes=["a", "b"],
+    input={"channels": 1, "height": 8, "width": 8, "resize_mode": "pad"},
+    normalization={"shift": [0.1], "scale": [0.2]},
+    images="1" * 64,
+    split="2" * 64,
+)
+OTHERS = {
+    "classes": {"classes": ["b", "a"]},
+    "channels": {"input": {"channels": 3}},
+    "height": {"input": {"height": 9}},
+    "width": {"input": {"width": 9}},
+    "resize_mode": {"input": {"resize_mode": "crop"}},
+    "normalization": {"normalization": {"shift": [0.1], "scale": [0.3]}},
+    "images": {"images": "3" * 64},
+    "split": {"split": "3" * 64},
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_whatever_differs_is_refused_by_name(name):
+    other = DataSpec(**OTHERS[name])
+    assert [what for what, _, _ in differences(SPEC, other)] == [name]
+    with pytest.raises(AssayError, match=rf"do not belong together:\n  {name}: here has .*, there has "):
+        require_match((Path("here"), SPEC), (Path("there"), other))
+
+
+def test_what_is_equal_or_not_stated_is_no_difference():
+    require_match((Path("here"), SPEC), (Path("there"), SPEC), (Path("old"), DataSpec()))
+    require_match((Path("old"), DataSpec()), (Path("there"), SPEC))
+
+
+def test_all_differences_are_listed():
+    other = DataSpec(["a", "c"], {"height": 9}, images="3" * 64)
+    with pytest.raises(AssayError) as caught:
+        require_match((Path("here"), SPEC), (Path("one"), other), (Path("two"), other))
+    assert str(caught.value).count("classes: here has a, b, ") == 2
+    assert str(caught.value).count("height: here has 8, ") == 2
+
+
+def test_a_table_says_what_it_is_of(tmp_path):
+    table = pa.table({"id": [0]}).replace_schema_metadata({"other": "stays"})
+    parquet.write_table(with_spec(table, SPEC), tmp_path / "table.parquet")
+    assert read_spec(tmp_path / "table.parquet") == SPEC
+    assert parquet.read_schema(tmp_path / "table.parquet").metadata[b"other"] == b"stays"
+    parquet.write_table(table, tmp_path / "old.parquet")
+    assert read_spec(tmp_path / "old.parquet") == DataSpec()
+    (tmp_path / "damaged.parquet").write_bytes(b"PAR1")
+    with pytest.raises(AssayError, match=r"damaged\.parquet cannot be read"):
+        read_spec(tmp_path / "damaged.parquet")
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    """Images, split, base and a variant that belong together and say so."""
+    root = tmp_path_factory.mktemp("repository")
+    write_data(root)
+    write_base(root)
+    write_variant(root, "onnx_fp32")
+    ingest, split = root / "data/ingest", root / "data/split"
+    label(split / "splits.parquet", describe_data(ingest))
+    data = describe_split(ingest, split)
+    model = root / "models/base/model.json"
+    content = json.loads(model.read_text()) | {"trained_on": {"images": data.images, "split": data.split}}
+    model.write_text(json.dumps(content))
+    label(root / "models/onnx_fp32/predictions.parquet", describe_predictions(root / "models/base", data))
+    return root
+
+
+@pytest.fixture
+def joined(original, tmp_path, monkeypatch):
+    root = shutil.copytree(original, tmp_path / "repository")
+    monkeypatch.chdir(root)
+    return root
+
+
+def label(path, spec):
+    parquet.write_table(with_spec(parquet.read_table(path), spec), path)
+
+
+def edit_json(path, **content):
+    path.write_text(json.dumps(json.loads(path.read_text()) | content))
+
+
+def rename_class(root):
+    """Ingest again after a rename that keeps the number of classes; all else stays as it was."""
+    edit_json(root / "data/ingest/report.json", classes=[*CLASSES[:-1], "nine"])
+
+
+JOB = SimpleNamespace(loaded=SimpleNamespace(is_ad_hoc=True))
+INGEST, SPLIT, BASE = Path("data/ingest"), Path("data/split"), Path("models/base")
+JOINS = {
+    "normalize": lambda: read_training_rows(SPLIT, INGEST),
+    "train": lambda: read_task(None, None, None, {"shift": [0.0], "scale": [1.0]}, INGEST, SPLIT, 0),
+    "evaluate": lambda: predict_test_images(BASE, INGEST, SPLIT, batch_size=99, device="cpu", show=False),
+    "compress": lambda: read_context(
+        *(BASE, INGEST, SPLIT),
+        **dict.fromkeys(("train", "augment", "seed", "threads", "device", "state", "show", "say")),
+    ),
+    "compare": lambda: require_same_data(BASE, INGEST, SPLIT, [Path("models/onnx_fp32")]),
+    "held out": lambda: read_held_out(INGEST, SPLIT),
+    "benchmark": lambda: read_images(INGEST / "images.npy", SPLIT, 4),
+}
+
+
+@pytest.mark.parametrize("join", JOINS)
+def test_a_renamed_class_is_never_counted_as_another(joined, join):
+    JOINS[join]()
+    rename_class(joined)
+    with pytest.raises(
+        AssayError, match=r"classes: data/ingest has 0, .* nine, (data/split|models/base) has"
+    ):
+        JOINS[join]()
+
+
+@pytest.mark.parametrize("join", ["evaluate", "compress", "compare"])
+@pytest.mark.parametrize("change", ["split", "images"])
+def test_a_model_is_not_given_the_images_that_it_was_trained_on(joined, join, change):
+    """Another split of the same images would test the model on what it has learned."""
+    table = joined / "data/split/splits.parquet"
+    if change == "split":
+        splits = pd.read_parquet(table)
+        splits.assign(split=splits["split"].to_numpy()[::-1]).to_parquet(table, index=False)
+    else:
+        manifest = joined / "data/ingest/manifest.parquet"
+        pd.read_parquet(manifest).assign(sha256="1").to_parquet(manifest, index=False)
+        label(table, describe_data(joined / "data/ingest"))
+    with pytest.raises(AssayError, match=f"{change}: data/ingest has .* models/base has"):
+        JOINS[join]()
+
+
+def test_predictions_of_another_base_are_refused(joined):
+    content = json.loads((joined / "models/base/model.json").read_text())
+    edit_json(joined / "models/base/model.json", normalization=content["normalization"] | {"shift": [0.9]})
+    with pytest.raises(AssayError, match=r"normalization: models/base has .* models/onnx_fp32/predictions"):
+        JOINS["compare"]()
+
+
+def test_a_model_says_what_it_takes(joined):
+    spec = describe_model(BASE)
+    assert spec.classes == CLASSES and spec.normalization == {"shift": [0.3], "scale": [0.4]}
+    assert spec.input == {"channels": 1, "height": 8, "width": 8, "resize_mode": "pad"}
+    for damage in ('{"input": {}, "classes": []}', "{", "{}", "[]", '{"input": []}'):
+        (BASE / "model.json").write_text(damage)
+        with pytest.raises(AssayError, match=r"models/base/model\.json cannot be read .*dvc checkout"):
+            describe_model(BASE)
+
+
+@pytest.mark.parametrize("stage", ["compare", "benchmark", "register"])
+def test_stages_that_join_predictions_ask_first(joined, stage):
+    label(Path("models/onnx_fp32/predictions.parquet"), DataSpec(classes=["other"]))
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values["compress"]["variants"] = {"onnx_fp32": {"steps": [{"name": "export"}]}}
+    config, run = validate_config(values, "params.yaml"), SimpleNamespace(progress=False, job=JOB)
+    shutil.copy(BASE / "model.json", "models/onnx_fp32")
+    Path("reports/compare").mkdir(parents=True)
+    write_rows(Path("reports/compare/variants.csv"), [LeaderboardRow("onnx_fp32", ("export",), {})])
+    ask = {
+        "compare": lambda: compare.build(config, run),
+        "benchmark": lambda: benchmark.build(config, run),
+        "register": lambda: registrations._answers(["onnx_fp32"]),
+    }
+    with pytest.raises(AssayError, match=r"classes: models/\w+ has 0, 1, "):
+        ask[stage]()
+
+
+def test_an_audit_names_what_differs(joined):
+    subject, seen = SimpleNamespace(folder=joined), CheckLog()
+    predictions = joined / "models/onnx_fp32/predictions.parquet"
+    assert metrics._same_data(subject, joined / BASE, predictions, seen) and not seen.findings
+    rename_class(joined)
+    assert not metrics._same_data(subject, joined / BASE, predictions, seen)
+    assert [finding.what for finding in seen.findings] == [
+        "classes of the model",
+        "classes of its predictions",
+    ]
