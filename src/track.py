@@ -1,4 +1,4 @@
-"""Bring MLflow up to date with the journal.
+"""Bring MLflow up to date with the journal, and with the records of others (reports/records).
 
     python -m src.track             add what MLflow lacks, for example after an outage. Takes about 4 s
     python -m src.track --rebuild   build mlflow.db again: after the repository was moved, or a deletion.
@@ -19,6 +19,7 @@ from src.core.errors import AssayError
 from src.pipeline import leftovers
 from src.tracking import rebuild as rebuilding
 from src.tracking import sync
+from src.tracking.imported_records import import_executions
 from src.tracking.journal_index import JournalIndex
 from src.tracking.mlflow_store import MlflowStore, connect, unreachable
 
@@ -43,7 +44,9 @@ def main() -> None:
         if arguments.clean:
             clean(root, arguments.yes)
         else:
-            show(*track(root, arguments.rebuild))
+            brought = import_executions(root, root)
+            show(*track(root, arguments.rebuild), str(brought))
+            brought.demand_all()
     except AssayError as error:
         sys.exit(f"track failed: {error}")
 
@@ -74,8 +77,10 @@ def track(root: Path, rebuild: bool = False) -> "tuple[list[SyncResult], list[Ve
     return results, versions
 
 
-def show(results: "list[SyncResult]", versions: "list[Version]") -> None:
+def show(results: "list[SyncResult]", versions: "list[Version]", brought: str = "") -> None:
     """Print a line for each run that changed, and one that counts the others."""
+    if brought:
+        print(f"imported: {brought}")
     changed = [run for run in results if run.done != "unchanged"]
     news = [run for run in changed if not run.name.startswith(CHILDREN)]
     width = max((len(run.name) for run in news), default=0)
