@@ -19,7 +19,6 @@ from src.core.errors import AssayError
 from src.pipeline import leftovers
 from src.tracking import rebuild as rebuilding
 from src.tracking import sync
-from src.tracking.imported_records import import_executions
 from src.tracking.journal_index import JournalIndex
 from src.tracking.mlflow_store import MlflowStore, connect, unreachable
 
@@ -44,8 +43,11 @@ def main() -> None:
         if arguments.clean:
             clean(root, arguments.yes)
         else:
-            brought = import_executions(root, root)
+            from src.registry.decision_records import import_records, publish_decisions
+
+            brought = import_records(root, root)
             show(*track(root, arguments.rebuild), str(brought))
+            publish_decisions(root, root)  # on challenges that waited for MLflow
             brought.demand_all()
     except AssayError as error:
         sys.exit(f"track failed: {error}")

@@ -30,7 +30,7 @@ from src.pipeline.job import (
     restore_hint,
     stage_address,
 )
-from src.pipeline.records import leave_record
+from src.pipeline.records import leave_record, take_in_records
 from src.provenance.journal import RunRecord, now
 from src.provenance.lineage import Lineage
 from src.provenance.work_dir import WorkDir, held_lock
@@ -183,6 +183,7 @@ def _was_committed(state: WorkDir) -> bool:
 
 def _build_and_publish(job: Job, build: Build, state: WorkDir) -> None:
     root = repository_root()
+    take_in_records(job, root)
     attempt = RunRecord.open(root, job.record())
     tracker = Tracker(root, job.lineage.id)
     tracker.start()

@@ -1,4 +1,4 @@
-"""Leaves the record of an execution in the working folder, so that git carries it with the results."""
+"""Leaves the record of an execution in the working folder, for git, and takes in those that git brought."""
 
 import os
 from pathlib import Path
@@ -11,6 +11,13 @@ from src.provenance.git import UNKNOWN, add, blob_id
 from src.provenance.journal import RunRecord
 from src.records.execution import ended_children, execution_statement, makers
 from src.records.files import read_records, write_record
+from src.tracking.imported_records import import_executions
+
+
+def take_in_records(job: Job, root: Path) -> None:
+    """Give the journal of ``root`` what others have recorded. A bad record is reported and stops no stage."""
+    for reason in import_executions(root, job.graph.folder).refused:
+        job.say(f"warning: this record is refused: {reason}")
 
 
 def leave_record(job: Job, root: Path, attempt: RunRecord) -> None:
@@ -28,7 +35,7 @@ def leave_record(job: Job, root: Path, attempt: RunRecord) -> None:
         ended_children(root, attempt.record["lineage"]),
         environment(),
     )
-    reason = stage_in_git(workspace, write_record(workspace, statement))
+    reason = stage_in_git(workspace, write_record(workspace, statement).path)
     if reason is not None:
         job.say(f"warning: {reason}")
 

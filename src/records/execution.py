@@ -142,7 +142,7 @@ def makers(records: Sequence[Record], inputs: Mapping[str, str]) -> list[Record]
         for path, md5 in inputs.items():
             if _made(record, path, md5):
                 chosen[path] = record
-    return sorted(set(chosen.values()), key=lambda record: record.name)
+    return list({record.name: record for _, record in sorted(chosen.items())}.values())
 
 
 def ended_children(root: Path, parent: str) -> list[dict[str, Any]]:

@@ -52,9 +52,14 @@ class Record:
         return {entry["name"]: entry["digest"] for entry in self.statement["subject"]}
 
     @property
+    def path(self) -> Path:
+        """Relative to the working folder."""
+        return FOLDER / self.name
+
+    @property
     def reference(self) -> dict[str, Any]:
         """How another record names this one."""
-        return {"name": (FOLDER / self.name).as_posix(), "digest": {"sha256": self.sha256}}
+        return {"name": self.path.as_posix(), "digest": {"sha256": self.sha256}}
 
 
 @dataclass(frozen=True)
@@ -65,15 +70,16 @@ class Records:
     refused: tuple[str, ...] = ()
 
 
-def write_record(workspace: Path, statement: Mapping[str, Any]) -> Path:
-    """Write a statement unless it exists; returns its path relative to ``workspace``."""
+def write_record(workspace: Path, statement: Mapping[str, Any]) -> Record:
+    """Write a statement into ``workspace`` unless it is there."""
     content = (json.dumps(statement, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
-    path = FOLDER / f"{hashlib.sha256(content).hexdigest()[:NAME]}.json"
-    if not (workspace / path).is_file():
+    sha256 = hashlib.sha256(content).hexdigest()
+    record = Record(f"{sha256[:NAME]}.json", sha256, statement)
+    if not (workspace / record.path).is_file():
         (workspace / FOLDER).mkdir(parents=True, exist_ok=True)
-        with replaced(workspace / path) as beside:
+        with replaced(workspace / record.path) as beside:
             beside.write_bytes(content)
-    return path
+    return record
 
 
 def read_records(workspace: Path) -> Records:

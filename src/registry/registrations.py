@@ -12,7 +12,8 @@ from src.core.hashing import file_hash
 from src.data.dataset.index import read_index, read_split
 from src.pipeline.execution import StageRun
 from src.pipeline.paths import BENCHMARK, COMPARE, EVALUATE, INGEST, MODELS, SPLIT
-from src.registry.archive import has_model, store_evidence, store_provenance, store_record
+from src.registry.archive import ARCHIVE, has_model, pack, store_evidence, store_provenance, store_record
+from src.registry.decision_records import import_records, publish_decisions
 from src.registry.decisions import Challenge, Registration, append_decisions, ruling_on
 from src.registry.imported_results import import_reports, import_variant
 from src.registry.mlflow_registry import try_apply_decisions
@@ -35,14 +36,19 @@ def register_variants(config: Config, run: StageRun) -> tuple[dict[str, Any], li
     Returns:
         The content of decision.json; and the versions in MLflow, None if it does not answer.
     """
+    workspace = run.job.graph.folder
+    import_records(run.root, workspace)
     import_reports(run)
     measured, machine = read_measured(COMPARE, BENCHMARK)
     choice = choose([one.candidate() for one in measured], config.register_.policy)
     made = [one for one in measured if one.row.reason is None]
     registrations = make_registrations(config, run, made, machine)
     challenge = _challenge(config, choice, registrations)
+    pack(run.root, (name for one in registrations for name in one.archived), run.folder / ARCHIVE)
     append_decisions(run.root, *registrations, challenge)
+    publish_decisions(run.root, workspace)
     versions = try_apply_decisions(run.root, config.register_.name)
+    publish_decisions(run.root, workspace)  # the ruling
     ruling = ruling_on(run.root, challenge, is_embedded())
     return build_decision_report(config, choice, measured, registrations, ruling), versions
 
