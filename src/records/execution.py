@@ -22,7 +22,10 @@ VIEW = (
     *("name", "parents", "subject", "user", "git", "dvc_experiment", "experiment", "seed", "data"),
     *("numerics", "metrics", "tags"),
 )
-CHILD = ("stage", "name", "lineage", "metrics", "tags", "status", "reason", "started", "ended")
+CHILD = (
+    *("stage", "name", "lineage", "numerics", "metrics", "tags", "outputs"),
+    *("status", "reason", "started", "ended"),
+)
 
 
 def execution_statement(
@@ -125,7 +128,7 @@ def child_records(record: Record, parent: Mapping[str, Any]) -> Iterator[dict[st
             "parent": parent["lineage"],
             "parents": {parent["stage"]: parent["lineage"]},
             "params": {**own, **child["params"]},
-            **{"numerics": {}, "outputs": {}, "figures": [], "model": None},
+            **{"figures": [], "model": None},
         }
 
 
