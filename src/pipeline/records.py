@@ -68,7 +68,7 @@ def _subjects(job: Job, outputs: dict[str, str]) -> dict[str, dict[str, str]]:
 def _materials(job: Job, commit: str | None) -> list[dict[str, Any]]:
     inputs = job.graph.inputs_of(job.address)
     known = [{"name": "git", "digest": {"gitCommit": commit}}] if commit not in (None, UNKNOWN) else []
-    made = makers(read_records(job.graph.folder).found, inputs)
+    made = makers(read_records(job.graph.folder).executions, inputs)
     return [
         *({"name": path, "digest": {"md5": md5.removesuffix(".dir")}} for path, md5 in inputs.items()),
         *known,

@@ -139,7 +139,7 @@ def metadata(record: Record) -> Mapping[str, str]:
 
 
 def makers(records: Sequence[Record], inputs: Mapping[str, str]) -> list[Record]:
-    """The newest record of each execution that made these inputs: {path: MD5 as DVC computes it}."""
+    """The newest execution that made each of these inputs: {path: MD5 as DVC computes it}."""
     chosen: dict[str, Record] = {}
     for record in sorted(records, key=lambda r: (metadata(r)["finishedOn"], r.name)):
         for path, md5 in inputs.items():

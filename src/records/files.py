@@ -69,6 +69,16 @@ class Records:
     found: tuple[Record, ...]
     refused: tuple[str, ...] = ()
 
+    @property
+    def executions(self) -> list[Record]:
+        """What was made, and by what."""
+        return [record for record in self.found if record.is_execution]
+
+    @property
+    def decisions(self) -> list[Record]:
+        """What was decided about registered models."""
+        return [record for record in self.found if not record.is_execution]
+
 
 def write_record(workspace: Path, statement: Mapping[str, Any]) -> Record:
     """Write a statement into ``workspace`` unless it is there."""

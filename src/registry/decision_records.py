@@ -47,16 +47,15 @@ def publish_decisions(root: Path, workspace: Path) -> str | None:
     Returns:
         Why git could not stage them; None if it did.
     """
-    records = read_records(workspace).found
-    known = {json_hash(r.predicate["decision"]): r for r in records if not r.is_execution}
-    executions = [record for record in records if record.is_execution]
+    records = read_records(workspace)
+    known = {json_hash(record.predicate["decision"]): record for record in records.decisions}
     published: Published = []
     written = []
     for decision in decisions(root):
         fields = as_fields(decision)
         record = known.get(json_hash(fields))
         if record is None:
-            about = _spoken_of(decision, executions, published)
+            about = _spoken_of(decision, records.executions, published)
             record = write_record(workspace, _statement(decision, fields, about, published))
             written.append(record.path)
         published.append((decision, record))
@@ -67,9 +66,7 @@ def import_records(root: Path, workspace: Path) -> RecordImport:
     """Give the journal of ``root`` the executions and decisions that ``workspace`` has records of."""
     done = import_executions(root, workspace)
     found = []
-    for record in done.records.found:
-        if record.is_execution:
-            continue
+    for record in done.records.decisions:
         try:
             found.append(from_fields(dict(record.predicate["decision"])))
         except (KeyError, TypeError) as error:
@@ -86,7 +83,7 @@ def _import_archives(root: Path, workspace: Path, done: RecordImport) -> None:
     last = {d.identity: d for d in decisions(root) if isinstance(d, Registration)}
     wanted = {name for d in last.values() for name in d.archived if name and not find_archived(root, name)}
     packed = (REGISTER / ARCHIVE).as_posix()
-    registers = [r for r in done.records.found if r.is_execution and packed in r.subjects]
+    registers = [record for record in done.records.executions if packed in record.subjects]
     with tempfile.TemporaryDirectory() as scratch:
         locator = Locator(workspace, root, Path(scratch))
         for record in sorted(registers, key=lambda r: metadata(r)["finishedOn"], reverse=True):

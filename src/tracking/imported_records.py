@@ -75,9 +75,8 @@ def import_executions(root: Path, workspace: Path) -> RecordImport:
     locks.mkdir(parents=True, exist_ok=True)
     with FileLock(locks / "records.lock"), tempfile.TemporaryDirectory() as scratch:
         locator = Locator(workspace, root, Path(scratch))
-        for record in records.found:
-            if record.is_execution:
-                _import(root, locator, record, done)
+        for record in records.executions:
+            _import(root, locator, record, done)
     return done
 
 

@@ -63,7 +63,7 @@ def test_the_records_that_made_the_inputs_are_found_by_the_bytes(folder: Path) -
     old = listing_md5(folder_md5s(folder / "models/base"))
     second = train(folder, folder, weights=b"second")
     new = listing_md5(folder_md5s(folder / "models/base"))
-    records = read_records(folder).found
+    records = read_records(folder).executions
     assert [r.name for r in makers(records, {"models/base": old})] == [first.name]
     assert [r.name for r in makers(records, {"models/base": new})] == [second.name]
     table = folder_md5s(folder / "models/base")["history.csv"]
