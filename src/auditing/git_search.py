@@ -70,6 +70,13 @@ def commits_of(repository: Path, path: str) -> list[str]:
     )
 
 
+def is_named_by_dvc(repository: Path, path: str) -> bool:
+    """Whether a commit has it as an output of a stage or in a ``.dvc`` file."""
+    newest = ("log", "--all", "--max-count=1", "--format=%H")
+    added = git(repository, *newest, "--", f"{path}.dvc")
+    return bool(added or git(repository, *newest, f"-Spath: {path}\n", "--", "dvc.lock"))
+
+
 def resolve(repository: Path, revision: str) -> str | None:
     """The commit that a revision means."""
     found = git(repository, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")

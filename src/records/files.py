@@ -82,7 +82,7 @@ class Records:
 
 def write_record(workspace: Path, statement: Mapping[str, Any]) -> Record:
     """Write a statement into ``workspace`` unless it is there."""
-    content = (json.dumps(statement, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+    content = (json.dumps(statement, indent=1, ensure_ascii=False) + "\n").encode()
     sha256 = hashlib.sha256(content).hexdigest()
     record = Record(f"{sha256[:NAME]}.json", sha256, statement)
     if not (workspace / record.path).is_file():

@@ -35,7 +35,12 @@ def test_the_form_is_that_of_in_toto_and_slsa(folder: Path) -> None:
     assert built["externalParameters"] == {
         "stage": "train",
         "command": "python -m src.train",
-        "parameters": {"train.epochs": 3, "model.kind": "cnn", "seed": 7},
+        "parameters": {
+            "train.epochs": 3,
+            "model.kind": "cnn",
+            "seed": 7,
+            "augment.operations": [{"size": 4, "name": "crop", "again": [1, 2.0]}],
+        },
     }
     assert built["resolvedDependencies"] == list(MATERIALS)
     assert told["metadata"]["invocationId"] == lineage_of("one")
