@@ -171,6 +171,18 @@ def test_what_is_missing_is_named_and_comes_with_the_next_import(root: Path, mat
     assert len(list(attempts(root))) == 1
 
 
+def test_an_equal_result_of_ones_own_lends_its_files_to_an_imported_one(root: Path, mate: Path) -> None:
+    """A fresh clone in which nothing was pulled, and the pipeline runs."""
+    train(mate, mate)
+    shutil.copytree(mate / FOLDER, root / FOLDER)
+    import_executions(root, root)
+    train(root, root)
+    synchronize(root)
+    (run,) = shown(root).values()
+    assert run["files"] == ["model/model.json", "model/model.safetensors"]
+    assert run["curve"] == [(0, 0.0), (1, 0.1), (2, 0.2)]
+
+
 def test_files_come_from_dvcs_cache_and_from_git(root: Path, mate: Path) -> None:
     """The working folder has moved on."""
     train(mate, mate)
