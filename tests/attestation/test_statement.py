@@ -1,6 +1,8 @@
 """The statement in its standard form, and signatures on it."""
 
+import io
 import json
+import subprocess
 
 import pytest
 
@@ -8,6 +10,7 @@ from src.attestation import signing
 from src.attestation.statement import Material, Provenance, read_statement, write_statement
 from src.core.errors import AssayError
 from tests.support.keys import make_keys
+from tests.support.workspaces import ROOT
 
 SAID = Provenance(
     sha256="ab" * 32,
@@ -93,3 +96,39 @@ def test_a_key_that_the_environment_names_must_be_there(monkeypatch, keys):
     monkeypatch.setenv(signing.PRIVATE, "/nowhere/key.pem")
     with pytest.raises(AssayError, match=r"ASSAY_SIGNING_KEY=/nowhere/key\.pem: the file does not exist"):
         signing.configured(signing.PRIVATE)
+
+
+def test_a_key_behind_a_passphrase_signs_with_the_right_one_only(folder, tmp_path, monkeypatch):
+    private, public = make_keys(tmp_path, "protected", "correct horse")
+    signature = tmp_path / signing.FILE
+    monkeypatch.delenv(signing.PASSPHRASE, raising=False)
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    with pytest.raises(AssayError, match="needs a passphrase: set ASSAY_SIGNING_PASSPHRASE"):
+        signing.sign(folder, signature, private)
+    monkeypatch.setenv(signing.PASSPHRASE, "battery staple")
+    with pytest.raises(AssayError, match="the passphrase is wrong"):
+        signing.fingerprint(private)
+    monkeypatch.setenv(signing.PASSPHRASE, "correct horse")
+    signing.sign(folder, signature, private)
+    assert signing.verify(folder, signature, public) is None
+    assert signing.fingerprint(private) == signing.fingerprint(public)
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o610])
+def test_a_private_key_that_others_can_use_is_refused(keys, monkeypatch, mode):
+    private, public = keys
+    private.chmod(mode)
+    monkeypatch.setenv(signing.PRIVATE, str(private))
+    with pytest.raises(AssayError, match=rf"mode {mode:03o}\). Take it away: chmod 600 "):
+        signing.configured(signing.PRIVATE)
+    private.chmod(0o400)
+    assert signing.configured(signing.PRIVATE) == private
+    public.chmod(0o644)
+    monkeypatch.setenv(signing.PUBLIC, str(public))
+    assert signing.configured(signing.PUBLIC) == public, "everybody may read a public key"
+
+
+@pytest.mark.parametrize("name", ["signing.pem", "keys/team.key", ".env", ".env.local"])
+def test_git_ignores_keys_and_secrets(name):
+    done = subprocess.run(["git", "check-ignore", "--quiet", "--no-index", name], cwd=ROOT)
+    assert done.returncode == 0
