@@ -1,4 +1,4 @@
-"""Bring MLflow up to date with the journal.
+"""Bring MLflow up to date with the journal, and with the records of others (reports/records).
 
     python -m src.track             add what MLflow lacks, for example after an outage. Takes about 4 s
     python -m src.track --rebuild   build mlflow.db again: after the repository was moved, or a deletion.
@@ -42,7 +42,12 @@ def main() -> None:
         if arguments.clean:
             clean(root, arguments.yes)
         else:
-            show(*track(root, arguments.rebuild))
+            from src.registry.decision_records import import_records, publish_decisions
+
+            brought = import_records(root, root)
+            show(*track(root, arguments.rebuild), str(brought))
+            publish_decisions(root, root)  # on challenges that waited for MLflow
+            brought.demand_all()
 
 
 def track(root: Path, rebuild: bool = False) -> "tuple[list[SyncResult], list[Version]]":
@@ -71,8 +76,10 @@ def track(root: Path, rebuild: bool = False) -> "tuple[list[SyncResult], list[Ve
     return results, versions
 
 
-def show(results: "list[SyncResult]", versions: "list[Version]") -> None:
+def show(results: "list[SyncResult]", versions: "list[Version]", brought: str = "") -> None:
     """Print a line for each run that changed, and one that counts the others."""
+    if brought:
+        print(f"imported: {brought}")
     changed = [run for run in results if run.done != "unchanged"]
     news = [run for run in changed if not run.name.startswith(CHILDREN)]
     width = max((len(run.name) for run in news), default=0)

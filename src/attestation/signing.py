@@ -1,61 +1,79 @@
 """Signatures on a model's folder, by a local key, with the OpenSSF package ``model-signing``.
 
-A key pair (P-256) is made with OpenSSL:
+A key pair (P-256) behind a passphrase is made with OpenSSL:
 
-    openssl ecparam -name prime256v1 -genkey -noout -out signing.pem
-    openssl ec -in signing.pem -pubout -out signing.pub
-    chmod 600 signing.pem
+    openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -aes-256-cbc -out signing.pem
+    openssl pkey -in signing.pem -pubout -out signing.pub
 """
 
 import hashlib
 import os
 import stat
+import sys
+from functools import cache
+from getpass import getpass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from src.core.errors import AssayError
 
-OTHERS = stat.S_IRWXG | stat.S_IRWXO  # rights of everyone but the owner
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+
 FILE = "model.sig"  # a Sigstore bundle
 PRIVATE, PUBLIC = "ASSAY_SIGNING_KEY", "ASSAY_PUBLIC_KEY"  # environment: PEM files
+PASSPHRASE = "ASSAY_SIGNING_PASSPHRASE"  # environment: of an encrypted private key
+OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def configured(name: str) -> Path | None:
     """The PEM file that the environment names; None if it names none.
 
     Raises:
-        AssayError: the file does not exist, or others can read a private key.
+        AssayError: The file does not exist, or it is a private key that other users can read.
     """
     value = os.environ.get(name)
     if not value:
         return None
-    if not Path(value).is_file():
+    path = Path(value)
+    if not path.is_file():
         raise AssayError(f"{name}={value}: the file does not exist. Unset it, or name a PEM file")
-    if name == PRIVATE and os.name == "posix" and Path(value).stat().st_mode & OTHERS:
+    if name == PRIVATE:
+        refuse_exposed(path)
+    return path
+
+
+def refuse_exposed(key: Path) -> None:
+    """
+    Raises:
+        AssayError: Others than the owner have access to a private key.
+    """
+    mode = stat.S_IMODE(key.stat().st_mode)
+    if os.name == "posix" and mode & OTHERS:
         raise AssayError(
-            f"{name}={value}: others on this machine can read the key, so they could sign in your name. Make "
-            f"a new pair if they may have, then: chmod 600 {value}"
+            f"{key} is a private key, and other users have access to it (mode {mode:03o}). Take it away: "
+            f"chmod 600 {key}. If somebody may have read it, make a new key"
         )
-    return Path(value)
 
 
 def fingerprint(key: Path) -> str:
     """SHA-256 of the public key, of a private or public PEM file: by it people tell keys apart.
 
     Raises:
-        AssayError: the file holds no key, or one behind a password.
+        AssayError: The file holds no key of the right kind, or its passphrase is missing or wrong.
     """
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 
     content = key.read_bytes()
-    try:
-        if b"PRIVATE KEY" in content:
-            private = serialization.load_pem_private_key(content, password=None)
-            public = private.public_key()
-        else:
+    public: Any
+    if b"PRIVATE KEY" in content:
+        public = _load_private(key).public_key()
+    else:
+        try:
             public = serialization.load_pem_public_key(content)
-    except (ValueError, TypeError) as error:
-        raise AssayError(f"{key} holds no key that can be read without a password: {error}") from error
+        except (ValueError, TypeError) as error:
+            raise AssayError(f"{key} holds no key that can be read: {error}") from error
     if not isinstance(public, ec.EllipticCurvePublicKey):
         raise AssayError(f"{key} holds no elliptic-curve key: {__doc__.partition('OpenSSL:')[2].strip()}")
     form = serialization.PublicFormat.SubjectPublicKeyInfo
@@ -63,11 +81,41 @@ def fingerprint(key: Path) -> str:
 
 
 def sign(folder: Path, signature: Path, key: Path) -> None:
-    """Write ``signature``, which covers every file of ``folder``."""
+    """Write ``signature``, which covers every file of ``folder``.
+
+    Raises:
+        AssayError: The key cannot be read, or its passphrase is missing or wrong.
+    """
     from model_signing import signing
 
+    _load_private(key)  # for a message that names the reason
     config = signing.Config()  # type: ignore[no-untyped-call]
-    config.use_elliptic_key_signer(private_key=key).sign(folder, signature)
+    secret: Any = _passphrase(key)  # the package says str, and hands it on to a function that takes bytes
+    config.use_elliptic_key_signer(private_key=key, password=secret).sign(folder, signature)
+
+
+def _load_private(key: Path) -> "PrivateKeyTypes":
+    from cryptography.hazmat.primitives import serialization
+
+    secret = _passphrase(key)
+    try:
+        return serialization.load_pem_private_key(key.read_bytes(), secret)
+    except (ValueError, TypeError) as error:
+        if secret is not None:
+            _passphrase.cache_clear()
+            raise AssayError(f"{key} cannot be opened: the passphrase is wrong ({PASSPHRASE})") from error
+        raise AssayError(f"{key} holds no key that can be read: {error}") from error
+
+
+@cache
+def _passphrase(key: Path) -> bytes | None:
+    """From the environment, or asked once at the terminal; None for a key without one."""
+    if b"ENCRYPTED" not in key.read_bytes():
+        return None
+    given = os.environ.get(PASSPHRASE)
+    if given is None and not sys.stdin.isatty():
+        raise AssayError(f"{key} needs a passphrase: set {PASSPHRASE}, or run the command in a terminal")
+    return (given if given is not None else getpass(f"Passphrase of {key}: ")).encode()
 
 
 def verify(folder: Path, signature: Path, key: Path) -> str | None:

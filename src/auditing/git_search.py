@@ -1,6 +1,5 @@
 """Which commit holds exactly these files?"""
 
-import hashlib
 import io
 import tarfile
 from collections.abc import Iterator, Sequence
@@ -8,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from src.core.hashing import iter_files
-from src.provenance.git import RECORDED, git
+from src.provenance.git import RECORDED, blob_id, git
 
 CONSIDERED = 2000  # commits, newest first, in which code is looked for
 LATEST = 20  # and in which a folder of data or reports is
@@ -48,7 +47,7 @@ def find_commit(repository: Path, folder: Path, first: str | None = None) -> Ori
 def blobs_of(folder: Path, names: Sequence[str] = RECORDED) -> dict[str, str]:
     """{path: git's name of its content} of the recorded files below ``folder``."""
     paths = [path for name in names for path in iter_files(folder / name)]
-    return {path.relative_to(folder).as_posix(): _blob(path.read_bytes()) for path in paths}
+    return {path.relative_to(folder).as_posix(): blob_id(path.read_bytes()) for path in paths}
 
 
 def read_tree(repository: Path, revision: str, target: Path, names: Sequence[str]) -> bool:
@@ -69,6 +68,13 @@ def commits_of(repository: Path, path: str) -> list[str]:
         .decode()
         .split()
     )
+
+
+def is_named_by_dvc(repository: Path, path: str) -> bool:
+    """Whether a commit has it as an output of a stage or in a ``.dvc`` file."""
+    newest = ("log", "--all", "--max-count=1", "--format=%H")
+    added = git(repository, *newest, "--", f"{path}.dvc")
+    return bool(added or git(repository, *newest, f"-Spath: {path}\n", "--", "dvc.lock"))
 
 
 def resolve(repository: Path, revision: str) -> str | None:
@@ -92,7 +98,3 @@ def _blobs_in(repository: Path, commit: str) -> dict[str, str]:
 
 def _subject(repository: Path, commit: str | None) -> str:
     return (git(repository, "log", "-1", "--format=%s", commit) or b"").decode().strip() if commit else ""
-
-
-def _blob(content: bytes) -> str:
-    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()

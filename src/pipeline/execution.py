@@ -6,7 +6,7 @@ Every ``src/<stage>.py`` passes its ``build`` to :func:`run_stage`, which does w
 2. take the locks, so that no two processes work on the same thing;
 3. let ``build`` write into a folder of the state, which survives a kill;
 4. move the finished folder to its tracked place in one step;
-5. keep the journal, of which MLflow is a view.
+5. keep the journal, of which MLflow is a view, and leave a record for git.
 """
 
 import shutil
@@ -29,7 +29,8 @@ from src.pipeline.job import (
     restore_hint,
     stage_address,
 )
-from src.provenance.journal import RunRecord
+from src.pipeline.records import leave_record, take_in_records
+from src.provenance.journal import RunRecord, now
 from src.provenance.lineage import Lineage
 from src.provenance.work_dir import WorkDir, held_lock
 from src.tracking.live import Tracker
@@ -181,6 +182,7 @@ def _was_committed(state: WorkDir) -> bool:
 
 def _build_and_publish(job: Job, build: Build, state: WorkDir) -> None:
     root = repository_root()
+    take_in_records(job, root)
     attempt = RunRecord.open(root, job.record())
     tracker = Tracker(root, job.lineage.id)
     tracker.start()
@@ -192,7 +194,9 @@ def _build_and_publish(job: Job, build: Build, state: WorkDir) -> None:
             build(config, StageRun(job, root, folder, state.path, show, attempt, tracker))
             outputs = state.finish()
         state.publish(job.place)
-        attempt.update(outputs=outputs)
+        attempt.update(outputs=outputs, ended=now())
+        if not job.loaded.is_ad_hoc:
+            leave_record(job, root, attempt)
 
 
 @contextmanager

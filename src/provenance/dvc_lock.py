@@ -111,11 +111,16 @@ def _locked(stage: Mapping[str, Any]) -> LockedStage:
     )
 
 
-def _cache_folder(root: Path) -> Path:
-    """``cache.dir`` of .dvc/config.local or .dvc/config, which is relative to .dvc; else DVC's default."""
+def dvc_option(root: Path, section: str, option: str) -> str | None:
+    """What .dvc/config.local or else .dvc/config says; None if neither does."""
     for name in ("config.local", "config"):
         config = configparser.ConfigParser()
         config.read(root / ".dvc" / name, encoding="utf-8")
-        if config.has_option("cache", "dir"):
-            return (root / ".dvc" / config.get("cache", "dir")).resolve()
-    return root / ".dvc" / "cache"
+        if config.has_option(section, option):
+            return config.get(section, option)
+    return None
+
+
+def _cache_folder(root: Path) -> Path:
+    """``cache.dir``, which is relative to .dvc; else DVC's default."""
+    return (root / ".dvc" / (dvc_option(root, "cache", "dir") or "cache")).resolve()

@@ -1,5 +1,6 @@
 """What git knows of the code that ran."""
 
+import hashlib
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,19 @@ def git(folder: Path, *arguments: str) -> bytes | None:
     """Git's answer; None if git or the repository is missing, or the command fails."""
     done = _run(folder, *arguments)
     return done.stdout if done is not None and done.returncode == 0 else None
+
+
+def add(folder: Path, *paths: Path) -> str | None:
+    """Stage files for the next commit; returns why git did not. Without a repository, does nothing."""
+    if git(folder, "rev-parse", "--git-dir") is None:
+        return None
+    done = _run(folder, "add", "--", *map(str, paths))
+    return done.stderr.decode().strip() if done is not None and done.returncode else None
+
+
+def blob_id(content: bytes) -> str:
+    """Git's name of these bytes."""
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
 def _run(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[bytes] | None":

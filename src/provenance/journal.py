@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from src.core.files import write_json
+from src.core.hashing import json_hash
 
 # By trials and folds, from the record of their stage.
 INHERITED = (
@@ -42,9 +43,7 @@ class RunRecord:
     @classmethod
     def open(cls, root: Path, record: dict[str, Any]) -> "RunRecord":
         """Start the next attempt of ``record["lineage"]``; its status is RUNNING."""
-        lineage = journal_folder(root) / record["lineage"]
-        lineage.mkdir(parents=True, exist_ok=True)
-        attempt = cls(_next_folder(lineage))
+        attempt = cls(next_folder(journal_folder(root) / record["lineage"]))
         write_json(attempt.folder / "run.json", {**record, "status": "RUNNING", "started": now()})
         return attempt
 
@@ -53,6 +52,11 @@ class RunRecord:
         """The present content of ``run.json``."""
         record: dict[str, Any] = json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
         return record
+
+    @property
+    def key(self) -> str:
+        """See :func:`attempt_key`."""
+        return attempt_key(self.folder, self.record)
 
     @property
     def history(self) -> list[dict[str, float]]:
@@ -96,8 +100,13 @@ class RunRecord:
         return [Path(shutil.copy(p, self.folder / place)).relative_to(self.folder).as_posix() for p in paths]
 
     def close(self, status: str, reason: str | None = None) -> None:
-        """End the attempt as FINISHED, FAILED or KILLED."""
-        self.update(status=status, reason=reason, ended=now())
+        """End the attempt as FINISHED, FAILED or KILLED; now, unless its end is known."""
+        self.update(status=status, reason=reason, ended=self.record.get("ended") or now())
+
+
+def attempt_key(folder: Path, record: dict[str, Any]) -> str:
+    """Identifies an attempt among those of all machines."""
+    return json_hash([record["lineage"], folder.name, record["process"], record["started"]])[:16]
 
 
 def child_record(
@@ -132,7 +141,9 @@ def _merge(before: Any, value: Any) -> Any:
     return value
 
 
-def _next_folder(lineage: Path) -> Path:
+def next_folder(lineage: Path) -> Path:
+    """A new empty folder for the next attempt of a lineage."""
+    lineage.mkdir(parents=True, exist_ok=True)
     number = 1 + max((int(path.name) for path in lineage.iterdir() if path.name.isdigit()), default=0)
     while True:
         folder = lineage / f"{number:04d}"

@@ -59,8 +59,7 @@ class LineageGraph:
         Raises:
             AssayError: An input is missing.
         """
-        stage = self.stage(name)
-        inputs = {path: self._md5(path) for path in self._inputs(stage.dependencies)}
+        stage, inputs = self.stage(name), self.inputs_of(name)
         parents = {parent: self.of_result(parent) for parent in self._parents(stage)}
         parameters = {key: lookup(values or self.values, key) for key in stage.parameters}
         return Lineage(_identify(stage.command, parameters, inputs), parents)
@@ -80,6 +79,10 @@ class LineageGraph:
         record = self.lock.get(name)
         outputs = {} if record is None else record.outputs
         return [path for path, md5 in outputs.items() if self._differs(path, md5)]
+
+    def inputs_of(self, name: str) -> dict[str, str]:
+        """{path: MD5} of what a stage reads, as it was when it was first looked at."""
+        return {path: self._md5(path) for path in self._inputs(self.stage(name).dependencies)}
 
     def parameters_of(self, name: str, values: Mapping[str, Any]) -> dict[str, Any]:
         """The fields of ``values`` that a stage or one of its parents reads, by dotted key."""

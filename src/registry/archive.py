@@ -2,18 +2,21 @@
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib import metadata
 from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from src.attestation import signing
 from src.attestation.statement import FILE
-from src.core.hashing import content_hash, file_hash, json_hash
+from src.core.hashing import content_hash, file_hash, iter_files, json_hash
 from src.provenance.journal import journal_folder
 from src.registry import promotion
 
 RECORDED = ("params.yaml", "dvc.yaml", "dvc.lock", "conf", "src", "requirements.lock")
+ARCHIVE = "versions.zip"  # in the output of the stage register
 SIGNED = ("model.onnx", "model.json")
 
 
@@ -74,6 +77,26 @@ def find_archived(root: Path, name: str) -> Path | None:
     return folder if name and folder.is_dir() else None
 
 
+def pack(root: Path, names: Iterable[str], target: Path) -> None:
+    """Write stored folders into one file, so that they travel with the results; the same bytes each time."""
+    with ZipFile(target, "w", ZIP_DEFLATED) as archive:
+        for folder in filter(None, (find_archived(root, name) for name in sorted(set(names)))):
+            for path in sorted(iter_files(folder)):
+                entry = ZipInfo(f"{folder.name}/{path.relative_to(folder).as_posix()}")  # dated 1980
+                entry.compress_type = ZIP_DEFLATED
+                archive.writestr(entry, path.read_bytes())
+
+
+def unpack(root: Path, source: Path, names: Collection[str]) -> set[str]:
+    """Store those of the folders that ``source`` has; returns their names."""
+    with ZipFile(source) as archive, tempfile.TemporaryDirectory() as scratch:
+        archive.extractall(scratch, [e for e in archive.namelist() if e.partition("/")[0] in names])
+        found = {folder.name: folder for folder in Path(scratch).iterdir()}
+        for name, folder in found.items():
+            _store(root, partial(_fill_from, folder), name)
+    return set(found)
+
+
 def installed_packages() -> str:
     """``name==version`` of every installed package, a line each."""
     found = {(d.metadata["Name"] or "").lower(): d.version for d in metadata.distributions()}
@@ -94,6 +117,10 @@ def _store(root: Path, fill: Callable[[Path], None], name: str = "") -> str:
         if not (archive / digest).is_dir():
             copy.replace(archive / digest)
     return digest
+
+
+def _fill_from(source: Path, folder: Path) -> None:
+    shutil.copytree(source, folder, dirs_exist_ok=True)
 
 
 def _copy(source: Path, target: Path) -> None:

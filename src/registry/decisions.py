@@ -13,6 +13,8 @@ rebuilt store numbers versions again.
 
 import json
 import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -47,6 +49,11 @@ class Registration:
     @property
     def identity(self) -> tuple[str, str]:
         return self.lineage, self.sha256
+
+    @property
+    def archived(self) -> tuple[str, str, str]:
+        """The folders below journal/registry that belong to it."""
+        return self.record, self.evidence, self.provenance
 
 
 @dataclass(frozen=True)
@@ -95,13 +102,15 @@ KINDS: dict[str, type[Decision]] = {
 
 def append_decisions(root: Path, *decisions: Decision) -> None:
     """Append decisions to the journal."""
-    path = _decisions_file(root)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lines = [json.dumps({"kind": _kind(d), **asdict(d)}, sort_keys=True) + "\n" for d in decisions]
-    with FileLock(f"{path}.lock"), path.open("a", encoding="utf-8") as file:
-        file.write("".join(lines))
-        file.flush()
-        os.fsync(file.fileno())
+    with _locked(root):
+        _append(root, decisions)
+
+
+def add_decisions(root: Path, found: Sequence[Decision]) -> None:
+    """Append those decisions that the journal lacks: others have made them."""
+    with _locked(root):
+        known = decisions(root)
+        _append(root, [decision for decision in found if decision not in known])
 
 
 def decisions(root: Path, name: str | None = None) -> list[Decision]:
@@ -109,7 +118,8 @@ def decisions(root: Path, name: str | None = None) -> list[Decision]:
     path = _decisions_file(root)
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
     found = [_read(json.loads(line)) for line in lines if line.endswith("\n")]
-    return [decision for decision in found if name is None or decision.name == name]
+    ours = [decision for decision in found if name is None or decision.name == name]
+    return sorted(ours, key=lambda decision: decision.time)  # those of others come when they are pulled
 
 
 def ruling_on(root: Path, challenge: Challenge, embedded: bool) -> Ruling | None:
@@ -118,15 +128,41 @@ def ruling_on(root: Path, challenge: Challenge, embedded: bool) -> Ruling | None
     return next((r for r in answers if r.challenge == challenge.time and r.embedded == embedded), None)
 
 
-def _kind(decision: Decision) -> str:
-    return next(kind for kind, cls in KINDS.items() if isinstance(decision, cls))
+def as_fields(decision: Decision) -> dict[str, Any]:
+    """Its kind and its fields, as JSON has them."""
+    kind = next(kind for kind, cls in KINDS.items() if isinstance(decision, cls))
+    return {"kind": kind, **asdict(decision)}
+
+
+def from_fields(content: dict[str, Any]) -> Decision:
+    """The decision with these fields.
+
+    Raises:
+        KeyError, TypeError: This version knows no such kind or field.
+    """
+    return KINDS[content["kind"]](**{key: value for key, value in content.items() if key != "kind"})
 
 
 def _read(line: dict[str, Any]) -> Decision:
-    """Fields that other versions of Assay wrote are left out."""
-    cls = KINDS[line.pop("kind")]
-    known = {field.name for field in fields(cls)}
-    return cls(**{key: value for key, value in line.items() if key in known})
+    """A line of this repository's own journal; fields that older versions of Assay wrote are left out."""
+    known = {"kind", *(field.name for field in fields(KINDS[line["kind"]]))}
+    return from_fields({key: value for key, value in line.items() if key in known})
+
+
+@contextmanager
+def _locked(root: Path) -> Iterator[None]:
+    path = _decisions_file(root)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock"):
+        yield
+
+
+def _append(root: Path, made: Sequence[Decision]) -> None:
+    lines = [json.dumps(as_fields(decision), sort_keys=True) + "\n" for decision in made]
+    with _decisions_file(root).open("a", encoding="utf-8") as file:
+        file.write("".join(lines))
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _decisions_file(root: Path) -> Path:

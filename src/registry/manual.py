@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from src.core.errors import AssayError
+from src.registry.decision_records import import_records, publish_decisions
 from src.registry.decisions import Ruling, append_decisions
 from src.registry.mlflow_registry import apply_decisions, registry_lock
 from src.registry.registered_model import RegisteredModelView, Version, identity_of
@@ -30,10 +31,12 @@ def change_champion(root: Path, name: str, promoted: str | None, reason: str) ->
     Raises:
         AssayError: It cannot be done, or MLflow does not answer.
     """
+    import_records(root, root)
     try:
         version, changed = (
             rollback(root, name, reason) if promoted is None else promote(root, name, promoted, reason)
         )
+        publish_decisions(root, root)
     except AssayError:
         raise
     except Exception as error:  # MLflow raises requests', SQLAlchemy's and its own

@@ -14,8 +14,9 @@ from src.data.dataset.index import read_index
 from src.leaderboard.comparison.non_inferiority import NonInferiorityRule, Verdict
 from src.pipeline.execution import StageRun
 from src.pipeline.paths import BENCHMARK, COMPARE, INGEST, MODELS
-from src.registry.archive import has_model, store_evidence, store_provenance, store_record
+from src.registry.archive import ARCHIVE, has_model, pack, store_evidence, store_provenance, store_record
 from src.registry.class_report import ClassReport, write_confusion
+from src.registry.decision_records import import_records, publish_decisions
 from src.registry.decisions import Challenge, Registration, append_decisions, ruling_on
 from src.registry.image_roles import image_roles
 from src.registry.imported_results import import_reports, import_variant
@@ -39,6 +40,8 @@ def register_variants(config: Config, run: StageRun) -> tuple[dict[str, Any], li
     Returns:
         The content of decision.json; and the versions in MLflow, None if it does not answer.
     """
+    workspace = run.job.graph.folder
+    import_records(run.root, workspace)
     import_reports(run)
     measured, machine = read_measured(COMPARE, BENCHMARK)
     made = [one for one in measured if one.row.reason is None]
@@ -47,8 +50,11 @@ def register_variants(config: Config, run: StageRun) -> tuple[dict[str, Any], li
     choice = choose([one.candidate() for one in measured], config.register_.policy, verdicts)
     registrations = make_registrations(config, run, made, answers, machine)
     challenge = _challenge(config, choice, registrations, verdicts)
+    pack(run.root, (name for one in registrations for name in one.archived), run.folder / ARCHIVE)
     append_decisions(run.root, *registrations, challenge)
+    publish_decisions(run.root, workspace)
     versions = try_apply_decisions(run.root, config.register_.name)
+    publish_decisions(run.root, workspace)  # the ruling
     ruling = ruling_on(run.root, challenge, is_embedded())
     chosen = answers.get(choice.name or "")
     classes = None if chosen is None else class_report(chosen)

@@ -8,9 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from src.core.hashing import json_hash
 from src.core.processes import is_alive
-from src.provenance.journal import RunRecord, attempts
+from src.provenance.journal import RunRecord, attempt_key, attempts
 
 # Stages with an MLflow run of their own, parents before their children.
 OWN_RUN = ("sweep", "cross_validate", "train", "trial", "fold", "compress")
@@ -103,9 +102,7 @@ class JournalEntry:
     @property
     def key(self) -> str:
         """Identifies this attempt among those of all machines that share a server."""
-        return json_hash([self.lineage, self.folder.name, self.record["process"], self.record["started"]])[
-            :16
-        ]
+        return attempt_key(self.folder, self.record)
 
     @property
     def outputs(self) -> dict[str, str]:

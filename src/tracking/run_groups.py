@@ -21,8 +21,12 @@ class RunGroup:
 
     @property
     def result(self) -> JournalEntry | None:
-        """The first attempt that finished; all later ones wrote the same."""
-        return next((entry for entry in self.entries if entry.status == "FINISHED"), None)
+        """The first attempt that finished; all later ones wrote the same.
+
+        One that was imported without its files only counts if no other has them.
+        """
+        finished = [entry for entry in self.entries if entry.status == "FINISHED"]
+        return next((e for e in finished if not e.record.get("missing")), next(iter(finished), None))
 
     @property
     def head(self) -> JournalEntry:

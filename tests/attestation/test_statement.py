@@ -1,5 +1,6 @@
 """The statement in its standard form, and signatures on it."""
 
+import io
 import json
 import subprocess
 
@@ -97,21 +98,37 @@ def test_a_key_that_the_environment_names_must_be_there(monkeypatch, keys):
         signing.configured(signing.PRIVATE)
 
 
-@pytest.mark.parametrize(("mode", "taken"), [(0o600, True), (0o400, True), (0o640, False), (0o604, False)])
-def test_a_private_key_that_others_can_read_is_refused(monkeypatch, keys, mode, taken):
+def test_a_key_behind_a_passphrase_signs_with_the_right_one_only(folder, tmp_path, monkeypatch):
+    private, public = make_keys(tmp_path, "protected", "correct horse")
+    signature = tmp_path / signing.FILE
+    monkeypatch.delenv(signing.PASSPHRASE, raising=False)
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    with pytest.raises(AssayError, match="needs a passphrase: set ASSAY_SIGNING_PASSPHRASE"):
+        signing.sign(folder, signature, private)
+    monkeypatch.setenv(signing.PASSPHRASE, "battery staple")
+    with pytest.raises(AssayError, match="the passphrase is wrong"):
+        signing.fingerprint(private)
+    monkeypatch.setenv(signing.PASSPHRASE, "correct horse")
+    signing.sign(folder, signature, private)
+    assert signing.verify(folder, signature, public) is None
+    assert signing.fingerprint(private) == signing.fingerprint(public)
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o610])
+def test_a_private_key_that_others_can_use_is_refused(keys, monkeypatch, mode):
     private, public = keys
     private.chmod(mode)
     monkeypatch.setenv(signing.PRIVATE, str(private))
-    monkeypatch.setenv(signing.PUBLIC, str(public))
-    public.chmod(0o644)
-    assert signing.configured(signing.PUBLIC) == public
-    if taken:
-        assert signing.configured(signing.PRIVATE) == private
-        return
-    with pytest.raises(AssayError, match=r"others on this machine can read the key.*chmod 600 "):
+    with pytest.raises(AssayError, match=rf"mode {mode:03o}\). Take it away: chmod 600 "):
         signing.configured(signing.PRIVATE)
+    private.chmod(0o400)
+    assert signing.configured(signing.PRIVATE) == private
+    public.chmod(0o644)
+    monkeypatch.setenv(signing.PUBLIC, str(public))
+    assert signing.configured(signing.PUBLIC) == public, "everybody may read a public key"
 
 
-@pytest.mark.parametrize("name", ["signing.pem", "keys/team.key", ".env"])
-def test_git_does_not_take_keys_and_passwords(name):
-    assert subprocess.run(["git", "check-ignore", "--quiet", name], cwd=ROOT).returncode == 0
+@pytest.mark.parametrize("name", ["signing.pem", "keys/team.key", ".env", ".env.local"])
+def test_git_ignores_keys_and_secrets(name):
+    done = subprocess.run(["git", "check-ignore", "--quiet", "--no-index", name], cwd=ROOT)
+    assert done.returncode == 0

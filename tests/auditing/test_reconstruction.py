@@ -52,27 +52,34 @@ def name_of(tmp_path, text):
 
 
 def test_an_earlier_version_is_in_the_cache(project, tmp_path):
-    found = locate(project, "data", name_of(tmp_path, "first"), tmp_path / "place")
+    found = locate(project, {"data": name_of(tmp_path, "first")}, tmp_path / "place")["data"]
     assert found.origin == "DVC's cache" and (found.path / "a.txt").read_text() == "first"
 
 
 def test_without_the_cache_it_comes_from_the_remote(project, tmp_path):
     shutil.rmtree(project / ".dvc/cache")
-    found = locate(project, "data", name_of(tmp_path, "first"), tmp_path / "place")
+    found = locate(project, {"data": name_of(tmp_path, "first")}, tmp_path / "place")["data"]
     assert found.origin == "DVC's remote" and (found.path / "a.txt").read_text() == "first"
 
 
 def test_the_working_folder_will_do_if_it_has_the_bytes(project, tmp_path):
     shutil.rmtree(project / ".dvc/cache")
-    found = locate(project, "data", name_of(tmp_path, "second"), tmp_path / "place")
+    found = locate(project, {"data": name_of(tmp_path, "second")}, tmp_path / "place")["data"]
     assert found.origin == "the working folder"
 
 
 def test_git_has_what_it_tracks(project, tmp_path):
     (tmp_path / "first.txt").write_text("first, kept")
-    found = locate(project, "kept.txt", md5_of(tmp_path / "first.txt"), tmp_path / "place")
+    found = locate(project, {"kept.txt": md5_of(tmp_path / "first.txt")}, tmp_path / "place")["kept.txt"]
     assert found.origin.startswith("commit ") and found.path.read_text() == "first, kept"
 
 
 def test_what_nobody_has_is_nowhere(project, tmp_path):
-    assert locate(project, "data", name_of(tmp_path, "third"), tmp_path / "place") is None
+    assert locate(project, {"data": name_of(tmp_path, "third")}, tmp_path / "place") == {}
+
+
+def test_the_remote_is_asked_for_what_it_has_beside_what_it_lacks(project, tmp_path):
+    shutil.rmtree(project / ".dvc/cache")
+    wanted = {"data": name_of(tmp_path, "first"), "models/gone": "0" * 32 + ".dir"}
+    found = locate(project, wanted, tmp_path / "place")
+    assert found.keys() == {"data"} and found["data"].origin == "DVC's remote"

@@ -3,8 +3,8 @@
     python -m tests.support.code_dependencies            rewrite the code dependencies of every stage
     python -m tests.support.code_dependencies --check    print how much of what each stage lists is unneeded
 
-A stage depends on every module that importing and running it may load, except for tracking: MLflow is a view
-of the results and changes none. A folder stands for its modules where the stage needs at least ``USED`` of
+A stage depends on every module that importing and running it may load, except for tracking and records, which
+show the results and change none. A folder stands for its modules where the stage needs at least ``USED`` of
 its lines.
 """
 
@@ -20,7 +20,7 @@ from src.__main__ import STAGES
 from tests.support.workspaces import ROOT
 
 USED = 2 / 3  # least share of a folder's lines that the stage needs, for the folder to be listed as one
-VIEWS = ("src.tracking",)
+VIEWS = ("src.tracking", "src.records")
 BLOCK = re.compile(r"(?:^ +- src/.*\n)+", re.MULTILINE)
 
 

@@ -116,6 +116,7 @@ def begin_child(root: Path, *index: int, parent: str = "sweep", **changes: Any) 
     lineage, above = child_lineage(parent, *index), lineage_of(parent)
     own = {
         "name": f"trial-{index[0]:03d}" if stage == "trial" else f"fold-{index[0]}-{index[1]}",
+        "command": f"python -m src.{parent}",
         "parent": above,
         "parents": {parent: above},
         "params": {"train.optimizer.lr": 0.1 / (1 + index[-1]), "model.dropout": 0.5},
@@ -162,7 +163,8 @@ def compressed(
     """A compression of the training ``name``, with a real ONNX model made in ``folder``."""
     parents = {"train": lineage_of(name), "ingest": lineage_of("ingest")}
     own = f"onnx {name}" if variant == "onnx_fp32" else f"{variant} {name}"
-    attempt = begin(root, "compress", own, parents=parents, variant=variant)
+    address = f"compress@{variant}"
+    attempt = begin(root, "compress", own, parents=parents, variant=variant, address=address)
     make_int8_variant(folder) if int8 else make_variant(folder, variant)
     attempt.add_model(folder)
     finish(attempt, metrics={"val/accuracy": 0.8})

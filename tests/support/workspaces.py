@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from src.records.files import FOLDER
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -64,11 +66,12 @@ class Workspace:
 
 
 def clone_working_tree(folder: Path) -> Workspace:
-    """Copy what git tracks or would track into ``folder`` and commit it there."""
+    """Copy what git tracks or would track into ``folder`` and commit it there, without the records: nobody
+    has worked in this clone yet."""
     listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     names = subprocess.run(listing, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     for name in filter(None, names.split("\0")):
-        if (ROOT / name).is_file():
+        if (ROOT / name).is_file() and not name.startswith(f"{FOLDER}/"):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
     workspace = Workspace(folder)

@@ -7,6 +7,7 @@ from src.auditing.verdict import CheckLog, Verdict
 from src.core.errors import AssayError
 from src.core.hashing import content_hash, hash_tree
 from src.provenance.journal import attempts
+from src.registry.archive import has_model
 from src.registry.decisions import Registration, Ruling, decisions
 from src.registry.versions import RunFacts, VersionFacts
 
@@ -111,9 +112,17 @@ def _journal(subject: AuditTarget, see: CheckLog) -> None:
 
 
 def _decisions(subject: AuditTarget, version: VersionFacts, see: CheckLog) -> None:
-    """Whether MLflow has all that the journal says was decided; it has not if it was set back."""
-    ours = decisions(subject.root, version.name)
+    """Whether MLflow has all that the journal says was decided; it has not if it was set back.
+
+    A version that others have registered needs its model: until that is pulled, MLflow cannot have it.
+    """
     there = set(version.versions.values())
+    told = decisions(subject.root, version.name)
+    absent = {d.identity for d in told if isinstance(d, Registration)} - there
+    absent = {identity for identity in absent if not has_model(subject.root, *identity)}
+    if absent:
+        see.note(f"{len(absent)} other versions are not here: dvc fetch --all-commits; python -m src.track")
+    ours = [d for d in told if (d.lineage, d.sha256) not in absent]
     rulings = [d for d in ours if isinstance(d, Ruling) and d.embedded == version.embedded]
     answered = max((ruling.time for ruling in rulings), default="")  # when this MLflow knew all before it
     lost = {d.identity: d for d in ours if isinstance(d, Registration) and d.identity not in there}

@@ -1,0 +1,194 @@
+"""Gives the journal the executions that other machines have recorded, so that MLflow shows them too.
+
+What a record does not contain (curves, figures, models) is taken from tracked files: from the working folder
+where it still has the recorded bytes, else from DVC's cache or git. What is missing is added by the next
+import after ``dvc pull``.
+"""
+
+import csv
+import json
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from src.core.errors import AssayError
+from src.core.files import write_json
+from src.core.metric_names import CURVE
+from src.provenance.journal import RunRecord, attempts, journal_folder, next_folder
+from src.records.execution import HISTORY, child_records, journal_record
+from src.records.files import Record, Records, read_records
+from src.records.locate import Locator
+from src.tracking.logged_model import ONNX, SPEC, TORCH, store_code
+
+SHOWN = 3  # missing files that are named
+
+
+@dataclass
+class RecordImport:
+    """What an import found out."""
+
+    records: Records
+    refused: list[str] = field(default_factory=list)
+    imported: list[str] = field(default_factory=list)  # names of the executions
+    missing: set[str] = field(default_factory=set)  # paths
+
+    def demand_all(self) -> None:
+        """
+        Raises:
+            AssayError: Records were refused; the message names each.
+        """
+        if self.refused:
+            count = len(self.refused)
+            what = "1 record was refused" if count == 1 else f"{count} records were refused"
+            raise AssayError("\n".join([f"{what}; all others were read.", *self.refused]))
+
+    def __str__(self) -> str:
+        """A line for a person; "" where there is nothing to say."""
+        parts = [f"{len(self.imported)} executions from reports/records"] if self.imported else []
+        if self.missing:
+            shown = ", ".join(sorted(self.missing)[:SHOWN])
+            more = f" and {len(self.missing) - SHOWN} more" if len(self.missing) > SHOWN else ""
+            parts.append(
+                f"files that they name are missing here: {shown}{more}. Fetch them: dvc pull, for older "
+                "results dvc fetch --all-commits; then python -m src.track"
+            )
+        return "; ".join(parts)
+
+
+def import_executions(root: Path, workspace: Path) -> RecordImport:
+    """Import what ``workspace`` has records of and the journal of ``root`` lacks.
+
+    Executions of this machine are not imported, nor is anything twice. A record that contradicts itself is
+    refused, by name, in the result.
+    """
+    records = read_records(workspace)
+    done = RecordImport(records, list(records.refused))
+    if not records.found:
+        return done
+    locks = root / ".assay" / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    with FileLock(locks / "records.lock"), tempfile.TemporaryDirectory() as scratch:
+        locator = Locator(workspace, root, Path(scratch))
+        for record in records.executions:
+            _import(root, locator, record, done)
+    return done
+
+
+def _import(root: Path, locator: Locator, record: Record, done: RecordImport) -> None:
+    content = journal_record(record)
+    known = _known(root, record, content["lineage"])
+    if known is not None and not known.record.get("missing"):
+        return
+    try:
+        files, missing = _locate(locator, record)
+    except AssayError as error:
+        done.refused.append(str(error))
+        return
+    done.missing.update(missing)
+    if known is not None and len(missing) == len(known.record["missing"]):
+        return
+    _import_children(root, record, content)
+    with _attempt_folder(root, content["lineage"], known) as folder:
+        _write(folder, root, record, content, files, missing)
+    done.imported.append(content["name"])
+
+
+@contextmanager
+def _attempt_folder(root: Path, lineage: str, known: RunRecord | None) -> Iterator[Path]:
+    """That of the known attempt, or a new one, which is removed if filling it fails."""
+    folder = known.folder if known else next_folder(journal_folder(root) / lineage)
+    try:
+        yield folder
+    except BaseException:
+        if known is None:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _known(root: Path, record: Record, lineage: str) -> RunRecord | None:
+    """The journal's attempt that this record is of."""
+    for attempt in attempts(root, lineage):
+        ours = attempt.record
+        if ours.get("record") == record.name or attempt.key == record.extension["attempt"]:
+            return attempt
+    return None
+
+
+def _locate(locator: Locator, record: Record) -> tuple[dict[str, Path], list[str]]:
+    """{path: file} of what MLflow shows of an execution, and the paths of what is missing.
+
+    Raises:
+        AssayError: The record contradicts itself.
+    """
+    found = {path: locator.find(record, path) for path in _shown(record)}
+    return {path: file for path, file in found.items() if file}, [p for p, f in found.items() if f is None]
+
+
+def _shown(record: Record) -> Iterator[str]:
+    extension, paths = record.extension, record.subjects
+    if extension["history"]:
+        yield f"{extension['place']}/{HISTORY}"
+    if extension["model"]:
+        yield from (path for path in paths if path.rpartition("/")[2] in (ONNX, TORCH, SPEC))
+    yield from extension["figures"]
+    for content in extension["attached"].values():
+        yield from content["figures"]
+
+
+def _write(
+    folder: Path,
+    root: Path,
+    record: Record,
+    content: dict[str, Any],
+    files: Mapping[str, Path],
+    missing: Sequence[str],
+) -> None:
+    """Fill an attempt's folder; its ``run.json`` comes last, and without it the attempt does not exist."""
+    extension, history = record.extension, f"{record.extension['place']}/{HISTORY}"
+    if extension["history"] and history in files:
+        _write_history(folder, files[history])
+    content["figures"] = _copy(folder, Path("files"), extension["figures"], files)
+    for subject, attached in extension["attached"].items():
+        figures = _copy(folder, Path("files", subject[:16]), attached["figures"], files)
+        content["attached"][subject] = {**attached, "figures": figures}
+    names = {path.rpartition("/")[2] for path in missing}
+    if extension["model"] and not names & {ONNX, TORCH, SPEC}:
+        weights = [path for path in files if path.rpartition("/")[2] in (ONNX, TORCH, SPEC)]
+        _copy(folder, Path("model"), weights, files)
+        store_code(folder, root)
+        content["model"] = "model"
+    write_json(folder / "run.json", {**content, **({"missing": list(missing)} if missing else {})})
+
+
+def _copy(folder: Path, place: Path, paths: Iterable[str], files: Mapping[str, Path]) -> list[str]:
+    """Copy those of the files that are here; returns their paths relative to the attempt's folder."""
+    (folder / place).mkdir(parents=True, exist_ok=True)
+    copied = []
+    for path in paths:
+        if path in files:
+            shutil.copyfile(files[path], folder / place / path.rpartition("/")[2])
+            copied.append((place / path.rpartition("/")[2]).as_posix())
+    return copied
+
+
+def _write_history(folder: Path, table: Path) -> None:
+    """The curves, from the table that the training has written."""
+    with table.open(encoding="utf-8", newline="") as file:
+        rows = [
+            {key.removeprefix(CURVE): float(value) for key, value in line.items() if value}
+            for line in csv.DictReader(file)
+        ]
+    (folder / "history.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def _import_children(root: Path, record: Record, parent: Mapping[str, Any]) -> None:
+    for child in child_records(record, parent):
+        known = [attempt.record.get("record") for attempt in attempts(root, child["lineage"])]
+        if record.name not in known:
+            write_json(next_folder(journal_folder(root) / child["lineage"]) / "run.json", child)

@@ -1,0 +1,171 @@
+"""A colleague has the registry, its aliases and the history of decisions, by records and tracked files."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from google.protobuf import json_format
+from in_toto_attestation.v1 import statement_pb2
+from in_toto_attestation.v1.statement import Statement
+
+from src.core.hashing import content_hash, file_hash
+from src.provenance.journal import attempts
+from src.records.files import Record, read_records
+from src.registry.archive import find_archived
+from src.registry.decision_records import import_records, publish_decisions
+from src.registry.decisions import Challenge, Registration, Ruling, decisions
+from src.registry.manual import change_champion
+from src.track import track
+from src.tracking.mlflow_store import database
+from tests.support.journals import lineage_of
+from tests.support.records import names, publish, rewrite, train
+from tests.support.registries import Workspace, aliases, registry
+
+
+@pytest.fixture
+def here(root: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """A repository in which the base is trained; it is its own working folder."""
+    train(root, root)
+    workspace = Workspace(root, root, monkeypatch)
+    workspace.configure(constraints=[])
+    return workspace
+
+
+@pytest.fixture
+def mate(tmp_path: Path, empty_database: Path) -> Path:
+    """The clone of a colleague."""
+    folder = tmp_path / "mate"
+    folder.mkdir()
+    shutil.copy(empty_database, database(folder))
+    return folder
+
+
+def add(here: Workspace, variant: str, **options: float) -> None:
+    """A variant with the record of its execution."""
+    here.add(variant, **options)
+    (attempt,) = attempts(here.root, here.lineages[variant])
+    publish(here.root, here.folder, attempt, f"models/{variant}")
+
+
+def register(here: Workspace) -> None:
+    """The stage, with the record of its execution."""
+    here.register()
+    place = here.folder / "reports/register"
+    shutil.rmtree(place, ignore_errors=True)
+    shutil.copytree(here.folder / "output", place)
+    *_, attempt = attempts(here.root, lineage_of("register"))
+    publish(here.root, here.folder, attempt, "reports/register")
+
+
+def pull(source: Path, target: Path) -> None:
+    """What git and DVC bring."""
+    for name in ("models", "reports"):
+        shutil.copytree(source / name, target / name, dirs_exist_ok=True)
+
+
+def of_kind(workspace: Path, kind: str) -> list[Record]:
+    return [r for r in read_records(workspace).decisions if r.predicate["decision"]["kind"] == kind]
+
+
+def test_a_colleague_has_the_same_registry(here: Workspace, mate: Path) -> None:
+    add(here, "old", latency=2.0)
+    register(here)
+    add(here, "new", latency=1.0)
+    register(here)
+    pull(here.folder, mate)
+    done = import_records(mate, mate)
+    assert (done.refused, done.missing) == ([], set())
+    track(mate)
+    ours, theirs = registry(mate), registry(here.root)
+    assert ours["aliases"] == theirs["aliases"] == {"challenger": "2", "champion": "2"}
+    assert ours["history"] == theirs["history"] == "1,2"
+    assert ours == theirs
+    assert decisions(mate) == decisions(here.root)
+
+
+def test_what_a_version_is_judged_by_and_made_from_comes_along(here: Workspace, mate: Path) -> None:
+    add(here, "quick")
+    register(here)
+    pull(here.folder, mate)
+    assert import_records(mate, mate).missing == set()
+    (registration,) = (d for d in decisions(mate) if isinstance(d, Registration))
+    for name in registration.archived:
+        ours, theirs = find_archived(mate, name), find_archived(here.root, name)
+        assert ours and theirs and content_hash(ours) == content_hash(theirs)
+    assert len(registration.archived) == 3
+
+
+def test_importing_and_publishing_again_changes_nothing(here: Workspace, mate: Path) -> None:
+    add(here, "quick")
+    register(here)
+    pull(here.folder, mate)
+    import_records(mate, mate)
+    before = names(mate)
+    import_records(mate, mate)
+    publish_decisions(mate, mate)
+    assert (decisions(mate), names(mate)) == (decisions(here.root), before)
+
+
+def test_each_decision_names_what_it_speaks_of_by_hash(here: Workspace) -> None:
+    add(here, "quick")
+    register(here)
+    (registration,), (challenge,), (ruling,) = (
+        of_kind(here.folder, kind) for kind in ("registration", "challenge", "ruling")
+    )
+    executions = {r.sha256: r for r in read_records(here.folder).executions}
+
+    def about(record: Record) -> list[str]:
+        return [entry["digest"]["sha256"] for entry in record.predicate["about"]]
+
+    (made,) = about(registration)
+    assert "models/quick/model.onnx" in executions[made].subjects
+    assert about(challenge) == [registration.sha256]
+    assert about(ruling) == [registration.sha256, challenge.sha256]
+    sha256 = file_hash(here.folder / "models/quick/model.onnx")
+    for record in (registration, challenge, ruling):
+        said = json.loads((here.folder / record.path).read_text())
+        Statement.copy_from_pb(json_format.ParseDict(said, statement_pb2.Statement())).validate()
+        assert said["subject"] == [{"name": "model.onnx", "digest": {"sha256": sha256}}]
+
+
+def test_that_no_variant_is_good_enough_is_a_record_about_all_of_them(here: Workspace) -> None:
+    add(here, "one")
+    add(here, "two")
+    here.configure(constraints=["model/bytes <= 10"])
+    register(here)
+    (challenge,) = of_kind(here.folder, "challenge")
+    assert challenge.predicate["decision"]["lineage"] is None
+    assert challenge.subjects.keys() == {"one/model.onnx", "two/model.onnx"}
+    assert len(challenge.predicate["about"]) == 2
+
+
+def test_of_two_people_the_last_to_decide_prevails_in_both_clones(here: Workspace, mate: Path) -> None:
+    add(here, "old", latency=2.0)
+    register(here)
+    add(here, "new", latency=1.0)
+    register(here)
+    pull(here.folder, mate)
+    import_records(mate, mate)
+    track(mate)
+    change_champion(mate, "shapes", "1", "a person prefers it")
+    assert (aliases(mate)["champion"], aliases(here.root)["champion"]) == ("1", "2")
+    pull(mate, here.folder)
+    import_records(here.root, here.folder)
+    track(here.root)
+    assert aliases(here.root)["champion"] == aliases(mate)["champion"] == "1"
+    last = decisions(here.root)[-1]
+    assert isinstance(last, Ruling) and (last.by, last.reason) == ("person", "a person prefers it")
+
+
+def test_a_decision_with_fields_that_this_version_does_not_know_is_refused_by_name(
+    here: Workspace, mate: Path
+) -> None:
+    add(here, "quick")
+    register(here)
+    (challenge,) = of_kind(here.folder, "challenge")
+    bad = rewrite(here.folder, challenge, {"predicate/decision/mood": "good"})
+    pull(here.folder, mate)
+    (reason,) = import_records(mate, mate).refused
+    assert bad.name in reason and "mood" in reason
+    assert not any(isinstance(decision, Challenge) for decision in decisions(mate))
