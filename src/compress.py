@@ -16,7 +16,6 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from src.core.cpus import resolve_threads
 from src.pipeline.execution import StageRun, run_stage
 from src.pipeline.job import stage_address
 from src.pipeline.paths import BASE, INGEST, SPLIT
@@ -39,8 +38,8 @@ def build(config: Config, run: StageRun) -> None:
         variants = run.job.loaded.unrestricted().compress.variants  # whose checkpoints to copy, no result
         chains = {name: variant.steps for name, variant in variants.items()}
         reuse_checkpoints(chains, run.variant, lambda name: _work_dir(run, name), run.say)
-    steps, threads = config.compress.variants[run.variant].steps, resolve_threads(config.train.threads)
-    with deterministic(threads):
+    steps = config.compress.variants[run.variant].steps
+    with deterministic(config.train) as threads:
         context = read_context(
             *(BASE, INGEST, SPLIT),
             train=config.train,

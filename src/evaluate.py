@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from src.core.cpus import resolve_threads
 from src.core.progress import progress_bar
 from src.pipeline.execution import StageRun, run_stage
 from src.pipeline.paths import BASE, INGEST, SPLIT
@@ -31,7 +30,7 @@ def build(config: Config, run: StageRun) -> None:
     from src.models.numerics import deterministic
 
     settings, show = config.evaluate, run.progress
-    with deterministic(resolve_threads(config.train.threads)):
+    with deterministic(config.train):
         tested = predict_test_images(
             BASE, INGEST, SPLIT, batch_size=settings.batch_size, device=config.machine.device, show=show
         )

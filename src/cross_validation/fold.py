@@ -22,7 +22,6 @@ from pyarrow import parquet
 from safetensors.torch import save
 from torch import nn
 
-from src.core.cpus import resolve_threads
 from src.core.errors import AssayError
 from src.core.files import replaced
 from src.core.hashing import file_hash
@@ -162,7 +161,7 @@ def _predict(task: FoldTask, training: TrainingTask, network: nn.Module) -> NDAr
     _, channels, height, width = training.images.shape
     normalization = Normalization(list(training.shift), list(training.scale))
     spec = ModelSpec(task.model, names, Input(channels, height, width, "pad", height * width), normalization)
-    with deterministic(resolve_threads(task.train.threads)):
+    with deterministic(task.train):
         logits = predict_logits(network, spec, training.images, task.test_rows, task.batch_size, task.device)
     if not np.isfinite(logits).all():
         raise AssayError("the model gives no finite output for some images: lower train.optimizer.lr")

@@ -30,6 +30,7 @@ from src.pipeline.job import (
     restore_hint,
     stage_address,
 )
+from src.pipeline.numerics import hold, restart_if_changed
 from src.provenance.journal import RunRecord
 from src.provenance.lineage import Lineage
 from src.provenance.work_dir import WorkDir, held_lock
@@ -136,7 +137,9 @@ def run_stage(stage: str, build: Build, doc: str | None, options: Options | None
     variant = getattr(arguments, "variant", None)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        _run(prepare(arguments, stage), build)
+        job = prepare(arguments, stage)
+        hold(job)
+        _run(job, build)
     except (AssayError, OSError) as error:
         if isinstance(error, OSError) and error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
@@ -158,7 +161,7 @@ def _run(job: Job, build: Build) -> None:
             return
         if _was_committed(state):
             state.restart()
-        state.path.mkdir(parents=True, exist_ok=True)
+        restart_if_changed(state, job)
         _build_and_publish(job, build, state)
         state.remove_predecessors()
 

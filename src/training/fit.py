@@ -12,7 +12,6 @@ import torch
 from pytorch_lightning.loggers import Logger
 from torch import nn
 
-from src.core.cpus import resolve_threads
 from src.core.progress import progress_bar
 from src.core.seeds import derive_seed
 from src.data.loading.augmentation import Augmentation
@@ -75,7 +74,7 @@ def fit(
     """
     on_start, on_epoch = on_start or _ignore, on_epoch or _ignore
     place, train = choose_device(device), task.train
-    with deterministic(resolve_threads(train.threads)):
+    with deterministic(train):
         # 1. The network. Its numerics are reported first, so that a run that fails has them too.
         network = _initial_network(task, fine_tuning)
         numerics = resolve_numerics(train, place, network)

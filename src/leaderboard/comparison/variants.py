@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from pyarrow import parquet
 
+from src.config.schema.train import Train
 from src.core.errors import AssayError
 from src.core.files import read_json
 from src.core.metric_names import unnest
@@ -40,7 +41,7 @@ class VariantPredictions:
 
 
 def measure_base(
-    folder: Path, images: Path, held: HeldOutRows, *, batch_size: int, threads: int, show: bool
+    folder: Path, images: Path, held: HeldOutRows, *, batch_size: int, train: Train, show: bool
 ) -> MeasuredModel:
     """Run the base model on the held-out images, and measure its size.
 
@@ -49,7 +50,7 @@ def measure_base(
         images: file of the image array.
         held: the images to predict.
         batch_size: images per batch.
-        threads: for torch.
+        train: how to compute: its precision and threads.
         show: whether to draw a progress bar.
 
     Raises:
@@ -57,7 +58,7 @@ def measure_base(
     """
     network, spec = load_model(folder)
     pictures = open_array(images)
-    with deterministic(threads):
+    with deterministic(train):
         logits = predict_logits(network, spec, pictures, held.ids, batch_size, "cpu", show)
     if not np.isfinite(logits).all():
         raise AssayError(f"{folder} gives no finite output: train it again with a lower train.optimizer.lr")
