@@ -31,7 +31,7 @@ def build(config: Config, run: StageRun) -> None:
     """Make the variant, compare it with the base on validation images, and write the result."""
     from src.compression.checkpoint_reuse import reuse_checkpoints
     from src.compression.variant import make_variant, read_context
-    from src.models.numerics import choose_device, deterministic, resolve_numerics
+    from src.models.numerics import choose_device, computing, resolve_numerics
 
     assert run.variant is not None  # the command line requires it
     if not run.job.loaded.is_ad_hoc:  # whose settings may differ from those of the other variants
@@ -39,7 +39,7 @@ def build(config: Config, run: StageRun) -> None:
         chains = {name: variant.steps for name, variant in variants.items()}
         reuse_checkpoints(chains, run.variant, lambda name: _work_dir(run, name), run.say)
     steps = config.compress.variants[run.variant].steps
-    with deterministic(config.train) as threads:
+    with computing(config.train) as threads:
         context = read_context(
             *(BASE, INGEST, SPLIT),
             train=config.train,

@@ -27,10 +27,10 @@ def build(config: Config, run: StageRun) -> None:
     from src.evaluation.predictions import predict_test_images
     from src.evaluation.report.publish import publish_report
     from src.evaluation.report.report import make_report
-    from src.models.numerics import deterministic
+    from src.models.numerics import computing
 
     settings, show = config.evaluate, run.progress
-    with deterministic(config.train):
+    with computing(config.train):
         tested = predict_test_images(
             BASE, INGEST, SPLIT, batch_size=settings.batch_size, device=config.machine.device, show=show
         )

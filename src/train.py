@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from src.core.files import read_json
 from src.pipeline.execution import StageRun, run_stage
 from src.pipeline.paths import INGEST, LOGS, NORMALIZE, SPLIT
-from src.training.history_csv import write_history
 
 if TYPE_CHECKING:
     from src.config.schema import Config
@@ -25,6 +24,7 @@ def build(config: Config, run: StageRun) -> None:
     """Write the trained model into ``run.folder``."""
     from src.models.saving import Input, ModelSpec, Normalization, save_model
     from src.training.fit import fit
+    from src.training.history_csv import write_history
     from src.training.loggers import create_loggers
     from src.training.task import read_task
 

@@ -1,8 +1,9 @@
 """One instruction set and one thread for every CPU: what ``train.precision: portable`` rests on.
 
-NumPy, torch and the libraries below them choose their kernels by the CPU, and kernels differ in the last bits.
-Environment variables hold all of them to AVX2, which every x86-64 server of the last ten years has. Each is
-read once, when its library is first used, and ignored after that. Processes that a stage starts inherit them.
+NumPy, torch and the libraries below them choose their kernels by the CPU, and kernels differ in the last
+bits. Environment variables hold all of them to AVX2, which every x86-64 server of the last ten years has.
+Each is read once, when its library is first used, and ignored after that. Processes that a stage starts inherit
+them.
 """
 
 import os
@@ -68,9 +69,9 @@ def _torch_faults() -> list[str]:
 
 
 def _numpy_faults() -> list[str]:
-    from numpy._core._multiarray_umath import __cpu_features__
+    from numpy._core import _multiarray_umath  # type: ignore[attr-defined]
 
-    above = [name for name in NUMPY_FEATURES if __cpu_features__.get(name)]
+    above = [name for name in NUMPY_FEATURES if _multiarray_umath.__cpu_features__.get(name)]
     return [f"NumPy uses {', '.join(above)}"] if above else []
 
 

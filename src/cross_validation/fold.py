@@ -28,7 +28,7 @@ from src.core.hashing import file_hash
 from src.core.processes import process_identity
 from src.cross_validation.fold_task import FoldTask
 from src.models.inference import predict_logits
-from src.models.numerics import deterministic
+from src.models.numerics import computing
 from src.models.saving import Input, ModelSpec, Normalization
 from src.provenance.journal import RunRecord
 from src.search.engine.worker_pool import exit_if_orphaned
@@ -161,7 +161,7 @@ def _predict(task: FoldTask, training: TrainingTask, network: nn.Module) -> NDAr
     _, channels, height, width = training.images.shape
     normalization = Normalization(list(training.shift), list(training.scale))
     spec = ModelSpec(task.model, names, Input(channels, height, width, "pad", height * width), normalization)
-    with deterministic(task.train):
+    with computing(task.train):
         logits = predict_logits(network, spec, training.images, task.test_rows, task.batch_size, task.device)
     if not np.isfinite(logits).all():
         raise AssayError("the model gives no finite output for some images: lower train.optimizer.lr")

@@ -16,7 +16,7 @@ from src.data.dataset.index import read_index
 from src.evaluation.metrics import classification
 from src.evaluation.report.confusion import draw_confusion
 from src.evaluation.report.tables import write_confusion
-from src.models.numerics import deterministic
+from src.models.numerics import computing
 from src.plotting.style import legible
 
 
@@ -37,7 +37,7 @@ def read_report(
     """
     results = read_folds(outcomes)
     folds = [_predictions(result, selection == "nested") for result in results]
-    with deterministic(train):
+    with computing(train):
         report = cross_validation(folds, read_index(ingest).classes, selection, settings)
     return report, results[0].numerics
 

@@ -57,7 +57,7 @@ def threads_of(train: Train) -> int:
 def numerics(device: torch.device, threads: int, precision: str) -> dict[str, str | int]:
     """What decides the bytes of a computation with torch beside its inputs.
 
-    Of portable ones nothing about the machine does, which ``deterministic`` makes sure of.
+    Of portable ones nothing about the machine does, which ``computing`` makes sure of.
     """
     if precision == "portable":
         return {
@@ -85,10 +85,8 @@ def seed_torch(seed: int, device: torch.device) -> None:
 
 
 @contextmanager
-def deterministic(train: Train) -> Iterator[int]:
-    """Use only deterministic algorithms, and the threads that ``train`` says; yields their number.
-
-    What was set before is restored.
+def computing(train: Train) -> Iterator[int]:
+    """Compute as ``train`` says, with deterministic algorithms only; yields the number of threads.
 
     Raises:
         AssayError: portable results are wanted, and the libraries are not held to AVX2.
@@ -96,6 +94,13 @@ def deterministic(train: Train) -> Iterator[int]:
     if train.precision == "portable":
         check_held()
     threads = threads_of(train)
+    with deterministic(threads):
+        yield threads
+
+
+@contextmanager
+def deterministic(threads: int) -> Iterator[None]:
+    """Use only deterministic algorithms and this many threads; restores what was set before."""
     # cuBLAS reads it when it starts, and is deterministic only with a workspace of fixed size.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
@@ -107,7 +112,7 @@ def deterministic(train: Train) -> Iterator[int]:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     try:
-        yield threads
+        yield
     finally:
         torch.use_deterministic_algorithms(before[0])
         torch.set_num_threads(before[1])

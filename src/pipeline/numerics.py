@@ -1,4 +1,4 @@
-"""How a stage computes: held to AVX2 or as this machine does it best; and whether that is as it was before."""
+"""How a stage computes: held to AVX2, or as this machine does it best; and whether that has changed."""
 
 import os
 import platform

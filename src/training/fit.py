@@ -17,7 +17,7 @@ from src.core.seeds import derive_seed
 from src.data.loading.augmentation import Augmentation
 from src.data.loading.datamodule import DataModule
 from src.models.build import build_model
-from src.models.numerics import choose_device, deterministic, resolve_numerics, seed_torch
+from src.models.numerics import choose_device, computing, resolve_numerics, seed_torch
 from src.training.callback_loading import load_callbacks
 from src.training.checkpoint import LastCheckpoint, read_checkpoint
 from src.training.classifier import Classifier
@@ -74,7 +74,7 @@ def fit(
     """
     on_start, on_epoch = on_start or _ignore, on_epoch or _ignore
     place, train = choose_device(device), task.train
-    with deterministic(train):
+    with computing(train):
         # 1. The network. Its numerics are reported first, so that a run that fails has them too.
         network = _initial_network(task, fine_tuning)
         numerics = resolve_numerics(train, place, network)

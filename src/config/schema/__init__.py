@@ -21,7 +21,6 @@ from src.config.schema.register import Register
 from src.config.schema.sweep import Sweep
 from src.config.schema.train import Train
 
-
 AnyThreaded = TypeVar("AnyThreaded", Sweep, CrossValidate)
 
 

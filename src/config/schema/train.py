@@ -59,8 +59,8 @@ class Train(Section):
     )
     monitor: str = Field(description=f"Metric that decides which epoch is kept: {' or '.join(MONITORED)}")
     precision: Literal["auto", "fp32", "bf16", "portable"] = Field(
-        description="Arithmetic; auto: bf16 where it is faster; portable: fp32 on one thread, held to AVX2, with "
-        "the same bytes on any x86-64 CPU (docs/portable.md)"
+        description="Arithmetic; auto: bf16 where it is faster; portable: fp32 with the same bytes on any "
+        "x86-64 CPU with AVX2, which takes one thread (docs/portable.md)"
     )
     threads: Literal["auto"] | Count = Field(
         description="Computing threads; changes the bytes of the result; auto: all cores, or 1 with "

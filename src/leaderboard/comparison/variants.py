@@ -17,7 +17,7 @@ from src.core.metric_names import unnest
 from src.data.dataset.arrays import open_array
 from src.data.dataset.index import HeldOutRows
 from src.models.inference import predict_logits
-from src.models.numerics import deterministic
+from src.models.numerics import computing
 from src.models.saving import WEIGHTS, load_model
 from src.models.size import ModelSize, measure_size
 
@@ -58,7 +58,7 @@ def measure_base(
     """
     network, spec = load_model(folder)
     pictures = open_array(images)
-    with deterministic(train):
+    with computing(train):
         logits = predict_logits(network, spec, pictures, held.ids, batch_size, "cpu", show)
     if not np.isfinite(logits).all():
         raise AssayError(f"{folder} gives no finite output: train it again with a lower train.optimizer.lr")
