@@ -2,8 +2,8 @@
 
 NumPy, torch and the libraries below them choose their kernels by the CPU, and kernels differ in the last
 bits. Environment variables hold all of them to AVX2, which every x86-64 server of the last ten years has.
-Each is read once, when its library is first used, and ignored after that. Processes that a stage starts inherit
-them.
+Each is read once, when its library is first used, and ignored after that. Processes that a stage starts
+inherit them.
 """
 
 import os
