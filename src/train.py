@@ -52,7 +52,7 @@ def build(config: Config, run: StageRun) -> None:
         normalization=Normalization(normalization["shift"], normalization["scale"]),
     )
     save_model(run.folder, trained.network, spec)
-    write_history(run.folder / "history.csv", trained.history)
+    write_history(run.folder / "history.csv", trained.history, trained.hashes)
     metrics = {name: trained.best[name] for name in ("val/accuracy", "val/loss")}
     run.log(metrics={**metrics, "train/best_epoch": trained.best_epoch}, model=run.folder)
     run.say(

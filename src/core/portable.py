@@ -8,9 +8,6 @@ inherit them.
 
 import os
 import sys
-from functools import cache
-
-from src.core.errors import AssayError
 
 NUMPY_FEATURES = ("X86_V4", "AVX512_ICL", "AVX512_SPR")  # what NumPy has kernels for above AVX2
 HELD = {
@@ -45,39 +42,3 @@ def hold_to_avx2(late: bool = False) -> None:
 def is_held() -> bool:
     """Whether the variables are set."""
     return all(os.environ.get(name) == value for name, value in HELD.items())
-
-
-@cache
-def check_held() -> None:
-    """Ask the libraries whether they are held; imports NumPy, SciPy's BLAS and torch.
-
-    Raises:
-        AssayError: The CPU has no AVX2, or a library does not comply.
-    """
-    faults = [*_torch_faults(), *_numpy_faults(), *_blas_faults()]
-    if faults:
-        raise AssayError(f"train.precision=portable cannot be kept here: {'; '.join(faults)}")
-
-
-def _torch_faults() -> list[str]:
-    import torch
-
-    found = torch.backends.cpu.get_cpu_capability()
-    if found == "DEFAULT" or not (torch.cpu._is_avx2_supported() or found == "AVX2"):
-        return [f"this CPU has no AVX2 (torch uses {found}), so set train.precision=auto"]
-    return [] if found == "AVX2" else [f"torch uses {found} instead of AVX2"]
-
-
-def _numpy_faults() -> list[str]:
-    from numpy._core import _multiarray_umath  # type: ignore[attr-defined]
-
-    above = [name for name in NUMPY_FEATURES if _multiarray_umath.__cpu_features__.get(name)]
-    return [f"NumPy uses {', '.join(above)}"] if above else []
-
-
-def _blas_faults() -> list[str]:
-    import scipy.linalg  # noqa: F401  # loads its BLAS
-    from threadpoolctl import threadpool_info
-
-    used = {pool["architecture"] for pool in threadpool_info() if pool["internal_api"] == "openblas"}
-    return [f"OpenBLAS uses {name} instead of Haswell" for name in sorted(used - {"Haswell"})]

@@ -10,7 +10,6 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ import pyarrow as pa
 from filelock import FileLock
 from numpy.typing import NDArray
 from pyarrow import parquet
-from safetensors.torch import save
 from torch import nn
 
 from src.core.errors import AssayError
@@ -29,7 +27,7 @@ from src.core.processes import process_identity
 from src.cross_validation.fold_task import FoldTask
 from src.models.inference import predict_logits
 from src.models.numerics import computing
-from src.models.saving import Input, ModelSpec, Normalization
+from src.models.saving import Input, ModelSpec, Normalization, weights_hash
 from src.provenance.journal import RunRecord
 from src.search.engine.worker_pool import exit_if_orphaned
 from src.training.early_stopping import Row
@@ -187,7 +185,7 @@ def _write(
         "epochs": len(fitted.history),
         "shift": list(training.shift),
         "scale": list(training.scale),
-        "weights": _weights_hash(fitted.network),
+        "weights": weights_hash(fitted.network),
         "numerics": fitted.numerics,
         "settings": task.settings,
     }
@@ -198,9 +196,3 @@ def _write(
         parquet.write_table(table, file)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _weights_hash(network: nn.Module) -> str:
-    """SHA-256 of the weights as safetensors."""
-    state = {name: value.contiguous().clone() for name, value in sorted(network.state_dict().items())}
-    return sha256(save(state)).hexdigest()

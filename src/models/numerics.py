@@ -10,7 +10,7 @@ from torch import nn
 from src.config.schema.train import Train
 from src.core.cpus import resolve_threads
 from src.core.errors import AssayError
-from src.core.portable import check_held
+from src.models.held_libraries import check_held
 
 
 def choose_device(name: str) -> torch.device:
