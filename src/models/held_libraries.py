@@ -26,7 +26,7 @@ def check_held() -> None:
 def _torch_faults() -> list[str]:
     found = torch.backends.cpu.get_cpu_capability()
     if found == "DEFAULT" or not (torch.cpu._is_avx2_supported() or found == "AVX2"):
-        return [f"this CPU has no AVX2 (torch uses {found}), so set train.precision=auto"]
+        return [f"this CPU has no AVX2 (torch uses {found}): set train.precision=auto"]
     return [] if found == "AVX2" else [f"torch uses {found} instead of AVX2"]
 
 

@@ -79,6 +79,17 @@ class Train(Section):
             )
         return patience
 
+    @field_validator("precision")
+    @classmethod
+    def _portable_has_exact_roots(cls, precision: str, before: ValidationInfo) -> str:
+        optimizer = before.data.get("optimizer")
+        if precision == "portable" and optimizer is not None and optimizer.name == "rmsprop":
+            raise ValueError(
+                "cannot be portable with train.optimizer.name=rmsprop, whose square roots differ by CPU: take "
+                "sgd, adam or adamw"
+            )
+        return precision
+
     @field_validator("threads")
     @classmethod
     def _portable_has_one(cls, threads: str | int, before: ValidationInfo) -> str | int:
