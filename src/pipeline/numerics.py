@@ -13,6 +13,7 @@ from src.provenance.work_dir import WorkDir
 
 # They do not know how the training computes, and being held costs them nothing.
 ALWAYS_HELD = ("ingest", "split", "normalize")
+OWN_THREADS = ("sweep", "cross_validate")  # parameters decide theirs
 LEVELS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile")  # that libraries have kernels for
 PACKAGES = ("numpy", "scipy", "torch", "onnxruntime")
 CPUS, GPUS = Path("/proc/cpuinfo"), Path("/proc/driver/nvidia/gpus")  # Linux
@@ -54,7 +55,7 @@ def machine_numerics(job: Job) -> dict[str, str]:
     if not _declares(job, "train.precision"):
         return {}  # it computes nothing that is tracked
     found |= {name: os.environ[name] for name in HELD if name in os.environ}
-    if job.loaded.config.train.threads == "auto" and not _declares(job, f"{job.stage}.threads"):
+    if job.loaded.config.train.threads == "auto" and job.stage not in OWN_THREADS:
         found["threads"] = str(resolve_threads("auto"))
     return {**found, "cpu": _cpu(), "gpus": _gpus()}
 

@@ -1,11 +1,10 @@
 """Interrupted work is continued only where it would be computed in the same way."""
 
-import os
 from types import SimpleNamespace
 
 import pytest
 
-from src.core.cpus import THREADS
+from src.core.cpus import THREADS, available_cpus
 from src.pipeline.numerics import is_portable, machine_numerics, restart_if_changed
 from src.provenance.work_dir import WorkDir
 
@@ -76,7 +75,7 @@ def test_another_cpu_counts_unless_portable(monkeypatch):
 def test_stages_with_threads_of_their_own_do_not_follow_the_cores():
     job = make_job(stage="sweep", parameters=("train", "sweep.threads"))
     assert "threads" not in machine_numerics(job)
-    assert machine_numerics(make_job())["threads"] == str(len(os.sched_getaffinity(0)))
+    assert machine_numerics(make_job())["threads"] == str(available_cpus())
 
 
 @pytest.mark.parametrize(

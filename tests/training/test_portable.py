@@ -1,18 +1,17 @@
 """A portable training: one thread whatever the machine has, and the hashes of its weights."""
 
-import hashlib
 import json
 import os
 import subprocess
 import sys
 
 import pytest
+from pydantic import ValidationError
 
-from src.core.errors import AssayError
+from src.core.hashing import file_hash
 from src.core.portable import HELD
-from src.models.numerics import computing, resolve_numerics
-from src.models.saving import load_model
-from src.training.history_csv import write_history
+from src.models.saving import Input, ModelSpec, Normalization, save_model
+from src.training.fit import fit
 from tests.support.training_tasks import digits_task
 from tests.support.workspaces import ROOT
 
@@ -49,10 +48,20 @@ def test_the_number_of_cores_changes_nothing(tmp_path):
     }  # fmt: skip
 
 
-def test_a_process_that_is_not_held_computes_nothing_portable():
-    train_section = digits_task(train={"precision": "portable", "threads": "auto"}).train
-    code = "from src.models.held_libraries import check_held; check_held()"
-    kept = {name: value for name, value in os.environ.items() if name not in HELD}
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=kept, capture_output=True, text=True)
-    assert "train.precision=portable cannot be kept here" in done.stderr
-    assert train_section.precision == "portable"
+def test_the_hash_of_the_kept_epoch_is_that_of_the_file(tmp_path):
+    task = digits_task(images=150, train={"epochs": 3})
+    trained = fit(task, tmp_path / "state", device="cpu")
+    spec = ModelSpec(task.model, list("0123456789"), Input(1, 8, 8, "pad", 64), Normalization([0.3], [0.37]))
+    save_model(tmp_path, trained.network, spec)
+    assert trained.hashes[trained.best_epoch - 1] == file_hash(tmp_path / "model.safetensors")
+    assert fit(task, tmp_path / "state", device="cpu").hashes == trained.hashes  # from the checkpoint
+
+
+def test_optimizers_whose_roots_differ_by_cpu_are_refused():
+    with pytest.raises(ValidationError, match=r"rmsprop, whose square roots differ by CPU"):
+        digits_task(train={"precision": "portable"}, optimizer={"name": "rmsprop"})
+
+
+def test_more_than_one_thread_is_refused():
+    with pytest.raises(ValidationError, match=r"must be auto or 1 with train\.precision=portable, but got 2"):
+        digits_task(train={"precision": "portable", "threads": 2})

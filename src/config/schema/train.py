@@ -85,8 +85,8 @@ class Train(Section):
         optimizer = before.data.get("optimizer")
         if precision == "portable" and optimizer is not None and optimizer.name == "rmsprop":
             raise ValueError(
-                "cannot be portable with train.optimizer.name=rmsprop, whose square roots differ by CPU: take "
-                "sgd, adam or adamw"
+                "cannot be portable with train.optimizer.name=rmsprop, whose square roots differ by CPU: "
+                "take sgd, adam or adamw"
             )
         return precision
 
