@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from src.core.cpus import resolve_threads
 from src.core.progress import progress_bar
 from src.leaderboard.table.markdown import write_variants
 from src.leaderboard.table.rows import BASE, LeaderboardRow, write_rows
@@ -43,7 +42,7 @@ def build(config: Config, run: StageRun) -> None:
         paths.INGEST / "images.npy",
         held,
         batch_size=settings.batch_size,
-        threads=resolve_threads(config.train.threads),
+        train=config.train,
         show=run.progress,
     )
     with progress_bar("Comparing", total=1 + len(names), show=run.progress) as advance:

@@ -16,7 +16,6 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from src.core.cpus import resolve_threads
 from src.pipeline.execution import StageRun, run_stage
 from src.pipeline.job import stage_address
 from src.pipeline.paths import BASE, INGEST, SPLIT
@@ -32,15 +31,15 @@ def build(config: Config, run: StageRun) -> None:
     """Make the variant, compare it with the base on validation images, and write the result."""
     from src.compression.checkpoint_reuse import reuse_checkpoints
     from src.compression.variant import make_variant, read_context
-    from src.models.numerics import choose_device, deterministic, resolve_numerics
+    from src.models.numerics import choose_device, computing, resolve_numerics
 
     assert run.variant is not None  # the command line requires it
     if not run.job.loaded.is_ad_hoc:  # whose settings may differ from those of the other variants
         variants = run.job.loaded.unrestricted().compress.variants  # whose checkpoints to copy, no result
         chains = {name: variant.steps for name, variant in variants.items()}
         reuse_checkpoints(chains, run.variant, lambda name: _work_dir(run, name), run.say)
-    steps, threads = config.compress.variants[run.variant].steps, resolve_threads(config.train.threads)
-    with deterministic(threads):
+    steps = config.compress.variants[run.variant].steps
+    with computing(config.train) as threads:
         context = read_context(
             *(BASE, INGEST, SPLIT),
             train=config.train,

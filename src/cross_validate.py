@@ -37,8 +37,8 @@ def build(config: Config, run: StageRun) -> None:
     from src.cross_validation.publish import publish_folds, read_report  # torch: not beside the workers
     from src.data.dataset.spec import describe_split
 
-    outcomes, threads = [task.outcome for task in tasks], config.cross_validate.threads
-    report, numerics = read_report(outcomes, INGEST, _selection(config), config.evaluate, threads)
+    outcomes, train = [task.outcome for task in tasks], tasks[0].train
+    report, numerics = read_report(outcomes, INGEST, _selection(config), config.evaluate, train)
     figures = publish_folds(run.folder, report, describe_split(INGEST, SPLIT))
     run.log(metrics=report.to_metrics(), figures=figures, numerics=numerics, selection=report.selection)
     run.say(report.sentence())

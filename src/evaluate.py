@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from src.core.cpus import resolve_threads
 from src.core.progress import progress_bar
 from src.pipeline.execution import StageRun, run_stage
 from src.pipeline.paths import BASE, INGEST, SPLIT
@@ -29,10 +28,10 @@ def build(config: Config, run: StageRun) -> None:
     from src.evaluation.report.publish import publish_report
     from src.evaluation.report.report import make_report
     from src.evaluation.report.tables import write_mistakes
-    from src.models.numerics import deterministic
+    from src.models.numerics import computing
 
     settings, show = config.evaluate, run.progress
-    with deterministic(resolve_threads(config.train.threads)):
+    with computing(config.train):
         tested = predict_test_images(
             BASE, INGEST, SPLIT, batch_size=settings.batch_size, device=config.machine.device, show=show
         )

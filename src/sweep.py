@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from src.core.errors import ends_with_message
 from src.pipeline.execution import StageRun, run_stage
 from src.pipeline.job import parse_arguments, prepare, repository_root
+from src.pipeline.numerics import hold
 from src.pipeline.paths import INGEST, SPLIT
 from src.provenance.work_dir import WorkDir
 from src.tracking.live import Tracker
@@ -62,6 +63,7 @@ def join(name: str, overrides: list[str]) -> None:
 
     study = StudyElsewhere.find(name, overrides)
     job, root = prepare(Namespace(overrides=study.overrides), "sweep"), repository_root()
+    hold(job, late=True)  # its workers; the search itself has loaded its libraries to find the study
     state, tracker = WorkDir(root, job.address, job.lineage.id).path, Tracker(root, job.lineage.id)
     search = Search.prepare(job.loaded, INGEST, SPLIT, state, root, job.record())
     trials = search.join(study, job.say, tracker.show_child)

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from src.core.files import read_json
 from src.pipeline.execution import StageRun, run_stage
 from src.pipeline.paths import INGEST, LOGS, NORMALIZE, SPLIT
-from src.training.history_csv import write_history
 
 if TYPE_CHECKING:
     from src.config.schema import Config
@@ -26,6 +25,7 @@ def build(config: Config, run: StageRun) -> None:
     from src.data.dataset.spec import DataSpec, describe_split, require_match
     from src.models.saving import Input, ModelSpec, Normalization, save_model
     from src.training.fit import fit
+    from src.training.history_csv import write_history
     from src.training.loggers import create_loggers
     from src.training.task import read_task
 
@@ -58,7 +58,7 @@ def build(config: Config, run: StageRun) -> None:
         trained_on={"images": str(data.images), "split": str(data.split)},
     )
     save_model(run.folder, trained.network, spec)
-    write_history(run.folder / "history.csv", trained.history)
+    write_history(run.folder / "history.csv", trained.history, trained.hashes)
     metrics = {name: trained.best[name] for name in ("val/accuracy", "val/loss")}
     run.log(metrics={**metrics, "train/best_epoch": trained.best_epoch}, model=run.folder)
     run.say(

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src.compression.onnx.weights import read_weights
+from src.core.metric_names import WEIGHTS
 
 MOVE = 0.02  # of a share, such as an accuracy
 CHANGED = 0.05  # share of predictions
@@ -124,6 +125,14 @@ def _table_of_text(recorded: Path, remade: Path) -> tuple[str, bool]:
     return f"{len(moved)} of {len(ours):,} cells differ{largest}", True
 
 
+def _history(recorded: Path, remade: Path) -> tuple[str, bool]:
+    """Cells, and the first epoch after which the weights were other ones."""
+    text, within = _table_of_text(recorded, remade)
+    ours, theirs = _column(recorded, WEIGHTS), _column(remade, WEIGHTS)
+    first = next((epoch for epoch, (a, b) in enumerate(zip(ours, theirs, strict=False), 1) if a != b), None)
+    return (text if first is None else f"{text}; the weights differ from epoch {first} on"), within
+
+
 def _array(recorded: Path, remade: Path) -> tuple[str, bool]:
     ours, theirs = (np.load(path, mmap_mode="r", allow_pickle=False) for path in (recorded, remade))
     if ours.shape != theirs.shape:
@@ -163,6 +172,7 @@ def _settings(recorded: Path, remade: Path) -> tuple[str, bool]:
 KINDS: dict[str, Callable[[Path, Path], tuple[str, bool]]] = {
     "predictions.parquet": _predictions,
     "best.yaml": _settings,
+    "history.csv": _history,
     ".safetensors": _weights,
     ".onnx": _onnx,
     ".json": _json,
@@ -196,6 +206,12 @@ def _initializers(path: Path) -> Arrays:
 def _cells(path: Path) -> list[str]:
     with path.open(encoding="utf-8", newline="") as file:
         return [cell for row in csv.reader(file) for cell in row]
+
+
+def _column(path: Path, name: str) -> list[str]:
+    """Empty if the file has no such column."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return [row[name] for row in csv.DictReader(file) if name in row]
 
 
 def _leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

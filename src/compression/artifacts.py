@@ -38,7 +38,6 @@ class OnnxModel:
 
     content: bytes  # of the file
     source: TorchModel  # that it was exported from
-    float_content: bytes | None = None  # the file that a quantize step started from; None: no such step
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import onnx
 from numpy.typing import NDArray
 
 from src.compression.artifacts import OnnxModel, TorchModel
-from src.compression.onnx.runtime import onnx_session
+from src.compression.onnx.runtime import portable_session
 from src.models.inference import predict_logits
 
 Logits = NDArray[np.float32]
@@ -25,26 +25,17 @@ class Parity:
 
 
 def check_parity(
-    model: OnnxModel,
-    images: NDArray[np.uint8],
-    logits: Logits,
-    tolerance: float,
-    agreement: float,
-    threads: int,
+    model: OnnxModel, logits: Logits, expected: Logits, tolerance: float, agreement: float
 ) -> Parity:
     """Compare the logits of a float model, or the predictions of an int8 model, with those of its source.
 
-    The source is the float ONNX model if a quantize step followed the export, else the torch network.
-
     Args:
         model: the model to check.
-        images: validation images (n, C, H, W).
-        logits: (n, K) of ``model`` for them.
+        logits: (n, K) of ``model`` for validation images.
+        expected: (n, K) of the torch network that was exported, for the same images.
         tolerance: largest allowed difference of a logit, for a float model.
         agreement: smallest allowed share of equal predictions, for an int8 model.
-        threads: for ONNX Runtime.
     """
-    expected = _source_logits(model, images, threads)
     difference = largest_difference(expected, logits)
     equal = float(np.mean(expected.argmax(1) == logits.argmax(1)))
     if is_int8(model.content):
@@ -71,7 +62,7 @@ def onnx_logits(
         threads: for ONNX Runtime.
         batch_size: images at a time.
     """
-    session = onnx_session(model, threads)
+    session = portable_session(model, threads)
     name = session.get_inputs()[0].name
     batches = [
         session.run(None, {name: images[start : start + batch_size]})[0]
@@ -88,12 +79,6 @@ def torch_logits(model: TorchModel, images: NDArray[np.uint8]) -> Logits:
 def largest_difference(one: Logits, other: Logits) -> float:
     """Largest absolute difference of two arrays of the same shape."""
     return float(np.abs(one - other).max())
-
-
-def _source_logits(model: OnnxModel, images: NDArray[np.uint8], threads: int) -> Logits:
-    if model.float_content is not None:
-        return onnx_logits(model.float_content, images, threads)
-    return torch_logits(model.source, images)
 
 
 def _disagreement(equal: float, agreement: float) -> str | None:

@@ -159,7 +159,7 @@ def _finish(model: OnnxModel, quantized: onnx.ModelProto) -> OnnxModel:
     graph.write(quantized)
     keep_channels_last(quantized)
     onnx.checker.check_model(quantized)
-    return OnnxModel(portable_bytes(quantized), model.source, float_content=model.content)
+    return OnnxModel(portable_bytes(quantized), model.source)
 
 
 def _keep_logits_float(graph: Graph) -> None:

@@ -43,7 +43,7 @@ def failed(steps: Sequence[str], reason: str) -> VariantResult:
 def measure(
     steps: Sequence[str],
     model: OnnxModel,
-    largest_difference: float,
+    largest_difference: float | None,
     logits: Logits,
     base_logits: Logits,
     targets: NDArray[np.int64],
@@ -53,8 +53,8 @@ def measure(
     Args:
         steps: names of the steps that made it.
         model: the model.
-        largest_difference: of a logit, against the model that it was made from.
-        logits: (n, K) of the model for the validation images.
+        largest_difference: of a logit of an int8 model, against the network that was exported.
+        logits: (n, K) that are tracked for the validation images.
         base_logits: (n, K) of the base model for the same images.
         targets: (n,) class indices.
     """
@@ -62,7 +62,7 @@ def measure(
     metrics = {
         "val/accuracy": float(np.mean(predicted == targets)),
         "val/agreement": float(np.mean(predicted == base_logits.argmax(1))),
-        "val/largest_difference": largest_difference,
+        **({} if largest_difference is None else {"val/largest_difference": largest_difference}),
         **size_of(model).to_metrics(),
     }
     return VariantResult(list(steps), metrics=metrics)

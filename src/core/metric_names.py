@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 Direction = Literal["maximize", "minimize"]
 CURVE = "epoch/"  # prefix of what is measured after every epoch
+WEIGHTS = "weights"  # column of history.csv: SHA-256 of the weights after an epoch
 VALUE = "value"  # key in nested JSON of a metric that also has parts, such as low and high
 
 
@@ -70,7 +71,7 @@ METRICS: dict[str, Metric] = {
     "test/recall_min": Metric("maximize", "", "recall of the weakest class", SHARE),
     "train/best_epoch": Metric(None, "epochs", "epoch whose weights were kept"),
     "train/gradient_norm": Metric(None, "", "norm of the gradient before clipping, mean over the steps"),
-    "val/largest_difference": Metric("minimize", "logits", "largest difference of a logit after the export"),
+    "val/largest_difference": Metric("minimize", "logits", "largest difference of an int8 model's logit"),
     "search/trials": Metric(None, "trials", "trials that ended"),
     "search/complete": Metric(None, "trials", "trials that ran to their end"),
     "search/pruned": Metric(None, "trials", "trials that were stopped early"),

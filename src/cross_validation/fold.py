@@ -10,7 +10,6 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +18,16 @@ import pyarrow as pa
 from filelock import FileLock
 from numpy.typing import NDArray
 from pyarrow import parquet
-from safetensors.torch import save
 from torch import nn
 
-from src.core.cpus import resolve_threads
 from src.core.errors import AssayError
 from src.core.files import replaced
 from src.core.hashing import file_hash
 from src.core.processes import process_identity
 from src.cross_validation.fold_task import FoldTask
 from src.models.inference import predict_logits
-from src.models.numerics import deterministic
-from src.models.saving import Input, ModelSpec, Normalization
+from src.models.numerics import computing
+from src.models.saving import Input, ModelSpec, Normalization, weights_hash
 from src.provenance.journal import RunRecord
 from src.search.engine.worker_pool import exit_if_orphaned
 from src.training.early_stopping import Row
@@ -162,7 +159,7 @@ def _predict(task: FoldTask, training: TrainingTask, network: nn.Module) -> NDAr
     _, channels, height, width = training.images.shape
     normalization = Normalization(list(training.shift), list(training.scale))
     spec = ModelSpec(task.model, names, Input(channels, height, width, "pad", height * width), normalization)
-    with deterministic(resolve_threads(task.train.threads)):
+    with computing(task.train):
         logits = predict_logits(network, spec, training.images, task.test_rows, task.batch_size, task.device)
     if not np.isfinite(logits).all():
         raise AssayError("the model gives no finite output for some images: lower train.optimizer.lr")
@@ -188,7 +185,7 @@ def _write(
         "epochs": len(fitted.history),
         "shift": list(training.shift),
         "scale": list(training.scale),
-        "weights": _weights_hash(fitted.network),
+        "weights": weights_hash(fitted.network),
         "numerics": fitted.numerics,
         "settings": task.settings,
     }
@@ -199,9 +196,3 @@ def _write(
         parquet.write_table(table, file)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _weights_hash(network: nn.Module) -> str:
-    """SHA-256 of the weights as safetensors."""
-    state = {name: value.contiguous().clone() for name, value in sorted(network.state_dict().items())}
-    return sha256(save(state)).hexdigest()

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from src.config.schema.evaluate import Evaluate
+from src.config.schema.train import Train
 from src.core.files import write_json
 from src.cross_validation.figures import draw_folds
 from src.cross_validation.fold import FoldResult, read_folds
@@ -16,12 +17,12 @@ from src.data.dataset.spec import DataSpec
 from src.evaluation.metrics import classification
 from src.evaluation.report.confusion import draw_confusion
 from src.evaluation.report.tables import write_confusion
-from src.models.numerics import deterministic
+from src.models.numerics import computing
 from src.plotting.style import legible
 
 
 def read_report(
-    outcomes: Sequence[Path], ingest: Path, selection: str, settings: Evaluate, threads: int
+    outcomes: Sequence[Path], ingest: Path, selection: str, settings: Evaluate, train: Train
 ) -> tuple[CrossValidationReport, dict[str, Any]]:
     """Compute the report of finished folds; returns it and the numerics that all folds share.
 
@@ -30,14 +31,14 @@ def read_report(
         ingest: folder of the images' manifest.
         selection: none, non-nested or nested: how the settings were chosen.
         settings: section ``evaluate``.
-        threads: for torch.
+        train: how to compute: its precision and threads.
 
     Raises:
         AssayError: a file is damaged, or the folds were computed with different numerics.
     """
     results = read_folds(outcomes)
     folds = [_predictions(result, selection == "nested") for result in results]
-    with deterministic(threads):
+    with computing(train):
         report = cross_validation(folds, read_index(ingest).classes, selection, settings)
     return report, results[0].numerics
 

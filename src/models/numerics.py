@@ -10,6 +10,7 @@ from torch import nn
 from src.config.schema.train import Train
 from src.core.cpus import resolve_threads
 from src.core.errors import AssayError
+from src.models.held_libraries import check_held
 
 
 def choose_device(name: str) -> torch.device:
@@ -30,7 +31,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def resolve_precision(precision: str, device: torch.device, network: nn.Module) -> str:
-    """``fp32`` or ``bf16``; ``auto`` takes bf16 where it is faster.
+    """``fp32``, ``bf16`` or ``portable``; ``auto`` takes bf16 where it is faster.
 
     That is on a GPU with bf16, and on a CPU with instructions for it unless the network has depthwise
     convolutions, which are slower in bf16 there.
@@ -45,11 +46,24 @@ def resolve_precision(precision: str, device: torch.device, network: nn.Module) 
 def resolve_numerics(train: Train, device: torch.device, network: nn.Module) -> dict[str, str | int]:
     """All that decides the bytes of a training beside its inputs."""
     precision = resolve_precision(train.precision, device, network)
-    return numerics(device, resolve_threads(train.threads), precision)
+    return numerics(device, threads_of(train), precision)
+
+
+def threads_of(train: Train) -> int:
+    """Computing threads; one for portable results, because sums depend on how many threads share them."""
+    return 1 if train.precision == "portable" else resolve_threads(train.threads)
 
 
 def numerics(device: torch.device, threads: int, precision: str) -> dict[str, str | int]:
-    """What decides the bytes of a computation with torch beside its inputs."""
+    """What decides the bytes of a computation with torch beside its inputs.
+
+    Of portable ones nothing about the machine does, which ``computing`` makes sure of.
+    """
+    if precision == "portable":
+        return {
+            "torch": str(torch.__version__),
+            **{"device": "cpu", "cpu": "AVX2", "threads": 1, "precision": precision},
+        }
     return {
         "torch": str(torch.__version__),  # a subclass of str otherwise, which a checkpoint cannot hold
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
@@ -68,6 +82,20 @@ def seed_torch(seed: int, device: torch.device) -> None:
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
         torch.cuda.manual_seed(seed)
+
+
+@contextmanager
+def computing(train: Train) -> Iterator[int]:
+    """Compute as ``train`` says, with deterministic algorithms only; yields the number of threads.
+
+    Raises:
+        AssayError: portable results are wanted, and the libraries are not held to AVX2.
+    """
+    if train.precision == "portable":
+        check_held()
+    threads = threads_of(train)
+    with deterministic(threads):
+        yield threads
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """A trained model as two files: ``model.safetensors`` (weights) and ``model.json`` (all else)."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -71,12 +72,15 @@ class ModelSpec:
         )
 
 
+def weights_hash(network: nn.Module) -> str:
+    """SHA-256 of what ``save_model`` would write as ``model.safetensors``."""
+    return hashlib.sha256(_weights_file(network)).hexdigest()
+
+
 def save_model(folder: Path, network: nn.Module, spec: ModelSpec) -> None:
     """Write both files into ``folder``; the same weights and spec always give the same bytes."""
     folder.mkdir(parents=True, exist_ok=True)
-    # Copies: the format knows neither views nor two names for one tensor.
-    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in _sorted_state(network)}
-    (folder / WEIGHTS).write_bytes(save(tensors))
+    (folder / WEIGHTS).write_bytes(_weights_file(network))
     (folder / SPEC).write_text(spec.to_json(), encoding="utf-8")
 
 
@@ -96,8 +100,10 @@ def load_model(folder: Path) -> tuple[nn.Module, ModelSpec]:
     return network.eval(), spec
 
 
-def _sorted_state(network: nn.Module) -> list[tuple[str, Any]]:
-    return sorted(network.state_dict().items())
+def _weights_file(network: nn.Module) -> bytes:
+    """Copies: the format knows neither views nor two names for one tensor."""
+    state = sorted(network.state_dict().items())
+    return save({name: value.detach().cpu().contiguous().clone() for name, value in state})
 
 
 def _read_spec(folder: Path) -> ModelSpec:

@@ -29,6 +29,7 @@ from src.pipeline.job import (
     restore_hint,
     stage_address,
 )
+from src.pipeline.numerics import hold, restart_if_changed
 from src.pipeline.records import leave_record, take_in_records
 from src.provenance.journal import RunRecord, now
 from src.provenance.lineage import Lineage
@@ -138,7 +139,9 @@ def run_stage(stage: str, build: Build, doc: str | None, options: Options | None
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: _stop(address, number))
     with ends_with_message(address, lambda: restore_hint(stage, variant)):
-        _run(prepare(arguments, stage), build)
+        job = prepare(arguments, stage)
+        hold(job)
+        _run(job, build)
     sys.exit(0)
 
 
@@ -158,7 +161,7 @@ def _run(job: Job, build: Build) -> None:
             return
         if _was_committed(state):
             state.restart()
-        state.path.mkdir(parents=True, exist_ok=True)
+        restart_if_changed(state, job)
         _build_and_publish(job, build, state)
         state.remove_predecessors()
 

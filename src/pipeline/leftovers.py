@@ -8,6 +8,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from src.provenance.work_dir import MARKS
+
 PARTS = ("trials", "folds")  # folders with one file for each that has ended
 
 
@@ -62,7 +64,7 @@ def _describe(path: Path) -> str:
 
 
 def _holds_work(path: Path) -> bool:
-    return path.is_dir() and any(file.name != "published.json" for file in path.iterdir())
+    return path.is_dir() and any(file.name not in MARKS for file in path.iterdir())
 
 
 def _is_free(path: Path) -> bool:

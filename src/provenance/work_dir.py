@@ -1,8 +1,9 @@
 """What survives a kill: the folder that a stage builds in, and the lock on it.
 
-``.assay/state/<stage>/<lineage id>/`` has checkpoints, ``build/`` (the outputs in the making) and two marks:
+``.assay/state/<stage>/<lineage id>/`` has checkpoints, ``build/`` (the outputs in the making) and two marks,
 ``finished.json`` (the outputs are complete: path -> SHA-256) and ``published.json`` (they were moved to
-their place). The lock file is beside the folder; the kernel releases it when its holder ends.
+their place); and ``numerics.json``, how the machine computed that began. The lock file is beside the folder;
+the kernel releases it when its holder ends.
 """
 
 import json
@@ -18,6 +19,9 @@ from filelock import FileLock, Timeout
 from src.core.files import replace_folder, write_json
 from src.core.hashing import hash_tree
 from src.core.processes import process_identity
+
+NUMERICS = "numerics.json"
+MARKS = ("published.json", NUMERICS)  # what holds no work
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,16 @@ class WorkDir:
         self.build.mkdir(parents=True)
         (self.path / "finished.json").unlink(missing_ok=True)
         return self.build
+
+    def numerics(self) -> dict[str, str] | None:
+        """How the machine computed that began this work; None if nobody has begun."""
+        found: dict[str, str] | None = self._read(NUMERICS)
+        return found
+
+    def keep_numerics(self, numerics: dict[str, str]) -> None:
+        """Note how this machine computes."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_json(self.path / NUMERICS, numerics)
 
     def finish(self) -> dict[str, str]:
         """Mark the content of ``build/`` as complete; returns {path: SHA-256}."""

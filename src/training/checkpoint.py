@@ -26,6 +26,7 @@ class EarlierTraining:
     """What a checkpoint says of the epochs before it."""
 
     history: list[Row]
+    hashes: list[str]  # of the weights after each epoch
     best: dict[str, torch.Tensor]  # weights of the best epoch
     finished: bool  # no epoch is left to train
 
@@ -69,7 +70,7 @@ def read_checkpoint(folder: Path, fingerprint: Fingerprint) -> EarlierTraining |
         _refuse_damaged(path)
         part: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)[KEY]
         found: Fingerprint = part["fingerprint"]
-        earlier = EarlierTraining(part["history"], part["best"], part["finished"])
+        earlier = EarlierTraining(part["history"], part["hashes"], part["best"], part["finished"])
     except (
         OSError,
         RuntimeError,

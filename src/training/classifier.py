@@ -16,6 +16,7 @@ from src.core.seeds import derive_seed
 from src.data.loading.augmentation import Augmentation
 from src.models.normalization import channel_tensor
 from src.models.numerics import seed_torch
+from src.models.saving import weights_hash
 from src.training.early_stopping import Row, best_epoch, score, should_stop
 from src.training.ema import averaged_model
 from src.training.fine_tuning import FineTuning, apply_masks, distillation_loss
@@ -60,6 +61,7 @@ class Classifier(pl.LightningModule):
         self.fine_tuning = fine_tuning  # keeps its teacher out of this module's weights
         self.history: list[Row] = []
         self.best: dict[str, Tensor] = {}
+        self.hashes: list[str] = []  # of the weights after each epoch, as they would be kept
         self._drops = 0
 
     def configure_optimizers(self) -> Optimizer:
@@ -132,6 +134,7 @@ class Classifier(pl.LightningModule):
         self.log("train/loss", self._row["train/loss"])
         self.log("lr", self._row["lr"])
         self.history.append(self._row)
+        self.hashes.append(weights_hash(self._evaluated()))
         train = self.train_section
         if best_epoch(self.history, train.monitor) == len(self.history):
             state = self._evaluated().state_dict()
@@ -139,11 +142,12 @@ class Classifier(pl.LightningModule):
         self.trainer.should_stop = self.trainer.should_stop or should_stop(self.history, train)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint[KEY] |= {"history": self.history, "best": self.best}
+        checkpoint[KEY] |= {"history": self.history, "best": self.best, "hashes": self.hashes}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.history = list(checkpoint[KEY]["history"])
         self.best = dict(checkpoint[KEY]["best"])
+        self.hashes = list(checkpoint[KEY]["hashes"])
 
     def _add_distillation(self, hard: Tensor, logits: Tensor, x: Tensor) -> Tensor:
         """The loss on true labels mixed with that on the teacher's; ``x`` is what the network saw."""

@@ -12,15 +12,14 @@ import torch
 from pytorch_lightning.loggers import Logger
 from torch import nn
 
-from src.core.cpus import resolve_threads
 from src.core.progress import progress_bar
 from src.core.seeds import derive_seed
 from src.data.loading.augmentation import Augmentation
 from src.data.loading.datamodule import DataModule
 from src.models.build import build_model, refuse_single_images
-from src.models.numerics import choose_device, deterministic, resolve_numerics, seed_torch
+from src.models.numerics import choose_device, computing, resolve_numerics, seed_torch
 from src.training.callback_loading import load_callbacks
-from src.training.checkpoint import LastCheckpoint, read_checkpoint
+from src.training.checkpoint import EarlierTraining, LastCheckpoint, read_checkpoint
 from src.training.classifier import Classifier
 from src.training.early_stopping import Row, best_epoch
 from src.training.fine_tuning import FineTuning
@@ -37,6 +36,7 @@ class TrainingResult:
 
     network: nn.Module  # on the CPU, in evaluation mode, with the weights of the best epoch
     history: list[Row]
+    hashes: list[str]  # SHA-256 of the weights after each epoch, as model.safetensors would hold them
     best_epoch: int  # 1 is the first
     numerics: Numerics  # what the bytes of the weights depend on beside the task
 
@@ -75,7 +75,7 @@ def fit(
     """
     on_start, on_epoch = on_start or _ignore, on_epoch or _ignore
     place, train = choose_device(device), task.train
-    with deterministic(resolve_threads(train.threads)):
+    with computing(train):
         # 1. The network. Its numerics are reported first, so that a run that fails has them too.
         network = _initial_network(task, fine_tuning)
         if train.batch_size == 1:
@@ -91,7 +91,7 @@ def fit(
         for row in earlier.history if earlier else []:
             on_epoch(row)
         if earlier and earlier.finished:
-            return _result(network, earlier.history, earlier.best, numerics, train.monitor)
+            return _result(network, earlier, numerics, train.monitor)
 
         # 3. The data: order and augmentation of a batch depend on (seed, epoch, batch index) only.
         data = DataModule(
@@ -119,7 +119,7 @@ def fit(
             trainer.fit(
                 module, datamodule=data, ckpt_path=keeper.path if earlier else None, weights_only=True
             )
-        return _result(network, module.history, module.best, numerics, train.monitor)
+        return _result(network, module, numerics, train.monitor)
 
 
 def _initial_network(task: TrainingTask, fine_tuning: FineTuning | None) -> nn.Module:
@@ -154,10 +154,11 @@ def _trainer(
 
 
 def _result(
-    network: nn.Module, history: list[Row], best: dict[str, torch.Tensor], numerics: Numerics, monitor: str
+    network: nn.Module, trained: EarlierTraining | Classifier, numerics: Numerics, monitor: str
 ) -> TrainingResult:
-    network.load_state_dict(best)
-    return TrainingResult(_to_cpu_contiguous(network), history, best_epoch(history, monitor), numerics)
+    network.load_state_dict(trained.best)
+    best = best_epoch(trained.history, monitor)
+    return TrainingResult(_to_cpu_contiguous(network), trained.history, trained.hashes, best, numerics)
 
 
 def _to_cpu_contiguous(network: nn.Module) -> nn.Module:

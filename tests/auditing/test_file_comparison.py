@@ -93,3 +93,18 @@ def test_a_damaged_file_is_said_to_be_one(pair):
         (folder / "metrics.json").write_text("{")
     found = compare("metrics.json")
     assert not found.within and found.text.startswith("cannot be compared: JSONDecodeError")
+
+
+def test_a_history_names_the_first_epoch_whose_weights_differ(pair):
+    (one, other), compare = pair
+    for folder, hashes in ((one, "abc"), (other, "abd")):
+        rows = [f"{epoch},0.5,{weights}" for epoch, weights in enumerate(hashes, 1)]
+        (folder / "history.csv").write_text("\n".join(["epoch,epoch/val/loss,weights", *rows]))
+    assert compare("history.csv").text == "1 of 12 cells differ; the weights differ from epoch 3 on"
+
+
+def test_a_history_of_the_same_weights_names_no_epoch(pair):
+    (one, other), compare = pair
+    for folder, loss in ((one, "0.5"), (other, "0.25")):
+        (folder / "history.csv").write_text(f"epoch,epoch/val/loss,weights\n1,{loss},a\n")
+    assert compare("history.csv").text == "1 of 6 cells differ, by 0.25 at most"

@@ -96,4 +96,4 @@ def digits_task(
 def write_outcome(path: Path, fitted: TrainingResult) -> None:
     """The weights at ``path``, and the history beside them."""
     save_file({name: value.contiguous() for name, value in fitted.network.state_dict().items()}, path)
-    path.with_suffix(".json").write_text(json.dumps([fitted.history, fitted.best_epoch]))
+    path.with_suffix(".json").write_text(json.dumps([fitted.history, fitted.hashes, fitted.best_epoch]))

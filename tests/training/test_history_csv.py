@@ -8,8 +8,16 @@ ROW = {"epoch": 1, "train/loss": 2 / 3, "val/loss": 1.5, "val/accuracy": 0.25, "
 
 
 def test_curves_carry_the_prefix_epoch(tmp_path):
-    write_history(tmp_path / "history.csv", [ROW, {**ROW, "epoch": 2}])
+    write_history(tmp_path / "history.csv", [ROW, {**ROW, "epoch": 2}], ["a1", "b2"])
     with (tmp_path / "history.csv").open(newline="") as file:
         header, *rows = csv.reader(file)
-    assert header == ["epoch", "epoch/train/loss", "epoch/val/loss", "epoch/val/accuracy", "epoch/lr"]
-    assert rows == [[epoch, "0.6666666667", "1.5", "0.25", "1e-05"] for epoch in ("1", "2")]
+    assert header == [
+        "epoch",
+        "epoch/train/loss",
+        "epoch/val/loss",
+        "epoch/val/accuracy",
+        "epoch/lr",
+        "weights",
+    ]
+    numbers = ["0.6666666667", "1.5", "0.25", "1e-05"]
+    assert rows == [["1", *numbers, "a1"], ["2", *numbers, "b2"]]

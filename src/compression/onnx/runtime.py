@@ -25,6 +25,22 @@ def onnx_session(model: Path | bytes, threads: int) -> Any:
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
+def portable_session(model: Path | bytes, threads: int) -> Any:
+    """A session for results that are tracked: slower, and equal on CPUs of different makers.
+
+    Without the last level of optimizations, whose float kernels sum in the order of a CPU's vectors, and with
+    int8 products that cannot overflow on CPUs without VNNI.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
 def load_onnx(path: Path, threads: int) -> Predictor:
     """Load an ONNX file that takes uint8 images."""
     session = onnx_session(path, threads)

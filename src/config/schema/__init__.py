@@ -6,7 +6,7 @@ is found even while other fields are wrong. Nothing has a default here: the defa
 ``params.yaml`` shows everything that decides a result. ``src.config.reference`` lists all fields.
 """
 
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -20,6 +20,8 @@ from src.config.schema.model import ModelConfig
 from src.config.schema.register import Register
 from src.config.schema.sweep import Sweep
 from src.config.schema.train import Train
+
+AnyThreaded = TypeVar("AnyThreaded", Sweep, CrossValidate)
 
 
 class Config(Section):
@@ -40,6 +42,20 @@ class Config(Section):
     register_: Annotated[Register, Field(alias="register")]
     machine: Machine
 
+    @field_validator("sweep", "cross_validate")
+    @classmethod
+    def _portable_has_one_thread(cls, section: AnyThreaded, before: ValidationInfo) -> AnyThreaded:
+        if _is_portable(before) and section.threads != 1:
+            raise ValueError(f"threads must be 1 with train.precision=portable, but got {section.threads}")
+        return section
+
+    @field_validator("machine")
+    @classmethod
+    def _portable_has_no_gpu(cls, machine: Machine, before: ValidationInfo) -> Machine:
+        if _is_portable(before) and machine.device not in ("auto", "cpu"):
+            raise ValueError(f"device must be cpu with train.precision=portable, but got {machine.device}")
+        return machine
+
     @field_validator("augment")
     @classmethod
     def _color_has_channels(cls, augment: Augment, before: ValidationInfo) -> Augment:
@@ -48,3 +64,8 @@ class Config(Section):
         if color and data is not None and data.channels == 1:
             raise ValueError(f"operations {', '.join(color)} need color, but data.channels=1")
         return augment
+
+
+def _is_portable(before: ValidationInfo) -> bool:
+    train = before.data.get("train")
+    return train is not None and train.precision == "portable"

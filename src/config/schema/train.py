@@ -58,11 +58,13 @@ class Train(Section):
         description="Epochs without improvement before training stops; 0: never"
     )
     monitor: str = Field(description=f"Metric that decides which epoch is kept: {' or '.join(MONITORED)}")
-    precision: Literal["auto", "fp32", "bf16"] = Field(
-        description="Arithmetic; auto: bf16 where it is faster"
+    precision: Literal["auto", "fp32", "bf16", "portable"] = Field(
+        description="Arithmetic; auto: bf16 where it is faster; portable: fp32 with the same bytes on any "
+        "x86-64 CPU with AVX2, which takes one thread (docs/portable.md)"
     )
     threads: Literal["auto"] | Count = Field(
-        description="Computing threads; changes the bytes of the result; auto: all cores"
+        description="Computing threads; changes the bytes of the result; auto: all cores, or 1 with "
+        "precision=portable"
     )
     callbacks: list[CallbackConfig] = Field(description="More Lightning callbacks, run in this order")
 
@@ -76,6 +78,24 @@ class Train(Section):
                 f"but got {patience}"
             )
         return patience
+
+    @field_validator("precision")
+    @classmethod
+    def _portable_has_exact_roots(cls, precision: str, before: ValidationInfo) -> str:
+        optimizer = before.data.get("optimizer")
+        if precision == "portable" and optimizer is not None and optimizer.name == "rmsprop":
+            raise ValueError(
+                "cannot be portable with train.optimizer.name=rmsprop, whose square roots differ by CPU: "
+                "take sgd, adam or adamw"
+            )
+        return precision
+
+    @field_validator("threads")
+    @classmethod
+    def _portable_has_one(cls, threads: str | int, before: ValidationInfo) -> str | int:
+        if before.data.get("precision") == "portable" and threads not in ("auto", 1):
+            raise ValueError(f"must be auto or 1 with train.precision=portable, but got {threads}")
+        return threads
 
     @field_validator("monitor")
     @classmethod

@@ -3,6 +3,9 @@
 All randomness comes from torch's global generators: seed them before each batch and the result depends
 on nothing else. Neighbouring affine operations (rotate, scale, translate, shear) are combined into one
 matrix and one interpolation. Pixels from outside the image are black.
+
+Geometry is computed in float64 and rounded: in float32 the roots and angles of the libraries below torch
+differ by CPU in the last bit (docs/portable.md).
 """
 
 import math
@@ -10,6 +13,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import groupby
 
+import numpy as np
 import torch
 from kornia.color import hsv_to_rgb, rgb_to_hsv
 from torch import Tensor, nn
@@ -68,9 +72,9 @@ def erase(x: Tensor, p: float, area: float) -> Tensor:
     count, _, height, width = x.shape
     share = torch.rand(count, device=x.device) * area * height * width  # pixels
     low, high = (math.log(ratio) for ratio in ASPECTS)
-    aspect = torch.exp(torch.rand(count, device=x.device) * (high - low) + low)
-    rows = _inside((share * aspect).sqrt(), height)  # (B, H)
-    columns = _inside((share / aspect).sqrt(), width)  # (B, W)
+    aspect = _in_double("exp", torch.rand(count, device=x.device) * (high - low) + low)
+    rows = _inside(_in_double("sqrt", share * aspect), height)  # (B, H)
+    columns = _inside(_in_double("sqrt", share / aspect), width)  # (B, W)
     hidden = (rows[:, :, None] & columns[:, None, :])[:, None] & _chosen(x, p)  # (B, 1, H, W)
     return torch.where(hidden, torch.rand_like(x), x)
 
@@ -113,7 +117,7 @@ def blur(x: Tensor, sigma: float, p: float) -> Tensor:
         return x
     steps = torch.arange(-radius, radius + 1, device=x.device)
     widths = (_uniform(x) * sigma).clamp(min=1e-3)[:, 0]  # (B, 1, 1)
-    kernel = torch.exp(-0.5 * (steps / widths[:, 0]) ** 2)  # (B, 2r + 1)
+    kernel = _in_double("exp", -0.5 * (steps / widths[:, 0]) ** 2)  # (B, 2r + 1)
     kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(channels, dim=0)
     padded = functional.pad(x, (radius,) * 4, mode="reflect")
     flat = padded.reshape(1, count * channels, *padded.shape[2:])  # one group an image and channel
@@ -126,25 +130,26 @@ def move(x: Tensor, operations: Sequence[Operation]) -> Tensor:
     """Rotate, scale, translate and shear: one matrix per image and one bilinear interpolation."""
     height, width = x.shape[-2:]
     # Maps a pixel of the result to its source: the inverse of A_n … A_1 is inverse(A_1) … inverse(A_n).
-    source = torch.eye(3, device=x.device).expand(len(x), 3, 3)
+    source = torch.eye(3, device=x.device, dtype=torch.float64).expand(len(x), 3, 3)
     for operation in operations:
         source = source @ _inverse(operation, x)
     # affine_grid counts in half sides, the matrices in pixels.
-    sides = torch.tensor([width / 2, height / 2, 1.0], device=x.device)
+    sides = torch.tensor([width / 2, height / 2, 1.0], device=x.device, dtype=torch.float64)
     theta = (source * sides / sides[:, None])[:, :2]  # (B, 2, 3)
     grid = functional.affine_grid(theta, list(x.shape), align_corners=False)
-    return functional.grid_sample(x, grid, align_corners=False).clamp(0, 1)
+    return functional.grid_sample(x.double(), grid, align_corners=False).float().clamp(0, 1)
 
 
 def _inverse(operation: Operation, x: Tensor) -> Tensor:
-    """The inverse (B, 3, 3) of one random draw of the operation, in pixels from the centre."""
+    """The inverse (B, 3, 3), float64, of one random draw of the operation, in pixels from the centre."""
     count = len(x)
-    matrix = torch.eye(3, device=x.device).repeat(count, 1, 1)
+    matrix = torch.eye(3, device=x.device, dtype=torch.float64).repeat(count, 1, 1)
     match operation:
         case Rotate():
             angle = _either_way(count, x) * math.radians(operation.degrees)
-            matrix[:, 0, 0] = matrix[:, 1, 1] = angle.cos()
-            matrix[:, 0, 1], matrix[:, 1, 0] = angle.sin(), -angle.sin()
+            cos, sin = _in_double("cos", angle), _in_double("sin", angle)
+            matrix[:, 0, 0] = matrix[:, 1, 1] = cos
+            matrix[:, 0, 1], matrix[:, 1, 0] = sin, -sin
         case Scale():
             factor = operation.low + torch.rand(count, device=x.device) * (operation.high - operation.low)
             matrix[:, 0, 0] = matrix[:, 1, 1] = 1 / factor
@@ -152,8 +157,15 @@ def _inverse(operation: Operation, x: Tensor) -> Tensor:
             for axis, side in enumerate((x.shape[-1], x.shape[-2])):
                 matrix[:, axis, 2] = _either_way(count, x) * operation.fraction * side
         case Shear():
-            matrix[:, 0, 1] = torch.tan(_either_way(count, x) * math.radians(operation.degrees))
+            matrix[:, 0, 1] = _in_double("tan", _either_way(count, x) * math.radians(operation.degrees))
     return matrix
+
+
+def _in_double(function: str, values: Tensor) -> Tensor:
+    """sqrt, exp, … in float64, rounded to float32; on a CPU NumPy's, because torch's differ by its maker."""
+    if values.device.type != "cpu":
+        return torch.Tensor(getattr(torch, function)(values.double()).float())
+    return torch.from_numpy(getattr(np, function)(values.double().numpy())).float()
 
 
 def _either_way(count: int, x: Tensor) -> Tensor:

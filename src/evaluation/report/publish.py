@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from src.config.schema.evaluate import Evaluate
 from src.core.files import write_json
+from src.core.metric_names import WEIGHTS
 from src.data.dataset.arrays import open_array
 from src.data.dataset.spec import DataSpec
 from src.evaluation.metrics import classification
@@ -105,8 +106,8 @@ def draw_figures(
 
 
 def read_history(path: Path) -> History:
-    """Read the columns of a training's history.csv; a blank is NaN."""
+    """Read the numbers of a training's history.csv; a blank is NaN."""
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    names = rows[0] if rows else {}
+    names = [name for name in rows[0] if name != WEIGHTS] if rows else []
     return {name: [float(row[name] or "nan") for row in rows] for name in names}

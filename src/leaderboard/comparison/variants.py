@@ -10,13 +10,14 @@ import torch
 from numpy.typing import NDArray
 from pyarrow import parquet
 
+from src.config.schema.train import Train
 from src.core.errors import AssayError
 from src.core.files import read_json
 from src.core.metric_names import unnest
 from src.data.dataset.arrays import open_array
 from src.data.dataset.index import HeldOutRows
 from src.models.inference import predict_logits
-from src.models.numerics import deterministic
+from src.models.numerics import computing
 from src.models.saving import WEIGHTS, load_model
 from src.models.size import ModelSize, measure_size
 
@@ -40,7 +41,7 @@ class VariantPredictions:
 
 
 def measure_base(
-    folder: Path, images: Path, held: HeldOutRows, *, batch_size: int, threads: int, show: bool
+    folder: Path, images: Path, held: HeldOutRows, *, batch_size: int, train: Train, show: bool
 ) -> MeasuredModel:
     """Run the base model on the held-out images, and measure its size.
 
@@ -49,7 +50,7 @@ def measure_base(
         images: file of the image array.
         held: the images to predict.
         batch_size: images per batch.
-        threads: for torch.
+        train: how to compute: its precision and threads.
         show: whether to draw a progress bar.
 
     Raises:
@@ -57,7 +58,7 @@ def measure_base(
     """
     network, spec = load_model(folder)
     pictures = open_array(images)
-    with deterministic(threads):
+    with computing(train):
         logits = predict_logits(network, spec, pictures, held.ids, batch_size, "cpu", show)
     if not np.isfinite(logits).all():
         raise AssayError(f"{folder} gives no finite output: train it again with a lower train.optimizer.lr")
