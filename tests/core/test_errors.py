@@ -32,5 +32,5 @@ def test_everything_else_keeps_its_traceback(error) -> None:
 
 def test_a_command_may_have_its_own_exit_code() -> None:
     with pytest.raises(SystemExit) as ended, ends_with_message("audit", code=4):
-        raise AssayError("there is no such model")
+        raise AssayError("the model is missing")
     assert ended.value.code == 4
