@@ -1,10 +1,13 @@
 """Near duplicates, against numpy's own correlation of all pairs, on real digits."""
 
+import io
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from PIL import Image
 from sklearn.datasets import load_digits
 
 from src.core.errors import AssayError
@@ -16,6 +19,8 @@ from src.data.splitting.leakage import (
     near_pairs,
     standardized_thumbnails,
 )
+from src.serving.decoding import ImageFormat, decode
+from tests.support.pictures import encoded, noise
 
 Images = NDArray[np.uint8]
 
@@ -118,6 +123,16 @@ def test_all_pairs_are_found_without_regard_to_splits(digits: Images, threshold:
     expected = [(a, b) for a, b in np.argwhere(table >= threshold).tolist() if a < b]
     assert len(expected) > 10
     assert near_pairs(digits, threshold).tolist() == [[a, b] for a, b in sorted(expected)]
+
+
+def test_a_picture_saved_again_in_another_size_and_format_is_a_near_copy() -> None:
+    form = ImageFormat(64, 64, 3, "pad", 10**6, "edge")
+    smooth = [noise(seed, (9, 7)).resize((180, 140), Image.Resampling.BICUBIC) for seed in range(6)]
+    files = [encoded(image, "png") for image in smooth]
+    files.append(encoded(smooth[2].resize((90, 70)), "jpg", quality=60))
+    files.append(encoded(smooth[4], "webp", quality=50))
+    images = np.stack([decode(io.BytesIO(content), form).pixels for content in files])
+    assert near_pairs(images, 0.995).tolist() == [[2, 6], [4, 7]]
 
 
 def test_no_pairs_have_the_shape_of_pairs(digits: Images) -> None:

@@ -137,6 +137,13 @@ def test_all_refusals_of_splits_and_folds_are_reported_at_once(workspace: Worksp
     )
 
 
+def test_dropping_all_classes_but_one_is_refused(workspace: Workspace) -> None:
+    write_images(workspace / "data/raw/mine/common", 40, 0)
+    write_images(workspace / "data/raw/mine/rare", 3, 1)
+    ingest(workspace, DRAWN, "split.rare=drop")
+    assert_refused(workspace, "without the classes that are too small (rare), fewer than two are left")
+
+
 def divided(workspace: Workspace) -> tuple[dict[str, Any], dict[str, dict[str, int]]]:
     """The report, and the images of each split and class that has any."""
     split(workspace, check=True)

@@ -76,13 +76,12 @@ def divide(
     Raises:
         AssayError: a group is in two given splits, or there are too few images. All faults are listed.
     """
-    refuse(_divided_groups(rows))
     only_trained, gone, grew = set[int](), set[int](), True
     while grew:
         draw = _Draw(rows, rule, {"test": test, "val": val}, seed, frozenset(only_trained), frozenset(gone))
         splits, left, faults = draw.splits([row.dropped for row in without])
         numbers, of_folds = number_folds(rows, splits, folds, seed, rule)
-        faults = [*faults, *of_folds]
+        faults = [*_divided_groups(rows), *faults, *of_folds, *_too_few_classes(rows, gone)]
         before = len(only_trained) + len(gone)
         _tolerate(rule.rare, faults, only_trained, gone)
         grew = len(only_trained) + len(gone) > before
@@ -207,6 +206,13 @@ def _tolerate(rare: str, faults: Sequence[Fault], only_trained: set[int], gone: 
             gone.add(fault.target)
         elif fault.part == "held out":
             only_trained.add(fault.target)
+
+
+def _too_few_classes(rows: DatasetIndex, gone: set[int]) -> list[Fault]:
+    if len(rows.classes) - len(gone) > 1:
+        return []
+    names = ", ".join(rows.classes[target] for target in sorted(gone))
+    return [Fault(f"without the classes that are too small ({names}), fewer than two are left", "add images")]
 
 
 def _divided_groups(rows: DatasetIndex) -> list[Fault]:
