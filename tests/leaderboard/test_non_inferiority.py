@@ -67,6 +67,14 @@ def test_holms_correction_is_that_of_statsmodels(p_values):
     assert [verdict.passed for verdict in found.values()] == expected.tolist()
 
 
+def test_a_p_value_that_equals_the_level_passes():
+    """As a limit that equals the margin does."""
+    loss = KnownLoss(0.0)
+    exact = rule(margin=0.02, level=loss.p(0.02))
+    assert judge({"one": loss}, exact)["one"].passed
+    assert not judge({"one": loss}, rule(margin=0.02, level=np.nextafter(loss.p(0.02), 0)))["one"].passed
+
+
 def test_a_limit_is_within_the_margin_exactly_if_the_model_passed():
     """Also of a model that would pass alone, but comes after one that does not."""
     random = np.random.default_rng(0)
