@@ -28,13 +28,13 @@ class ClassReport:
         return cls(classes, matrix)
 
     def weakest(self) -> tuple[str, int, int] | None:
-        """The class with the lowest recall, its images and how many are right; None without images.
+        """The class with the lowest recall, its images and how many are right; None if there is no error.
 
         Of equal classes that with the most images, then the first.
         """
         images, right = self.matrix.sum(axis=1), np.diag(self.matrix)
-        present = [k for k in range(len(images)) if images[k]]
-        worst = min(present, key=lambda k: (right[k] / images[k], -images[k]), default=None)
+        faulty = [k for k in range(len(images)) if right[k] < images[k]]
+        worst = min(faulty, key=lambda k: (right[k] / images[k], -images[k]), default=None)
         return None if worst is None else (self.classes[worst], int(images[worst]), int(right[worst]))
 
     def never_right(self) -> list[str]:

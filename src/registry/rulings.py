@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 
 from src.leaderboard.comparison.non_inferiority import NonInferiorityRule, measure_loss
 from src.registry.decisions import Challenge, Ruling, append_decisions
-from src.registry.promotion import PromotionDecision, ValidationEvidence, judge_challenger, paired_logits
+from src.registry.promotion import (
+    PromotionDecision,
+    ValidationEvidence,
+    judge_challenger,
+    overlap,
+    paired_logits,
+)
 from src.registry.registered_model import RegisteredModelView
 from src.registry.validation_answers import NotComparableError, answers, read_evidence
 
@@ -88,6 +94,8 @@ def _compare(
     today = read_evidence(model, version)
     if challenge.rule is None or today is None or today.logits is None:
         return _not_comparable(f"version {version.version} has no answers or no margin to be judged by")
+    if learned := overlap(today, today.images):
+        return _not_comparable(f"version {version.version}, {learned}")
     rule = NonInferiorityRule(**challenge.rule)
     try:
         present = answers(model, champion, today)

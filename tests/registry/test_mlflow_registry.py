@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from src.core.errors import AssayError
@@ -350,6 +351,19 @@ def test_a_champion_that_was_trained_on_todays_images_is_not_compared(here: Work
     decision = here.register()
     assert decision["decision"] == "challenger"
     assert "version 2, it was trained on 1 of today's 40 validation images" in decision["promotion"]
+
+
+def test_a_challenger_that_was_trained_on_todays_images_is_not_compared(here: Workspace) -> None:
+    here.add("old")
+    here.register()
+    path = here.folder / "data/ingest/manifest.parquet"
+    manifest = pd.read_parquet(path)
+    manifest.loc[0, "sha256"] = manifest.loc[VAL[0], "sha256"]  # a copy, in the training split
+    manifest.to_parquet(path)
+    here.add("new", latency=0.5)
+    decision = here.register()
+    assert decision["decision"] == "challenger"
+    assert "version 3, it was trained on 1 of today's 40 validation images" in decision["promotion"]
 
 
 def test_a_champion_without_evidence_keeps_its_place_until_a_person_decides(here: Workspace) -> None:

@@ -115,4 +115,4 @@ def test_classes_that_are_never_right_are_named():
     report = ClassReport.of(["a", "b", "c"], np.array([0, 1, 1]), np.array([0, 0, 0]))
     assert report.never_right() == ["b"]
     assert report.weakest() == ("b", 2, 0)
-    assert ClassReport.of(["a"], np.array([], int), np.array([], int)).weakest() is None
+    assert ClassReport.of(["a", "b"], np.array([0, 1]), np.array([0, 1])).weakest() is None

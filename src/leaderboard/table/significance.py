@@ -90,7 +90,8 @@ def change_interval(before: Correct, after: Correct, confidence: float) -> Inter
 
 def accuracy_change(before: Correct, after: Correct) -> float:
     """Accuracy after minus accuracy before, as a share of the images."""
-    return -discordance(before, after).loss
+    found = discordance(before, after)
+    return (found.won - found.lost) / found.images
 
 
 def _score(found: Discordance, loss: float) -> float:
