@@ -16,6 +16,7 @@ STATE = "assay.state"  # tag: digest of the journal that the run shows
 ATTEMPTS = "assay.attempts"  # tag: keys of the attempts that the run shows
 LONGEST_TAG = 5000  # characters, MLflow's limit on some stores
 LONGEST_REASON = 1000  # characters of a reason within another tag
+LONGEST_PARAMETER = 6_000  # characters of a parameter in MLflow
 
 
 def tags_of(group: RunGroup, parent: "Run | None" = None) -> dict[str, str]:
@@ -104,6 +105,11 @@ def parameters_of(record: Mapping[str, Any]) -> dict[str, Any]:
     if record.get("variant") is None:
         return dict(record["params"])
     return variant_parameters(record["variant"], record["params"])
+
+
+def parameter_text(value: Any) -> str:
+    """A parameter as MLflow keeps it: it cuts longer texts, or refuses them where that is switched off."""
+    return str(value)[:LONGEST_PARAMETER]
 
 
 def variant_parameters(variant: str, params: Mapping[str, Any]) -> dict[str, Any]:

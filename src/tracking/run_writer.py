@@ -16,6 +16,7 @@ from src.tracking.run_tags import (
     STATE,
     attachment_tags,
     difference,
+    parameter_text,
     parameters_of,
     shows_attachment,
     tags_of,
@@ -74,7 +75,7 @@ class RunWriter:
         from mlflow.entities import Param
 
         known, own = self.run.data.params, parameters_of(self.group.head.record)
-        return [Param(key, str(value)) for key, value in own.items() if key not in known]
+        return [Param(key, parameter_text(value)) for key, value in own.items() if key not in known]
 
     def write_history(self) -> None:
         for batch in batches("metrics", self.curves()):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,7 +12,7 @@ import pytest
 import yaml
 from pyarrow import parquet
 
-from src import benchmark, compare
+from src import benchmark, compare, train
 from src.auditing.checks import metrics
 from src.auditing.verdict import CheckLog
 from src.compression.variant import read_context
@@ -214,3 +215,10 @@ def test_an_audit_names_what_differs(joined):
         "classes of the model",
         "classes of its predictions",
     ]
+
+
+def test_a_training_takes_no_normalization_of_another_split(joined):
+    other = asdict(DataSpec(split="0" * 64))
+    Path("data/normalize/normalization.json").write_text(json.dumps({"data": other}))
+    with pytest.raises(AssayError, match=r"split: data/ingest has .* data/normalize has 0000"):
+        train.build(None, None)

@@ -9,7 +9,7 @@ from src.auditing.verdict import CheckLog, Verdict
 from src.config.dotted_keys import flatten, lookup, set_dotted
 from src.core.errors import AssayError
 from src.registry.versions import RunFacts
-from src.tracking.run_tags import variant_parameters
+from src.tracking.run_tags import LONGEST_PARAMETER, parameter_text, variant_parameters
 
 QUESTION = "Do MLflow, params.yaml and dvc.lock name the same settings?"
 BEST = "sweep/best.yaml"
@@ -50,7 +50,8 @@ def _mlflow(subject: AuditTarget, run: RunFacts, stage: str, see: CheckLog) -> N
     if variant:  # its run has its own settings only
         values = variant_parameters(variant, values)
         wanted = set(values) if wanted else wanted
-    values = {key: str(value) for key, value in values.items()}
+    values = {key: parameter_text(value) for key, value in values.items()}
+    cut = sorted(key for key in run.params if len(values.get(key, "")) == LONGEST_PARAMETER)
     differing = 0
     for key in sorted(run.params.keys() | wanted):
         expected, found = values.get(key), run.params.get(key)
@@ -58,6 +59,8 @@ def _mlflow(subject: AuditTarget, run: RunFacts, stage: str, see: CheckLog) -> N
             differing += 1
             verdict = Verdict.INCOMPLETE if found is None else Verdict.TAMPERED
             see.find(f"{key} of {run.name}", expected, f"{found} in MLflow", verdict)
+    if cut:
+        see.note(f"MLflow keeps {LONGEST_PARAMETER:,} characters of {', '.join(cut)}; dvc.lock has all")
     if not differing:
         see.agree(f"MLflow's {len(run.params)} parameters of {run.name} are those of the record")
     see.equal(f"seed of {run.name}", str(subject.params["seed"]), run.tags.get("seed"), Verdict.TAMPERED)
