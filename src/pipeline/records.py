@@ -16,7 +16,7 @@ from src.tracking.imported_records import import_executions
 
 def take_in_records(job: Job, root: Path) -> None:
     """Give the journal of ``root`` what others have recorded. A bad record is reported and stops no stage."""
-    for reason in import_executions(root, job.graph.folder).refused:
+    for reason in import_executions(root, job.graph.folder, complete=False).refused:
         job.say(f"warning: this record is refused: {reason}")
 
 

@@ -6,7 +6,8 @@ says is in the standard form; what only Assay needs is in the extension ``assay_
 
 import hashlib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,17 @@ STATEMENT = "https://in-toto.io/Statement/v1"
 EXECUTION = "https://slsa.dev/provenance/v1"  # predicate types
 DECISION = "urn:assay:registry-decision:1"
 NAME = 16  # hexadecimal digits
+HASH = re.compile("[0-9a-f]{32,64}")
+# What a reader relies on, below the predicate.
+REQUIRED = {
+    EXECUTION: (
+        *(f"buildDefinition/externalParameters/{key}" for key in ("stage", "command", "parameters")),
+        "buildDefinition/resolvedDependencies",
+        *(f"runDetails/metadata/{key}" for key in ("invocationId", "startedOn", "finishedOn")),
+        *(f"{EXTENSION}/{key}" for key in ("attempt", "place", "figures", "attached", "children")),
+    ),
+    DECISION: ("decision/kind", "about"),
+}
 
 
 @dataclass(frozen=True)
@@ -120,14 +132,31 @@ def _read(path: Path) -> Record:
 
 
 def _check_form(record: Record) -> None:
+    """Raises AssayError for another format, ValueError, KeyError or TypeError for what is not a record."""
     version = record.extension["format"]
     if version != FORMAT:
         newer = "Update Assay: git pull" if version > FORMAT else "The version that wrote it can read it"
         raise AssayError(f"it has format {version}, but this version reads format {FORMAT}. {newer}")
-    if record.statement["_type"] != STATEMENT or record.statement["predicateType"] not in (
-        EXECUTION,
-        DECISION,
-    ):
-        raise ValueError(f"{record.statement['_type']} with {record.statement['predicateType']}")
+    if record.statement["_type"] != STATEMENT:
+        raise ValueError(f"its type is {record.statement['_type']}")
+    for path in REQUIRED[record.statement["predicateType"]]:
+        _demand(record.predicate, path)
     if not all("sha256" in digest for digest in record.subjects.values()):
         raise ValueError("a subject without SHA-256")
+    for name in _hashes(record):  # they become names of files here
+        if not HASH.fullmatch(name):
+            raise ValueError(f"{name} is not a hash")
+
+
+def _demand(content: Any, path: str) -> None:
+    for part in path.split("/"):
+        content = content[part]
+
+
+def _hashes(record: Record) -> Iterator[str]:
+    for digest in record.subjects.values():
+        yield from digest.values()
+    if record.is_execution:
+        yield record.predicate["runDetails"]["metadata"]["invocationId"]
+        yield from record.extension["attached"]
+        yield from (child["lineage"] for child in record.extension["children"])

@@ -8,7 +8,7 @@ from src.core.errors import AssayError
 from src.core.hashing import file_hash
 from src.provenance.dvc_lock import Cache, file_md5
 from src.provenance.git import git
-from src.records.files import FOLDER, Record
+from src.records.files import Record
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,6 @@ def _check(record: Record, path: str, found: Path) -> None:
     claimed, sha256 = record.subjects[path]["sha256"], file_hash(found)
     if claimed != sha256:
         raise AssayError(
-            f"{FOLDER / record.name}: it says that {path} has the SHA-256 {claimed[:16]}…, but the file that "
-            f"its other hash names has {sha256[:16]}…. One of the two was changed: "
-            f"git log -p -- {FOLDER / record.name}"
+            f"it says that {path} has the SHA-256 {claimed[:16]}…, but the file that its other hash names "
+            f"has {sha256[:16]}…. One of the two was changed: git log -p -- {record.path}"
         )

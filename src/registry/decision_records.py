@@ -5,10 +5,11 @@ file, a challenge the registrations it chose from, a ruling its challenge and th
 """
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from src.core.errors import AssayError
 from src.core.hashing import json_hash
 from src.pipeline.paths import REGISTER
 from src.pipeline.records import stage_in_git
@@ -35,18 +36,15 @@ from src.registry.decisions import (
     decisions,
     from_fields,
 )
+from src.tracking.circuit_breaker import warn
 from src.tracking.imported_records import RecordImport, import_executions
 
 SUBJECT = "model.onnx"
 Published = list[tuple[Decision, Record]]
 
 
-def publish_decisions(root: Path, workspace: Path) -> str | None:
-    """Write a record for each decision in the journal of ``root`` that has none in ``workspace``.
-
-    Returns:
-        Why git could not stage them; None if it did.
-    """
+def publish_decisions(root: Path, workspace: Path, say: Callable[[str], None] = warn) -> None:
+    """Write a record for each decision in the journal of ``root`` that has none in ``workspace``."""
     records = read_records(workspace)
     known = {json_hash(record.predicate["decision"]): record for record in records.decisions}
     published: Published = []
@@ -59,7 +57,9 @@ def publish_decisions(root: Path, workspace: Path) -> str | None:
             record = write_record(workspace, _statement(decision, fields, about, published))
             written.append(record.path)
         published.append((decision, record))
-    return stage_in_git(workspace, *written)
+    reason = stage_in_git(workspace, *written)
+    if reason is not None:
+        say(f"warning: {reason}")
 
 
 def import_records(root: Path, workspace: Path) -> RecordImport:
@@ -87,11 +87,17 @@ def _import_archives(root: Path, workspace: Path, done: RecordImport) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         locator = Locator(workspace, root, Path(scratch))
         for record in sorted(registers, key=lambda r: metadata(r)["finishedOn"], reverse=True):
-            archive = locator.find(record, packed) if wanted else None
-            if archive is not None:
-                wanted -= unpack(root, archive, wanted)
-            elif wanted:
+            if not wanted:
+                return
+            try:
+                archive = locator.find(record, packed)
+            except AssayError as error:
+                done.refused.append(f"{record.path}: {error}")
+                continue
+            if archive is None:
                 done.missing.add(packed)
+            else:
+                wanted -= unpack(root, archive, wanted)
 
 
 def _spoken_of(decision: Decision, executions: Sequence[Record], published: Published) -> list[Record]:

@@ -52,9 +52,9 @@ def register_variants(config: Config, run: StageRun) -> tuple[dict[str, Any], li
     challenge = _challenge(config, choice, registrations, verdicts)
     pack(run.root, (name for one in registrations for name in one.archived), run.folder / ARCHIVE)
     append_decisions(run.root, *registrations, challenge)
-    publish_decisions(run.root, workspace)
+    publish_decisions(run.root, workspace, run.say)
     versions = try_apply_decisions(run.root, config.register_.name)
-    publish_decisions(run.root, workspace)  # the ruling
+    publish_decisions(run.root, workspace, run.say)  # the ruling
     ruling = ruling_on(run.root, challenge, is_embedded())
     chosen = answers.get(choice.name or "")
     classes = None if chosen is None else class_report(chosen)

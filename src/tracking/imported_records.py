@@ -27,6 +27,7 @@ from src.records.locate import Locator
 from src.tracking.logged_model import ONNX, SPEC, TORCH, store_code
 
 SHOWN = 3  # missing files that are named
+SETTLED, COMPLETE = "records.txt", "complete"  # a file in the journal: which records it has, and how
 
 
 @dataclass
@@ -61,8 +62,13 @@ class RecordImport:
         return "; ".join(parts)
 
 
-def import_executions(root: Path, workspace: Path) -> RecordImport:
+def import_executions(root: Path, workspace: Path, complete: bool = True) -> RecordImport:
     """Import what ``workspace`` has records of and the journal of ``root`` lacks.
+
+    Args:
+        root: The repository.
+        workspace: The working folder with the records.
+        complete: Look again for files that were missing before, which takes seconds if there are many.
 
     Executions of this machine are not imported, nor is anything twice. A record that contradicts itself is
     refused, by name, in the result.
@@ -74,22 +80,28 @@ def import_executions(root: Path, workspace: Path) -> RecordImport:
     locks = root / ".assay" / "locks"
     locks.mkdir(parents=True, exist_ok=True)
     with FileLock(locks / "records.lock"), tempfile.TemporaryDirectory() as scratch:
-        locator = Locator(workspace, root, Path(scratch))
+        locator, settled = Locator(workspace, root, Path(scratch)), _settled(root)
         for record in records.executions:
-            _import(root, locator, record, done)
+            if settled.get(record.name) == COMPLETE or (record.name in settled and not complete):
+                continue
+            try:
+                _import(root, locator, record, done)
+            except AssayError as error:
+                done.refused.append(f"{record.path}: {error}")
+            except (KeyError, TypeError, AttributeError, ValueError) as error:
+                reason = f"{type(error).__name__}: {error}"
+                done.refused.append(f"{record.path}: it is not a record of Assay ({reason})")
     return done
 
 
 def _import(root: Path, locator: Locator, record: Record, done: RecordImport) -> None:
+    """Raises AssayError if the record contradicts itself, KeyError and the like if it is not complete."""
     content = journal_record(record)
     known = _known(root, record, content["lineage"])
     if known is not None and not known.record.get("missing"):
+        _settle(root, record, COMPLETE)
         return
-    try:
-        files, missing = _locate(locator, record)
-    except AssayError as error:
-        done.refused.append(str(error))
-        return
+    files, missing = _locate(locator, record)
     done.missing.update(missing)
     if known is not None and len(missing) == len(known.record["missing"]):
         return
@@ -97,6 +109,19 @@ def _import(root: Path, locator: Locator, record: Record, done: RecordImport) ->
     with _attempt_folder(root, content["lineage"], known) as folder:
         _write(folder, root, record, content, files, missing)
     done.imported.append(content["name"])
+    _settle(root, record, "incomplete" if missing else COMPLETE)
+
+
+def _settled(root: Path) -> dict[str, str]:
+    """{record: state} of those that were looked at: a look into the journal for each would take seconds."""
+    path = journal_folder(root) / SETTLED
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return dict(line.split(" ") for line in lines if line.count(" ") == 1)
+
+
+def _settle(root: Path, record: Record, state: str) -> None:
+    with (journal_folder(root) / SETTLED).open("a", encoding="utf-8") as file:
+        file.write(f"{record.name} {state}\n")
 
 
 @contextmanager

@@ -23,10 +23,10 @@ model = client.get_registered_model("assay-digits")
 print(json.dumps({
     "runs": {run.info.run_name: [run.info.status, run.data.params, run.data.metrics] for run in runs},
     "history": model.tags["champion.history"],
-    "aliases": model.aliases,
-    "versions": {v.version: [v.tags[key] for key in ("variant", "sha256", "record")] + [v.description]
+    "aliases": {alias: str(version) for alias, version in model.aliases.items()},
+    "versions": {str(v.version): [v.tags[key] for key in ("variant", "sha256", "record")] + [v.description]
                  for v in client.search_model_versions("name = 'assay-digits'")},
-    "reasons": {v.version: v.tags.get("promotion.reason")
+    "reasons": {str(v.version): v.tags.get("promotion.reason")
                 for v in client.search_model_versions("name = 'assay-digits'")},
 }))
 """

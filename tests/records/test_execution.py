@@ -97,6 +97,22 @@ def test_another_format_is_refused_by_name(folder: Path, version: int, hint: str
     assert hint in reason
 
 
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("predicate/runDetails/metadata/invocationId", "../../../elsewhere"),
+        ("predicate/assay_record/attached", {"../../..": {}}),
+        ("subject/0/digest", {"sha256": "0" * 64, "gitBlob": "--help"}),
+        ("subject/0/digest", {"md5": "0" * 32}),
+        ("predicate/runDetails", {}),
+    ],
+)
+def test_a_record_whose_hashes_are_none_is_refused_by_name(folder: Path, path: str, value: object) -> None:
+    record = rewrite(folder, train(folder, folder), {path: value})
+    (reason,) = read_records(folder).refused
+    assert record.name in reason and "it is not a record of Assay" in reason
+
+
 @pytest.mark.parametrize("content", ["", "{}", "[1]", '{"_type": "https://in-toto.io/Statement/v1"}'])
 def test_something_else_is_refused_by_name(folder: Path, content: str) -> None:
     (folder / FOLDER).mkdir(parents=True)

@@ -202,6 +202,14 @@ def test_files_come_from_dvcs_cache_and_from_git(root: Path, mate: Path) -> None
     assert shown(root) == shown(mate)
 
 
+def test_an_incomplete_record_is_refused_by_name_and_leaves_nothing(root: Path, mate: Path) -> None:
+    bad = rewrite(mate, train(mate, mate), {"predicate/assay_record/children": [{"lineage": "0" * 64}]})
+    copy_tracked(mate, root)
+    (reason,) = import_executions(root, root).refused
+    assert bad.name in reason and "it is not a record of Assay" in reason
+    assert list(attempts(root)) == []
+
+
 @pytest.mark.parametrize("place", ["the working folder", "DVC's cache", "git"])
 def test_a_record_that_contradicts_the_bytes_is_refused_by_name(root: Path, mate: Path, place: str) -> None:
     good, record = train(mate, mate, "good", b"good"), train(mate, mate)
