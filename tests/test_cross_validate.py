@@ -124,7 +124,9 @@ def test_the_early_stopping_part_has_its_share(data, monkeypatch):
 
 def test_threads_and_proxy_reach_the_training_and_its_record(data, monkeypatch):
     proxy = "+cross_validate.proxy={train.epochs: 7, model.dropout: 0.25, normalize.method: minmax}"
-    task = tasks_of(monkeypatch, proxy, "cross_validate.threads=2", "train.threads=1")[0]
+    task = tasks_of(
+        monkeypatch, proxy, "cross_validate.threads=2", "train.threads=1", "train.precision=fp32"
+    )[0]
     assert (task.train.epochs, task.train.threads, task.model.dropout) == (7, 2, 0.25)
     assert task.sample.normalize == "minmax"
     assert task.record["params"]["train.epochs"] == 7

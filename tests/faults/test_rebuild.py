@@ -32,7 +32,7 @@ HONEST = [
     ("model.widths=[8,16,16]", "sweep=none", ONE_VARIANT),
     ("model.dropout=0.3", "train.epochs=3", "sweep=none", ONE_VARIANT),
     ("train.precision=fp32", "sweep=none", ONE_VARIANT),
-    ("train.threads=auto", "sweep=none", ONE_VARIANT),
+    ("train.threads=auto", "train.precision=fp32", "sweep=none", ONE_VARIANT),
     ("cross_validate.repeats=2", "sweep=none", ONE_VARIANT),
     ("sweep=random", "sweep.trials=3", ONE_VARIANT),
     ("train.label_smoothing=0.0", "sweep=none", ONE_VARIANT),
@@ -162,7 +162,8 @@ def test_an_honest_record_is_intact_and_then_identical(copy, tmp_path, settings)
 
 @pytest.mark.prove
 def test_one_thread_in_place_of_two_is_equivalent(copy, tmp_path):
-    copy.run("python", "-m", "src.compose", "experiment=tiny", "train.threads=auto", "sweep=none")
+    settings = ("train.threads=auto", "train.precision=fp32", "sweep=none")
+    copy.run("python", "-m", "src.compose", "experiment=tiny", *settings)
     copy.run("dvc", "repro")
     scene = scene_of(copy, tmp_path / "scratch")
     found = scene.audit(CHAMPION, RebuildOptions(rebuild=True, threads=1))
