@@ -17,7 +17,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from src.core.errors import AssayError
+from src.core.errors import ends_with_message
 
 USAGE = 4  # exit code of a call that could not be carried out
 
@@ -27,12 +27,8 @@ def main() -> None:
     arguments = _parser().parse_args()
     from src.auditing.command import carry_out
 
-    try:
-        code = carry_out(arguments)
-    except AssayError as error:
-        print(f"audit failed: {error}", file=sys.stderr)
-        sys.exit(USAGE)
-    sys.exit(code)
+    with ends_with_message("audit", code=USAGE):
+        sys.exit(carry_out(arguments))
 
 
 def _parser() -> argparse.ArgumentParser:

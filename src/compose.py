@@ -14,12 +14,12 @@ import sys
 
 from src.config.command_line import add_overrides
 from src.config.dotted_keys import differing_keys
-from src.core.errors import AssayError
+from src.core.errors import ends_with_message
 from src.core.files import replaced
 
 
-def main() -> int:
-    """Compose, check and write; returns the exit code."""
+def main() -> None:
+    """Compose, check and write."""
     parser = argparse.ArgumentParser("python -m src.compose", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     add_overrides(parser, "in Hydra's syntax, such as model=lenet train.epochs=3")
@@ -29,11 +29,8 @@ def main() -> int:
     )
     alternatives.add_argument("--check", action="store_true", help="write nothing; name each differing key")
     arguments = parser.parse_args()
-    try:
-        return _run(arguments.overrides, arguments.check, arguments.save)
-    except AssayError as error:
-        print(error, file=sys.stderr)
-        return 1
+    with ends_with_message("compose"):
+        sys.exit(_run(arguments.overrides, arguments.check, arguments.save))
 
 
 def _run(overrides: list[str], check: bool, name: str | None) -> int:
@@ -56,4 +53,4 @@ def _run(overrides: list[str], check: bool, name: str | None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

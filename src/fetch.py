@@ -14,7 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from src.core.errors import AssayError
+from src.core.errors import AssayError, ends_with_message
 from src.core.files import replaced
 from src.data.download import download
 from src.data.ingestion.known_datasets import DIGITS, KNOWN_DATASETS, KnownDataset
@@ -23,10 +23,10 @@ from src.pipeline.paths import RAW
 CACHE = Path(".assay/downloads")
 
 
-def main() -> int:
-    """Run the command; returns its exit code."""
+def main() -> None:
+    """Run the command."""
     arguments = _arguments()
-    try:
+    with ends_with_message("fetch"):
         if not Path("conf").is_dir():
             raise AssayError("conf/ is missing: run this in the root of the repository")
         dataset = KNOWN_DATASETS[arguments.name]
@@ -34,10 +34,6 @@ def main() -> int:
             _write_digits(RAW / dataset.name)
         else:
             _fetch(dataset, _places(dataset, arguments))
-    except (AssayError, OSError) as error:
-        print(f"\nfetch failed: {error}", file=sys.stderr)
-        return 1
-    return 0
 
 
 def _arguments() -> argparse.Namespace:
@@ -109,4 +105,4 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-from src.core.errors import AssayError
+from src.core.errors import AssayError, ends_with_message
 from src.core.files import printable, replaced
 from src.core.progress import progress_bar
 from src.data.ingestion.listing import ENDINGS, is_hidden, looks_like_image
@@ -35,10 +35,8 @@ def main() -> None:
     parser.add_argument("--model", help="models:/NAME@ALIAS, models:/NAME/VERSION or any other URI of MLflow")
     parser.add_argument("--out", type=Path, help="CSV file to write; default: print to the terminal")
     arguments = parser.parse_args()
-    try:
+    with ends_with_message("predict"):
         classified, found, version = predict(arguments.paths, arguments.model, arguments.out)
-    except AssayError as error:
-        sys.exit(f"predict failed: {error}")
     print(f"{classified} of {found} files classified by {version}", file=sys.stderr)
     sys.exit(0 if classified else 1)
 

@@ -17,7 +17,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
-from src.core.errors import AssayError
+from src.core.errors import AssayError, ends_with_message
 from src.core.files import write_json
 from src.pipeline.execution import StageRun, run_stage
 from src.pipeline.job import parse_arguments, refuse_edited, repository_root
@@ -54,14 +54,11 @@ def change_champion(arguments: Namespace) -> None:
     from src.config.loading import load
     from src.registry import manual
 
-    try:
+    with ends_with_message("register"):
         if arguments.promote is not None and arguments.rollback:
             raise AssayError("--promote and --rollback exclude each other: give one of them")
         name = load(arguments.overrides).config.register_.name
         print(manual.change_champion(repository_root(), name, arguments.promote, arguments.reason))
-    except AssayError as error:
-        print(f"register failed: {error}", file=sys.stderr)
-        sys.exit(1)
     sys.exit(0)
 
 

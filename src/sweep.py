@@ -13,11 +13,10 @@ the interrupted ones from their last epoch.
 
 from __future__ import annotations
 
-import sys
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
-from src.core.errors import AssayError
+from src.core.errors import ends_with_message
 from src.pipeline.execution import StageRun, run_stage
 from src.pipeline.job import parse_arguments, prepare, repository_root
 from src.pipeline.paths import INGEST, SPLIT
@@ -81,10 +80,8 @@ def main() -> None:
     arguments = parse_arguments("sweep", __doc__, add_options)
     if arguments.worker is None:
         run_stage("sweep", build, __doc__, add_options)
-    try:
+    with ends_with_message("sweep"):
         join(arguments.worker, arguments.overrides)
-    except AssayError as error:
-        sys.exit(f"\nsweep failed: {error}")
 
 
 if __name__ == "__main__":

@@ -10,12 +10,11 @@ Prints what changed. Nothing here touches the pipeline's files.
 
 import argparse
 import os
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from src.core.errors import AssayError
+from src.core.errors import AssayError, ends_with_message
 from src.pipeline import leftovers
 from src.tracking import rebuild as rebuilding
 from src.tracking import sync
@@ -39,13 +38,11 @@ def main() -> None:
     parser.add_argument("--yes", action="store_true", help="with --clean: remove it")
     arguments = parser.parse_args()
     root = Path(os.environ.get("DVC_ROOT") or Path.cwd()).resolve()
-    try:
+    with ends_with_message("track"):
         if arguments.clean:
             clean(root, arguments.yes)
         else:
             show(*track(root, arguments.rebuild))
-    except AssayError as error:
-        sys.exit(f"track failed: {error}")
 
 
 def track(root: Path, rebuild: bool = False) -> "tuple[list[SyncResult], list[Version]]":

@@ -1,10 +1,14 @@
 """How many CPUs this process may use, and the numbers of threads and processes that follow."""
 
+import math
 import os
-from pathlib import Path
+
+import psutil
+
+from src.core.cgroups import cpu_limit, memory_limit
 
 THREADS = "ASSAY_THREADS"  # environment variable: overrides `threads: auto`; src.audit sets it
-QUOTA = Path("/sys/fs/cgroup/cpu.max")  # Linux containers: microseconds allowed, of a period
+WORKER_BYTES = 2**30  # that a process with torch takes, with some room for its data
 
 
 def resolve_threads(threads: str | int) -> int:
@@ -12,22 +16,21 @@ def resolve_threads(threads: str | int) -> int:
     return int(os.environ.get(THREADS) or available_cpus()) if threads == "auto" else int(threads)
 
 
-def available_cpus(quota: Path = QUOTA) -> int:
-    """CPUs that this process may use, as limited by its affinity and its container's quota."""
+def available_cpus() -> int:
+    """CPUs that this process may use, as limited by its affinity and its container; a part counts as one."""
     affinity = getattr(os, "sched_getaffinity", None)  # Linux only
     cpus = len(affinity(0)) if affinity else os.cpu_count() or 1
-    return max(1, min(cpus, _allowed(quota) or cpus))
+    return max(1, min(cpus, math.ceil(cpu_limit() or cpus)))
+
+
+def available_memory() -> int:
+    """Bytes of memory that this process may use, as limited by its container."""
+    total: int = psutil.virtual_memory().total
+    return min(total, memory_limit() or total)
 
 
 def resolve_n_jobs(n_jobs: str | int, threads: int) -> int:
-    """Number of processes; ``auto`` means as many as there are CPUs for, at ``threads`` each."""
-    return max(1, available_cpus() // threads) if n_jobs == "auto" else int(n_jobs)
-
-
-def _allowed(quota: Path) -> int | None:
-    """CPUs in a file ``"150000 100000"``, rounded up to 2; None for ``"max 100000"`` or no file."""
-    try:
-        limit, period = quota.read_text(encoding="ascii").split()
-    except (OSError, ValueError):
-        return None
-    return None if limit == "max" else -(-int(limit) // int(period))
+    """Number of processes; ``auto`` means as many as there are CPUs for, at ``threads`` each, and memory."""
+    if n_jobs != "auto":
+        return int(n_jobs)
+    return max(1, min(available_cpus() // threads, available_memory() // WORKER_BYTES))

@@ -9,7 +9,6 @@ Every ``src/<stage>.py`` passes its ``build`` to :func:`run_stage`, which does w
 5. keep the journal, of which MLflow is a view.
 """
 
-import errno
 import shutil
 import signal
 import sys
@@ -19,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from src.core.errors import AssayError
+from src.core.errors import AssayError, ends_with_message
 from src.core.hashing import hash_tree, json_hash
 from src.pipeline.job import (
     Job,
@@ -134,19 +133,19 @@ def run_stage(stage: str, build: Build, doc: str | None, options: Options | None
     """
     arguments = parse_arguments(stage, doc, options)
     variant = getattr(arguments, "variant", None)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    try:
+    address = stage_address(stage, variant)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: _stop(address, number))
+    with ends_with_message(address, lambda: restore_hint(stage, variant)):
         _run(prepare(arguments, stage), build)
-    except (AssayError, OSError) as error:
-        if isinstance(error, OSError) and error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        reason = _disk_full(error) if isinstance(error, OSError) else error
-        print(
-            f"\n{stage_address(stage, variant)} failed: {reason}{restore_hint(stage, variant)}",
-            file=sys.stderr,
-        )
-        sys.exit(1)
     sys.exit(0)
+
+
+def _stop(address: str, number: int) -> NoReturn:
+    """Leave what is being done, in the way that closes files and records."""
+    signal.signal(number, signal.SIG_IGN)  # whoever presses Ctrl-C twice shall not cut this short
+    print(f"\n{address} interrupted. Finished work is kept: the same command continues", file=sys.stderr)
+    sys.exit(128 + number)
 
 
 def _run(job: Job, build: Build) -> None:
@@ -219,10 +218,3 @@ def _close(attempt: RunRecord, status: str, reason: str | None) -> None:
         attempt.close(status, reason)
     except OSError as error:  # a full disk must not hide what went wrong; a dead process reads as KILLED
         print(f"The journal could not record {status}: {error}", file=sys.stderr)
-
-
-def _disk_full(error: OSError) -> str:
-    return (
-        f"the disk is full ({error.filename or 'while writing'}). Finished work is kept: free some space "
-        "(python -m src.track --clean shows what Assay can free; dvc gc -w frees old results), then repeat"
-    )

@@ -15,6 +15,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from filelock import FileLock
 
@@ -43,6 +44,8 @@ PARENT = "lineage.parent"  # tag: lineage of the sweep or cross-validation that 
 PAGE = 200  # runs in one answer: half a second's worth
 # Makes the UI open an experiment in its machine-learning view, not in that for language models.
 KIND = {"mlflow.experimentKind": "custom_model_development"}
+# MLflow decodes local paths as it does URLs, and writes the first one into SQL by Python's repr.
+ENCODED = {ord(character): quote(character) for character in "%#?'\"\\\n\r\t"}
 ABANDONED = 20.0  # seconds without a write after which nobody is creating a database any more
 
 
@@ -163,8 +166,12 @@ def locks(root: Path) -> Path:
 
 
 def database_uri(path: Path) -> str:
-    """SQLAlchemy's name of an SQLite file."""
-    return f"sqlite:///{path}"
+    """SQLAlchemy's name of an SQLite file.
+
+    SQLAlchemy decodes the path, so it is quoted. MLflow does not, and would make the folder of a quoted path
+    if the address began with sqlite:///.
+    """
+    return f"sqlite+pysqlite:///{quote(str(path))}"
 
 
 def create_database(root: Path) -> None:
@@ -220,7 +227,7 @@ def _open_database(uri: str, root: Path) -> Any:
 
     _silence()
     store: Any = sqlalchemy_store.SqlAlchemyStore
-    return store(uri, str(artifact_root(root)))
+    return store(uri, str(artifact_root(root)).translate(ENCODED))
 
 
 def _kind() -> list["ExperimentTag"]:

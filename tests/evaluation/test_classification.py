@@ -196,6 +196,17 @@ def test_probabilities_of_extreme_logits_are_finite():
     assert np.isfinite(classification.log_losses(probabilities, np.array([1, 0]))).all()
 
 
+@pytest.mark.parametrize("probability", [1.0, 0.5, 1e-3, 1e-15])
+def test_the_loss_of_an_improbable_class_is_not_cut(probability):
+    loss = classification.log_losses(np.array([[probability, 1 - probability]]), np.array([0]))
+    assert loss.tolist() == pytest.approx([-np.log(probability)], rel=1e-12)
+
+
+def test_the_loss_of_an_impossible_class_is_that_of_the_smallest_probability():
+    losses = classification.log_losses(np.array([[0.0, 1.0]]), np.array([0]))
+    assert losses.tolist() == [-np.log(np.finfo(np.float64).eps)], "as in scikit-learn"
+
+
 def test_default_type_is_restored():
     classification.curve_areas(*case("three classes"))
     assert torch.get_default_dtype() == torch.float32

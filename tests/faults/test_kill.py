@@ -77,6 +77,23 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_bytes(prepared, unbrok
     assert 3 <= before < EPOCHS and epochs_so_far(prepared, again) >= EPOCHS - before
 
 
+def test_ctrl_c_ends_with_one_line_and_the_same_command_continues(prepared, unbroken):
+    since = time.time()
+    process = prepared.start("python", "-m", "src.train")
+    wait_for_epochs(prepared, 3, since)
+    os.killpg(process.pid, signal.SIGINT)
+    out, _ = process.communicate()
+    assert process.returncode == 130 and "Traceback" not in out
+    assert out.splitlines()[-1] == "train interrupted. Finished work is kept: the same command continues"
+    record = max((each.record for each in attempts(prepared.folder)), key=lambda record: record["started"])
+    assert (record["stage"], record["status"]) == ("train", "KILLED")
+
+    before, again = epochs_so_far(prepared, since), time.time()
+    prepared.run("python", "-m", "src.train")
+    assert hash_tree(prepared / "models/base") == unbroken
+    assert 3 <= before < EPOCHS and epochs_so_far(prepared, again) >= EPOCHS - before
+
+
 def test_an_orphaned_stage_is_waited_for_and_named(prepared, unbroken):
     """Killing dvc leaves its stage running; the next dvc repro must not write beside it."""
     since = time.time()

@@ -1,5 +1,6 @@
 """The journal keeps every attempt, and a kill leaves it readable."""
 
+import json
 import multiprocessing
 
 from src.provenance.journal import RunRecord, attempts
@@ -21,6 +22,15 @@ def test_updates_merge_mappings_and_extend_lists(tmp_path):
     attempt.update(metrics={"b": 2.0}, figures=["x.png", "y.png"])
     assert attempt.record["metrics"] == {"a": 1.0, "b": 2.0}
     assert attempt.record["figures"] == ["x.png", "y.png"]
+
+
+def test_a_record_is_replaced_and_never_written_in_place(tmp_path):
+    """A reader, or a kill, between two writes finds the whole old record."""
+    attempt = RunRecord.open(tmp_path, RECORD)
+    with (attempt.folder / "run.json").open() as before:
+        attempt.update(metrics={"a": 1.0})
+        assert json.load(before)["metrics"] == {}
+    assert attempt.record["metrics"] == {"a": 1.0}
 
 
 def test_a_line_cut_by_a_kill_is_left_out(tmp_path):

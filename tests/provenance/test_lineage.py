@@ -78,8 +78,14 @@ def test_parents_are_the_stages_whose_outputs_are_read(workspace):
             {"use@a", "use@b"},
         ),
         (lambda folder, values: (folder / "notes.txt").write_text("else"), set()),
+        (
+            lambda folder, values: (folder / "dvc.yaml").write_text(
+                PIPELINE.replace("make.py", "-O make.py")
+            ),
+            {"make"},
+        ),
     ],
-    ids=["parameter", "own parameter", "input", "new file", "renamed file", "unrelated file"],
+    ids=["parameter", "own parameter", "input", "new file", "renamed file", "unrelated file", "command"],
 )
 def test_lineage_moves_with_exactly_what_the_stage_depends_on(workspace, change, moved):
     values = {"seed": 0, "variants": {"a": {"steps": [1]}, "b": {"steps": [2]}}}

@@ -7,6 +7,8 @@ import sys
 import textwrap
 import time
 
+import pytest
+
 from src.core.files import replace_folder
 from src.core.hashing import hash_tree
 from src.core.processes import is_alive, process_identity
@@ -27,6 +29,24 @@ def test_publication_moves_everything_and_replaces_what_was_there(tmp_path):
     state.publish(place)
     assert hash_tree(place) == outputs
     assert state.finished() is None and state.published().outputs == outputs
+
+
+def test_work_that_could_not_be_moved_is_not_marked_as_published(tmp_path):
+    state = WorkDir(tmp_path, "train", "abc")
+    outputs = build(state)
+    (tmp_path / "models").write_text("a file where the folder should be")
+    with pytest.raises(OSError):
+        state.publish(tmp_path / "models" / "base")
+    assert state.published() is None and state.finished() == outputs
+
+
+def test_a_restart_keeps_nothing(tmp_path):
+    state = WorkDir(tmp_path, "sweep", "abc")
+    build(state)
+    (state.path / "trials").mkdir()
+    (state.path / "trials" / "00000.json").write_text("{}")
+    state.restart()
+    assert list(state.path.iterdir()) == []
 
 
 def test_finished_but_unpublished_work_is_found_again(tmp_path):
