@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from src.core.csv_files import write_csv
 from src.core.metric_names import CURVE, WEIGHTS
-from src.training.early_stopping import Row
+
+if TYPE_CHECKING:  # heavy, and not needed for --help
+    from src.training.early_stopping import Row
 
 
-def write_history(path: Path, history: Sequence[Row], hashes: Sequence[str]) -> None:
+def write_history(path: Path, history: "Sequence[Row]", hashes: Sequence[str]) -> None:
     """One row per epoch, with the columns ``epoch``, ``epoch/train/loss``, ``epoch/val/loss`` and so on.
 
     ``weights`` has the SHA-256 of the weights after each epoch: that of the kept one is the hash of

@@ -71,13 +71,18 @@ def test_what_no_experiment_can_express_changes_nothing(overrides, key):
     assert not Path("conf/experiment/mine.yaml").exists()
 
 
+def run(monkeypatch, *arguments):
+    """The exit code of the command."""
+    monkeypatch.setattr("sys.argv", ["compose", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return ended.value.code
+
+
 def test_the_command(monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", ["compose", "--save", "mine", *OWN])
-    assert main() == 0
+    assert run(monkeypatch, "--save", "mine", *OWN) == 0
     assert "conf/experiment/mine.yaml, now the default" in capsys.readouterr().out
-    monkeypatch.setattr("sys.argv", ["compose", "--save", "../mine"])
-    assert main() == 1
+    assert run(monkeypatch, "--save", "../mine") == 1
     assert "--save must match" in capsys.readouterr().err
-    monkeypatch.setattr("sys.argv", ["compose", "--save", "bad", "train.epochs=0"])
-    assert main() == 1
+    assert run(monkeypatch, "--save", "bad", "train.epochs=0") == 1
     assert not Path("conf/experiment/bad.yaml").exists()
