@@ -141,7 +141,7 @@ def test_files_agree_with_each_other_and_are_the_same_in_another_process(workspa
     again = build_here(workspace.folder, workspace / "again", monkeypatch)
     assert contents(again.folder) == contents(report)
     assert evaluate_metrics(report / "metrics.json") == again.logged["metrics"]
-    assert again.output == done.stdout.split("evaluate", 1)[1].strip()
+    assert again.output == done.stdout.splitlines()[-1].split("evaluate", 1)[1].strip()
 
 
 def assert_journal_has(workspace, accuracy):
