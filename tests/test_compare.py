@@ -69,6 +69,7 @@ def own(inputs, tmp_path):
 
 def configuration(names):
     values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values["train"]["precision"] = "fp32"  # portable needs a process that is held to AVX2
     values["compress"]["variants"] = {name: {"steps": [{"name": "export"}]} for name in names}
     values["evaluate"]["bootstrap"] = 200
     return validate_config(values, "params.yaml")

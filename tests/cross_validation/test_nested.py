@@ -36,7 +36,7 @@ def loaded_of(monkeypatch, **sweep):
     with monkeypatch.context() as place:
         place.chdir(ROOT)
         training = ("train.epochs=8", "train.batch_size=32", "train.optimizer.lr=0.01", "augment=none")
-        values = compose(["experiment=tiny", f"split.folds={FOLDS}", *training])
+        values = compose(["experiment=tiny", "train.precision=fp32", f"split.folds={FOLDS}", *training])
     values["sweep"] |= {
         "method": "grid",
         "space": {"augment.operations": "choice([], [{name: flip, axis: horizontal, p: 1.0}])"},
