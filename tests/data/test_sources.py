@@ -343,19 +343,24 @@ def test_idx_reads_back_what_was_written(tmp_path: Path) -> None:
 IMAGES = gzip.decompress(idx_format.to_bytes(np.zeros((5, 4, 3), np.uint8)))
 
 
+def packed(content: bytes) -> bytes:
+    """Compressed, and the same bytes at any time: every process that runs tests must collect the same ones."""
+    return gzip.compress(content, mtime=0)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"", "begins with nothing"),
         (b"hello", "is damaged"),
-        (gzip.compress(IMAGES)[:-12], "is damaged|truncated"),
-        (gzip.compress(IMAGES[:-1]), "truncated: 1 bytes are missing"),
-        (gzip.compress(IMAGES[:9]), "truncated"),
-        (gzip.compress(IMAGES + b"\0"), "longer than its header says"),
-        (gzip.compress(b"\0\0\x0d\x03" + IMAGES[4:]), "begins with 00000d03, not 00000803"),
-        (gzip.compress(struct.pack(">4I", 0x803, 0, 4, 3)), "is empty"),
-        (gzip.compress(struct.pack(">4I", 0x803, 5, 60000, 60000)), r"more than data\.max_pixels"),
-        (gzip.compress(IMAGES)[:-8] + b"\0" * 8, "is damaged"),
+        (packed(IMAGES)[:-12], "is damaged|truncated"),
+        (packed(IMAGES[:-1]), "truncated: 1 bytes are missing"),
+        (packed(IMAGES[:9]), "truncated"),
+        (packed(IMAGES + b"\0"), "longer than its header says"),
+        (packed(b"\0\0\x0d\x03" + IMAGES[4:]), "begins with 00000d03, not 00000803"),
+        (packed(struct.pack(">4I", 0x803, 0, 4, 3)), "is empty"),
+        (packed(struct.pack(">4I", 0x803, 5, 60000, 60000)), r"more than data\.max_pixels"),
+        (packed(IMAGES)[:-8] + b"\0" * 8, "is damaged"),
     ],
 )
 def test_damaged_idx_files_are_refused_by_name(tmp_path: Path, content: bytes, message: str) -> None:
