@@ -157,9 +157,10 @@ def test_an_experiment_in_a_temporary_folder_carries_its_records(author, tmp_pat
     # the result is the same, and the execution another one
     clone.run("dvc", "exp", "run", "--temp", "--name", "again", "--force", "--single-item", "normalize")
     assert {record.name for record in read_records(clone.folder).found} == before
-    clone.run("dvc", "exp", "apply", "again")
+    clone.run("dvc", "exp", "branch", "again", "experiment")  # `dvc exp apply` wants the other variants too
+    clone.run("git", "merge", "--quiet", "experiment")
     (new,) = [r for r in read_records(clone.folder).executions if r.name not in before]
     assert new.predicate["buildDefinition"]["externalParameters"]["stage"] == "normalize"
     clone.run("python", "-m", "src.track")
     known = [a.record.get("record") for a in attempts(clone.folder, metadata(new)["invocationId"])]
-    assert len(known) == 2 and new.name not in known, "this machine has run it, so it is not imported"
+    assert known.count(None) == 1 and new.name not in known, "what this machine has run is not imported"
