@@ -344,7 +344,7 @@ IMAGES = gzip.decompress(idx_format.to_bytes(np.zeros((5, 4, 3), np.uint8)))
 
 
 def packed(content: bytes) -> bytes:
-    """Compressed, and the same bytes at any time: every process that runs tests must collect the same ones."""
+    """Compressed without the time: all processes that run tests must collect the same ones."""
     return gzip.compress(content, mtime=0)
 
 
