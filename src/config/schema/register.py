@@ -47,7 +47,7 @@ Constraint = Annotated[str, AfterValidator(_check_constraint)]
 class Policy(Section):
     """Chooses a variant by metrics of validation images, of the model file and of the machine.
 
-    A variant must be non-inferior to the base, and a challenger to the champion: see docs/non_inferiority.md.
+    A variant must be non-inferior to the base, and a challenger to the champion: see docs/non-inferiority.md.
     """
 
     metric: Annotated[str, AfterValidator(_check_judged)] = Field(
