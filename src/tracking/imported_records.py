@@ -19,7 +19,7 @@ from filelock import FileLock
 
 from src.core.errors import AssayError
 from src.core.files import write_json
-from src.core.metric_names import CURVE
+from src.core.metric_names import CURVE, WEIGHTS
 from src.provenance.journal import RunRecord, attempts, journal_folder, next_folder
 from src.records.execution import HISTORY, child_records, journal_record
 from src.records.files import Record, Records, read_records
@@ -206,7 +206,7 @@ def _write_history(folder: Path, table: Path) -> None:
     """The curves, from the table that the training has written."""
     with table.open(encoding="utf-8", newline="") as file:
         rows = [
-            {key.removeprefix(CURVE): float(value) for key, value in line.items() if value}
+            {key.removeprefix(CURVE): float(value) for key, value in line.items() if value and key != WEIGHTS}
             for line in csv.DictReader(file)
         ]
     (folder / "history.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

@@ -10,6 +10,7 @@ from src.compression.parity import check_parity, onnx_logits, torch_logits
 from src.compression.post_training import quantize_static
 from src.config.schema.compress import Compress, Export, QuantizeStatic, Variant
 from src.data.dataset.index import HeldOutRows
+from src.data.dataset.spec import DataSpec
 from tests.support.digits import VAL_ROWS, digits, make_context, trained
 
 
@@ -76,6 +77,7 @@ def test_what_is_tracked_of_a_float_variant_is_what_the_network_says(tmp_path, m
     context = make_context(trained(), tmp_path)
     held = HeldOutRows(VAL_ROWS, digits()[1][VAL_ROWS], np.arange(len(VAL_ROWS)) % 2 == 0)
     monkeypatch.setattr(variant, "read_held_out", lambda *folders: held)
+    monkeypatch.setattr(variant, "describe_split", lambda *folders: DataSpec())
     limits = Compress(tolerance=1e-3, agreement=0.9, variants={"onnx_fp32": Variant(steps=[EXPORT])})
     int8 = QuantizeStatic(name="quantize_static", images=100, calibration="minmax", per_channel=True)
     for steps, runtime in (([EXPORT], False), ([EXPORT, int8], True)):

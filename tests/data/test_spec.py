@@ -34,14 +34,14 @@ from src.data.dataset.spec import (
 from src.evaluation.predictions import predict_test_images
 from src.leaderboard.speed.benchmark import read_images
 from src.leaderboard.table.rows import LeaderboardRow, write_rows
-from src.registry import registrations
+from src.registry import variant_answers
 from src.training.task import read_task
 from tests.support.models_on_disk import CLASSES, write_base, write_data, write_variant
 from tests.support.workspaces import ROOT
 
 SPEC = DataSpec(
     classes=["a", "b"],
-    input={"channels": 1, "height": 8, "width": 8, "resize_mode": "pad"},
+    input={"channels": 1, "height": 8, "width": 8, "resize_mode": "pad", "pad": "black"},
     normalization={"shift": [0.1], "scale": [0.2]},
     images="1" * 64,
     split="2" * 64,
@@ -180,7 +180,7 @@ def test_predictions_of_another_base_are_refused(joined):
 def test_a_model_says_what_it_takes(joined):
     spec = describe_model(BASE)
     assert spec.classes == CLASSES and spec.normalization == {"shift": [0.3], "scale": [0.4]}
-    assert spec.input == {"channels": 1, "height": 8, "width": 8, "resize_mode": "pad"}
+    assert spec.input == {"channels": 1, "height": 8, "width": 8, "resize_mode": "pad", "pad": "black"}
     for damage in ('{"input": {}, "classes": []}', "{", "{}", "[]", '{"input": []}'):
         (BASE / "model.json").write_text(damage)
         with pytest.raises(AssayError, match=r"models/base/model\.json cannot be read .*dvc checkout"):
@@ -199,7 +199,7 @@ def test_stages_that_join_predictions_ask_first(joined, stage):
     ask = {
         "compare": lambda: compare.build(config, run),
         "benchmark": lambda: benchmark.build(config, run),
-        "register": lambda: registrations._answers(["onnx_fp32"]),
+        "register": lambda: variant_answers.read_answers(["onnx_fp32"]),
     }
     with pytest.raises(AssayError, match=r"classes: models/\w+ has 0, 1, "):
         ask[stage]()

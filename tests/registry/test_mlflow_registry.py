@@ -246,13 +246,19 @@ def remove_images(here: Workspace) -> None:
 
 
 def rename_class(here: Workspace) -> None:
-    path = here.folder / "data/ingest/report.json"
-    path.write_text(path.read_text().replace("dot", "point"))
+    """In the data and in today's variants; the champion is of before."""
+    for path in (here.folder / "data/ingest/report.json", *here.folder.glob("models/*/model.json")):
+        path.write_text(path.read_text().replace('"dot"', '"point"'))
 
 
 def enlarge(here: Workspace) -> None:
+    """The images, and with them today's variants."""
     path = here.folder / "data/ingest/images.npy"
     np.save(path, np.repeat(np.load(path), 2, axis=3))
+    for path in here.folder.glob("models/*/model.json"):
+        spec = json.loads(path.read_text())
+        spec["input"]["width"] *= 2
+        path.write_text(json.dumps(spec))
 
 
 def tamper(here: Workspace) -> None:
@@ -278,8 +284,8 @@ def test_a_champion_that_cannot_be_asked_again_keeps_its_place(
 ) -> None:
     here.add("old")
     here.register()
-    write = here.write_data
-    monkeypatch.setattr(here, "write_data", lambda prefix: (write(prefix), change(here)))
+    register = here.register
+    monkeypatch.setattr(here, "register", lambda: (change(here), register())[1])
     decision = grow(here, [])
     assert decision["decision"] == "challenger"
     assert f"not comparable with the champion: version 2, {reason}" in decision["promotion"]
@@ -603,7 +609,7 @@ def test_the_command(
     )  # fmt: skip
     assert register("--rollback") == (0, "shapes version 2 (champion)\n", "")
     known = "1 (onnx_fp32), 2 (a, champion), 3 (b, challenger)"
-    unknown = f"register failed: shapes has no version 8. Its versions: {known}\n"
+    unknown = f"\nregister failed: shapes has no version 8. Its versions: {known}\n"
     assert register("--promote", "8", "--reason", "x") == (1, "", unknown)
     assert "--promote needs a reason" in register("--promote", "3")[2]
     assert "exclude each other" in register("--promote", "3", "--rollback")[2]

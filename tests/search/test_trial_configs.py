@@ -18,6 +18,7 @@ def loaded(space, ad_hoc=True, **sweep):
     """The default configuration with another search space."""
     values = compose()
     values["sweep"] |= {"space": space, "proxy": {}, **sweep}
+    values["train"]["precision"] = "fp32"  # portable trials have one thread
     return LoadedConfig(validate_config(values, "the test"), values, ("seed=0",) if ad_hoc else ())
 
 

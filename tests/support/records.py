@@ -42,7 +42,11 @@ def train(root: Path, workspace: Path, name: str = "one", weights: bytes = b"wei
     attempt, place = begin(root, "train", name), workspace / "models/base"
     place.mkdir(parents=True, exist_ok=True)
     rows = add_epochs(attempt, range(3))
-    write_history(place / "history.csv", [{k: v for k, v in row.items() if k != "time"} for row in rows])
+    write_history(
+        place / "history.csv",
+        [{k: v for k, v in row.items() if k != "time"} for row in rows],
+        ["0" * 64] * len(rows),
+    )
     (place / "model.safetensors").write_bytes(weights)
     (place / "model.json").write_text("{}")
     attempt.add_model(place)

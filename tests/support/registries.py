@@ -130,9 +130,9 @@ class Workspace:
     ) -> None:
         """A variant that is wrong on so many of the validation and test images (their rows)."""
         folder = self.folder / "models" / variant
-        if journal:
-            compressed(self.root, folder, generation, variant)
         self.lineages[variant] = lineage_of(f"{variant} {generation}")
+        if journal:
+            self.lineages[variant] = compressed(self.root, folder, generation, variant).record["lineage"]
         held = np.flatnonzero(self.split != "train")
         said = np.where(
             np.isin(held, list(wrong)), (self.targets[held] + 1) % len(CLASSES), self.targets[held]

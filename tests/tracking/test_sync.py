@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from src.core.errors import AssayError
@@ -315,7 +314,7 @@ def test_a_wiped_database_is_brought_back_by_a_replay(root: Path, empty_database
         "synchronize(Path(sys.argv[1]))"
     )
     subprocess.run([sys.executable, "-c", code, str(root)], cwd=ROOT, check=True)
-    client = MlflowClient(f"sqlite:///{database(root)}")
+    client = connect(root).client
     assert len(client.search_runs([client.get_experiment_by_name("shapes").experiment_id])) == 1
 
 

@@ -38,7 +38,30 @@ def portable_session(model: Path | bytes, threads: int) -> Any:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.x64quantprecision", "1")
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    content = model if isinstance(model, bytes) else model.read_bytes()
+    return onnxruntime.InferenceSession(_unshared(content), options, providers=["CPUExecutionProvider"])
+
+
+def _unshared(content: bytes) -> bytes:
+    """The model with int8 constants of its own for each node.
+
+    With x64quantprecision ONNX Runtime (1.31) makes them unsigned node by node, and fails at the second node
+    that shares one.
+    """
+    import onnx
+
+    model = onnx.load_from_string(content)
+    constants = {
+        each.name: each for each in model.graph.initializer if each.data_type == onnx.TensorProto.INT8
+    }
+    used: set[str] = set()
+    for place, node in enumerate(model.graph.node):
+        for index, name in enumerate(node.input):
+            if name in constants and name in used:
+                model.graph.initializer.add().CopyFrom(constants[name])
+                model.graph.initializer[-1].name = node.input[index] = f"{name}_of_{place}_{index}"
+            used.add(name)
+    return bytes(model.SerializeToString())
 
 
 def load_onnx(path: Path, threads: int) -> Predictor:
