@@ -1,5 +1,5 @@
 # make repro      the environment, then the whole pipeline
-# make test       all tests                       make test-fast  those that need no pipeline
+# make test       all tests                       make test-fast  the quick ones
 # make lint       format, types, import contracts make prove      the long proofs
 # make ui         MLflow's pages                  make deps       the code dependencies in dvc.yaml
 # make dashboard  Optuna's pages on the searches  make lock       new exact versions
@@ -8,8 +8,6 @@ PYTHON ?= python3
 PORT ?= 5000
 DASHBOARD_PORT ?= 8080
 BIN := .venv/bin
-# what test-fast leaves out, besides the tests that start commands in a clone: see tests/conftest.py
-SLOW := tests/faults tests/pipeline tests/search/test_distributed.py tests/search/test_figures.py tests/evaluation/test_figures.py
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -22,7 +20,7 @@ test: $(BIN)/.installed-dev
 	@pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not prove" --durations=15
 
 test-fast: $(BIN)/.installed-dev
-	@pytest -n 2 --dist loadfile -m "not prove and not pipeline" $(SLOW:%=--ignore=%)
+	@pytest -n 2 --dist loadfile -m "not prove and not pipeline and not slow"
 
 prove: $(BIN)/.installed-dev
 	@pytest -m prove -s --durations=0 --ignore tests/faults/test_rebuild.py

@@ -82,6 +82,7 @@ def built(inputs, tmp_path_factory):
         return build_here(inputs, tmp_path_factory.mktemp("out") / "report", monkeypatch)
 
 
+@pytest.mark.slow
 def test_both_references_and_each_variant_that_is_ok_are_measured(built):
     found = json.loads((built.folder / "benchmark.json").read_text())
     assert (found["threads"], found["rounds"], found["warmup"]) == (1, 5, 1)
@@ -135,6 +136,7 @@ def test_each_metric_goes_to_the_run_of_its_model(built):
     assert built.logged["train"][1] == ["leaderboard.md", "leaderboard.csv", "pareto.png"]
 
 
+@pytest.mark.slow
 def test_few_rounds_print_no_ratio_and_say_why(inputs, tmp_path, monkeypatch):
     run = build_here(inputs, tmp_path / "report", monkeypatch, rounds=4, warmup=0)
     page = (run.folder / "leaderboard.md").read_text()

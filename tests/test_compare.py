@@ -83,6 +83,7 @@ def build_here(root, folder, monkeypatch, names=NAMES, ad_hoc=False):
     return run
 
 
+@pytest.mark.slow
 def test_the_table_says_what_the_predictions_say(inputs, tmp_path, monkeypatch):
     run = build_here(inputs, tmp_path / "report", monkeypatch)
     table = pd.read_csv(run.folder / "variants.csv").set_index("variant")

@@ -109,6 +109,7 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
+@pytest.mark.slow
 def test_files_agree_with_each_other_and_are_the_same_in_another_process(workspace, monkeypatch):
     rows, targets = prepare(workspace)
     params = workspace / "params.yaml"  # portable results cannot be had in this process
@@ -173,6 +174,7 @@ def test_missing_class_leaves_stated_gaps(inputs, tmp_path, monkeypatch):
     assert "9" not in pd.read_csv(report / "roc.csv", dtype=str)["class"].tolist()
 
 
+@pytest.mark.slow
 def test_one_class_alone_has_null_with_a_reason(inputs, tmp_path, monkeypatch):
     prepare(inputs, test_targets=[4])
     built = build_here(inputs, tmp_path / "report", monkeypatch)
@@ -191,6 +193,7 @@ def test_perfect_accuracy_is_reported_with_an_interval_that_has_a_width(inputs, 
     assert built.output.endswith(f"to 1.000, {len(targets)} images; macro F1 1.0000")
 
 
+@pytest.mark.slow
 def test_classes_that_are_never_right_are_named_where_the_accuracy_is(inputs, tmp_path, monkeypatch):
     rows, targets = prepare(inputs, test_targets=range(9), always=4)
     manifest = pd.read_parquet(inputs / "data/ingest/manifest.parquet")

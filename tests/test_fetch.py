@@ -21,6 +21,7 @@ def _fetch(workspace: Workspace, *arguments: str, check: bool = True):
     return workspace.run(sys.executable, "-m", "src.fetch", *arguments, check=check)
 
 
+@pytest.mark.slow
 @needs_package
 def test_fashion_mnist_from_a_server_with_the_headers_of_the_public_mirror(workspace: Workspace) -> None:
     files = {}
@@ -56,6 +57,7 @@ def test_a_wrong_checksum_is_refused_and_nothing_is_left(workspace: Workspace) -
     assert {path.name for path in (workspace / "data/raw").iterdir()} == {".gitignore", "digits"}
 
 
+@pytest.mark.slow
 def test_digits_are_made_again_byte_by_byte(workspace: Workspace) -> None:
     committed = hash_tree(workspace / "data/raw/digits")
     for path in (workspace / "data/raw/digits").iterdir():

@@ -27,6 +27,7 @@ def _report(workspace: Workspace) -> dict:
     return json.loads((workspace / "data/ingest/report.json").read_text())
 
 
+@pytest.mark.slow
 def test_digits(workspace: Workspace) -> None:
     done = workspace.run(PYTHON, "-m", "src.ingest")
     first = next(line for line in done.stdout.splitlines() if "differs from conf/" not in line)
@@ -46,6 +47,7 @@ def test_digits(workspace: Workspace) -> None:
     assert _report(workspace)["classes"] == list("0123456789")
 
 
+@pytest.mark.slow
 def test_bytes_do_not_depend_on_the_number_of_processes(workspace: Workspace) -> None:
     raw = workspace / "data/raw/mine"
     for place, ending in enumerate(("png", "jpg", "webp", "bmp")):
@@ -63,6 +65,7 @@ def test_bytes_do_not_depend_on_the_number_of_processes(workspace: Workspace) ->
     assert sorted(hashes[0]) == ["images.npy", "manifest.parquet", "report.json"]
 
 
+@pytest.mark.slow
 def test_a_csv_with_split_and_group_and_mixed_sizes(workspace: Workspace) -> None:
     raw = workspace / "data/raw/birds"
     write_folder(raw, {"pictures": 3}, "bmp")

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 from tests.support.words import QUOTED, ROOT, findings
 
 TEXT = "It is no mapping.\nNothing is made anew here. No ledgering."
@@ -20,6 +22,7 @@ def test_a_file_may_quote_its_own_words_only():
     assert all((ROOT / name).is_file() for name in QUOTED)
 
 
+@pytest.mark.slow
 def test_the_command_reports_what_it_finds_by_its_exit_code():
     done = subprocess.run(
         [sys.executable, "-m", "tests.support.words"], cwd=ROOT, capture_output=True, text=True

@@ -51,6 +51,7 @@ def name_of(tmp_path, text):
     return md5_of(folder)
 
 
+@pytest.mark.slow
 def test_an_earlier_version_is_in_the_cache(project, tmp_path):
     found = locate(project, {"data": name_of(tmp_path, "first")}, tmp_path / "place")["data"]
     assert found.origin == "DVC's cache" and (found.path / "a.txt").read_text() == "first"

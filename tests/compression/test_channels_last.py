@@ -45,6 +45,7 @@ def turns(content, folder):
     return [node.input[0] for node in graph.node if node.op_type == "Transpose"]
 
 
+@pytest.mark.slow
 def test_the_first_residual_block_is_not_transposed(plain, context, as_it_was, tmp_path):
     turned = keep(as_it_was)
     before, after = turns(as_it_was, tmp_path), turns(turned, tmp_path)
@@ -62,6 +63,7 @@ def test_a_model_without_rounding_stays(plain):
     assert keep(plain.content) == plain.content
 
 
+@pytest.mark.slow
 def test_what_is_not_pooled_is_left_alone(tmp_path):
     """Narrow convolutions of a timm network stay float; turning behind each costs more than it saves."""
     model, images = make_timm("test_resnet", 16)

@@ -47,6 +47,7 @@ def exported(request, tmp_path_factory):
     return model, path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 2, 7])
 def test_the_file_agrees_with_the_network_for_any_batch_size(exported, count):
     model, path = exported

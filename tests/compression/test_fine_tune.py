@@ -78,6 +78,7 @@ def test_hold_touches_nothing_but_what_is_masked():
     assert torch.equal(layer.bias, before["bias"])
 
 
+@pytest.mark.slow
 def test_a_student_is_smaller_and_nearly_as_good(tmp_path):
     student = distill(base(), step(epochs=8), context(tmp_path))
     assert count_parameters(student.network) < 0.3 * count_parameters(base().network)
@@ -161,6 +162,7 @@ def test_warm_up_keeps_its_share_of_the_training():
     assert short.optimizer.weight_decay == train.optimizer.weight_decay
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["constant", "plateau"])
 def test_validation_images_decide_nothing_in_a_training_of_a_variant(tmp_path, name):
     """They will choose the variant. With wrong labels, by which the best epoch is the one that has learned

@@ -40,6 +40,7 @@ def rounded(plain, tmp_path_factory):
     return quantize_static(plain, step, make_context(trained(), tmp_path_factory.mktemp("parity")))
 
 
+@pytest.mark.slow
 def test_an_export_says_what_the_network_says(plain, images):
     parity = check_parity(plain, onnx_logits(plain.content, images, 2), said(images), 1e-3, 1.0)
     assert parity.largest_difference < 1e-4
@@ -72,6 +73,7 @@ def test_int8_is_judged_by_its_predictions(rounded, images):
     assert failed.reason == expected
 
 
+@pytest.mark.slow
 def test_what_is_tracked_of_a_float_variant_is_what_the_network_says(tmp_path, monkeypatch):
     """ONNX Runtime decides only whether the file passes: its float kernels differ by CPU."""
     context = make_context(trained(), tmp_path)

@@ -65,6 +65,7 @@ def judge(model, images, threshold=0.95):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("calibration", ["minmax", "entropy", "percentile"])
 @pytest.mark.parametrize("per_channel", [True, False])
 def test_static_int8_is_a_third_of_the_size_and_about_as_right(plain, context, calibration, per_channel):
@@ -208,6 +209,7 @@ def test_a_damaged_model_is_a_result_with_a_short_reason(context):
     assert len(str(caught.value)) < 250
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("channels", [1, 16])
 def test_rewriting_changes_operators_and_not_the_function(tmp_path, sign, channels):

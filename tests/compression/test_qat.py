@@ -45,6 +45,7 @@ def file(int8, tmp_path_factory):
     return export(int8, Export(name="export"), make_context(trained(), tmp_path_factory.mktemp("export")))
 
 
+@pytest.mark.slow
 def test_the_file_says_what_the_converted_network_says_and_is_as_right(file):
     images = digits()[0][VAL_ROWS]
     logits = onnx_logits(file.content, images, 2)
@@ -61,6 +62,7 @@ def test_any_batch_size(file):
     assert (whole.argmax(1) == single.argmax(1)).all()
 
 
+@pytest.mark.slow
 def test_weights_are_int8_in_a_file_of_a_third(file, tmp_path):
     graph = onnx.load_from_string(file.content).graph
     weights = [
@@ -100,6 +102,7 @@ def test_parameters_and_macs_are_those_before_the_conversion(int8):
     assert (found.bytes, found.parameters) == (7, count_parameters(trained().network))
 
 
+@pytest.mark.slow
 def test_validation_images_leave_no_trace_in_the_ranges():
     prepared = prepare(trained(), normalized(trained(), digits()[0][TRAIN_ROWS[:32]]))
     before = {name: value.clone() for name, value in prepared.state_dict().items()}
@@ -112,6 +115,7 @@ def test_validation_images_leave_no_trace_in_the_ranges():
     assert all(name.endswith("num_batches_tracked") for name in changed)
 
 
+@pytest.mark.slow
 def test_setting_the_attribute_changes_the_mode_as_lightning_does_after_a_validation():
     images = normalized(trained(), digits()[0][TRAIN_ROWS[:32]])
     prepared = prepare(trained(), images)
@@ -122,6 +126,7 @@ def test_setting_the_attribute_changes_the_mode_as_lightning_does_after_a_valida
     assert not any(torch.equal(before[name], prepared.state_dict()[name]) for name in means)
 
 
+@pytest.mark.slow
 def test_norms_follow_batches_in_training_and_not_in_evaluation():
     images = normalized(trained(), digits()[0][TRAIN_ROWS[:32]])
     prepared = prepare(trained(), images)
@@ -134,6 +139,7 @@ def test_norms_follow_batches_in_training_and_not_in_evaluation():
         assert sum(not torch.equal(before[name], prepared.state_dict()[name]) for name in means) == moved
 
 
+@pytest.mark.slow
 def test_a_norm_with_another_epsilon_and_a_scale_of_zero_is_converted_right():
     """torchao's patterns know 1e-5 only, and divide by the scale."""
     torch.manual_seed(0)
@@ -196,6 +202,7 @@ def test_families_of_timm_are_prepared_and_converted(name):
     assert "quantize" in " ".join(str(node.target) for node in converted.graph_module.graph.nodes)
 
 
+@pytest.mark.slow
 def test_other_variants_never_import_torchao(tmp_path):
     script = (
         "import json, sys, src.compression.steps, src.compression.onnx.export, "

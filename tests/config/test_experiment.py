@@ -30,6 +30,7 @@ def by_dvc(*overrides):
     return read_params()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "overrides",
     [
@@ -46,6 +47,7 @@ def test_a_later_override_starts_from_what_was_saved(overrides):
     assert differing_keys(by_dvc("split.folds=4"), wanted) == ["split.folds"]
 
 
+@pytest.mark.slow
 def test_it_can_be_saved_again_and_another_cannot_be_replaced():
     save_as_default("mine", OWN)
     save_as_default("mine", ["train.epochs=7"])  # on top of what is the default now
@@ -79,6 +81,7 @@ def run(monkeypatch, *arguments):
     return ended.value.code
 
 
+@pytest.mark.slow
 def test_the_command(monkeypatch, capsys):
     assert run(monkeypatch, "--save", "mine", *OWN) == 0
     assert "conf/experiment/mine.yaml, now the default" in capsys.readouterr().out

@@ -38,6 +38,7 @@ def test_committed_parameters_are_the_default_composition():
     assert differing_keys(read_params(), compose()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "path", sorted((ROOT / "conf").rglob("*.yaml")), ids=lambda p: f"{p.parent.name}/{p.stem}"
 )
@@ -75,6 +76,7 @@ def test_all_faults_are_reported_together_each_with_its_key():
         assert fault in message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
@@ -124,6 +126,7 @@ CHANNELS = {"name": "prune_structured", "ratio": 0.5, "criterion": "magnitude", 
 STUDENT = {"name": "distill", "student": {}, "epochs": 1, "lr": 0.1, "temperature": 1.0, "alpha": 0.5}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("steps", "message"),
     [
@@ -175,6 +178,7 @@ def test_steps_are_chained_at_will(steps):
     assert [step.name for step in found] == [step["name"] for step in steps]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["params.yaml", "conf/compress/default.yaml"])
 def test_a_variant_that_is_named_twice_is_refused(tmp_path, monkeypatch, place):
     """YAML would let the second one win without a word."""

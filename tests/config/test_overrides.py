@@ -141,6 +141,7 @@ MISTAKES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_is_answered_with_what_works_here(mistake):
     overrides, advice = MISTAKES[mistake]
@@ -169,6 +170,7 @@ def test_dvcs_option_is_explained(command):
     assert done.returncode == 2 and "-S belongs to dvc exp run" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("override", "section", "key", "value"),
     [
@@ -252,6 +254,7 @@ def alone(choice):
     return load_conf([choice]).config
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", sorted(all_pairs(OPTIONS)), ids="-".join)
 def test_every_combination_of_groups_composes_and_is_valid(row):
     chosen = dict(zip(GROUPS, row, strict=True))

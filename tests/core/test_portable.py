@@ -20,10 +20,12 @@ def run(code, **environment):
     )
 
 
+@pytest.mark.slow
 def test_the_libraries_say_that_they_are_held():
     assert run(HOLD + CHECK).stdout == "held\n"
 
 
+@pytest.mark.slow
 def test_what_the_person_has_set_is_replaced():
     assert run(HOLD + CHECK, OPENBLAS_CORETYPE="SkylakeX", OMP_NUM_THREADS="2").stdout == "held\n"
 
@@ -33,6 +35,7 @@ def test_after_numpy_it_is_too_late():
     assert "numpy is imported already" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("variable", "value", "says"),
     [
@@ -45,6 +48,7 @@ def test_a_library_that_is_not_held_is_named(variable, value, says):
     assert (done.returncode, says in done.stderr) == (1, True), done.stderr
 
 
+@pytest.mark.slow
 def test_processes_that_are_started_are_held():
     child = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {CHECK!r}], check=True)"
     assert "held" in run(HOLD + child).stdout

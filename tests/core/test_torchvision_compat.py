@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 from tests.support.workspaces import ROOT
 
 CODE = """
@@ -15,6 +17,7 @@ import torchvision
 """
 
 
+@pytest.mark.slow
 def test_a_search_for_torchvision_between_two_installs_does_no_harm():
     done = subprocess.run([sys.executable, "-c", CODE], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -101,6 +101,7 @@ def accuracy(results, chosen):
     return float(np.concatenate(hits).mean())
 
 
+@pytest.mark.slow
 def test_odd_images_in_the_validation_split_flatters_a_search_outside_and_not_one_inside(
     mirrored, monkeypatch
 ):
@@ -118,6 +119,7 @@ def test_odd_images_in_the_validation_split_flatters_a_search_outside_and_not_on
     assert accuracy(inside, ~mirrored) > accuracy(outside, ~mirrored) + 0.1
 
 
+@pytest.mark.slow
 def test_finished_trials_survive_and_the_fold_ends_with_the_same_bytes(mirrored, monkeypatch):
     loaded = loaded_of(monkeypatch)
     tasks, rows = tasks_of(loaded, {}, "state")

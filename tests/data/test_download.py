@@ -97,6 +97,7 @@ def test_names_and_times_in_gzip_headers_do_not_matter(tmp_path: Path) -> None:
     assert _arrived(tmp_path / "raw/a")
 
 
+@pytest.mark.slow
 def test_the_next_place_is_tried_when_one_lacks_the_files(tmp_path: Path) -> None:
     with serving({}) as empty, serving(GOOD, stop_after=100_000) as broken, serving(GOOD) as good:
         said = _download(
@@ -124,6 +125,7 @@ def test_a_server_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "raw").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [5, 15, 350_000, -3])
 def test_a_flipped_byte_is_refused_and_nothing_is_left(tmp_path: Path, place: int) -> None:
     flipped = bytearray(CONTENT)

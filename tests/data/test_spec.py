@@ -144,6 +144,7 @@ JOINS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("join", JOINS)
 def test_a_renamed_class_is_never_counted_as_another(joined, join):
     JOINS[join]()

@@ -32,6 +32,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return workspace
 
 
+@pytest.mark.slow
 def test_digits_are_split_by_the_shares(digits: Workspace) -> None:
     columns = read_splits(digits.folder)
     assert columns["id"] == list(range(1797))
@@ -53,6 +54,7 @@ def test_the_report_counts_what_the_table_holds(digits: Workspace) -> None:
     assert (report["given_splits"], report["missing"], report["left_out"]) == ([], [], [])
 
 
+@pytest.mark.slow
 def test_running_again_writes_the_same_bytes(digits: Workspace) -> None:
     names = ["data/split/splits.parquet", "data/split/report.json", "data/normalize/normalization.json"]
     before = [(digits / name).read_bytes() for name in names]
@@ -62,6 +64,7 @@ def test_running_again_writes_the_same_bytes(digits: Workspace) -> None:
     assert [(digits / name).read_bytes() for name in names] == before
 
 
+@pytest.mark.slow
 def test_an_ad_hoc_run_leaves_the_pipeline_alone(digits: Workspace) -> None:
     before = (digits / "data/split/splits.parquet").read_bytes()
     digits.run(sys.executable, "-m", "src.split", "seed=1", "split.folds=3")
@@ -70,6 +73,7 @@ def test_an_ad_hoc_run_leaves_the_pipeline_alone(digits: Workspace) -> None:
     assert set(parquet.read_table(made)["fold"].to_pylist()) == {-1, 0, 1, 2}
 
 
+@pytest.mark.slow
 def test_two_ad_hoc_runs_at_once_leave_two_results(digits: Workspace) -> None:
     begun = [digits.start(sys.executable, "-m", "src.split", f"split.folds={folds}") for folds in (4, 6)]
     assert all(process.communicate() and process.returncode == 0 for process in begun)
@@ -88,6 +92,7 @@ def test_the_normalization_is_that_of_the_training_pixels(digits: Workspace) -> 
     assert normalization["scale"] == normalization["std"]
 
 
+@pytest.mark.slow
 def test_pixels_of_val_and_test_do_not_reach_the_normalization(digits: Workspace, tmp_path: Path) -> None:
     workspace = clone_working_tree(tmp_path)
     shutil.copytree(digits / "data", tmp_path / "data", dirs_exist_ok=True)
@@ -107,6 +112,7 @@ def test_pixels_of_val_and_test_do_not_reach_the_normalization(digits: Workspace
     assert made.read_bytes() != before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["split", "normalize"])
 def test_neither_stage_imports_torch(digits: Workspace, stage: str) -> None:
     done = digits.run(sys.executable, "-X", "importtime", "-m", f"src.{stage}")

@@ -32,6 +32,7 @@ def naive(probabilities, targets, seed=7):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     ["two, ties", "two, imbalanced", "three classes", "three, ties", "three, one missing", "ten, imbalanced"],

@@ -68,6 +68,7 @@ def is_drawn(path):
 CASES = ["two classes", "two, imbalanced", "three, one missing", "ten classes", "ten, three missing"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_every_figure_is_drawn(tmp_path, name):
     probabilities, targets = case(name)
@@ -75,6 +76,7 @@ def test_every_figure_is_drawn(tmp_path, name):
     assert all(is_drawn(path) for path in draw_all(tmp_path, probabilities, targets, names))
 
 
+@pytest.mark.slow
 def test_same_bytes_each_time_whatever_the_user_has_set(tmp_path):
     probabilities, targets = case("ten classes")
     names = [f"class {index}" for index in range(10)]
@@ -91,6 +93,7 @@ def test_no_trace_of_the_machine(tmp_path):
             assert set(picture.info) <= {"dpi"}
 
 
+@pytest.mark.slow
 def test_a_hundred_classes_keep_a_readable_size(tmp_path):
     probabilities, targets = scores(100, [4] * 100, 3.0, 0)
     names = [f"class number {index}" for index in range(100)]
@@ -107,6 +110,7 @@ def test_one_class_alone_says_that_there_is_no_curve(tmp_path):
     assert (tmp_path / "roc.png").read_bytes() != full.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [0, 1, 4, 25, 64])
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 30, 90), (3, 90, 30)])
 def test_gallery_of_any_number_and_shape(tmp_path, count, shape):

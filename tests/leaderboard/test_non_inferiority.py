@@ -47,6 +47,7 @@ def with_p(value, margin=0.02):
     return KnownLoss(margin + 0.01 * float(norm.ppf(value)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "p_values",
     [
@@ -140,6 +141,7 @@ def test_the_fewest_images_are_just_enough(margin, level):
     assert smallest_limit(images, level) <= margin < smallest_limit(images - 1, level)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("metric", "lost"), [("val/f1_macro", range(80)), ("val/log_loss", range(80))])
 def test_other_metrics_have_a_paired_bootstrap(metric, lost):
     """That of a plain loop over resampled images, in the better direction of the metric."""

@@ -35,6 +35,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", CASES.values(), ids=CASES)
 def test_every_case_is_drawn_the_same_each_time(tmp_path, rows):
     one, two = (draw_pareto(tmp_path / name, rows, "1 thread").read_bytes() for name in ("one", "two"))

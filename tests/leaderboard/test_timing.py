@@ -108,6 +108,7 @@ def test_batches_take_other_images_and_never_run_over_the_end():
     assert len({tuple(images) for images in seen if len(images) == 32}) > 1
 
 
+@pytest.mark.slow
 def test_a_sleeping_model_is_slower_by_the_right_factor():
     def sleeper(seconds):
         return lambda images: time.sleep(seconds * len(images))
@@ -128,6 +129,7 @@ def both(tmp_path_factory):
     return root / "models/base", root / "model.onnx"
 
 
+@pytest.mark.slow
 def test_both_engines_say_what_the_network_says(both):
     images = noise(9)
     with torch.inference_mode():
@@ -141,6 +143,7 @@ def test_a_session_has_the_stated_threads(both):
     assert (options.intra_op_num_threads, options.inter_op_num_threads) == (2, 1)
 
 
+@pytest.mark.slow
 def test_memory_is_that_of_the_model_and_not_of_who_asks(both):
     ballast = np.ones(150 * 2**20 // 8)  # a parent of more than any of the two
     small = peak_memory("onnx", both[1], noise(1), threads=1)

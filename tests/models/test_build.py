@@ -78,6 +78,7 @@ def test_lenet_refuses_tiny_images():
         build_model(Lenet(kind="lenet", activation="relu", dropout=0.0), 1, 10, (3, 28))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [
@@ -121,6 +122,7 @@ def test_unavailable_weights_are_refused_with_a_fix(tmp_path, monkeypatch):
         build_model(timm("resnet18", pretrained=True), 3, 10, (32, 32))
 
 
+@pytest.mark.slow
 def test_images_too_small_for_a_model_are_refused_when_it_is_made():
     with pytest.raises(AssayError, match=r"vgg11 cannot take images of data\.image_size=\[8, 8\]"):
         build_model(timm("vgg11", small_input=False), 1, 10, (8, 8))

@@ -75,6 +75,7 @@ def test_a_spec_that_names_no_padding_is_of_a_time_when_it_was_black(tmp_path):
     assert load_model(tmp_path)[1].input.pad == "black"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [WEIGHTS, SPEC])
 @pytest.mark.parametrize("damage", ["missing", "truncated"])
 def test_damaged_file_is_named(tmp_path, name, damage):

@@ -22,6 +22,7 @@ def project(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_names_are_those_that_dvc_gives(project):
     for name in ("folder", "file.txt"):
         (entry,) = yaml.safe_load((project / f"{name}.dvc").read_text())["outs"]
@@ -37,11 +38,13 @@ def test_the_cache_lists_what_a_folder_holds(project):
     assert cache.files("0" * 32 + ".dir") is None
 
 
+@pytest.mark.slow
 def test_a_cache_elsewhere_is_found(project):
     (project / ".dvc/config.local").write_text("[cache]\n    dir = ../../shared cache\n")
     assert Cache(project).folder == project.parent / "shared cache/files/md5"
 
 
+@pytest.mark.slow
 def test_a_damaged_listing_is_named(project):
     cache = Cache(project)
     path = cache.object(md5_of(project / "folder"))

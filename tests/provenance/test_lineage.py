@@ -168,6 +168,7 @@ def locked(workspace):
     return workspace, read_lock(workspace / "dvc.lock")
 
 
+@pytest.mark.slow
 def test_dvc_lock_and_files_give_the_same_lineage(locked):
     folder, lock = locked
     by_files, by_lock = graph_of(folder, VALUES), graph_of(folder, VALUES, lock)
@@ -176,6 +177,7 @@ def test_dvc_lock_and_files_give_the_same_lineage(locked):
     assert by_lock.of("sum") == by_files.of("sum")
 
 
+@pytest.mark.slow
 def test_a_stage_needs_its_own_inputs_only(locked):
     folder, lock = locked
     before = graph_of(folder, VALUES, lock).of("use@a")
@@ -185,6 +187,7 @@ def test_a_stage_needs_its_own_inputs_only(locked):
         graph_of(folder, VALUES).of("use@a")
 
 
+@pytest.mark.slow
 def test_upstream_files_are_not_hashed_again(locked):
     folder, lock = locked
     graph = graph_of(folder, VALUES, lock)
@@ -192,6 +195,7 @@ def test_upstream_files_are_not_hashed_again(locked):
     assert set(graph.hashes) == {"made"}
 
 
+@pytest.mark.slow
 def test_an_edited_input_is_not_what_dvc_lock_records(locked):
     folder, lock = locked
     before = graph_of(folder, VALUES, lock).of("use@a")
@@ -203,6 +207,7 @@ def test_an_edited_input_is_not_what_dvc_lock_records(locked):
     assert graph_of(folder, VALUES, lock).of("use@a").parents != before.parents
 
 
+@pytest.mark.slow
 def test_an_edited_input_that_cannot_be_traced_is_refused(locked):
     folder, lock = locked
     (folder / "made" / "file").write_text("edited")
@@ -213,6 +218,7 @@ def test_an_edited_input_that_cannot_be_traced_is_refused(locked):
         graph_of(folder, VALUES, lock).of("use@a")
 
 
+@pytest.mark.slow
 def test_a_result_made_before_a_change_upstream_keeps_its_lineage(locked):
     folder, lock = locked
     before = graph_of(folder, VALUES, lock).of("use@a")

@@ -74,6 +74,7 @@ def of_kind(workspace: Path, kind: str) -> list[Record]:
     return [r for r in read_records(workspace).decisions if r.predicate["decision"]["kind"] == kind]
 
 
+@pytest.mark.slow
 def test_a_colleague_has_the_same_registry(here: Workspace, mate: Path) -> None:
     add(here, "old", latency=2.0)
     register(here)

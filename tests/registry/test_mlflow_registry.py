@@ -64,6 +64,7 @@ def rulings(root: Path) -> list[tuple[bool, str]]:
     return [(d.champion, d.by) for d in decisions(root) if isinstance(d, Ruling)]
 
 
+@pytest.mark.slow
 def test_every_measured_variant_is_registered_and_the_choice_becomes_the_first_champion(
     here: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -131,6 +132,7 @@ def test_a_version_has_metrics_card_evidence_and_record(here: Workspace) -> None
     assert evidence == {"validation.npy", "logits.npy", "training.npy"}
 
 
+@pytest.mark.slow
 def test_registering_twice_is_registering_once_with_the_newest_metrics(here: Workspace) -> None:
     here.add("quick", latency=0.5)
     first = here.register()
@@ -147,6 +149,7 @@ def test_registering_twice_is_registering_once_with_the_newest_metrics(here: Wor
     assert registry(here.root) == shown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("lost", "decision"), [(LOSS[:4], "champion"), (LOSS, "challenger")])
 def test_a_challenger_is_promoted_if_it_is_non_inferior_to_the_champion(
     here: Workspace, lost: range, decision: str
@@ -167,6 +170,7 @@ def test_a_challenger_is_promoted_if_it_is_non_inferior_to_the_champion(
     assert tags["promotion.reason"] == made["promotion"]
 
 
+@pytest.mark.slow
 def test_shuffled_test_labels_change_no_choice_and_no_promotion(
     here: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -191,6 +195,7 @@ def test_shuffled_test_labels_change_no_choice_and_no_promotion(
         assert one == other
 
 
+@pytest.mark.slow
 def test_within_no_constraint_nothing_is_promoted(
     here: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -218,6 +223,7 @@ def grow(here: Workspace, lost: Collection[int]) -> dict[str, Any]:
     return here.register()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("lost", "decision"), [(LOSS[:4], "champion"), (LOSS, "challenger")])
 def test_a_champion_is_asked_again_about_images_that_it_was_not_judged_on(
     here: Workspace, lost: range, decision: str
@@ -230,6 +236,7 @@ def test_a_champion_is_asked_again_about_images_that_it_was_not_judged_on(
     assert f"{len(lost)} lost and 0 won of 40 validation images" in made["promotion"]
 
 
+@pytest.mark.slow
 def test_the_answers_of_a_champion_that_is_asked_again_are_those_of_its_file(here: Workspace) -> None:
     here.add("old")
     here.register()
@@ -270,6 +277,7 @@ def tamper(here: Workspace) -> None:
     path.write_bytes(path.read_bytes() + b"\0")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -292,6 +300,7 @@ def test_a_champion_that_cannot_be_asked_again_keeps_its_place(
     assert 'python -m src.register --promote VERSION --reason "…"' in decision["promotion"]
 
 
+@pytest.mark.slow
 def test_small_losses_do_not_add_up(here: Workspace) -> None:
     """Each new variant loses three more images, which is within the margin, but the third has lost six."""
     for count, latency in ((0, 3.0), (3, 2.0), (6, 1.0)):
@@ -304,6 +313,7 @@ def test_small_losses_do_not_add_up(here: Workspace) -> None:
     assert aliases(here.root) == {"challenger": "4", "champion": "3"}
 
 
+@pytest.mark.slow
 def test_a_person_who_accepts_a_loss_sets_the_standard(here: Workspace) -> None:
     for count, latency in ((0, 3.0), (3, 2.0), (6, 1.0)):
         here.add(f"loses {count}", wrong=range(60, 60 + count), latency=latency)
@@ -346,6 +356,7 @@ def test_too_few_images_are_named_with_the_number(
     assert "Too few images   40 validation images cannot show" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_champion_that_was_trained_on_todays_images_is_not_compared(here: Workspace) -> None:
     here.add("old")
     here.register()
@@ -372,6 +383,7 @@ def test_a_challenger_that_was_trained_on_todays_images_is_not_compared(here: Wo
     assert "version 3, it was trained on 1 of today's 40 validation images" in decision["promotion"]
 
 
+@pytest.mark.slow
 def test_a_champion_without_evidence_keeps_its_place_until_a_person_decides(here: Workspace) -> None:
     here.add("old")
     here.register()
@@ -387,6 +399,7 @@ def test_a_champion_without_evidence_keeps_its_place_until_a_person_decides(here
     assert str(promote(here.root, "shapes", "3", "better")[0]) == "shapes version 3 (challenger, champion)"
 
 
+@pytest.mark.slow
 def test_a_version_that_somebody_deleted_stays_deleted_until_it_is_registered_again(here: Workspace) -> None:
     here.add("old", latency=2.0)
     here.register()
@@ -403,6 +416,7 @@ def test_a_version_that_somebody_deleted_stays_deleted_until_it_is_registered_ag
     assert registry(here.root)["history"] == "2,4"
 
 
+@pytest.mark.slow
 def test_the_summary_has_the_metrics_of_the_champion(here: Workspace) -> None:
     here.add("old", latency=2.0)
     here.register()
@@ -412,6 +426,7 @@ def test_the_summary_has_the_metrics_of_the_champion(here: Workspace) -> None:
     assert summary == {"champion": 1.0, "latency_ms": 2.0}
 
 
+@pytest.mark.slow
 def test_the_registry_is_that_of_the_tracking_store(
     here: Workspace, tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -436,6 +451,7 @@ def registered(path: Path) -> list[str]:
         return [name for (name,) in connection.execute("SELECT name FROM registered_models")]
 
 
+@pytest.mark.slow
 def test_the_alias_stays_where_people_put_it_until_the_next_decision(here: Workspace) -> None:
     here.add("old")
     here.register()
@@ -450,6 +466,7 @@ def test_the_alias_stays_where_people_put_it_until_the_next_decision(here: Works
     assert registry(here.root)["history"] == "2,3,2,3"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mode", "decision", "reason"),
     [
@@ -468,6 +485,7 @@ def test_on_a_teams_server(here: Workspace, server: str, mode: str, decision: st
     assert aliases(here.root)["challenger"] == "2"
 
 
+@pytest.mark.slow
 def test_what_was_promoted_here_is_only_a_challenger_on_a_teams_server(
     here: Workspace, tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -482,6 +500,7 @@ def test_what_was_promoted_here_is_only_a_challenger_on_a_teams_server(
     assert rulings(here.root) == [(True, "rule"), (False, "rule")]
 
 
+@pytest.mark.slow
 def test_what_is_decided_during_an_outage_is_ruled_on_afterwards_by_the_same_rule(
     here: Workspace, server: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -508,6 +527,7 @@ def test_what_is_decided_during_an_outage_is_ruled_on_afterwards_by_the_same_rul
     assert (registry(here.root), decisions(here.root)) == before
 
 
+@pytest.mark.slow
 def test_a_later_word_of_a_team_mate_holds_and_its_evidence_is_read_from_the_server(
     here: Workspace, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -539,6 +559,7 @@ def test_a_later_word_of_a_team_mate_holds_and_its_evidence_is_read_from_the_ser
     assert made["promotion"].startswith("against version 3: not shown non-inferior")
 
 
+@pytest.mark.slow
 def test_a_person_promotes_and_rolls_back(here: Workspace) -> None:
     here.add("a", latency=3.0)
     here.register()
@@ -584,6 +605,7 @@ def test_a_promotion_needs_a_reason_and_an_existing_version(here: Workspace) -> 
         promote(here.root, "shapes", "2", "  ")
 
 
+@pytest.mark.slow
 def test_the_command(
     here: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -617,6 +639,7 @@ def test_the_command(
     assert "MLflow at http://127.0.0.1:9 failed" in register("--rollback")[2]
 
 
+@pytest.mark.slow
 def test_a_line_that_was_cut_short_is_no_decision(here: Workspace) -> None:
     here.add("a")
     here.register()
@@ -627,6 +650,7 @@ def test_a_line_that_was_cut_short_is_no_decision(here: Workspace) -> None:
     assert decisions(here.root) == before
 
 
+@pytest.mark.slow
 def test_a_variant_from_the_cache_is_registered_though_the_journal_did_not_see_it_made(
     here: Workspace,
 ) -> None:

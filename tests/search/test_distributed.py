@@ -63,6 +63,7 @@ def begun(log):
     return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
 
+@pytest.mark.slow
 def test_three_workers_one_of_them_killed(server, name, tmp_path):
     plan, log = make_plan(name=name, trials=12), tmp_path / "begun"
     create_study(plan, server, {}, retries=2)
@@ -105,6 +106,7 @@ def test_many_workers_at_once_reach_the_total_and_no_more(server, name):
     assert len({json.dumps(trial.settings) for trial in lists[0]}) == 5  # no two had the same seed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seen", [True, False])
 def test_a_worker_that_died_without_a_trace(server, name, seen):
     """Killed before or after its first sign of life, which Optuna alone would wait for for ever."""
@@ -137,6 +139,7 @@ def test_retries_come_to_an_end(server, name):
     assert set(trials[0].settings) == {"x", "y"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [ZeroDivisionError, ValueError, KeyboardInterrupt])
 def test_a_worker_that_is_stopped_gives_its_trial_back(server, name, error):
     create_study(make_plan(name=name, trials=3), server, {}, retries=1)
@@ -341,6 +344,7 @@ def test_passwords_are_not_shown():
     assert "topsecret" not in redact_url("postgresql://host/db?user=me&password=topsecret")
 
 
+@pytest.mark.slow
 def test_a_server_that_stops_is_told(name):
     with postgres_server() as url:
         create_study(make_plan(name=name), url, {}, retries=0)

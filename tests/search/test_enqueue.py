@@ -36,6 +36,7 @@ def configs(*enqueue, **sweep):
     return TrialConfigs(LoadedConfig(validate_config(values, "the test"), values, ("seed=0",)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["random", "tpe", "gp", "cmaes", "nsga2"])
 def test_guesses_are_the_first_trials_whatever_ends_first(tmp_path, method):
     plan = make_plan(method=method, enqueue=GUESSES, batch=2)

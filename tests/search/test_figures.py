@@ -127,6 +127,7 @@ def draw_all(folder, trials, search):
     return paths
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_every_figure_is_drawn(tmp_path, case):
     for path in draw_all(tmp_path, *CASES[case]):
@@ -136,6 +137,7 @@ def test_every_figure_is_drawn(tmp_path, case):
             assert set(picture.info) <= {"dpi"}  # no trace of the machine
 
 
+@pytest.mark.slow
 def test_same_bytes_each_time_whatever_the_user_has_set(tmp_path):
     trials, search = CASES["two objectives, constraints"]
     first = [path.read_bytes() for path in draw_all(tmp_path / "first", trials, search)]
@@ -144,6 +146,7 @@ def test_same_bytes_each_time_whatever_the_user_has_set(tmp_path):
     assert first == second
 
 
+@pytest.mark.slow
 def test_what_is_drawn_depends_on_the_trials(tmp_path):
     trials, search = CASES["two objectives, constraints"]
     first = draw_all(tmp_path / "all", trials, search)

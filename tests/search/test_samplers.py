@@ -34,6 +34,7 @@ def distance(trial):
     return ((trial.settings["x"] - 0.3) ** 2 + (trial.settings["y"] - 0.7) ** 2) ** 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("method", DISTANCES)
 def test_optimum_of_a_known_function_is_found(tmp_path, method, seed):
@@ -100,6 +101,7 @@ def test_fields_that_exist_for_one_choice_only(tmp_path, method):
     assert best(trials, plan.objectives, ()).settings["model"] == "hill"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["random", "tpe", "gp", "nsga2", "cmaes", "grid"])
 def test_final_choice_keeps_the_constraints(tmp_path, method):
     grid = SearchSpace({"x": Categorical((0.05, 0.15, 0.3)), "y": Categorical((0.5, 0.7))})
@@ -130,6 +132,7 @@ def two_sided(settings, pruner):
     return TrialResult("complete", {"val/loss": x**2, "model/parameters": (x - 2) ** 2})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["nsga2", "tpe", "random", "gp"])
 def test_front_of_a_known_function(tmp_path, method):
     objectives = {"val/loss": "minimize", "model/parameters": "minimize"}

@@ -166,6 +166,7 @@ WORDS += ["glob(", "log", "nan", "inf", "null", "true", "a", "0", "1", "-1", "0.
 syntax = st.lists(st.sampled_from([*WORDS, *"()[]{}:,='\"\\$.*@+~"]), max_size=14).map("".join)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.text(max_size=40) | syntax)
 def test_any_text_is_a_domain_or_refused(text):

@@ -46,6 +46,7 @@ def slope(settings, epoch):
     return height - 0.5 / epoch + 0.02 * ((settings["x"] * 1000 * epoch) % 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_order_of_delivery_changes_no_byte(tmp_path, method):
     plan = plan_of(method, pruner="none" if method == "nsga2" else "hyperband", max_steps=6)
@@ -57,6 +58,7 @@ def test_order_of_delivery_changes_no_byte(tmp_path, method):
         assert contents(folder) == contents(tmp_path / "in order")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_stopped_search_ends_as_one_that_was_never_stopped(tmp_path, method):
     plan = plan_of(method, pruner="none" if method == "nsga2" else "median", max_steps=6)
@@ -106,6 +108,7 @@ run_search(make_plan(FORK, method=sys.argv[1], trials=20), InProcess(fork), Path
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["tpe", "nsga2"])
 def test_other_processes_propose_the_same(tmp_path, method):
     """Optuna's own docstrings warn of the hashing of texts, which differs between processes."""

@@ -87,6 +87,7 @@ def test_probabilities_and_errors(registered: Path) -> None:
     assert len(model.predict(pd.DataFrame({"image": []}, dtype=object))) == 0
 
 
+@pytest.mark.slow
 def test_a_larger_image_than_the_training_data_allow_is_refused(root: Path, tmp_path: Path) -> None:
     """The limit is that of the data, data.max_pixels, in both directions; Pillow's own does not count."""
     trained(root)
@@ -140,6 +141,7 @@ def in_a_process(folder: Path, root: Path, code: str, *values: int) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 def test_it_needs_no_repository_and_changes_nothing_global(registered: Path, tmp_path: Path) -> None:
     """Also in a project that has a package ``src`` of its own."""
     (tmp_path / "src/serving").mkdir(parents=True)
@@ -185,6 +187,7 @@ def track_in(checkout: Path, root: Path) -> None:
     subprocess.run([sys.executable, "-m", "src.track"], cwd=checkout, env=environment, check=True)
 
 
+@pytest.mark.slow
 def test_each_version_decodes_with_the_code_it_was_registered_with(
     registered: Path, changed: Path, tmp_path: Path
 ) -> None:
@@ -202,6 +205,7 @@ def test_each_version_decodes_with_the_code_it_was_registered_with(
     assert done.stdout.splitlines()[1].split(",")[1] == "circle", done.stderr
 
 
+@pytest.mark.slow
 def test_a_view_that_is_made_again_serves_with_the_code_in_the_journal(
     root: Path, changed: Path, tmp_path: Path
 ) -> None:
@@ -243,6 +247,7 @@ def int8(root: Path, tmp_path: Path) -> Path:
 SHADES = {"circle": 20, "cross": 120, "dot": 240}
 
 
+@pytest.mark.slow
 def test_an_int8_version_loads_as_pyfunc_and_in_onnx_runtime(int8: Path, tmp_path: Path) -> None:
     """Just as the model card says; in a process of its own, where pickle is forbidden from the start."""
     code = (
@@ -262,6 +267,7 @@ def test_an_int8_version_loads_as_pyfunc_and_in_onnx_runtime(int8: Path, tmp_pat
     assert (done.stdout, done.returncode) == ("circle cross dot\n0 1 2\n", 0), done.stderr
 
 
+@pytest.mark.slow
 def test_an_int8_version_answers_base64_from_mlflow_models_serve(int8: Path, tmp_path: Path) -> None:
     port = free_port()
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/shapes@champion"]
@@ -354,6 +360,7 @@ def test_versions_come_from_the_lock(tmp_path: Path) -> None:
     assert list(found) == ["mlflow", "numpy", "onnxruntime", "pandas", "pillow"]
 
 
+@pytest.mark.slow
 def test_a_project_of_uv_does_not_get_into_the_model(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -388,6 +395,7 @@ def test_the_base_model_is_kept_as_files(root: Path, tmp_path: Path) -> None:
     assert "model.id" not in run.data.tags
 
 
+@pytest.mark.slow
 def test_predict_names_what_it_cannot_read(registered: Path, tmp_path: Path) -> None:
     folder = tmp_path / "images" / "deeper"
     folder.mkdir(parents=True)

@@ -112,6 +112,7 @@ def test_each_stage_replaces_only_its_own(models: Path, tmp_path: Path) -> None:
     assert {"compare/latency": 2.0, "benchmark/latency": 0.5}.items() <= variant.data.metrics.items()
 
 
+@pytest.mark.slow
 def test_a_rebuilt_view_shows_the_same(models: Path, tmp_path: Path) -> None:
     evaluated(models, tmp_path)
     speak(models, tmp_path, "compare", 8.0)

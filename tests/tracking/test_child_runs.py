@@ -108,6 +108,7 @@ def content(root: Path) -> list[Any]:
     ]
 
 
+@pytest.mark.slow
 def test_every_trial_shows_its_state_below_its_sweep(root: Path) -> None:
     sweep = begin_search(root)
     for number, state in enumerate(["complete", "pruned", "failed"]):
@@ -231,6 +232,7 @@ def test_nothing_is_running_after_the_sweep_was_killed(root: Path, someone: Some
     assert JournalIndex(root).dead() == []
 
 
+@pytest.mark.slow
 def test_a_real_kill_in_the_middle_loses_no_trial_and_doubles_none(root: Path) -> None:
     code = (
         "import os, signal, sys; from pathlib import Path; from src.tracking.live import Tracker;"
@@ -306,6 +308,7 @@ def test_a_trial_lies_below_the_run_that_is_left_of_two(root: Path) -> None:
     assert [trial.data.tags["mlflow.parentRunId"] for trial in trials] == [sweep_run.info.run_id] * 2
 
 
+@pytest.mark.slow
 def test_a_rebuilt_view_is_equal(root: Path) -> None:
     sweep, tracker = begin_search(root), Tracker(root, lineage_of("sweep"))
     tracker.start()
@@ -375,6 +378,7 @@ def test_a_sweep_that_searches_nothing_has_no_run(root: Path) -> None:
     assert synchronize(root) == []
 
 
+@pytest.mark.slow
 def test_a_broken_store_costs_one_warning_and_no_trial(root: Path, empty_database: Path) -> None:
     sweep, said = begin_search(root), []
     tracker = Tracker(root, lineage_of("sweep"), said.append)
@@ -422,6 +426,7 @@ def server(
     server.kill()
 
 
+@pytest.mark.slow
 def test_a_server_that_hangs_delays_no_trial_and_gets_each_once_later(server: Server, root: Path) -> None:
     sweep, said = begin_search(root), []
     tracker = Tracker(root, lineage_of("sweep"), said.append)

@@ -23,6 +23,7 @@ NAMES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
 def test_the_view_is_made_and_read_in_a_folder_with_any_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str

@@ -188,6 +188,7 @@ def test_figures_wait_for_a_run_that_only_a_team_mate_has(root: Path, tmp_path: 
     assert curve(root, run) == CURVE
 
 
+@pytest.mark.slow
 def test_a_killed_process_is_not_running_for_ever(root: Path) -> None:
     code = (
         "import os, signal, sys; from pathlib import Path; from src.tracking.live import Tracker;"
@@ -259,6 +260,7 @@ def test_a_variant_is_a_child_with_its_model(root: Path, tmp_path: Path) -> None
     assert {metric.key: metric.value for metric in model.metrics} == {"val/accuracy": 0.8}
 
 
+@pytest.mark.slow
 def test_four_processes_on_a_missing_database(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from src.tracking.live import Tracker;"
@@ -278,6 +280,7 @@ def test_four_processes_on_a_missing_database(tmp_path: Path) -> None:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
+@pytest.mark.slow
 def test_a_moved_repository_is_noticed_and_rebuilt(root: Path, tmp_path: Path) -> None:
     trained(root)
     evaluated(root, tmp_path)
@@ -303,6 +306,7 @@ def test_rebuild_waits_for_nobody_but_says_who_is_running(root: Path) -> None:
         rebuild(root, then=nothing)
 
 
+@pytest.mark.slow
 def test_a_wiped_database_is_brought_back_by_a_replay(root: Path, empty_database: Path) -> None:
     trained(root)
     synchronize(root)
@@ -331,6 +335,7 @@ def test_tracking_that_fails_says_so_once_and_stops_nothing(root: Path) -> None:
     assert "python -m src.track" in message
 
 
+@pytest.mark.slow
 def test_the_command_brings_prints_and_frees(root: Path) -> None:
     trained(root)
     state = root / ".assay" / "state" / "train" / lineage_of("one")

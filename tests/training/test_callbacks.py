@@ -50,12 +50,14 @@ def test_a_callback_of_ours_gets_its_arguments():
     assert type(callback) is GradientNorm and callback.every == 5
 
 
+@pytest.mark.slow
 def test_a_callback_of_a_locked_package_is_taken():
     path = "pytorch_lightning.callbacks.EarlyStopping"
     (callback,) = load_callbacks([config(path, monitor="val/loss", patience=7)])
     assert type(callback) is pl.callbacks.EarlyStopping and callback.patience == 7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("class_path", "init_args", "message"),
     [

@@ -57,6 +57,7 @@ def test_same_task_same_bytes_whatever_ran_before(tmp_path):
     assert not equal(first, fit(other, tmp_path / "c", device="cpu"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "rmsprop"])
 def test_every_optimizer_learns(tmp_path, name):
     lr = {"sgd": 0.1, "rmsprop": 0.002}.get(name, 0.01)
@@ -75,6 +76,7 @@ def test_more_images_to_a_batch_than_there_are(tmp_path):
     assert len(fit(task, tmp_path, device="cpu").history) == 2
 
 
+@pytest.mark.slow
 def test_early_stopping_and_plateau(tmp_path):
     task = digits_task(
         **SMALL,
