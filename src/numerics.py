@@ -15,7 +15,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from src.core.errors import AssayError
+from src.core.errors import ends_with_message
 from src.core.files import write_json
 from src.core.portable import hold_to_avx2
 
@@ -41,11 +41,8 @@ def main() -> int:
     if platform.machine() not in ("x86_64", "AMD64"):
         print(OTHER_CPU.format(machine=platform.machine()))
         return 1
-    try:
+    with ends_with_message("numerics"):
         found = _compute()
-    except AssayError as error:
-        print(error, file=sys.stderr)
-        return 1
     print(GPU)
     return _record(found) if record else _compare(found)
 

@@ -53,8 +53,10 @@ def predict(paths: Sequence[Path], model: str | None, out: Path | None) -> tuple
         The numbers of files that were classified and that were found, and the URI of the model's version.
 
     Raises:
-        AssayError: a path does not exist, there is no image, or the model cannot be loaded.
+        AssayError: a path is missing, there is no image, ``out`` is a folder, or the model cannot be loaded.
     """
+    if out is not None and out.is_dir():
+        raise AssayError(f"--out {out} is a folder: name a file, such as {out / 'labels.csv'}")
     files = find_files(paths)
     classifier, version = _load(model)
     classified = 0

@@ -107,7 +107,7 @@ def write_record(workspace: Path, statement: Mapping[str, Any]) -> Record:
 def read_records(workspace: Path) -> Records:
     """All records; those that were changed or are in another format are refused by name, not skipped."""
     found, refused = [], []
-    for path in sorted((workspace / FOLDER).glob("*.json")):
+    for path in sorted(path for path in (workspace / FOLDER).glob("*.json") if path.is_file()):
         try:
             found.append(_read(path))
         except AssayError as error:
@@ -120,14 +120,16 @@ def _read(path: Path) -> Record:
     sha256 = hashlib.sha256(content).hexdigest()
     if sha256[:NAME] != path.stem:
         raise AssayError(
-            f"its content has the hash {sha256[:NAME]}, so it was changed after it was written. Restore it: "
-            f"git checkout -- {FOLDER / path.name}"
+            f"its content has the hash {sha256[:NAME]}, so it was changed or renamed after it was written. "
+            f"Restore it: git checkout -- {FOLDER / path.name}. If git does not know it, remove it"
         )
     try:
         record = Record(path.name, sha256, json.loads(content))
         _check_form(record)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise AssayError(f"it is not a record of Assay ({type(error).__name__}: {error})") from error
+        raise AssayError(
+            f"it is not a record of Assay ({type(error).__name__}: {error}). Remove it, or put it elsewhere"
+        ) from error
     return record
 
 

@@ -80,10 +80,11 @@ def test_a_changed_record_is_refused_by_name_and_all_others_are_read(folder: Pat
     good, bad = train(folder, folder), evaluate(folder, folder)
     path = folder / bad.path
     path.write_text(path.read_text().replace('"test/accuracy": 0.9', '"test/accuracy": 1.0'))
+    (path.parent / "folder.json").mkdir()
     read = read_records(folder)
     assert [record.name for record in read.found] == [good.name]
     (reason,) = read.refused
-    assert bad.path.as_posix() in reason and "changed after it was written" in reason
+    assert bad.path.as_posix() in reason and "changed or renamed after it was written" in reason
     assert "git checkout -- reports/records" in reason
 
 

@@ -19,7 +19,9 @@ import pandas as pd
 import pytest
 import requests
 
+from src.core.errors import AssayError
 from src.core.hashing import file_hash
+from src.predict import predict
 from src.registry.loading import load_model
 from src.track import track
 from src.tracking.logged_model import requirements, store_code
@@ -440,3 +442,8 @@ def test_a_model_that_is_not_there_is_named(root: Path) -> None:
 
     with pytest.raises(AssayError, match="models:/nothing@champion cannot be loaded"):
         load_model(root, "models:/nothing@champion")
+
+
+def test_predict_refuses_a_folder_as_its_output_before_it_classifies(tmp_path):
+    with pytest.raises(AssayError, match=r"--out .* is a folder: name a file, such as .*labels\.csv"):
+        predict([tmp_path], None, tmp_path)
