@@ -80,3 +80,12 @@ def root(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch) 
     folder.mkdir()
     shutil.copy(empty_database, database(folder))
     yield folder
+
+
+@pytest.fixture
+def mate(tmp_path: Path, empty_database: Path) -> Path:
+    """The repository of a colleague, with an empty view."""
+    folder = tmp_path / "mate"
+    folder.mkdir()
+    shutil.copy(empty_database, database(folder))
+    return folder

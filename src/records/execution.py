@@ -11,7 +11,7 @@ from typing import Any
 
 from src.core.hashing import file_hash
 from src.provenance.dvc_lock import listing_md5
-from src.provenance.journal import RunRecord, attempts
+from src.provenance.journal import RunRecord, attempts, child_record
 from src.records.files import EXECUTION, EXTENSION, FORMAT, STATEMENT, Record
 
 BUILD_TYPE = "urn:assay:dvc-stage:1"  # how to repeat it: dvc repro STAGE at the commit
@@ -116,20 +116,13 @@ def journal_record(record: Record) -> dict[str, Any]:
     }
 
 
-def child_records(record: Record, parent: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def child_records(record: Record, parent: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """What the journal says of the trials or folds; ``parent`` is the journal's record of their stage."""
-    inherited = ("ad_hoc", "command", "user", "dvc_experiment", "git", "experiment", "seed", "data")
     for child in record.extension["children"]:
-        own = parent["params"] if child["inherits"] else {}
-        yield {
-            **{key: parent[key] for key in (*inherited, "address", "variant", "process", "record")},
-            **{key: child.get(key) for key in CHILD},
-            "subject": child["lineage"],
-            "parent": parent["lineage"],
-            "parents": {parent["stage"]: parent["lineage"]},
-            "params": {**own, **child["params"]},
-            **{"figures": [], "model": None},
-        }
+        params = {**(parent["params"] if child["inherits"] else {}), **child["params"]}
+        made = child_record(parent, child["stage"], child["name"], child["lineage"], params, child["tags"])
+        place = {key: parent[key] for key in ("process", "record")}
+        yield {**made, **{key: child.get(key) for key in CHILD}, **place}
 
 
 def metadata(record: Record) -> Mapping[str, str]:

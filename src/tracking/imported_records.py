@@ -212,7 +212,7 @@ def _write_history(folder: Path, table: Path) -> None:
     (folder / "history.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
-def _import_children(root: Path, record: Record, parent: Mapping[str, Any]) -> None:
+def _import_children(root: Path, record: Record, parent: dict[str, Any]) -> None:
     for child in child_records(record, parent):
         known = [attempt.record.get("record") for attempt in attempts(root, child["lineage"])]
         if record.name not in known:

@@ -205,7 +205,7 @@ def test_shares_hold_on_average() -> None:
 def test_a_share_that_changes_moves_no_more_than_it_must() -> None:
     units = [f"file {number}" for number in range(5000)]
     before, after = (place_units(units, [0.2, val], 0, "split") for val in (0.15, 0.1))
-    assert np.array_equal(before == 0, after == 0), "val is no concern of test"
+    assert np.array_equal(before == 0, after == 0), "split.val moves no test image"
     assert set(zip(before[before != after].tolist(), after[before != after].tolist(), strict=True)) == {
         (1, 2)
     }

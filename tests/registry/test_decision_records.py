@@ -17,7 +17,6 @@ from src.registry.decision_records import import_records, publish_decisions
 from src.registry.decisions import Challenge, Registration, Ruling, decisions
 from src.registry.manual import change_champion
 from src.track import track
-from src.tracking.mlflow_store import database
 from tests.support.journals import lineage_of
 from tests.support.records import names, publish, rewrite, train
 from tests.support.registries import Workspace, aliases, registry
@@ -31,15 +30,6 @@ def here(root: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     workspace.configure(constraints=[])
     publish_made(workspace, "onnx_fp32")
     return workspace
-
-
-@pytest.fixture
-def mate(tmp_path: Path, empty_database: Path) -> Path:
-    """The clone of a colleague."""
-    folder = tmp_path / "mate"
-    folder.mkdir()
-    shutil.copy(empty_database, database(folder))
-    return folder
 
 
 def add(here: Workspace, variant: str, **options: float) -> None:

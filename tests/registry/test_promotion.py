@@ -36,7 +36,7 @@ def test_the_margin_decides(lost, promoted):
 
 
 def test_not_significantly_worse_is_not_as_good():
-    """Four lost images are no sign of a loss (p = 0.06), but do not show that it is less than two points."""
+    """Losing four images is not a significant loss (p = 0.06), but does not show a loss below two points."""
     decision = judge_challenger(CHAMPION, evidence(range(14)), rule(0.02))
     assert not decision.promoted
     assert decision.reason == (

@@ -13,21 +13,12 @@ from src.provenance.dvc_lock import Cache, file_md5
 from src.provenance.journal import attempts
 from src.records.files import FOLDER
 from src.tracking.imported_records import import_executions
-from src.tracking.mlflow_store import connect, database
+from src.tracking.mlflow_store import connect
 from src.tracking.sync import synchronize
 from tests.support.journals import begin_search, child_lineage, count, lineage_of, tried
 from tests.support.records import compress, evaluate, names, publish, rewrite, train
 
 OWN = {"assay.state", "assay.attempts", "mlflow.parentRunId", "model.id", "mlflow.log-model.history"}
-
-
-@pytest.fixture
-def mate(tmp_path: Path, empty_database: Path) -> Path:
-    """The repository of a colleague."""
-    folder = tmp_path / "mate"
-    folder.mkdir()
-    shutil.copy(empty_database, database(folder))
-    return folder
 
 
 def shown(root: Path) -> dict[str, Any]:
