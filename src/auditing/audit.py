@@ -5,7 +5,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from src.auditing.checks import artifacts, code, data, environment, lineage, metrics, parameters, signature
+from src.auditing.checks import (
+    artifacts,
+    code,
+    data,
+    environment,
+    lineage,
+    metrics,
+    parameters,
+    records,
+    signature,
+)
 from src.auditing.rebuild import RebuildResult, rebuild, recorded_threads
 from src.auditing.target import AuditTarget
 from src.auditing.verdict import Check, CheckLog, Verdict, conclude
@@ -13,6 +23,7 @@ from src.core.errors import AssayError
 
 CHECKS = {
     "Lineage": lineage,
+    "Records": records,
     "Code": code,
     "Parameters": parameters,
     "Data": data,

@@ -1,6 +1,7 @@
 """What is audited: one folder with all that belongs together, and what MLflow says of it."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -73,6 +74,15 @@ class AuditTarget:
     def graph(self) -> LineageGraph:
         """Computes lineages from the files, whatever dvc.lock records."""
         return LineageGraph(self.folder, self.params)
+
+    @cached_property
+    def lineages(self) -> dict[str, str]:
+        """{stage: lineage} of those behind the model whose inputs are here."""
+        found = {}
+        for name in self.behind():
+            with suppress(AssayError):  # an input is missing, which the checks of data and code report
+                found[name] = self.graph.of(name).id
+        return found
 
     @cached_property
     def cache(self) -> Cache:

@@ -125,6 +125,12 @@ def child_records(record: Record, parent: dict[str, Any]) -> Iterator[dict[str, 
         yield {**made, **{key: child.get(key) for key in CHILD}, **place}
 
 
+def claims(record: Record) -> dict[str, Mapping[str, float]]:
+    """{lineage of a run: metrics that the execution says it has}."""
+    own = {record.extension["subject"]: record.extension["metrics"]}
+    return own | {subject: content["metrics"] for subject, content in record.extension["attached"].items()}
+
+
 def metadata(record: Record) -> Mapping[str, str]:
     """Lineage, start and end."""
     found: Mapping[str, str] = record.predicate["runDetails"]["metadata"]

@@ -14,6 +14,7 @@ from typing import Any
 
 from src.core.errors import AssayError
 from src.core.files import replaced
+from src.core.hashing import file_hash
 
 FOLDER = Path("reports/records")
 FORMAT = 1
@@ -69,6 +70,19 @@ class Record:
         return FOLDER / self.name
 
     @property
+    def links(self) -> dict[str, str]:
+        """{path: SHA-256} of the records that this one names."""
+        named = (
+            self.predicate["buildDefinition"]["resolvedDependencies"]
+            if self.is_execution
+            else self.predicate["about"]
+        )
+        within = f"{FOLDER.as_posix()}/"
+        return {
+            entry["name"]: entry["digest"]["sha256"] for entry in named if entry["name"].startswith(within)
+        }
+
+    @property
     def reference(self) -> dict[str, Any]:
         """How another record names this one."""
         return {"name": self.path.as_posix(), "digest": {"sha256": self.sha256}}
@@ -115,6 +129,11 @@ def read_records(workspace: Path) -> Records:
     return Records(tuple(found), tuple(refused))
 
 
+def is_unchanged(path: Path) -> bool:
+    """Whether the content of a record has the hash that its name says."""
+    return file_hash(path)[:NAME] == path.stem
+
+
 def _read(path: Path) -> Record:
     content = path.read_bytes()
     sha256 = hashlib.sha256(content).hexdigest()
@@ -158,6 +177,7 @@ def _demand(content: Any, path: str) -> None:
 def _hashes(record: Record) -> Iterator[str]:
     for digest in record.subjects.values():
         yield from digest.values()
+    yield from record.links.values()
     if record.is_execution:
         yield record.predicate["runDetails"]["metadata"]["invocationId"]
         yield from record.extension["attached"]

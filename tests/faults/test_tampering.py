@@ -15,8 +15,10 @@ from src.auditing.checks import environment
 from src.auditing.verdict import CheckLog, Verdict
 from src.core.errors import AssayError
 from src.provenance.dvc_lock import Cache, md5_of, read_lock
+from src.records.files import read_records
 from tests.support.audits import CHAMPION, Scene, changed, check_of, findings, flip_byte
 from tests.support.keys import make_keys
+from tests.support.records import rewrite
 
 WORKSPACE = None
 
@@ -197,7 +199,77 @@ def without_a_raw_file(scene):
         shutil.move(aside, path)
 
 
+@contextmanager
+def forged(scene, stage, change):
+    """A record that says something else, under the name of its new content."""
+    (record,) = (
+        r
+        for r in read_records(scene.workspace.folder).executions
+        if r.predicate["buildDefinition"]["externalParameters"]["stage"] == stage
+    )
+    path = scene / record.path
+    before = path.read_bytes()
+    other = rewrite(scene.workspace.folder, record, change(record))
+    assert other.name != record.name
+    try:
+        yield
+    finally:
+        (scene / other.path).unlink()
+        path.write_bytes(before)
+
+
+def a_record_of_the_base(scene):
+    def better(record):
+        return {"predicate/assay_record/metrics": {**record.extension["metrics"], "val/accuracy": 1.0}}
+
+    return forged(scene, "train", better)
+
+
+def a_record_of_the_comparison(scene):
+    def better(record):
+        subjects = record.extension["attached"]
+        claims = {lineage: {**told["metrics"], "test/accuracy": 1.0} for lineage, told in subjects.items()}
+        return {f"predicate/assay_record/attached/{key}/metrics": claims[key] for key in claims}
+
+    return forged(scene, "compare", better)
+
+
+def a_hash_in_a_record(scene):
+    def other(record):
+        at = sorted(record.subjects).index("models/base/history.csv")
+        return {f"subject/{at}/digest/sha256": "0" * 64}
+
+    return forged(scene, "train", other)
+
+
+def a_validation_metric_of_the_base(scene):
+    where, run = "where key = 'val/accuracy' and run_uuid = ?", run_of(scene, "train")
+    ((before,),) = scene.ask(f"select value from latest_metrics {where}", run)
+    statement = f"update latest_metrics set value = ? {where}"
+    return database(scene, statement, statement, 1.0, run, before)
+
+
+@contextmanager
+def without_the_record_of_the_split(scene):
+    (record, *_) = (
+        r for r in read_records(scene.workspace.folder).executions if "data/split/report.json" in r.subjects
+    )
+    before = (scene / record.path).read_bytes()
+    (scene / record.path).unlink()
+    try:
+        yield
+    finally:
+        (scene / record.path).write_bytes(before)
+
+
 CASES = [
+    (a_record_of_the_base, WORKSPACE, "Figures", Verdict.TAMPERED, "val/accuracy of reports/records/"),
+    (a_record_of_the_base, CHAMPION, "Figures", Verdict.TAMPERED, "val/accuracy of reports/records/"),
+    (a_record_of_the_comparison, CHAMPION, "Figures", Verdict.TAMPERED, "test/accuracy of reports/records/"),
+    (a_hash_in_a_record, WORKSPACE, "Records", Verdict.TAMPERED, "models/base/history.csv"),
+    (a_validation_metric_of_the_base, CHAMPION, "Figures", Verdict.TAMPERED, "val/accuracy of the base"),
+    (without_the_record_of_the_split, WORKSPACE, "Records", Verdict.INCOMPLETE, "reports/records/"),
+    (without_the_record_of_the_split, CHAMPION, "Records", Verdict.INCOMPLETE, "reports/records/"),
     (a_byte_of_the_registered_file, CHAMPION, "Artifacts", Verdict.TAMPERED, "the registered file"),
     (a_byte_of_an_image, WORKSPACE, "Data", Verdict.TAMPERED, "images.npy"),
     (a_label, WORKSPACE, "Data", Verdict.TAMPERED, "manifest.parquet"),
@@ -224,7 +296,9 @@ CASES = [
 
 
 @pytest.mark.parametrize(
-    ("change", "target", "check", "verdict", "what"), CASES, ids=[case[0].__name__ for case in CASES]
+    ("change", "target", "check", "verdict", "what"),
+    CASES,
+    ids=[f"{case[0].__name__}-{'version' if case[1] else 'workspace'}" for case in CASES],
 )
 def test_what_was_changed_is_named(scene, change, target, check, verdict, what):
     with change(scene):

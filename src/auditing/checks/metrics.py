@@ -3,17 +3,21 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import log_softmax
 
+from src.auditing.claims import published_metrics, recorded_claims
 from src.auditing.file_comparison import read_table
-from src.auditing.target import AuditTarget
+from src.auditing.target import BASE, AuditTarget
 from src.auditing.verdict import CheckLog, Verdict
 from src.compression.parity import onnx_logits
 from src.core.cpus import available_cpus
 from src.data.dataset.arrays import open_array
+from src.data.dataset.index import read_index, read_split
 from src.data.dataset.spec import describe_model, describe_split, differences, read_spec
 from src.evaluation.metrics.classification import softmax, summary
 from src.models.inference import predict_logits
@@ -22,6 +26,7 @@ from src.registry.variant_metrics import evaluate_metrics
 
 QUESTION = "Do the figures follow from the predictions, and these from the model?"
 PREDICTIONS = "predictions.parquet"
+EXACT = 1e-9  # of a figure that follows from stored predictions
 TOLERANCE = 1e-3  # of a logit, for the same file on another machine
 DIGITS = 6  # that a tag keeps of a figure
 OBSERVED = "speed"  # scope of the metrics of a machine, which benchmark may replace at any time
@@ -29,6 +34,15 @@ OBSERVED = "speed"  # scope of the metrics of a machine, which benchmark may rep
 
 def check(subject: AuditTarget, see: CheckLog) -> None:
     """Recompute from the stored predictions, run the model again, and compare with what is claimed."""
+    _model(subject, see)
+    validated, slack = _validation(subject, see)
+    base = subject.run if subject.variant is None else subject.base
+    if base is not None and _compare(validated, base.metrics, "of the base in MLflow", see, slack):
+        see.agree("the base's validation metrics in MLflow are those of its answers today")
+    _recorded(subject, validated, slack, see)
+
+
+def _model(subject: AuditTarget, see: CheckLog) -> None:
     if subject.variant is None:
         _base(subject, see)
         return
@@ -121,6 +135,46 @@ def _base_answers(
     _same_answers(probabilities, softmax(logits), table["predicted"], see)
 
 
+def _validation(subject: AuditTarget, see: CheckLog) -> tuple[dict[str, float], dict[str, float]]:
+    """The base's metrics of the validation images, from its answers today, and what rounding may change in
+    each; both empty if that cannot be had. Nothing else is made from them, so only the model can tell."""
+    model, data = subject.folder / "models/base", subject.folder / "data"
+    if not all(path.exists() for path in (model, data / "ingest/images.npy", data / "split/splits.parquet")):
+        see.note("the base's validation metrics were not recomputed: its model or the images are not here")
+        return {}, {}
+    other = list(differences(describe_split(data / "ingest", data / "split"), describe_model(model)))
+    if other:
+        for what, ours, theirs in other:
+            see.find(
+                f"{what} of the base", f"{ours}, of the images and their split", theirs, Verdict.TAMPERED
+            )
+        return {}, {}
+    rows = np.flatnonzero(read_split(data / "split", data / "ingest")[0] == "val")
+    logits = predict_logits(*load_model(model), open_array(data / "ingest/images.npy"), rows, device="cpu")
+    logs, targets = log_softmax(logits.astype(np.float64), axis=1), read_index(data / "ingest").targets[rows]
+    second, first = np.sort(logits, axis=1)[:, -2:].T
+    found = {
+        "val/accuracy": float((logits.argmax(axis=1) == targets).mean()),
+        "val/loss": float(-logs[np.arange(len(rows)), targets].mean()),
+    }
+    tied = float((first - second <= 2 * TOLERANCE).mean())  # whose class rounding may change
+    return found, {"val/accuracy": tied + EXACT, "val/loss": 2 * TOLERANCE}
+
+
+def _recorded(
+    subject: AuditTarget, validated: Mapping[str, float], slack: Mapping[str, float], see: CheckLog
+) -> None:
+    """What the records in git say, against the result files and what was recomputed."""
+    published, base, compared = published_metrics(subject), subject.lineages.get(BASE), 0
+    for path, lineage, claimed in recorded_claims(subject):
+        found = published.get(lineage, {})
+        if lineage == base:
+            found = {**found, **validated}
+        compared += _compare(found, claimed, f"of {path}", see, slack if lineage == base else {})
+    if compared:
+        see.agree(f"{compared} figures of the records in git compared with the results")
+
+
 def _evaluated(subject: AuditTarget, claimed: Mapping[str, float], see: CheckLog) -> None:
     """What MLflow says of the base's test images, against evaluate's report."""
     path = subject.folder / "reports/evaluate/metrics.json"
@@ -130,14 +184,24 @@ def _evaluated(subject: AuditTarget, claimed: Mapping[str, float], see: CheckLog
 
 def _claimed(found: Mapping[str, float], claimed: Mapping[str, float], whose: str, see: CheckLog) -> None:
     """Compare figures that were found with those that are claimed; a missing claim is no lie."""
-    compared = 0
-    for name, value in found.items():
-        if name not in claimed or not np.isfinite(value):
-            continue
-        compared += 1
-        if abs(claimed[name] - value) > 1e-9:
-            see.find(f"{name} {whose}", f"{value:.9g}, recomputed", f"{claimed[name]:.9g}", Verdict.TAMPERED)
+    compared = _compare(found, claimed, whose, see)
     see.agree(f"{compared} figures {whose} compared with what was recomputed")
+
+
+def _compare(
+    found: Mapping[str, float],
+    claimed: Mapping[str, float],
+    whose: str,
+    see: CheckLog,
+    slack: Mapping[str, float] = MappingProxyType({}),
+) -> int:
+    """Note what differs by more than ``slack``, by name; returns how many figures were compared."""
+    shared = [name for name, value in found.items() if name in claimed and np.isfinite(value)]
+    for name in shared:
+        if abs(claimed[name] - found[name]) > slack.get(name, EXACT):
+            told = f"{found[name]:.9g}, recomputed"
+            see.find(f"{name} {whose}", told, f"{claimed[name]:.9g}", Verdict.TAMPERED)
+    return len(shared)
 
 
 def _tags(tags: Mapping[str, str], metrics: Mapping[str, float], see: CheckLog) -> None:
