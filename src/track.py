@@ -11,6 +11,7 @@ Prints what changed. Nothing here touches the pipeline's files.
 import argparse
 import os
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,23 +46,29 @@ def main() -> None:
             from src.registry.decision_records import import_records, publish_decisions
 
             brought = import_records(root, root)
-            show(*track(root, arguments.rebuild), str(brought))
+            show(*track(root, arguments.rebuild), brought.lines())
             publish_decisions(root, root)  # on challenges that waited for MLflow
-            brought.demand_all()
+            brought.demand_all(root)
 
 
 def track(root: Path, rebuild: bool = False) -> "tuple[list[SyncResult], list[Version]]":
-    """Bring the runs, then the model registry. Returns what was done with each run, and the versions.
+    """Bring the runs, then the model registry.
+
+    Returns:
+        What was done with each run; and the versions that have got an alias.
 
     Raises:
         AssayError: MLflow does not answer, or the repository was moved.
     """
-    from src.registry.mlflow_registry import apply_decisions
+    from src.registry.mlflow_registry import apply_decisions, held_aliases
 
     versions: list[Version] = []
 
     def register(store: MlflowStore, journal: JournalIndex) -> None:
-        versions.extend(apply_decisions(store, journal))
+        before = held_aliases(store)
+        for version in apply_decisions(store, journal):
+            if {(version.name, alias, version.version) for alias in version.aliases} - before:
+                versions.append(version)
 
     try:
         if rebuild:
@@ -76,10 +83,10 @@ def track(root: Path, rebuild: bool = False) -> "tuple[list[SyncResult], list[Ve
     return results, versions
 
 
-def show(results: "list[SyncResult]", versions: "list[Version]", brought: str = "") -> None:
-    """Print a line for each run that changed, and one that counts the others."""
-    if brought:
-        print(f"imported: {brought}")
+def show(results: "list[SyncResult]", versions: "list[Version]", brought: Sequence[str] = ()) -> None:
+    """Print what was done: a line for each run and each alias that changed, and one that counts the runs."""
+    for line in brought:
+        print(line)
     changed = [run for run in results if run.done != "unchanged"]
     news = [run for run in changed if not run.name.startswith(CHILDREN)]
     width = max((len(run.name) for run in news), default=0)
@@ -88,8 +95,7 @@ def show(results: "list[SyncResult]", versions: "list[Version]", brought: str = 
     if len(changed) > len(news):
         print(f"and {len(changed) - len(news)} of their trials and folds")
     for version in versions:
-        if version.aliases:
-            print(f"registered: {version}")
+        print(f"registered: {version}")
     count = Counter(run.done for run in results)
     counts = [f"{count[done]} {done}" for done in ("created", "refreshed", "unchanged", "waiting")]
     print(f"MLflow runs: {', '.join(counts)}")

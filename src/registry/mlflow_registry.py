@@ -47,6 +47,13 @@ def apply_decisions(store: MlflowStore, journal: JournalIndex, name: str | None 
         return [v for model, ours in found.items() for v in _apply(store, journal, model, ours)]
 
 
+def held_aliases(store: MlflowStore) -> set[tuple[str, str, str]]:
+    """(model, alias, version) of all aliases, for the models in the journal."""
+    views = [RegisteredModelView(store, name) for name in {d.name for d in decisions(store.root)}]
+    versions = [version for view in views for version in view.listed(view.all)]
+    return {(each.name, alias, each.version) for each in versions for alias in each.aliases}
+
+
 def try_apply_decisions(root: Path, name: str, say: Callable[[str], None] = warn) -> list[Version] | None:
     """Apply the decisions on a registered model if MLflow answers; None if it does not. Never raises."""
     versions: list[Version] | None = circuit_breaker.circuit.call(

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 PROVENANCE, RECORD, AUDIT = "provenance", "record", "audit"  # folders beside a model's files
+REMEDY = (
+    "Bring what the journal and the records in git say was registered, and see what is missing: "
+    "python -m src.track. If it was never registered: dvc repro register"
+)
 WANTED = (RECORD, PROVENANCE, "artifacts/model")
 
 
@@ -72,7 +76,8 @@ def read_version(store: MlflowStore, name: str, number: str) -> VersionFacts:
         version = _find(store, name, number)
         model = store.client.get_registered_model(name)
     except MlflowException as error:
-        raise AssayError(f"models:/{name}{_suffix(number)}: {error.message}. {_known(store)}") from error
+        reason = str(error.message).rstrip(".")
+        raise AssayError(f"models:/{name}{_suffix(number)}: {reason}. {_known(store)}. {REMEDY}") from error
     run = read_run(store, str(version.run_id)) if version.run_id else None
     aliases = tuple(sorted(a for a, v in model.aliases.items() if str(v) == str(version.version)))
     model_id = str(version.source).removeprefix("models:/")
@@ -182,4 +187,6 @@ def _suffix(number: str) -> str:
 
 def _known(store: MlflowStore) -> str:
     names = sorted(model.name for model in store.client.search_registered_models())
-    return f"MLflow has the registered models {', '.join(names)}" if names else "Nothing is registered yet"
+    return (
+        f"MLflow has the registered models {', '.join(names)}" if names else "MLflow has no registered model"
+    )

@@ -23,6 +23,7 @@ from src.core.metric_names import CURVE, WEIGHTS
 from src.provenance.journal import RunRecord, attempts, journal_folder, next_folder
 from src.records.execution import HISTORY, child_records, journal_record
 from src.records.files import Record, Records, read_records
+from src.records.links import how_to_restore, missing_records
 from src.records.locate import Locator
 from src.tracking.logged_model import ONNX, SPEC, TORCH, store_code
 
@@ -39,27 +40,44 @@ class RecordImport:
     imported: list[str] = field(default_factory=list)  # names of the executions
     missing: set[str] = field(default_factory=set)  # paths
 
-    def demand_all(self) -> None:
-        """
-        Raises:
-            AssayError: Records were refused; the message names each.
-        """
-        if self.refused:
-            count = len(self.refused)
-            what = "1 record was refused" if count == 1 else f"{count} records were refused"
-            raise AssayError("\n".join([f"{what}; all others were read.", *self.refused]))
+    def demand_all(self, workspace: Path) -> None:
+        """Ask whether ``workspace`` has all records, and all could be read.
 
-    def __str__(self) -> str:
-        """A line for a person; "" where there is nothing to say."""
-        parts = [f"{len(self.imported)} executions from reports/records"] if self.imported else []
+        Raises:
+            AssayError: Records were refused or are missing; the message names each.
+        """
+        absent = missing_records(workspace, read_records(workspace))
+        faults = []
+        if self.refused:
+            faults += [
+                f"{_records(len(self.refused), 'was', 'were')} refused; all others were read.",
+                *self.refused,
+            ]
+        if absent:
+            faults.append(f"{_records(len(absent), 'is', 'are')} missing.")
+            faults += [
+                f"{each.path}: {each.consequence}. {how_to_restore(workspace, each.path)}" for each in absent
+            ]
+        if faults:
+            raise AssayError("\n".join(faults))
+
+    def lines(self) -> list[str]:
+        """For a person; empty where there is nothing to say."""
+        count = len(self.imported)
+        executions = "1 execution" if count == 1 else f"{count} executions"
+        lines = [f"imported: {executions} from reports/records"] if count else []
         if self.missing:
             shown = ", ".join(sorted(self.missing)[:SHOWN])
             more = f" and {len(self.missing) - SHOWN} more" if len(self.missing) > SHOWN else ""
-            parts.append(
-                f"files that they name are missing here: {shown}{more}. Fetch them: dvc pull, for older "
-                "results dvc fetch --all-commits; then python -m src.track"
+            lines.append(
+                f"missing: files that records name: {shown}{more}. Fetch them: dvc pull, for older results "
+                "dvc fetch --all-commits; then python -m src.track"
             )
-        return "; ".join(parts)
+        return lines
+
+
+def _records(count: int, one: str, more: str) -> str:
+    return f"1 record {one}" if count == 1 else f"{count} records {more}"
 
 
 def import_executions(root: Path, workspace: Path, complete: bool = True) -> RecordImport:

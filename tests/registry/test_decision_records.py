@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from src.registry.archive import find_archived
 from src.registry.decision_records import import_records, publish_decisions
 from src.registry.decisions import Challenge, Registration, Ruling, decisions
 from src.registry.manual import change_champion
-from src.track import track
+from src.track import main, track
 from tests.support.journals import lineage_of
 from tests.support.records import names, publish, rewrite, train
 from tests.support.registries import Workspace, aliases, registry
@@ -79,6 +80,65 @@ def test_a_colleague_has_the_same_registry(here: Workspace, mate: Path) -> None:
     assert ours["history"] == theirs["history"] == "2,3"
     assert ours == theirs
     assert decisions(mate) == decisions(here.root)
+
+
+def run_track(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command, in this process."""
+    monkeypatch.setenv("DVC_ROOT", str(root))
+    monkeypatch.setattr(sys, "argv", ["track"])
+    main()
+
+
+@pytest.mark.slow
+def test_the_command_says_what_it_did_and_the_second_time_that_it_did_nothing(
+    here: Workspace, mate: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add(here, "quick")
+    register(here)
+    pull(here.folder, mate)
+    capsys.readouterr()
+    run_track(mate, monkeypatch)
+    first = capsys.readouterr().out.splitlines()
+    assert first[0].startswith("imported: 4 executions")
+    assert "registered: shapes version 2 (challenger, champion)" in first
+    run_track(mate, monkeypatch)
+    assert capsys.readouterr().out.splitlines() == [
+        "MLflow runs: 0 created, 0 refreshed, 3 unchanged, 0 waiting"
+    ]
+
+
+@pytest.mark.slow
+def test_a_registration_whose_record_was_deleted_is_named_with_what_follows(
+    here: Workspace, mate: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add(here, "quick")
+    register(here)
+    pull(here.folder, mate)
+    (lost,) = (r for r in of_kind(mate, "registration") if r.predicate["decision"]["variant"] == "quick")
+    (mate / lost.path).unlink()
+    with pytest.raises(SystemExit) as ended:
+        run_track(mate, monkeypatch)
+    said = capsys.readouterr().err
+    assert ended.value.code == 1 and "champion" not in aliases(mate)
+    assert (
+        f"1 record is missing.\n{lost.path}: a challenge of shapes and a ruling of shapes builds on it"
+        in said
+    )
+    assert "MLflow may lack the version, and with it the champion" in said
+    (mate / lost.path).write_bytes((here.folder / lost.path).read_bytes())
+    run_track(mate, monkeypatch)
+    assert aliases(mate)["champion"] == "2"
+
+
+def test_the_author_writes_a_deleted_record_of_a_decision_again(here: Workspace) -> None:
+    add(here, "quick")
+    register(here)
+    before = names(here.folder)
+    for kind in ("registration", "ruling"):
+        (here.folder / of_kind(here.folder, kind)[-1].path).unlink()
+    assert len(names(here.folder)) == len(before) - 2
+    publish_decisions(here.root, here.folder)
+    assert names(here.folder) == before
 
 
 def test_what_a_version_is_judged_by_and_made_from_comes_along(here: Workspace, mate: Path) -> None:

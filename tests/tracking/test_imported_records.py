@@ -85,7 +85,7 @@ def test_nothing_is_imported_twice(root: Path, mate: Path) -> None:
     copy_tracked(mate, root)
     assert len(import_executions(root, root).imported) == 1
     assert import_executions(root, root).imported == []
-    assert str(import_executions(root, root)) == ""
+    assert import_executions(root, root).lines() == []
     assert count(synchronize(root), "created") == 1
     assert count(synchronize(root), "unchanged") == 1
 
@@ -150,7 +150,8 @@ def test_what_is_missing_is_named_and_comes_with_the_next_import(root: Path, mat
     shutil.copytree(mate / FOLDER, root / FOLDER)
     done = import_executions(root, root)
     assert done.missing == {f"models/base/{n}" for n in ("history.csv", "model.json", "model.safetensors")}
-    assert "dvc pull" in str(done) and "models/base/history.csv" in str(done)
+    assert done.lines()[0] == "imported: 1 execution from reports/records"
+    assert "dvc pull" in done.lines()[1] and "models/base/history.csv" in done.lines()[1]
     synchronize(root)
     (before,) = shown(root).values()
     assert (before["curve"], before["files"], before["metrics"]) == ([], [], {"val/accuracy": 0.2})
@@ -220,5 +221,5 @@ def test_a_record_that_contradicts_the_bytes_is_refused_by_name(root: Path, mate
     (reason,) = done.refused
     assert bad.name in reason and "models/base/model.safetensors" in reason
     with pytest.raises(AssayError, match="1 record was refused"):
-        done.demand_all()
+        done.demand_all(root)
     assert [attempt.record["record"] for attempt in attempts(root)] == [good.name]
