@@ -29,9 +29,8 @@ class MissingRecord:
         if not decisions:
             return "MLflow may lack a run that later results build on"
         kinds = sorted({f"{each['kind']} of {each.get('name', 'a model')}" for each in decisions})
-        return (
-            f"a {' and a '.join(kinds)} builds on it; MLflow may lack the version, and with it the champion"
-        )
+        named = " and a ".join(kinds)
+        return f"it is named by a {named}; MLflow may lack the version, and with it the champion"
 
 
 def missing_records(

@@ -60,6 +60,8 @@ def test_all_faults_are_reported_together_each_with_its_key():
     values["model"]["widths"] = [32, "64"]
     values["split"]["test"] = 0.9
     values["compress"]["variants"]["int8_static"]["steps"][1]["images"] = 0
+    values["train"]["gradient_clip_val"] = float("inf")
+    values["register"]["policy"]["margin"] = 2
     values["data"]["channels"] = 2
     with pytest.raises(AssayError) as caught:
         validate_config(values, "params.yaml")
@@ -71,6 +73,8 @@ def test_all_faults_are_reported_together_each_with_its_key():
         "model.widths.1: must be an integer, but got '64'",
         "split.test: val + test must be below 1, but got 0.15 + 0.9",
         "compress.variants.int8_static.steps.1.images: must be at least 1, but got 0",
+        "train.gradient_clip_val: must be a finite number, but got inf",
+        "register.policy.margin: must be above 0 and below 1, in the unit of val/accuracy, where 0.02 is two",
         "data.channels: must be 1 or 3, but got 2",
     ):
         assert fault in message

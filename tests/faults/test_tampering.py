@@ -354,8 +354,14 @@ def test_what_nobody_knows_is_refused(scene):
         ("models:/assay-digits@nobody", "models:/assay-digits@nobody: "),
         ("models:/assay-digits", "names no version"),
     ):
-        with pytest.raises(AssayError, match=re.escape(message)):
+        with pytest.raises(AssayError, match=re.escape(message)) as refused:
             scene.audit(target)
+        assert ".." not in str(refused.value)
+
+
+def test_a_version_that_is_not_there_has_a_way_forward(scene):
+    with pytest.raises(AssayError, match=r"python -m src\.track.*dvc repro register"):
+        scene.audit("models:/assay-digits@nobody")
 
 
 @pytest.mark.parametrize("change", [a_source_file, a_setting, the_seed, a_byte_of_an_image, metrics_json])

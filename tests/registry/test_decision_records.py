@@ -121,7 +121,7 @@ def test_a_registration_whose_record_was_deleted_is_named_with_what_follows(
     said = capsys.readouterr().err
     assert ended.value.code == 1 and "champion" not in aliases(mate)
     assert (
-        f"1 record is missing.\n{lost.path}: a challenge of shapes and a ruling of shapes builds on it"
+        f"1 record is missing.\n{lost.path}: it is named by a challenge of shapes and a ruling of shapes"
         in said
     )
     assert "MLflow may lack the version, and with it the champion" in said

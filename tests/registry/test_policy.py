@@ -1,5 +1,6 @@
 """The policy's choice: the best of those that may be chosen, and why; neither order nor noise decides."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import permutations
@@ -18,6 +19,7 @@ LATENCY, BYTES, ACCURACY, CHANGE = (
     "val/accuracy",
     "val/accuracy/change",
 )
+UNIT = "must be above 0 and below 1, in the unit of val/accuracy, where 0.02 is two points, but got"
 TIES = [ACCURACY, LATENCY, BYTES]
 
 
@@ -212,12 +214,30 @@ def test_metrics_of_test_images_never_reach_the_policy():
         ("tie_breakers", ["test/accuracy"], "must be a metric of val/, model/, speed/"),
         ("metric", "test/accuracy", "must be one of val/accuracy"),
         ("metric", "val/agreement", "must be one of val/accuracy"),
-        ("margin", 0.0, "greater than 0"),
+        *(("margin", bad, UNIT) for bad in (0.0, -0.02, 1.0, 2, math.nan, math.inf)),
         ("level", 0.5, "less than 0.5"),
         ("constraints", ["val/accuracy = 1"], "must be a metric, <= or >=, and a number"),
+        ("constraints", ["val/accuracy >= 95"], "val/accuracy lies between 0 and 1, but got"),
         ("constraints", ["test/accuracy >= 0.9"], "must be a metric of val/, model/, speed/"),
     ],
 )
 def test_a_policy_names_metrics_that_may_decide(field, value, message):
     with pytest.raises(ValidationError, match=message):
         Policy(**{**policy_of().model_dump(), field: value})
+
+
+@pytest.mark.parametrize(
+    ("metric", "good", "bad"),
+    [
+        ("val/accuracy", 0.999, 1.0),
+        ("val/matthews", 1.5, 2.0),
+        ("val/brier", 1.5, 2.0),
+        ("val/log_loss", 3.0, math.inf),
+    ],
+)
+def test_a_margin_lies_within_the_range_of_its_metric(metric, good, bad):
+    """Tango's limit takes the root of a negative number beyond it."""
+    policy = {**policy_of().model_dump(), "metric": metric}
+    assert Policy(**policy | {"margin": good}).margin == good
+    with pytest.raises(ValidationError, match="must be above 0 and"):
+        Policy(**policy | {"margin": bad})

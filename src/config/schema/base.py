@@ -20,7 +20,7 @@ class Section(BaseModel):
     A stage gets a view that has only the fields it declares: see :func:`src.config.view.restrict`.
     """
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
     _key: str = PrivateAttr(default="")  # of a view: the dotted key of this section
 
     if not TYPE_CHECKING:  # for mypy every field exists, and no other name does

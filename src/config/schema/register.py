@@ -1,9 +1,10 @@
 """Section ``register``."""
 
+import math
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from src.config.schema.base import Name, Positive, Section
 from src.core.metric_names import PREDICTION, metric_of
@@ -31,6 +32,9 @@ def _check_constraint(constraint: str) -> str:
     if match is None:
         raise ValueError(f"must be a metric, <= or >=, and a number, but got {constraint!r}")
     _check_metric(match["metric"])
+    low, high = metric_of(match["metric"]).range
+    if not low <= float(match["bound"]) <= high:
+        raise ValueError(f"{match['metric']} lies between {low:g} and {high:g}, but got {constraint!r}")
     return constraint
 
 
@@ -54,7 +58,8 @@ class Policy(Section):
         description="Metric of the validation images in which a model must not be worse by more than margin"
     )
     margin: Positive = Field(
-        description="Largest loss that is acceptable, in the unit of metric: 0.01 is one point of accuracy"
+        description="Largest loss that is acceptable, in the unit of metric: 0.01 is one point of accuracy. "
+        "Less than the range of the metric, which is 1 for an accuracy"
     )
     level: Annotated[float, Field(gt=0, lt=0.5)] = Field(
         description="Significance level of the one-sided test, shared by all variants (Holm); with 0.05 the "
@@ -69,6 +74,21 @@ class Policy(Section):
     tie_breakers: list[MetricName] = Field(
         description="Metrics that decide, in this order, among variants whose intervals of optimize overlap"
     )
+
+    @field_validator("margin", mode="before")
+    @classmethod
+    def _check_margin(cls, margin: Any, before: ValidationInfo) -> Any:
+        """Before pydantic looks at it, so that every wrong number gets the message with the unit."""
+        if not isinstance(margin, int | float) or "metric" not in before.data:
+            return margin
+        name = before.data["metric"]
+        metric = metric_of(name)
+        width = metric.range[1] - metric.range[0]
+        if not 0 < margin < width:
+            below = f" and below {width:g}" if math.isfinite(width) else " and finite"
+            unit = metric.unit or f"the unit of {name}, where 0.02 is two points"
+            raise ValueError(f"must be above 0{below}, in {unit}, but got {margin:g}")
+        return margin
 
 
 class Register(Section):
