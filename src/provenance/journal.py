@@ -59,6 +59,13 @@ class RunRecord:
         return attempt_key(self.folder, self.record)
 
     @property
+    def is_witness(self) -> bool:
+        """Whether this machine has run it: what was imported from a record, or taken from a result that was
+        found, says nothing that its source does not."""
+        record = self.record
+        return not record.get("record") and "adopted" not in (record.get("tags") or {})
+
+    @property
     def history(self) -> list[dict[str, float]]:
         """The rows written so far, without a last line that a kill cut short."""
         path = self.folder / "history.jsonl"

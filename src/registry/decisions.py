@@ -100,6 +100,9 @@ KINDS: dict[str, type[Decision]] = {
 }
 
 
+IMPORTED = "imported"  # key of a line whose decision others have made
+
+
 def append_decisions(root: Path, *decisions: Decision) -> None:
     """Append decisions to the journal."""
     with _locked(root):
@@ -110,14 +113,21 @@ def add_decisions(root: Path, found: Sequence[Decision]) -> None:
     """Append those decisions that the journal lacks: others have made them."""
     with _locked(root):
         known = decisions(root)
-        _append(root, [decision for decision in found if decision not in known])
+        _append(root, [decision for decision in found if decision not in known], imported=True)
 
 
-def decisions(root: Path, name: str | None = None) -> list[Decision]:
-    """All decisions, or those on one registered model, oldest first. A last line cut short is left out."""
+def decisions(root: Path, name: str | None = None, imported: bool = True) -> list[Decision]:
+    """All decisions, or those on one registered model, oldest first. A last line cut short is left out.
+
+    Args:
+        root: The repository.
+        name: Of the registered model.
+        imported: With those that the records of others brought.
+    """
     path = _decisions_file(root)
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
-    found = [_read(json.loads(line)) for line in lines if line.endswith("\n")]
+    contents = [json.loads(line) for line in lines if line.endswith("\n")]
+    found = [_read(content) for content in contents if imported or not content.get(IMPORTED)]
     ours = [decision for decision in found if name is None or decision.name == name]
     return sorted(ours, key=lambda decision: decision.time)  # those of others come when they are pulled
 
@@ -157,8 +167,9 @@ def _locked(root: Path) -> Iterator[None]:
         yield
 
 
-def _append(root: Path, made: Sequence[Decision]) -> None:
-    lines = [json.dumps(as_fields(decision), sort_keys=True) + "\n" for decision in made]
+def _append(root: Path, made: Sequence[Decision], imported: bool = False) -> None:
+    mark = {IMPORTED: True} if imported else {}
+    lines = [json.dumps(as_fields(decision) | mark, sort_keys=True) + "\n" for decision in made]
     with _decisions_file(root).open("a", encoding="utf-8") as file:
         file.write("".join(lines))
         file.flush()

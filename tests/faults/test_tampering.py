@@ -314,6 +314,7 @@ def test_what_nobody_has_changed_is_intact(scene):
         found = scene.audit(target)
         assert found.verdict is Verdict.INTACT, findings(found)
         assert {check.status for check in found.checks} <= {"PASS", "SKIPPED"}
+        assert any("this machine made it" in text for text in check_of(found, "Artifacts").evidence.agreed)
 
 
 def test_the_run_of_the_base_is_audited_by_the_record_of_a_variant(scene):

@@ -113,6 +113,9 @@ def test_the_champion_classifies_and_stands_an_audit(colleague, tmp_path):
     assert predicted.stdout.splitlines()[0] == "path,label,probability"
     audit = colleague.run("python", "-m", "src.audit", CHAMPION, "--no-write")
     assert "INTACT" in audit.stdout and "FAIL" not in audit.stdout
+    assert "only imported into the journal of this machine, so no witness" in audit.stdout
+    assert "this machine made it" not in audit.stdout
+    assert "this machine ran" not in audit.stdout and "this machine made 0 of them" in audit.stdout
 
 
 @pytest.mark.prove

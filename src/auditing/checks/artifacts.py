@@ -5,7 +5,7 @@ from pathlib import Path
 from src.auditing.target import AuditTarget
 from src.auditing.verdict import CheckLog, Verdict
 from src.core.hashing import file_hash
-from src.provenance.journal import journal_folder
+from src.provenance.journal import attempts
 
 QUESTION = "Are registered file, run's artifact and pipeline's output the same bytes?"
 WEIGHTS, SPEC = ("model.onnx", "model.safetensors"), "model.json"
@@ -40,14 +40,18 @@ def _registered(subject: AuditTarget, expected: str | None, see: CheckLog) -> No
 
 
 def _journal(subject: AuditTarget, expected: str | None, see: CheckLog) -> None:
-    """The copies that the journal of this machine keeps."""
+    """The copies that the journal of this machine keeps; an imported one is a copy of what is audited."""
     lineage = subject.run.lineage if subject.run else ""
-    copies = [p for name in WEIGHTS for p in journal_folder(subject.root).glob(f"{lineage}/*/model/{name}")]
-    hashes = {file_hash(copy) for copy in copies}
+    found = {True: set[str](), False: set[str]()}
+    for attempt in attempts(subject.root, lineage) if lineage else ():
+        weights = _weights(attempt.folder / "model")
+        if weights is not None:
+            found[attempt.is_witness].add(file_hash(weights))
+    hashes = found[True] | found[False]
     if hashes and expected not in hashes:
         see.find("the journal's copy", str(expected)[:16], min(hashes)[:16], Verdict.TAMPERED)
-    elif hashes:
-        see.agree("the journal of this machine has a copy with the same bytes")
+    elif expected in found[True]:
+        see.agree("this machine made it: its journal has a copy with the same bytes")
 
 
 def _weights(folder: Path) -> Path | None:

@@ -1,6 +1,7 @@
 """From the registered version to its run, its base, the stages behind it and the inputs, and back."""
 
 import json
+from collections.abc import Sequence
 
 from src.auditing.target import AuditTarget
 from src.auditing.verdict import CheckLog, Verdict
@@ -8,7 +9,7 @@ from src.core.errors import AssayError
 from src.core.hashing import content_hash, hash_tree
 from src.provenance.journal import attempts
 from src.registry.archive import has_model
-from src.registry.decisions import Registration, Ruling, decisions
+from src.registry.decisions import Decision, Registration, Ruling, decisions
 from src.registry.versions import RunFacts, VersionFacts
 
 QUESTION = "Does every link lead on, and back again?"
@@ -83,31 +84,32 @@ def _lineage(subject: AuditTarget, see: CheckLog) -> None:
 
 
 def _journal(subject: AuditTarget, see: CheckLog) -> None:
-    """What the executions of the same lineage have written, by the journal of this machine."""
-    known = 0
-    for name in subject.behind():
-        try:
-            lineage = subject.graph.of(name).id
-        except AssayError:
-            continue
-        told = [
-            a.record["outputs"] for a in attempts(subject.root, lineage) if a.record["status"] == "FINISHED"
-        ]
-        told = [outputs for outputs in told if outputs]
+    """What the executions of the same lineage have written, by the journal of this machine.
+
+    What it imported shows that something has changed since, but only what this machine ran is a witness.
+    """
+    witnessed: list[str] = []
+    imported: list[str] = []
+    for name, lineage in subject.lineages.items():
+        ended = [a for a in attempts(subject.root, lineage) if a.record["status"] == "FINISHED"]
+        told = [a for a in ended if a.record["outputs"]]
         (folder,) = subject.lock[name].outputs
         if not told or not (subject.folder / folder).exists():
             continue
-        known += 1
         ours = hash_tree((subject.folder / folder).resolve())
-        if ours not in told:
-            changed = sorted(
-                key for key in ours.keys() | told[-1].keys() if ours.get(key) != told[-1].get(key)
-            )
-            where = ", ".join(f"{folder}/{key}" for key in changed[:5])
-            see.find(where, f"as {name} wrote it, by the journal", "other bytes", Verdict.TAMPERED)
-    if known:
-        see.agree(f"the journal of this machine knows {known} of these stages and what they wrote")
-    else:
+        equal = [a.is_witness for a in told if a.record["outputs"] == ours]
+        if equal:
+            (witnessed if any(equal) else imported).append(name)
+            continue
+        last = told[-1].record["outputs"]
+        changed = sorted(key for key in ours.keys() | last.keys() if ours.get(key) != last.get(key))
+        where = ", ".join(f"{folder}/{key}" for key in changed[:5])
+        see.find(where, f"as {name} wrote it, by the journal", "other bytes", Verdict.TAMPERED)
+    if witnessed:
+        see.agree(f"this machine ran {len(witnessed)} of these stages, and its journal has what they wrote")
+    if imported:
+        see.note(f"only imported into the journal of this machine, so no witness: {', '.join(imported)}")
+    if not (witnessed or imported):
         see.note("the journal of this machine knows nothing of it: it was made elsewhere")
 
 
@@ -117,7 +119,7 @@ def _decisions(subject: AuditTarget, version: VersionFacts, see: CheckLog) -> No
     A version that others have registered needs its model: until that is pulled, MLflow cannot have it.
     """
     there = set(version.versions.values())
-    told = decisions(subject.root, version.name)
+    told, own = (decisions(subject.root, version.name, imported=imported) for imported in (True, False))
     absent = {d.identity for d in told if isinstance(d, Registration)} - there
     absent = {identity for identity in absent if not has_model(subject.root, *identity)}
     if absent:
@@ -128,7 +130,7 @@ def _decisions(subject: AuditTarget, version: VersionFacts, see: CheckLog) -> No
     lost = {d.identity: d for d in ours if isinstance(d, Registration) and d.identity not in there}
     for registration in lost.values():
         what = f"{registration.variant} of lineage {registration.lineage[:8]} in {version.name}"
-        said = f"registered {registration.time[:19]}, by the journal"
+        said = f"registered {registration.time[:19]}, by {_source(registration, own)}"
         if registration.time <= answered:
             see.find(what, said, "MLflow has it no more", Verdict.TAMPERED)
         else:
@@ -136,10 +138,17 @@ def _decisions(subject: AuditTarget, version: VersionFacts, see: CheckLog) -> No
     held = version.model_tags.get("champion.time", "")
     later = [ruling for ruling in rulings if ruling.champion and ruling.since > held]
     if later:
-        said = f"{later[-1].lineage[:8]} by a decision of {later[-1].since[:19]}"
+        said = (
+            f"{later[-1].lineage[:8]} by a decision of {later[-1].since[:19]}, in {_source(later[-1], own)}"
+        )
         see.find("champion", said, f"by a decision of {held[:19] or 'no time'}", Verdict.TAMPERED)
     if ours and not (lost or later):
-        see.agree(f"MLflow has all that the journal says was decided on {version.name}")
+        made = sum(decision in own for decision in ours)
+        see.agree(f"MLflow has all {len(ours)} decisions on {version.name}; this machine made {made} of them")
+
+
+def _source(decision: Decision, own: Sequence[Decision]) -> str:
+    return "the journal" if decision in own else "the records in git"
 
 
 def _id(run: RunFacts | None) -> str | None:
