@@ -10,6 +10,7 @@ than decoding them on all cores; memory does not grow with the number of images.
 do not depend on the number of processes.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from src.core.cpus import resolve_n_jobs
@@ -44,18 +45,18 @@ def build(config: "Config", run: StageRun) -> None:
     write_json(run.folder / "report.json", {"name": data.name, "source": data.source, **facts})
     for note in listing.notes:
         run.say(f"note: {note}")
-    run.say(_summary(facts))
+    run.say(_summary(facts, run.job.place / "report.json"))
 
 
 def _model_name(whole: "Config") -> str:
     return whole.model.name if whole.model.kind == "timm" else whole.model.kind
 
 
-def _summary(facts: dict[str, Any]) -> str:
-    """``1797 images in 10 classes; 3 dropped, 1 ignored (see report.json)``."""
+def _summary(facts: dict[str, Any], report: Path) -> str:
+    """``1797 images in 10 classes; 3 dropped, 1 ignored (see data/ingest/report.json)``."""
     text = f"{facts['kept']} images in {len(facts['classes'])} classes"
     left_out = [f"{len(facts[key])} {key}" for key in ("dropped", "ignored") if facts[key]]
-    return f"{text}; {', '.join(left_out)} (see report.json)" if left_out else text
+    return f"{text}; {', '.join(left_out)} (see {report})" if left_out else text
 
 
 if __name__ == "__main__":

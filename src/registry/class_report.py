@@ -42,6 +42,14 @@ class ClassReport:
         images, right = self.matrix.sum(axis=1), np.diag(self.matrix)
         return [name for name, n, hits in zip(self.classes, images, right, strict=True) if n and not hits]
 
+    def f1_macro(self) -> float:
+        """F1, mean over the classes that have images."""
+        from src.evaluation.metrics.classification import ConfusionCounts, from_counts  # it imports torch
+
+        hits, images, answers = np.diag(self.matrix), self.matrix.sum(axis=1), self.matrix.sum(axis=0)
+        counts = ConfusionCounts(*(each.astype(np.float64) for each in (hits, images, answers)))
+        return float(from_counts(counts)["f1_macro"])
+
     def confusions(self) -> list[tuple[str, str, int]]:
         """The most frequent errors: actual class, predicted class, images."""
         wrong = self.matrix - np.diag(np.diag(self.matrix))

@@ -21,6 +21,7 @@ ROWS = (
     ("Accuracy, test", "test/accuracy", ".4f"),
     ("Change from the base model, test", "test/accuracy/change", "+.4f"),
     ("Recall of the weakest class, test", "test/recall_min", ".4f"),
+    ("Macro F1, test", "test/f1_macro", ".4f"),
     ("Calibration error, test", "test/calibration_error", ".4f"),
     ("Size of model.onnx in bytes", "model/bytes", ",.0f"),
     ("Parameters", "model/parameters", ",.0f"),
@@ -50,6 +51,7 @@ class ModelCardFacts:
     confidence: float  # of the intervals
     machine: str  # that the speed was measured on
     weakest: tuple[str, int, int] | None  # class it recalls worst: name, test images, and how many are right
+    never_right: Sequence[str]  # classes with test images, none of which is right
     confusions: Sequence[tuple[str, str, int]]  # its most frequent errors: actual, predicted, test images
     roles: Sequence[ImageRole]  # which images decided what
     lineage: str
@@ -67,6 +69,7 @@ def model_card(facts: ModelCardFacts) -> str:
         "rest": len(facts.classes) - len(shown),
         "rows": _rows(facts),
         "weakest_name": _escaped(facts.weakest[0]) if facts.weakest else None,
+        "never_right": [_escaped(name) for name in facts.never_right[:SHOWN]],
         "confusions": [(_escaped(actual), _escaped(said), n) for actual, said, n in facts.confusions],
     }
     card = ModelCard.from_template(_metadata(facts), template_path=str(TEMPLATE), **values)

@@ -17,6 +17,7 @@ from src.registry.registered_model import Version
 from src.registry.variant_metrics import VariantMetrics
 
 UNKNOWN = "not decided yet, because MLflow does not answer: python -m src.track decides by the same rule"
+SHOWN = 10  # classes named in one line
 # DVC's metrics of the champion; short names, so that `dvc metrics show` fits 120 columns
 SUMMARY = {"champion": "test/accuracy", "latency_ms": "speed/latency_p50_ms"}
 
@@ -34,6 +35,8 @@ def build_decision_report(
     """The content of decision.json; ``test`` and ``classes`` are only reported."""
     metrics = next((dict(one.metrics) for one in measured if one.name == choice.name), {})
     tested = {key: value for key, value in metrics.items() if key.startswith("test/")}
+    if classes is not None:
+        tested["test/f1_macro"] = classes.f1_macro()
     sha256 = next((r.sha256 for r in registrations if r.variant == choice.name), None)
     return {
         "decision": _outcome(choice, ruling),
@@ -112,7 +115,7 @@ def terminal_lines(decision: dict[str, Any], versions: Sequence[Version] | None)
     else:
         lines += [
             f"Chosen           {decision['variant']}: {decision['reason']}",
-            *_tested(decision["test"].get("accuracy")),
+            *_tested(decision["test"]),
             *_weakest(decision["classes"]),
             f"Promotion        {decision['decision']}: {decision['promotion']}",
         ]
@@ -132,14 +135,17 @@ def _weakest(classes: dict[str, Any]) -> list[str]:
     weakest, never = classes["weakest"], classes["never_right"]
     if weakest is None:
         return []
-    if len(never) > 1:
-        return [f"Never right      {len(never)} of the classes in the test images: {', '.join(never)}"]
+    if never:
+        shown = ", ".join(never[:SHOWN]) + (f" and {len(never) - SHOWN} more" if len(never) > SHOWN else "")
+        return [f"Never right      {len(never)} of the classes in the test images: {shown}"]
     return [f"Weakest class    {weakest['class']}: {weakest['right']} of {weakest['images']} test images"]
 
 
-def _tested(accuracy: dict[str, float] | float | None) -> list[str]:
-    if accuracy is None:
+def _tested(test: dict[str, Any]) -> list[str]:
+    if "accuracy" not in test:
         return []
+    accuracy = test["accuracy"]
     parts = accuracy if isinstance(accuracy, dict) else {"value": accuracy}
     interval = f" (interval {parts['low']:.4f} to {parts['high']:.4f})" if "low" in parts else ""
-    return [f"Test accuracy    {parts['value']:.4f}{interval}; it decided nothing"]
+    f1 = f", macro F1 {test['f1_macro']:.4f}" if "f1_macro" in test else ""
+    return [f"Test accuracy    {parts['value']:.4f}{interval}{f1}; it decided nothing"]

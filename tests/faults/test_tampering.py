@@ -422,6 +422,24 @@ def test_a_record_that_was_edited(scene):
     assert "hash of the record" in findings(found)
 
 
+@pytest.mark.parametrize(
+    "command", ["evaluate", "evaluate evaluate.bootstrap=100", "compare", "cross_validate"]
+)
+def test_a_stage_refuses_an_edited_result_of_another(scene, command):
+    """Its own result would name the lineage of the genuine one."""
+    edited, maker = (
+        ("data/split/report.json", "split")
+        if command == "cross_validate"
+        else ("models/base/history.csv", "train")
+    )
+    with changed(scene / edited, lambda content: content.replace(b"0.", b"1.", 1)):
+        stage, *overrides = command.split()
+        failed = scene.workspace.run("python", "-m", f"src.{stage}", *overrides, check=False)
+    assert failed.returncode == 1
+    assert f"{edited.rpartition('/')[0]} of stage {maker}" in failed.stderr
+    assert f"dvc repro --force --single-item {maker}" in failed.stderr
+
+
 def test_code_that_was_never_committed(finished, tmp_path):
     """It ran, it was registered, and the record has it; but nobody can find it in git."""
     workspace = finished.copy(tmp_path / "clone")

@@ -90,12 +90,24 @@ def test_every_measured_variant_is_registered_and_the_choice_becomes_the_first_c
     for text in (
         "broken: failed: it has no convolution",
         "quick: speed/latency_p50_ms is 0.5 ms, the best of 3 variants that meet the policy",
-        "0.9500 (interval 0.8500 to 0.9500); it decided nothing",
+        "0.9500 (interval 0.8500 to 0.9500), macro F1 0.9487; it decided nothing",
         "Weakest class    dot: 6 of 7 test images",
         "3 versions of shapes; shapes version 3 (challenger, champion)",
         "make ui",
     ):
         assert text in said
+
+
+def test_the_last_lines_name_a_class_that_is_never_right(
+    here: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    crosses = [row for row in TEST if here.targets[row] == 1]
+    here.add("quick", wrong=crosses)
+    decision = here.register()
+    assert decision["classes"]["never_right"] == ["cross"]
+    said = capsys.readouterr().out
+    assert "Never right      1 of the classes in the test images: cross" in said
+    assert f"macro F1 {decision['test']['f1_macro']:.4f}" in said and decision["test"]["f1_macro"] < 0.7
 
 
 def test_a_version_has_metrics_card_evidence_and_record(here: Workspace) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from huggingface_hub import ModelCard
+from sklearn.metrics import f1_score
 
 from src.registry.class_report import ClassReport, write_confusion
 from src.registry.image_roles import ImageRole
@@ -31,12 +32,14 @@ FACTS = ModelCardFacts(
         "test/accuracy": 0.9712,
         "test/accuracy/low": 0.96,
         "test/accuracy/high": 0.98,
+        "test/f1_macro": 0.8512,
         "model/bytes": 123456,
         "speed/latency_p50_ms": 0.1234,
     },
     confidence=0.95,
     machine="A CPU, AVX2, threads: 2",
     weakest=("a|b", 40, 35),
+    never_right=["c|d", "e"],
     confusions=[("a|b", "circle", 4), ("circle", "T-shirt/top", 1)],
     roles=[ImageRole("val", 1270, ["the epoch of the base", "the variant"]), ImageRole("test", 359, [])],
     lineage="l" * 64,
@@ -61,6 +64,8 @@ FACTS = ModelCardFacts(
         "| Milliseconds per image, median | 0.123 |  |",
         "Speed was measured on: A CPU, AVX2, threads: 2.",
         "The weakest class is a\\|b: 35 of its 40 test images are right.",
+        "| Macro F1, test | 0.8512 |  |",
+        "- Never right on the test images: c\\|d, e.",
         "- Its most frequent errors on the test images: a\\|b as circle (4), circle as T-shirt/top (1).",
         "| val | 1,270 | the epoch of the base, the variant |",
         "| test | 359 | nothing: they are only reported |",
@@ -75,10 +80,13 @@ def test_what_it_says(line):
 
 
 def test_missing_metrics_are_left_out():
-    text = model_card(replace(FACTS, metrics={"test/accuracy": 1.0}, weakest=None, confusions=[], dirty=[]))
+    text = model_card(
+        replace(FACTS, metrics={"test/accuracy": 1.0}, weakest=None, never_right=[], confusions=[], dirty=[])
+    )
     table = re.findall(r"^\| ([^|]+) \|", text.split("## Metrics")[1].split("Speed")[0], re.MULTILINE)
     assert [row for row in table if row not in ("---", "")] == ["Accuracy, test"]
     assert "weakest" not in text
+    assert "Never right" not in text
     assert "with changes" not in text and "most frequent errors" not in text
 
 
@@ -115,4 +123,6 @@ def test_classes_that_are_never_right_are_named():
     report = ClassReport.of(["a", "b", "c"], np.array([0, 1, 1]), np.array([0, 0, 0]))
     assert report.never_right() == ["b"]
     assert report.weakest() == ("b", 2, 0)
+    f1 = f1_score([0, 1, 1], [0, 0, 0], average="macro", labels=[0, 1])  # c has no images
+    assert report.f1_macro() == pytest.approx(f1)
     assert ClassReport.of(["a", "b"], np.array([0, 1]), np.array([0, 1])).weakest() is None

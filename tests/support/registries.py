@@ -56,9 +56,6 @@ class KnownLineages:
     def of_result(self, name: str) -> str:
         return self.lineages[name]
 
-    def unrecorded(self, name: str) -> list[str]:
-        return []  # dvc.lock here names no outputs
-
 
 class Workspace:
     """A working folder with data, variants and reports, and the repository ``root`` of its journal."""
