@@ -41,7 +41,7 @@ def test_the_last_good_report_comes_back_from_git(copy):
     shutil.rmtree(copy / "reports/evaluate")  # as DVC does before it runs the stage
     failed = copy.run("python", "-m", "src.evaluate", check=False)
     assert failed.returncode == 1
-    assert "models/base/model.json" in failed.stderr and "Traceback" not in failed.stderr
+    assert "models/base of stage train" in failed.stderr and "Traceback" not in failed.stderr
     assert "git checkout -- reports/evaluate" in failed.stderr
     copy.run("git", "checkout", "--", "reports/evaluate")
     assert hash_tree(copy / "reports/evaluate") == before
