@@ -423,7 +423,7 @@ def test_a_record_that_was_edited(scene):
 
 
 @pytest.mark.parametrize(
-    "command", ["evaluate", "evaluate evaluate.bootstrap=100", "compare", "cross_validate"]
+    "command", ["evaluate", "evaluate experiment=tiny evaluate.bootstrap=100", "compare", "cross_validate"]
 )
 def test_a_stage_refuses_an_edited_result_of_another(scene, command):
     """Its own result would name the lineage of the genuine one."""
