@@ -11,7 +11,16 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+Name = Annotated[str, Field(pattern=NAME)]
+
+
+class FieldError(ValueError):
+    """A fault in one field of a section, found by a validator of the whole section."""
+
+    def __init__(self, field: str, text: str) -> None:
+        super().__init__(text)
+        self.field = field
 
 
 class Section(BaseModel):
@@ -20,7 +29,7 @@ class Section(BaseModel):
     A stage gets a view that has only the fields it declares: see :func:`src.config.view.restrict`.
     """
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
     _key: str = PrivateAttr(default="")  # of a view: the dotted key of this section
 
     if not TYPE_CHECKING:  # for mypy every field exists, and no other name does
