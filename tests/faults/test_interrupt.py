@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from tests.support.pictures import encoded, noise
-from tests.support.workspaces import ROOT, Workspace
+from tests.support.workspaces import ROOT, Workspace, clone_working_tree
 
 IMPORTED = "src.core.interruption"  # of all that Assay imports, the first
 WORKERS = """
@@ -88,6 +88,29 @@ def test_the_first_moment_of_a_stage_names_what_continues_it(tmp_path):
         "Interrupted before the work began: dvc repro continues. dvc checkout brings the last good result "
         "back, if there is one"
     ]
+
+
+@pytest.mark.prove
+def test_a_stage_that_dvc_runs_names_what_continues_it_and_what_is_kept(tmp_path):
+    workspace = clone_working_tree(tmp_path / "clone")
+    workspace.run("dvc", "repro", "split")
+    workspace.run(sys.executable, "-m", "src.compose", "split.method=stable")
+    kept = 0
+    for seconds in (0.1, 0.5, 1, 2):
+        process = workspace.start("dvc", "repro", "split")
+        while "> python -m src.split" not in (line := process.stdout.readline()):
+            assert line, "it ended before"
+        time.sleep(seconds)
+        said = interrupt(process)
+        assert not any("Traceback" in line or "KeyboardInterrupt" in line for line in said), said
+        if process.returncode == 0:
+            break
+        if "split interrupted. Finished work is kept: dvc repro continues" in said:
+            assert "The last good result is kept: dvc checkout data/split" in said
+            kept += 1
+        elif not any("interrupted by the user" in line for line in said):  # DVC had not started it yet
+            assert "dvc repro continues. dvc checkout brings the last good result back" in said[0]
+    assert kept > 0
 
 
 @pytest.mark.slow

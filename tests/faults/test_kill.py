@@ -94,17 +94,6 @@ def test_ctrl_c_ends_with_one_line_and_the_same_command_continues(prepared, unbr
     assert 3 <= before < EPOCHS and epochs_so_far(prepared, again) >= EPOCHS - before
 
 
-def test_ctrl_c_in_dvc_names_what_continues_it_and_what_is_kept(prepared):
-    since = time.time()
-    process = prepared.start("dvc", "repro", "train")
-    wait_for_epochs(prepared, 3, since)
-    os.killpg(process.pid, signal.SIGINT)
-    out, _ = process.communicate()
-    assert process.returncode != 0 and "Traceback" not in out
-    said = "train interrupted. Finished work is kept: dvc repro continues\n"
-    assert f"{said}The last good result is kept: dvc checkout models/base\n" in out
-
-
 def test_an_orphaned_stage_is_waited_for_and_named(prepared, unbroken):
     """Killing dvc leaves its stage running; the next dvc repro must not write beside it."""
     since = time.time()
