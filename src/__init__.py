@@ -1,1 +1,10 @@
 """Assay: image-classification experiments that a team can audit."""
+
+import sys
+
+if sys.argv[:1] == ["-m"]:  # `python -m src.NAME`, which has imported nothing yet
+    import signal
+
+    from src.core.interruption import end_at_once
+
+    signal.signal(signal.SIGINT, end_at_once)

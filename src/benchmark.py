@@ -44,10 +44,11 @@ def _measure(config: Config, run: StageRun, rows: list[LeaderboardRow], threads:
     from src.leaderboard.speed.timing import TimingPlan
 
     plan = TimingPlan.of(config.benchmark)
-    images = read_images(paths.INGEST / "images.npy", paths.SPLIT, max(plan.batch_sizes))
     names = [row.name for row in rows if row.name != BASE and row.reason is None]
     variants = {name: paths.MODELS / name / "model.onnx" for name in names}
-    require_same_data(paths.BASE, paths.INGEST, paths.SPLIT, [path.parent for path in variants.values()])
+    folders = [path.parent for path in variants.values()]
+    data = require_same_data(paths.BASE, paths.INGEST, paths.SPLIT, folders)
+    images = read_images(paths.INGEST / "images.npy", paths.SPLIT, max(plan.batch_sizes), data)
     with progress_bar("Timing", total=count_turns(plan, variants), show=run.progress) as advance:
         return run_benchmark(paths.BASE, variants, images, plan, threads, advance)
 

@@ -34,9 +34,10 @@ def build(config: Config, run: StageRun) -> None:
     if not run.job.loaded.is_ad_hoc:  # an ad-hoc run may name other variants than the pipeline
         for name in variants.remove_stale_variants(paths.MODELS, names):
             run.say(f"removed {paths.MODELS / name}: params.yaml no longer names it (DVC's cache has it)")
-    require_same_data(paths.BASE, paths.INGEST, paths.SPLIT, [paths.MODELS / name for name in names])
-    held = read_held_out(paths.INGEST, paths.SPLIT)
-    compared = [variants.read_variant(paths.MODELS / name, held) for name in names]
+    folders = [paths.MODELS / name for name in names]
+    data = require_same_data(paths.BASE, paths.INGEST, paths.SPLIT, folders)
+    held = read_held_out(paths.INGEST, paths.SPLIT, data)
+    compared = [variants.read_variant(folder, held) for folder in folders]
     base = variants.measure_base(
         paths.BASE,
         paths.INGEST / "images.npy",

@@ -11,11 +11,15 @@ is 1 if any key differs.
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from src.config.command_line import add_overrides
 from src.config.dotted_keys import differing_keys
 from src.core.errors import ends_with_message
 from src.core.files import replaced
+
+if TYPE_CHECKING:
+    from src.config.experiment import SavedExperiment
 
 
 def main() -> None:
@@ -36,20 +40,33 @@ def main() -> None:
 def _run(overrides: list[str], check: bool, name: str | None) -> int:
     from src.config.experiment import save_as_default
     from src.config.loading import PARAMS, compose_text, load_conf, read_params
+    from src.search.engine.trial_configs import TrialConfigs
 
     composed = load_conf(overrides)
+    if composed.config.sweep.method != "none":
+        TrialConfigs(composed)  # raises what only the stage sweep would notice, hours later perhaps
     if check:
         keys = differing_keys(read_params(), composed.values)
         print("\n".join(keys) if keys else "params.yaml is what conf/ composes to")
         return 1 if keys else 0
     if name is not None:
-        path = save_as_default(name, overrides)
-        print(f"Wrote {path}, now the default of conf/config.yaml, and {PARAMS}. Next: dvc repro")
+        print(f"{_describe(save_as_default(name, overrides), overrides)}\nWrote {PARAMS}. Next: dvc repro")
         return 0
     with replaced(PARAMS) as beside:
         beside.write_text(compose_text(overrides), encoding="utf-8")
     print(f"Wrote {PARAMS}. Next: dvc repro")
     return 0
+
+
+def _describe(saved: "SavedExperiment", overrides: list[str]) -> str:
+    """What was saved, what it builds on, and what it replaces."""
+    said = " ".join(override for override in overrides if not override.startswith("experiment="))
+    base = "the defaults of conf/" if saved.base == "null" else f"experiment {saved.base}"
+    wrote = f"Wrote {saved.path}: {said or 'no overrides'}, on top of {base}"
+    wrote += ", and replaced what the file said before" if saved.replaced else ""
+    if saved.earlier == saved.path.stem:
+        return f"{wrote}\nIt is still the default of conf/config.yaml"
+    return f"{wrote}\nIt is now the default of conf/config.yaml, instead of experiment={saved.earlier}"
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from src.core.cpus import resolve_n_jobs
 from src.core.files import write_json
 from src.core.progress import progress_bar
+from src.core.wording import counted
 from src.pipeline.execution import StageRun, run_stage
 from src.pipeline.paths import RAW
 
@@ -54,7 +55,7 @@ def _model_name(whole: "Config") -> str:
 
 def _summary(facts: dict[str, Any], report: Path) -> str:
     """``1797 images in 10 classes; 3 dropped, 1 ignored (see data/ingest/report.json)``."""
-    text = f"{facts['kept']} images in {len(facts['classes'])} classes"
+    text = f"{counted(facts['kept'], 'image')} in {counted(len(facts['classes']), 'class')}"
     left_out = [f"{len(facts[key])} {key}" for key in ("dropped", "ignored") if facts[key]]
     return f"{text}; {', '.join(left_out)} (see {report})" if left_out else text
 

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from src.core.files import write_json
+from src.core.wording import counted
 from src.pipeline.execution import StageRun, run_stage
 from src.pipeline.paths import INGEST, SPLIT
 
@@ -26,14 +27,17 @@ def build(config: "Config", run: StageRun) -> None:
     from src.data.dataset.spec import describe_split
     from src.data.dataset.statistics import channel_statistics, normalization
 
-    images, rows = open_array(INGEST / "images.npy"), read_training_rows(SPLIT, INGEST)
+    data = describe_split(INGEST, SPLIT)
+    images, rows = open_array(INGEST / "images.npy"), read_training_rows(SPLIT, INGEST, data)
     result = normalization(channel_statistics(images, rows, run.progress), config.normalize.method)
-    write_json(run.folder / "normalization.json", result | {"data": asdict(describe_split(INGEST, SPLIT))})
+    write_json(run.folder / "normalization.json", result | {"data": asdict(data)})
     for note in result["notes"]:
         run.say(f"note: {note}")
     pairs = zip(result["mean"], result["std"], strict=True)
     channels = ", ".join(f"{mean:.4f} ± {std:.4f}" for mean, std in pairs)
-    run.say(f"{result['method']}: mean and standard deviation {channels} of {result['images']:,} images")
+    run.say(
+        f"{result['method']}: mean and standard deviation {channels} of {counted(result['images'], 'image')}"
+    )
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from typing import Any, TextIO
 from src.core.errors import AssayError, ends_with_message
 from src.core.files import printable, replaced
 from src.core.progress import progress_bar
+from src.core.wording import counted
 from src.data.ingestion.listing import ENDINGS, is_hidden, looks_like_image
 
 BATCH = 256  # files in memory at a time
@@ -37,7 +38,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with ends_with_message("predict"):
         classified, found, version = predict(arguments.paths, arguments.model, arguments.out)
-    print(f"{classified} of {found} files classified by {version}", file=sys.stderr)
+    print(f"{classified} of {counted(found, 'file')} classified by {version}", file=sys.stderr)
     sys.exit(0 if classified else 1)
 
 

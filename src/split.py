@@ -18,7 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from src.core.files import write_json
+from src.core.files import read_json, write_json
+from src.core.wording import counted
 from src.pipeline.execution import StageRun, run_stage
 from src.pipeline.paths import INGEST
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from src.data.splitting.splits import Names
 
 SPLITS = ("train", "val", "test")
+LAST = (("data/ingest", "manifest.parquet"), ("data/split", "splits.parquet"), ("data/split", "report.json"))
 
 
 def build(config: "Config", run: StageRun) -> None:
@@ -54,7 +56,7 @@ def build(config: "Config", run: StageRun) -> None:
     write_rule(run.folder, result.rule)
     write_json(run.folder / "report.json", result.report)
     _summarize(run, result.report)
-    _compare_with_last(run, rows, result.columns["split"])
+    _compare_with_last(run, rows, result.columns["split"], wanted.method)
 
 
 def _summarize(run: StageRun, report: dict[str, Any]) -> None:
@@ -62,7 +64,9 @@ def _summarize(run: StageRun, report: dict[str, Any]) -> None:
     sizes = ", ".join(f"{parts[name]['images']:,} {name} ({parts[name]['share']:.1%})" for name in SPLITS)
     sizes += f", {parts['dropped']['images']:,} dropped"
     near = report["leakage"]["near"]["count"]
-    run.say(f"{sizes}; {len(report['folds'])} folds; {near:,} near duplicates across splits")
+    run.say(
+        f"{sizes}; {counted(len(report['folds']), 'fold')}; {counted(near, 'near duplicate')} across splits"
+    )
     for line in _notes(report, run.job.place / "report.json"):
         run.say(f"note: {line}")
 
@@ -85,19 +89,27 @@ def _notes(report: dict[str, Any], path: Path) -> Iterator[str]:
             yield f"{gap['split']} has no image of class {gap['class']!r}"
 
 
-def _compare_with_last(run: StageRun, rows: "DatasetIndex", splits: "Names") -> None:
+def _compare_with_last(run: StageRun, rows: "DatasetIndex", splits: "Names", method: str) -> None:
     """Say how many images moved. What DVC recorded last is no input, so only the journal keeps the number."""
-    from src.data.splitting.movement import count_moved
+    from src.data.splitting.movement import measure_movement
     from src.provenance.last_output import last_files
 
-    before = last_files(
-        run.root, "split", {"data/ingest": "manifest.parquet", "data/split": "splits.parquet"}
-    )
+    before = last_files(run.root, "split", LAST)
     if before is None:
         return
-    moved, common = count_moved(rows, splits, *before)
-    run.say(f"{moved:,} of {common:,} images moved to another split since the last version")
-    run.attempt.update(tags={"split.moved": str(moved)})
+    manifest, table, report = before
+    movement = measure_movement(rows, splits, manifest, table)
+    earlier = read_json(report).get("method", "stratified")  # Assay 0.2.0 knew no other
+    moved = f"{movement.moved:,} of {counted(movement.images, 'image')} moved to another split"
+    left_out = f"; {movement.left_out:,} of them are left out now" if movement.left_out else ""
+    run.say(f"{moved} since the last version{left_out}")
+    if earlier != method:
+        run.say(
+            f"warning: split.method was {earlier} and is {method} now. Of the images that moved, "
+            f"{movement.test_to_train:,} were for testing and train now, so results from before cannot be "
+            f"compared with later ones. To go back: split.method={earlier}"
+        )
+    run.attempt.update(tags={"split.moved": str(movement.moved), "split.left_out": str(movement.left_out)})
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from argparse import Namespace
 from typing import TYPE_CHECKING
 
 from src.core.errors import ends_with_message
+from src.core.wording import counted
 from src.pipeline.execution import StageRun, run_stage
 from src.pipeline.job import parse_arguments, prepare, repository_root
 from src.pipeline.numerics import hold
@@ -68,7 +69,9 @@ def join(name: str, overrides: list[str]) -> None:
     search = Search.prepare(job.loaded, INGEST, SPLIT, state, root, job.record())
     trials = search.join(study, job.say, tracker.show_child)
     tracker.finish()
-    job.say(f"study {name} has ended with {len(trials)} trials; its result is where it was created")
+    job.say(
+        f"study {name} has ended with {counted(len(trials), 'trial')}; its result is where it was created"
+    )
 
 
 def add_options(parser: ArgumentParser) -> None:

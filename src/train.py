@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from src.core.files import read_json
+from src.core.wording import counted
 from src.pipeline.execution import StageRun, run_stage
 from src.pipeline.paths import INGEST, LOGS, NORMALIZE, SPLIT
 
@@ -33,10 +34,11 @@ def build(config: Config, run: StageRun) -> None:
     data = describe_split(INGEST, SPLIT)
     require_match((INGEST, data), (NORMALIZE, DataSpec(**normalization.get("data", {}))))
     task, classes = read_task(
-        config.model, config.augment, config.train, normalization, INGEST, SPLIT, config.seed
+        config.model, config.augment, config.train, normalization, INGEST, SPLIT, config.seed, data
     )
     run.say(
-        f"{len(task.train_rows)} training and {len(task.val_rows)} validation images, {len(classes)} classes"
+        f"{len(task.train_rows):,} training and {counted(len(task.val_rows), 'validation image')}, "
+        f"{counted(len(classes), 'class')}"
     )
     trained = fit(
         task,
@@ -61,9 +63,10 @@ def build(config: Config, run: StageRun) -> None:
     write_history(run.folder / "history.csv", trained.history, trained.hashes)
     metrics = {name: trained.best[name] for name in ("val/accuracy", "val/loss")}
     run.log(metrics={**metrics, "train/best_epoch": trained.best_epoch}, model=run.folder)
+    threads = counted(int(trained.numerics["threads"]), "thread")
     run.say(
         f"validation accuracy {metrics['val/accuracy']:.4f} in epoch {trained.best_epoch} of "
-        f"{len(trained.history)} ({trained.numerics['precision']}, {trained.numerics['threads']} threads)"
+        f"{len(trained.history)} ({trained.numerics['precision']}, {threads})"
     )
 
 

@@ -141,7 +141,7 @@ def test_threads_and_proxy_reach_the_training_and_its_record(data, monkeypatch):
             "{data.image_size: [4, 4]}",
             r"cross_validate\.proxy: data\.image_size: a fold reads only model, augment",
         ),
-        ("{train.epochs: 0}", r"train\.epochs: must be at least 1"),
+        ("{train.epochs: 0}", r"train\.epochs=0: expected at least 1"),
     ],
 )
 def test_an_impossible_proxy_is_refused_by_name(data, monkeypatch, proxy, message):

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
-from src.compression.onnx.runtime import portable_session
+from src.compression.onnx.runtime import onnx_session
 from src.compression.onnx.sample import int8_sample
 from src.config.schema.augment import Augment
 from src.config.schema.model import ModelConfig
@@ -227,7 +227,8 @@ def _train(steps: int) -> tuple[Tensor, ...]:
 
 def _int8() -> Array:
     """Logits of a convolution with int8 weights in ONNX Runtime."""
-    session = portable_session(int8_sample(_uniform(16, 3, 3, 3), _uniform(16, CLASSES)), threads=1)
+    model = int8_sample(_uniform(16, 3, 3, 3), _uniform(16, CLASSES))
+    session = onnx_session(model, threads=1, portable=True)
     logits: Array = session.run(None, {"x": _images(3, 28).numpy()})[0]
     return logits
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from src.config.schema.augment import Augment
 from src.config.schema.train import Train
 from src.core.seeds import derive_seed
+from src.data.dataset.spec import DataSpec
 from src.models.normalization import NormalizedModel
 from src.models.saving import ModelSpec
 
@@ -44,6 +45,7 @@ class OnnxModel:
 class StepContext:
     """What a step may use: the training and validation rows, never the test rows."""
 
+    data: DataSpec  # of the images and their split
     images: NDArray[np.uint8]  # (N, C, H, W), memory-mapped
     targets: NDArray[np.int64]  # (N,)
     train_rows: NDArray[np.int64]

@@ -8,7 +8,7 @@ import onnx
 from numpy.typing import NDArray
 
 from src.compression.artifacts import OnnxModel, TorchModel
-from src.compression.onnx.runtime import portable_session
+from src.compression.onnx.runtime import onnx_session
 from src.models.inference import predict_logits
 
 Logits = NDArray[np.float32]
@@ -62,7 +62,7 @@ def onnx_logits(
         threads: for ONNX Runtime.
         batch_size: images at a time.
     """
-    session = portable_session(model, threads)
+    session = onnx_session(model, threads, portable=True)
     name = session.get_inputs()[0].name
     batches = [
         session.run(None, {name: images[start : start + batch_size]})[0]

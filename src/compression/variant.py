@@ -14,7 +14,7 @@ from src.config.schema.compress import Compress, Step
 from src.config.schema.train import Train
 from src.data.dataset.arrays import open_array
 from src.data.dataset.index import read_held_out, read_index, read_split
-from src.data.dataset.spec import describe_split, require_same_data
+from src.data.dataset.spec import require_same_data
 from src.models.saving import load_model
 
 
@@ -37,9 +37,10 @@ def read_context(
     Raises:
         AssayError: The base was trained on other data.
     """
-    require_same_data(base, ingest, split, variants=())
-    rows, (splits, _) = read_index(ingest), read_split(split, ingest)
+    data = require_same_data(base, ingest, split, variants=())
+    rows, (splits, _) = read_index(ingest), read_split(split, ingest, data)
     return StepContext(
+        data=data,
         images=open_array(ingest / "images.npy"),
         targets=rows.targets,
         train_rows=rows.ids[splits == "train"],
@@ -92,18 +93,25 @@ def _measure(
     """Measure the model and write it, unless it disagrees with the network that was exported.
 
     What is tracked of a float model is what that network says: ONNX Runtime's float kernels differ by CPU.
+    The other of the two is asked for the validation images only.
     """
-    held = read_held_out(ingest, split)
-    val, images = held.validation, context.images[held.ids]
-    logits, expected = onnx_logits(model.content, images, context.threads), torch_logits(model.source, images)
-    parity = check_parity(model, logits[val], expected[val], limits.tolerance, limits.agreement)
+    held = read_held_out(ingest, split, context.data)
+    val, images, int8 = held.validation, context.images[held.ids], is_int8(model.content)
+    logits = onnx_logits(model.content, images if int8 else images[val], context.threads)
+    expected = torch_logits(model.source, images[val] if int8 else images)
+    tracked = logits if int8 else expected
+    parity = check_parity(
+        model,
+        logits[val] if int8 else logits,
+        expected if int8 else expected[val],
+        limits.tolerance,
+        limits.agreement,
+    )
     if parity.reason is not None:
         return failed(names, parity.reason)
     (folder / "model.onnx").write_bytes(model.content)
     normalization = vars(context.base.spec.normalization)
-    about = replace(describe_split(ingest, split), normalization=normalization)
-    int8 = is_int8(model.content)
-    tracked = logits if int8 else expected
+    about = replace(context.data, normalization=normalization)
     write_predictions(folder / "predictions.parquet", held, tracked, about)
     difference = parity.largest_difference if int8 else None
     base_logits = torch_logits(context.base, images[val])

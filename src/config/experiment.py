@@ -1,7 +1,9 @@
 """A configuration as an experiment in ``conf/`` that anyone can compose."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +11,27 @@ import yaml
 
 from src.config.dotted_keys import differing_keys
 from src.config.loading import CONF, PARAMS, compose, compose_text
+from src.config.patterns import WORDS
+from src.config.schema.base import NAME
 from src.core.errors import AssayError
 from src.core.files import replaced
 
 EXPERIMENTS = CONF / "experiment"
 DEFAULTS = CONF / "config.yaml"
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 CHOICE = re.compile(r"^(\s*- experiment: *)([^\s#]+)", re.MULTILINE)  # of conf/config.yaml
 
 
-def save_as_default(name: str, overrides: Sequence[str]) -> Path:
+@dataclass(frozen=True)
+class SavedExperiment:
+    """What :func:`save_as_default` has written."""
+
+    path: Path
+    base: str  # the experiment that it builds on; "null": the defaults of conf/ alone
+    earlier: str  # the experiment that was the default until now; "null": none
+    replaced: bool  # whether the file had another content before
+
+
+def save_as_default(name: str, overrides: Sequence[str]) -> SavedExperiment:
     """Keep ``conf/`` with the overrides as an experiment, and make it what ``conf/`` composes to.
 
     Writes the experiment, its name in ``conf/config.yaml`` and ``params.yaml``. The experiment that is the
@@ -28,23 +41,23 @@ def save_as_default(name: str, overrides: Sequence[str]) -> Path:
         AssayError: Another experiment has this name, or no experiment can express the overrides. Nothing has
             changed then.
     """
-    wanted, defaults = compose(overrides), DEFAULTS.read_text(encoding="utf-8")
-    path, comment = experiment_path(name, "--save"), f"# Saved by: python -m src.compose --save {name}"
-    before = path.read_text(encoding="utf-8") if path.is_file() else None
-    if before is not None and name != current_experiment():
-        raise AssayError(f"{path} exists already. Choose another name: --save OTHER")
+    path, earlier = experiment_path(name, "--save"), current_experiment()
+    defaults, named = CHOICE.subn(rf"\g<1>{name}", DEFAULTS.read_text(encoding="utf-8"), count=1)
+    if not named:
+        raise AssayError(
+            f"{DEFAULTS} has no line `- experiment: null` in its defaults, to name {name}: add it"
+        )
+    wanted = compose(overrides)
     groups = {group: choice for group, choice in choose_groups(overrides).items() if group != "machine"}
-    text = experiment_text([comment], groups, difference(_base(groups), wanted))
-    try:
-        _write(path, text)
-        _write(DEFAULTS, CHOICE.sub(rf"\g<1>{name}", defaults, count=1))
-        refuse_difference(compose(), wanted)
-        _write(PARAMS, compose_text())
-    except BaseException:
+    comment = [f"# Saved by: python -m src.compose --save {name}"]
+    base = _choices(overrides).get("experiment", earlier)
+    with _undone_on_error(path, DEFAULTS):
+        replaced = write_experiment(
+            path, wanted, groups, comment, other="--save OTHER", replace=name == earlier
+        )
         _write(DEFAULTS, defaults)
-        path.unlink() if before is None else _write(path, before)
-        raise
-    return path
+        _write(PARAMS, compose_text())
+    return SavedExperiment(path, base, earlier, replaced)
 
 
 def write_experiment(
@@ -52,9 +65,11 @@ def write_experiment(
     wanted: Mapping[str, Any],
     groups: Mapping[str, str],
     comment: Sequence[str],
-    left_out: Collection[str],
+    *,
     other: str,
-) -> None:
+    left_out: Collection[str] = (),
+    replace: bool = False,
+) -> bool:
     """Write an experiment, and check that it composes to what is wanted.
 
     Args:
@@ -62,33 +77,35 @@ def write_experiment(
         wanted: All values.
         groups: The choice of each group.
         comment: Lines above it, each with its ``#``.
-        left_out: Sections that it does not decide.
         other: How to choose another name, for the message.
+        left_out: Sections that it does not decide.
+        replace: Whether an experiment with this name may be overwritten.
+
+    Returns:
+        Whether the file had another content before.
 
     Raises:
-        AssayError: Another experiment has this name, or no experiment can express what is wanted.
+        AssayError: Another experiment has this name, or no experiment can express what is wanted. Nothing has
+            changed then.
     """
 
     def without(values: Mapping[str, Any]) -> dict[str, Any]:
         return {section: value for section, value in values.items() if section not in left_out}
 
     text = experiment_text(comment, groups, difference(without(_base(groups)), without(wanted)))
-    before = path.read_text(encoding="utf-8") if path.is_file() else None
-    if before not in (None, text):
+    differs = path.is_file() and path.read_text(encoding="utf-8") != text
+    if differs and not replace:
         raise AssayError(f"{path} exists already and differs. Choose another name: {other}")
-    _write(path, text)
-    try:
+    with _undone_on_error(path):
+        _write(path, text)
         refuse_difference(without(compose([f"experiment={path.stem}"])), without(wanted))
-    except AssayError:
-        if before is None:
-            path.unlink()
-        raise
+    return differs
 
 
 def experiment_path(name: str, option: str) -> Path:
     """The file of an experiment; ``option`` is what gave the name."""
-    if not NAME.fullmatch(name):
-        raise AssayError(f"{option} must match {NAME.pattern} to name a file, but got {name!r}")
+    if not re.fullmatch(NAME, name):
+        raise AssayError(f"{option} needs {WORDS[NAME]} to name a file, but got {name!r}")
     return EXPERIMENTS / f"{name}.yaml"
 
 
@@ -170,6 +187,18 @@ def difference(base: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, 
         elif key not in base or value != before:
             changes[key] = value
     return changes
+
+
+@contextmanager
+def _undone_on_error(*paths: Path) -> Iterator[None]:
+    """Give files the content that they have now if the block fails."""
+    before = {path: path.read_text(encoding="utf-8") if path.is_file() else None for path in paths}
+    try:
+        yield
+    except BaseException:
+        for path, text in before.items():
+            path.unlink(missing_ok=True) if text is None else _write(path, text)
+        raise
 
 
 def _write(path: Path, text: str) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from annotated_types import MinLen
 from pydantic.fields import FieldInfo
 
+from src.config.patterns import WORDS
 from src.config.schema import Config
 from src.config.schema.base import Section
 
@@ -101,4 +102,4 @@ def _limits(item: Any) -> Iterator[str]:
     if isinstance(item, MinLen):
         yield "not empty" if item.min_length == 1 else f"at least {item.min_length} entries"
     if getattr(item, "pattern", None):
-        yield f"matches {item.pattern}"
+        yield WORDS[item.pattern]

@@ -1,6 +1,7 @@
 """Overrides on the command line: dictionaries that replace others, and what is wrong with an override."""
 
 import difflib
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from src.config.dotted_keys import lookup
+from src.config.fields import schema_fields
 from src.config.suggestions import did_you_mean
 from src.core.errors import AssayError
 
@@ -204,6 +206,10 @@ def _has_sweep(value: Any) -> bool:
 
 def _syntax_hint(text: str) -> str:
     key, sign, value = text.partition("=")
+    if sign and value.strip() and _is_text(key):
+        quoted = value.replace('"', '\\"')
+        shown = shlex.quote(f'{key}="{quoted}"')
+        return f"is not in Hydra's syntax. Quote the value for Hydra, and all of it for the shell: {shown}"
     if any(text.count(left) != text.count(right) for left, right in ("[]", "{}", "()")):
         return "the brackets do not match. Quote the whole override for the shell: 'KEY={a: 1, b: 2}'"
     if not sign:
@@ -215,3 +221,8 @@ def _syntax_hint(text: str) -> str:
         "is not in Hydra's syntax. Quote strings with special characters, and all of it for the shell: "
         f"\"{key}='a string'\", \"{key}=['a <= 1']\""
     )
+
+
+def _is_text(key: str) -> bool:
+    """Whether a field holds any text, such as the pattern of data.subject."""
+    return any(field.key == key and field.type.startswith("string") for field in schema_fields())

@@ -1,39 +1,36 @@
 """Checks a configuration against the schema, and reports everything that is wrong with it at once."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import yaml
 from pydantic import ValidationError
 
 from src.config.fields import known_keys, schema_fields
+from src.config.patterns import WORDS
 from src.config.schema import Config
-from src.config.schema.sweep import BOUND, OBJECTIVES
+from src.config.schema.base import FieldError
 from src.config.suggestions import did_you_mean
 from src.core.errors import AssayError
+from src.core.wording import counted
 
-# pydantic's types of faults in the words of this project; {…} come from the fault.
-RULES = {
-    "greater_than": "must be above {gt}",
-    "greater_than_equal": "must be at least {ge}",
-    "less_than": "must be below {lt}",
-    "less_than_equal": "must be at most {le}",
-    "literal_error": "must be {expected}",
-    "union_tag_invalid": "must be one of {expected_tags} in {discriminator}",
-    "union_tag_not_found": "needs {discriminator}",
-    "string_pattern_mismatch": "must match {pattern}",
-    "int_type": "must be an integer",
-    "int_from_float": "must be an integer",
-    "float_type": "must be a number",
-    "finite_number": "must be a finite number",
-    "bool_type": "must be true or false",
-    "string_type": "must be a string",
-    "list_type": "must be a list",
-    "dict_type": "must be a dictionary, {{key: value}}",
-    "too_short": "must have at least {min_length} entries",
-    "too_long": "must have at most {max_length} entries",
+# What was expected, by pydantic's types of faults; {…} come from the fault.
+EXPECTED = {
+    "greater_than": "above {gt}",
+    "greater_than_equal": "at least {ge}",
+    "less_than": "below {lt}",
+    "less_than_equal": "at most {le}",
+    "int_type": "an integer",
+    "int_from_float": "an integer",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "string_type": "a string",
+    "list_type": "a list",
+    "dict_type": "a dictionary, {{key: value}}",
 }
 HINT = "The choices are in conf/; python -m src.compose writes params.yaml from it."
-FORMS = {BOUND: f"must be METRIC <= NUMBER or METRIC >= NUMBER, with one of {', '.join(OBJECTIVES)}"}
 
 
 def validate_config(values: Mapping[str, Any], origin: str) -> Config:
@@ -47,22 +44,67 @@ def validate_config(values: Mapping[str, Any], origin: str) -> Config:
 
 
 def _faults(error: ValidationError, values: Mapping[str, Any]) -> Iterator[str]:
+    expected: dict[str, list[str]] = {}  # KEY=VALUE: what each type of a union would take
     for fault in error.errors(include_url=False):
         key = _locate(fault["loc"], values)
-        yield f"{key}: {_rule(fault, key)}"
+        wanted = _expected(fault)
+        if wanted is None:
+            yield f"{key}{_rule(fault, key)}"
+        elif "[key]" in fault["loc"]:
+            above, name = key.rpartition(".")[0], _written(fault["input"])
+            yield f"{above}: the key {name} is not allowed: expected {wanted}"
+        else:
+            expected.setdefault(_assignment(fault, key), []).append(wanted)
+    yield from (f"{place}: expected {' or '.join(wanted)}" for place, wanted in expected.items())
+
+
+def _assignment(fault: Any, key: str) -> str:
+    """``train.epochs=0``"""
+    context = fault.get("ctx", {})
+    if fault["type"] == "union_tag_invalid":
+        return f"{key}.{_bare(context['discriminator'])}={_written(context['tag'])}"
+    return f"{key}={_written(fault['input'])}"
+
+
+def _expected(fault: Any) -> str | None:
+    """What the value should have been; None if another rule was broken."""
+    kind, context = fault["type"], fault.get("ctx", {})
+    if kind == "literal_error":
+        return _bare(context["expected"])
+    if kind == "union_tag_invalid":
+        return " or ".join(_bare(context["expected_tags"]).rsplit(", ", 1))
+    if kind == "string_pattern_mismatch":
+        return WORDS[context["pattern"]]
+    if kind in ("too_short", "too_long"):
+        most = kind == "too_long"
+        count = counted(context["max_length" if most else "min_length"], "entry")
+        return f"at {'most' if most else 'least'} {count}"
+    return EXPECTED[kind].format(**context) if kind in EXPECTED else None
+
+
+def _bare(text: str) -> str:
+    """pydantic puts each word in quotes."""
+    return text.replace("'", "")
+
+
+def _written(value: Any) -> str:
+    """A value as YAML has it: null, true, '64' for the string."""
+    text: str = yaml.safe_dump(value, default_flow_style=True, width=math.inf, allow_unicode=True)
+    return text.removesuffix("...\n").strip()
 
 
 def _locate(location: tuple[int | str, ...], values: Any) -> str:
     """The dotted key as it is in the file.
 
-    pydantic adds the tag of a union (``model.cnn.widths``). What the file does not have is left out, except
-    for the last part, which may be the key that is missing.
+    pydantic adds the tag of a union (``model.cnn.widths``, ``sweep.n_jobs.constrained-int``). What the file
+    does not have is left out, except for the last part of a section, which may be the key that is missing.
     """
     parts: list[str] = []
     for place, part in enumerate(location):
         found = _has(values, part)
+        missing = place == len(location) - 1 and isinstance(values, Mapping)
         values = values[part] if found else values
-        if found or place == len(location) - 1:
+        if found or missing:
             parts.append(str(part))
     return ".".join(part for part in parts if part != "[key]")
 
@@ -82,20 +124,19 @@ def _question(key: str) -> str:
 
 
 def _rule(fault: Any, key: str) -> str:
-    """The rule that was broken and the value that broke it."""
-    if fault["type"] == "missing":
-        return "is missing"
-    if fault["type"] == "extra_forbidden":
-        return f"is not a known key{_question(key)}"
-    if fault["type"] in ("model_type", "model_attributes_type"):
+    """What follows the key where another rule was broken than one for single values."""
+    kind, context = fault["type"], fault.get("ctx", {})
+    if kind == "missing":
+        return ": is missing"
+    if kind == "union_tag_not_found":
+        return f".{_bare(context['discriminator'])}: is missing"
+    if kind == "extra_forbidden":
+        return f": is not a known key{_question(key)}"
+    if kind in ("model_type", "model_attributes_type"):
         inner = [other for other in sorted(known_keys()) if other.startswith(f"{key}.")]
-        section = f"is a section: set one of its keys, such as {inner[0]}" if inner else None
-        return section or f"must be a dictionary, {{key: value}}, but got {fault['input']!r}"
-    context = fault.get("ctx", {})
-    if fault["type"] == "value_error":
-        return str(context["error"])
-    plain = fault["msg"][0].lower() + fault["msg"][1:]
-    if context.get("pattern") in FORMS:
-        return f"{FORMS[context['pattern']]}, but got {fault['input']!r}"
-    rule = RULES[fault["type"]].format(**context) if fault["type"] in RULES else plain
-    return f"{rule}, but got {context.get('tag', fault['input'])!r}"
+        section = f": is a section: set one of its keys, such as {inner[0]}" if inner else None
+        return section or f"={_written(fault['input'])}: expected a dictionary, {{key: value}}"
+    if kind == "value_error":
+        error = context["error"]
+        return f".{error.field}: {error}" if isinstance(error, FieldError) else f": {error}"
+    return f"={_written(fault['input'])}: {fault['msg'][0].lower()}{fault['msg'][1:]}"

@@ -5,6 +5,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from src.core.interruption import raise_on_interrupt
+
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 INTERRUPTED = 130  # exit code: 128 + SIGINT
 
@@ -30,6 +32,7 @@ def ends_with_message(name: str, hint: Callable[[], str] = str, code: int = 1) -
         hint: What follows the reason.
         code: The exit code after an error.
     """
+    raise_on_interrupt()
     try:
         yield
     except AssayError as error:

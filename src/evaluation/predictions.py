@@ -52,7 +52,7 @@ def predict_test_images(
     network, spec = load_model(model)
     index, data = read_index(ingest), describe_split(ingest, split)
     require_match((ingest, data), (model, describe_model(model)))
-    ids = index.ids[_is_test(split, ingest)]
+    ids = index.ids[_is_test(split, ingest, data)]
     images = ingest / "images.npy"
     logits = predict_logits(network, spec, open_array(images), ids, batch_size, device, show)
     broken = ids[~np.isfinite(logits).all(axis=1)]
@@ -71,9 +71,9 @@ def predict_test_images(
     )
 
 
-def _is_test(split: Path, ingest: Path) -> NDArray[np.bool_]:
+def _is_test(split: Path, ingest: Path, data: DataSpec) -> NDArray[np.bool_]:
     """Whether each image is for testing, (N,)."""
-    test = read_split(split, ingest)[0] == "test"
+    test = read_split(split, ingest, data)[0] == "test"
     if not test.any():
         raise AssayError(f"{split / 'splits.parquet'} has no test rows. Split again: dvc repro split")
     return np.asarray(test)

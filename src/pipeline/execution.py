@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from src.core.errors import AssayError, ends_with_message
 from src.core.hashing import hash_tree, json_hash
+from src.core.interruption import how_to_continue
 from src.pipeline.job import (
     Job,
     Options,
@@ -140,16 +141,21 @@ def run_stage(stage: str, build: Build, doc: str | None, options: Options | None
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: _stop(address, number))
     with ends_with_message(address, lambda: restore_hint(stage, variant)):
-        job = prepare(arguments, stage)
-        hold(job)
-        _run(job, build)
+        try:
+            job = prepare(arguments, stage)
+            hold(job)
+            _run(job, build)
+        except SystemExit:  # of _stop, which may have come amid an import and so must need none itself
+            if hint := restore_hint(stage, variant):
+                print(hint.lstrip(), file=sys.stderr)
+            raise
     sys.exit(0)
 
 
 def _stop(address: str, number: int) -> NoReturn:
     """Leave what is being done, in the way that closes files and records."""
     signal.signal(number, signal.SIG_IGN)  # whoever presses Ctrl-C twice shall not cut this short
-    print(f"\n{address} interrupted. Finished work is kept: the same command continues", file=sys.stderr)
+    print(f"\n{address} interrupted. Finished work is kept: {how_to_continue()}", file=sys.stderr)
     sys.exit(128 + number)
 
 

@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from src.config.schema import Config
-from src.data.dataset.index import read_split
-from src.pipeline.paths import INGEST, SPLIT
+from src.core.files import read_json
+from src.pipeline.paths import SPLIT
 
 
 @dataclass(frozen=True)
@@ -21,9 +19,9 @@ class ImageRole:
 
 def image_roles(config: Config) -> list[ImageRole]:
     """What the images of each split decided on the way from the data to the champion."""
-    names = read_split(SPLIT, INGEST)[0]
+    parts = read_json(SPLIT / "report.json")["splits"]
     decided = {"train": _by_training_images(config), "val": _by_validation_images(config), "test": []}
-    return [ImageRole(split, int(np.sum(names == split)), what) for split, what in decided.items()]
+    return [ImageRole(split, parts[split]["images"], what) for split, what in decided.items()]
 
 
 def _by_training_images(config: Config) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 from src.config.schema import Config
 from src.config.schema.register import Policy
 from src.core.metric_names import nest
+from src.core.wording import counted
 from src.leaderboard.comparison.non_inferiority import Verdict, fewest_images, smallest_limit
 from src.registry.class_report import ClassReport
 from src.registry.decisions import Registration, Ruling
@@ -120,7 +121,7 @@ def terminal_lines(decision: dict[str, Any], versions: Sequence[Version] | None)
             f"Promotion        {decision['decision']}: {decision['promotion']}",
         ]
     named = [str(version) for version in versions or () if version.aliases]
-    count = f"{len(decision['registered'])} versions of {decision['model']}"
+    count = f"{counted(len(decision['registered']), 'version')} of {decision['model']}"
     if versions is None:
         count += ": decided, but not in MLflow yet (python -m src.track)"
     return [

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from src.config.schema.compress import BASELINE
 from src.core.errors import AssayError
 from src.data.dataset.index import HeldOutRows, read_held_out, read_index, read_split
-from src.data.dataset.spec import require_same_data
+from src.data.dataset.spec import describe_split, require_same_data
 from src.leaderboard.comparison.non_inferiority import NonInferiorityRule, Verdict, judge, measure_loss
 from src.pipeline.paths import INGEST, MODELS, SPLIT
 from src.registry.promotion import ValidationEvidence, image_names, paired_logits
@@ -32,10 +32,11 @@ def read_answers(variants: Sequence[str]) -> dict[str, VariantAnswers]:
     Raises:
         AssayError: they are of other data than are here.
     """
+    data = describe_split(INGEST, SPLIT)
     for folder in (MODELS / variant for variant in variants):
-        require_same_data(folder, INGEST, SPLIT, [folder])
-    held, names = read_held_out(INGEST, SPLIT), image_names(read_index(INGEST).digests)
-    trained_on, found = names[read_split(SPLIT, INGEST)[0] == "train"], {}
+        require_same_data(folder, INGEST, SPLIT, [folder], data)
+    held, names = read_held_out(INGEST, SPLIT, data), image_names(read_index(INGEST).digests)
+    trained_on, found = names[read_split(SPLIT, INGEST, data)[0] == "train"], {}
     for variant in variants:
         logits, val = _read_logits(variant, held), held.validation
         evidence = ValidationEvidence(names[held.ids[val]], held.targets[val], logits[val], trained_on)

@@ -12,6 +12,7 @@ from src.config.schema.model import ModelConfig
 from src.config.schema.train import Train
 from src.data.dataset.arrays import open_array
 from src.data.dataset.index import read_index, read_split
+from src.data.dataset.spec import DataSpec
 
 Rows = NDArray[np.int64]
 
@@ -41,6 +42,7 @@ def read_task(
     ingest: Path,
     split: Path,
     seed: int,
+    data: DataSpec | None = None,
 ) -> tuple[TrainingTask, list[str]]:
     """A training on the training split that is validated on the validation split.
 
@@ -48,6 +50,7 @@ def read_task(
         normalization: ``shift`` and ``scale``, one value per channel.
         ingest: folder with the images and their manifest.
         split: folder with the split of each image.
+        data: see `src.data.dataset.index.read_split`.
 
     Returns:
         The task and the names of the classes.
@@ -55,7 +58,7 @@ def read_task(
     Raises:
         AssayError: the images cannot be read.
     """
-    index, (names, _) = read_index(ingest), read_split(split, ingest)
+    index, (names, _) = read_index(ingest), read_split(split, ingest, data)
     task = TrainingTask(
         model=model,
         augment=augment,

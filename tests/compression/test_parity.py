@@ -10,7 +10,6 @@ from src.compression.parity import check_parity, onnx_logits, torch_logits
 from src.compression.post_training import quantize_static
 from src.config.schema.compress import Compress, Export, QuantizeStatic, Variant
 from src.data.dataset.index import HeldOutRows
-from src.data.dataset.spec import DataSpec
 from tests.support.digits import VAL_ROWS, digits, make_context, trained
 
 
@@ -73,13 +72,29 @@ def test_int8_is_judged_by_its_predictions(rounded, images):
     assert failed.reason == expected
 
 
+@pytest.fixture
+def counted(monkeypatch):
+    """How many images each of the two was asked for, in order."""
+    counts = {"onnx_logits": [], "torch_logits": []}
+    for name, calls in counts.items():
+        ask = getattr(variant, name)
+        monkeypatch.setattr(
+            variant,
+            name,
+            lambda model, images, *rest, ask=ask, calls=calls: (
+                calls.append(len(images)) or ask(model, images, *rest)
+            ),
+        )
+    return counts
+
+
 @pytest.mark.slow
-def test_what_is_tracked_of_a_float_variant_is_what_the_network_says(tmp_path, monkeypatch):
+def test_what_is_tracked_of_a_float_variant_is_what_the_network_says(tmp_path, monkeypatch, counted):
     """ONNX Runtime decides only whether the file passes: its float kernels differ by CPU."""
     context = make_context(trained(), tmp_path)
     held = HeldOutRows(VAL_ROWS, digits()[1][VAL_ROWS], np.arange(len(VAL_ROWS)) % 2 == 0)
     monkeypatch.setattr(variant, "read_held_out", lambda *folders: held)
-    monkeypatch.setattr(variant, "describe_split", lambda *folders: DataSpec())
+    held_out, validation = len(VAL_ROWS), len(VAL_ROWS) // 2
     limits = Compress(tolerance=1e-3, agreement=0.9, variants={"onnx_fp32": Variant(steps=[EXPORT])})
     int8 = QuantizeStatic(name="quantize_static", images=100, calibration="minmax", per_channel=True)
     for steps, runtime in (([EXPORT], False), ([EXPORT, int8], True)):
@@ -92,3 +107,6 @@ def test_what_is_tracked_of_a_float_variant_is_what_the_network_says(tmp_path, m
         stored = read_table(tmp_path / "predictions.parquet")
         assert np.array_equal(np.stack([stored[f"logit_{k}"] for k in range(10)], axis=1), expected)
         assert ("val/largest_difference" in result.metrics) is runtime
+    # the test images are answered by the one that is tracked only; torch answers for the base too
+    assert counted["onnx_logits"] == [validation, held_out]
+    assert counted["torch_logits"] == [held_out, validation, validation, validation]

@@ -1,5 +1,6 @@
 """A saved configuration is the default from then on, for DVC's own composition too."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def by_dvc(*overrides):
 )
 def test_a_later_override_starts_from_what_was_saved(overrides):
     wanted = compose(overrides)
-    assert save_as_default("mine", overrides) == Path("conf/experiment/mine.yaml")
+    assert save_as_default("mine", overrides).path == Path("conf/experiment/mine.yaml")
     assert read_params() == wanted == compose() == by_dvc()
     assert differing_keys(by_dvc("split.folds=4"), wanted) == ["split.folds"]
 
@@ -84,8 +85,35 @@ def run(monkeypatch, *arguments):
 @pytest.mark.slow
 def test_the_command(monkeypatch, capsys):
     assert run(monkeypatch, "--save", "mine", *OWN) == 0
-    assert "conf/experiment/mine.yaml, now the default" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert f"Wrote conf/experiment/mine.yaml: {' '.join(OWN)}, on top of the defaults of conf/\n" in out
+    assert "now the default of conf/config.yaml, instead of experiment=null\n" in out
+    assert run(monkeypatch, "--save", "mine", "train.epochs=7") == 0
+    out = capsys.readouterr().out
+    assert "train.epochs=7, on top of experiment mine, and replaced what the file said before\n" in out
+    assert "It is still the default" in out
+    assert run(monkeypatch, "--save", "other", "experiment=tiny", "model=lenet") == 0
+    out = capsys.readouterr().out
+    assert "Wrote conf/experiment/other.yaml: model=lenet, on top of experiment tiny\n" in out
+    assert "instead of experiment=mine\n" in out
     assert run(monkeypatch, "--save", "../mine") == 1
-    assert "--save must match" in capsys.readouterr().err
+    assert "--save needs letters, digits" in capsys.readouterr().err
     assert run(monkeypatch, "--save", "bad", "train.epochs=0") == 1
     assert not Path("conf/experiment/bad.yaml").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("override", "fault"),
+    [
+        ("sweep.enqueue=[{train.optimizer.lr: 7.5}]", "0: train.optimizer.lr: must be in .* but got 7.5"),
+        ("+sweep.space={train.epochs: wide}", "train.epochs: must be a choice, a range or an interval"),
+        ("+sweep.proxy={train.epoch: 3}", "train.epoch .in sweep.proxy.: is not a known field"),
+    ],
+)
+def test_a_search_that_cannot_begin_is_refused_when_it_is_composed(monkeypatch, capsys, override, fault):
+    before = Path("params.yaml").read_bytes()
+    assert run(monkeypatch, "sweep=default", override) == 1
+    assert re.search(fault, capsys.readouterr().err)
+    assert Path("params.yaml").read_bytes() == before
+    assert run(monkeypatch, "sweep=none") == 0, "what is not searched needs no space"

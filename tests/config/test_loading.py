@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 import shutil
 import subprocess
 import sys
@@ -12,10 +13,12 @@ from omegaconf import OmegaConf
 from ruamel.yaml import YAML
 
 from src.config import schema
-from src.config.dotted_keys import differing_keys, flatten
+from src.config.dotted_keys import differing_keys, flatten, set_dotted
+from src.config.fields import schema_fields
 from src.config.loading import compose, compose_text, load, read_params
 from src.config.validation import validate_config
 from src.core.errors import AssayError
+from src.core.yaml12 import load_yaml
 from tests.support.workspaces import ROOT
 
 BY_FIELD = ("space.", "proxy.", "objectives.")  # mappings of fields, explained as a whole
@@ -67,15 +70,15 @@ def test_all_faults_are_reported_together_each_with_its_key():
         validate_config(values, "params.yaml")
     message = str(caught.value)
     for fault in (
-        "train.epochs: must be at least 1, but got 0",
-        "train.optimizer.lr: must be a number, but got 'fast'",
+        "train.epochs=0: expected at least 1",
+        "train.optimizer.lr=fast: expected a number",
         "train.epoch: is not a known key (did you mean train.epochs?)",
-        "model.widths.1: must be an integer, but got '64'",
+        "model.widths.1='64': expected an integer",
         "split.test: val + test must be below 1, but got 0.15 + 0.9",
-        "compress.variants.int8_static.steps.1.images: must be at least 1, but got 0",
-        "train.gradient_clip_val: must be a finite number, but got inf",
+        "compress.variants.int8_static.steps.1.images=0: expected at least 1",
+        "train.gradient_clip_val=inf: expected a finite number",
         "register.policy.margin: must be above 0 and below 1, in the unit of val/accuracy, where 0.02 is two",
-        "data.channels: must be 1 or 3, but got 2",
+        "data.channels=2: expected 1 or 3",
     ):
         assert fault in message
 
@@ -84,21 +87,24 @@ def test_all_faults_are_reported_together_each_with_its_key():
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["train.optimizer.name=sdg"], "train.optimizer.name: must be 'sgd', 'adam', 'adamw' or 'rmsprop'"),
-        (["seed=-1"], "seed: must be at least 0, but got -1"),
-        (["model.kind=vgg"], "model: must be one of 'cnn', 'lenet', 'timm' in 'kind', but got 'vgg'"),
+        (["train.optimizer.name=sdg"], "train.optimizer.name=sdg: expected sgd, adam, adamw or rmsprop"),
+        (["seed=-1"], "seed=-1: expected at least 0"),
+        (["model.kind=vgg"], "model.kind=vgg: expected cnn, lenet or timm"),
         (["train.patience=3"], "train.patience: must be 0 with train.schedule.name=one_cycle"),
-        (["train.schedule.warmup=1.5"], "train.schedule.warmup: must be below 1.0, but got 1.5"),
+        (["train.schedule.warmup=1.5"], "train.schedule.warmup=1.5: expected below 1.0"),
         (
             ["augment.operations=[{name: hue, strength: 0.1}]"],
-            "operations hue need color, but data.channels=1",
+            "augment.operations: hue need color, but data.channels=1",
         ),
         (
             ["augment.operations=[{name: scale, low: 2.0, high: 1.0}]"],
             "must be at least low=2.0, but got 1.0",
         ),
-        (["augment.operations=[{name: spin}]"], "augment.operations.0: must be one of 'crop'"),
-        (["compress.variants.onnx_fp32.steps=[]"], "compress.variants.onnx_fp32.steps"),
+        (["augment.operations=[{name: spin}]"], "augment.operations.0.name=spin: expected crop, "),
+        (
+            ["compress.variants.onnx_fp32.steps=[]"],
+            "compress.variants.onnx_fp32.steps=[]: expected at least 1 entry",
+        ),
         (
             ["~compress.variants.onnx_fp32"],
             "compress.variants: must include onnx_fp32, the base model as ONNX",
@@ -107,7 +113,7 @@ def test_all_faults_are_reported_together_each_with_its_key():
             ["compress.variants.onnx_fp32.steps=[{name: export},{name: quantize_dynamic,per_channel: true}]"],
             "Add onnx_fp32: {steps: [{name: export}]}",
         ),
-        (["data.name=../elsewhere"], "data.name: must match"),
+        (["data.name=../elsewhere"], "data.name=../elsewhere: expected letters, digits"),
     ],
 )
 def test_bad_overrides_are_refused_with_rule_and_value(overrides, message):
@@ -152,11 +158,11 @@ STUDENT = {"name": "distill", "student": {}, "epochs": 1, "lr": 0.1, "temperatur
         ([CHANNELS, STUDENT, EXPORT], "starts with a new network and discards what prune_structured did"),
         (
             [{"name": "prune", "ratio": 0.5}, EXPORT],
-            "must be one of 'prune_unstructured', 'prune_structured'",
+            "steps.0.name=prune: expected prune_unstructured, prune_structured",
         ),
-        ([MASKS | {"ratio": 1.0}, EXPORT], "steps.0.ratio: must be below 1.0, but got 1.0"),
-        ([CHANNELS | {"ratio": 0.0}, EXPORT], "steps.0.ratio: must be above 0.0, but got 0.0"),
-        ([STATIC | {"calibration": "mean"}, EXPORT], "steps.0.calibration: must be 'minmax', 'entropy'"),
+        ([MASKS | {"ratio": 1.0}, EXPORT], "steps.0.ratio=1.0: expected below 1.0"),
+        ([CHANNELS | {"ratio": 0.0}, EXPORT], "steps.0.ratio=0.0: expected above 0.0"),
+        ([STATIC | {"calibration": "mean"}, EXPORT], "steps.0.calibration=mean: expected minmax, entropy"),
     ],
 )
 def test_a_chain_that_makes_no_sense_is_refused_by_name(steps, message):
@@ -247,7 +253,7 @@ def test_a_refused_composition_leaves_params_as_it_was(tmp_path, monkeypatch):
         text=True,
         env={"PYTHONPATH": str(ROOT)},
     )
-    assert done.returncode == 1 and "train.epochs: must be at least 1, but got 0" in done.stderr
+    assert done.returncode == 1 and "train.epochs=0: expected at least 1" in done.stderr
     assert [path.name for path in tmp_path.glob("params*")] == ["params.yaml"]
     assert Path("params.yaml").read_text() == "seed: 1\n"
 
@@ -285,7 +291,7 @@ def test_every_leaf_of_conf_has_a_comment_with_unit_or_choices():
     ("edit", "error"),
     [
         (("seed: 0\n", "seed: 010\n"), None),
-        (("batch_norm: true", "batch_norm: off"), r"model\.batch_norm: must be true or false, but got 'off'"),
+        (("batch_norm: true", "batch_norm: off"), r"model\.batch_norm='off': expected true or false"),
         (("seed: 0\n", "seed: 0o10\n"), None),
     ],
 )
@@ -312,3 +318,40 @@ def test_missing_packages_are_named_when_the_settings_are_composed(monkeypatch):
     assert "machine.loggers names wandb, but the package wandb is missing" in str(caught.value)
     assert "train.callbacks[0].class_path=nowhere.Callback: the package nowhere is not" in str(caught.value)
     assert load(["machine.loggers=[csv]"]).config.machine.loggers == ["csv"]
+
+
+REFUSED = {
+    "sweep.n_jobs=0": "sweep.n_jobs=0: expected auto or at least 1",
+    "sweep.n_jobs=many": "sweep.n_jobs=many: expected auto or an integer",
+    "machine.device=mps": "machine.device=mps: expected auto, cpu, cuda or cuda:N",
+    "sweep.storage=x": "sweep.storage=x: expected embedded, or the URL of a database such as postgresql://",
+    "sweep.study=../x": "sweep.study=../x: expected letters, digits, ",
+    "train.epochs=null": "train.epochs=null: expected an integer",
+    "model.widths=[]": "model.widths=[]: expected at least 1 entry",
+    "data.image_size=[8]": "data.image_size=[8]: expected at least 2 entries",
+    "train.optimizer.weight_decay=inf": "train.optimizer.weight_decay=.inf: expected a finite number",
+    "train.schedule.warmup=true": "train.schedule.warmup=true: expected a number",
+    "machine.loggers=[x]": "machine.loggers.0=x: expected csv, tensorboard or wandb",
+    "machine.device=cuda": "machine.device: must be auto or cpu with train.precision=portable "
+    "(or train.precision=auto), but got cuda",
+    "sweep.threads=2": "sweep.threads: must be 1 with train.precision=portable (or train.precision=auto)",
+}
+
+
+def set_to(text):
+    """The default configuration with one override, and nothing of Hydra."""
+    key, _, value = text.partition("=")
+    return set_dotted(read_params(), {key: load_yaml(value)})
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_a_refused_value_is_shown_as_one_writes_it_with_what_was_expected(text):
+    with pytest.raises(AssayError) as caught:
+        validate_config(set_to(text.replace("inf", ".inf")), "params.yaml")
+    (line,) = str(caught.value).splitlines()[1:-1]
+    assert line.strip().startswith(REFUSED[text])
+
+
+def test_no_field_is_explained_by_a_regular_expression():
+    """Every pattern of the schema has words."""
+    assert [field.key for field in schema_fields() if re.search(r"[\^\\]", field.type)] == []

@@ -1,6 +1,7 @@
 """Overrides on the command line: what they replace, and what a person reads who mistypes one."""
 
 import itertools
+import shlex
 import subprocess
 import sys
 from functools import cache
@@ -68,9 +69,9 @@ MISTAKES = {
     "+ before a group": (["+experiment=tiny"], "+experiment=tiny: without the +: experiment=tiny"),
     "a section taken away": (["~model"], "model: is missing"),
     "a dictionary taken away": (["~sweep.space"], "sweep.space: is missing"),
-    "a word for a number": (["train.epochs=many"], "train.epochs: must be an integer, but got 'many'"),
-    "a fraction for an integer": (["train.epochs=1.5"], "train.epochs: must be an integer, but got 1.5"),
-    "no value": (["train.optimizer.lr="], "train.optimizer.lr: must be a number, but got ''"),
+    "a word for a number": (["train.epochs=many"], "train.epochs=many: expected an integer"),
+    "a fraction for an integer": (["train.epochs=1.5"], "train.epochs=1.5: expected an integer"),
+    "no value": (["train.optimizer.lr="], "train.optimizer.lr='': expected a number"),
     "no sign": (["train.epochs"], "train.epochs: write KEY=VALUE, such as train.epochs=…"),
     "a space for the sign": (["train.epochs 3"], "write KEY=VALUE, such as train.epochs=3"),
     "spaces around the sign": (["train.epochs = 3"], "write no spaces around =, such as train.epochs=3"),
@@ -85,7 +86,7 @@ MISTAKES = {
     ),
     "braces opened by the shell": (
         ["sweep.space=a:1"],
-        "sweep.space: must be a dictionary, {key: value}, but got",
+        "sweep.space=a:1: expected a dictionary, {key: value}",
     ),
     "several values": (["train.epochs=1,2"], "train.epochs=1,2: needs one value, or a list in brackets"),
     "a choice without quotes": (
@@ -98,11 +99,11 @@ MISTAKES = {
     ),
     "an old metric name": (
         ["sweep.constraints=['bytes <= 9']"],
-        "sweep.constraints.0: must be METRIC <= NUMBER or METRIC >= NUMBER, with one of val/accuracy",
+        "sweep.constraints.0=bytes <= 9: expected METRIC <= NUMBER or METRIC >= NUMBER, where METRIC is one ",
     ),
     "an unknown objective": (
         ["sweep.objectives={accuracy: maximize}"],
-        "sweep.objectives.accuracy: must be 'val/accuracy', 'val/loss', 'model/parameters'",
+        "sweep.objectives: the key accuracy is not allowed: expected val/accuracy, val/loss, model/",
     ),
     "a field of the space": (
         ["sweep.space.train.epochs='choice(1,2)'"],
@@ -118,7 +119,7 @@ MISTAKES = {
     ),
     "a number for a step": (
         ["compress.variants.onnx_fp32.steps=[1]"],
-        "compress.variants.onnx_fp32.steps.0: must be a dictionary, {key: value}, but got 1",
+        "compress.variants.onnx_fp32.steps.0=1: expected a dictionary, {key: value}",
     ),
     "a list for a section": (
         ["train.optimizer=[1]"],
@@ -262,3 +263,13 @@ def test_every_combination_of_groups_composes_and_is_valid(row):
     assert loaded.config.train.epochs == 3
     assert loaded.config.augment == alone(f"augment={chosen['augment']}").augment
     assert loaded.config.model == alone(f"model={chosen['model']}").model
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "pattern", [r"(\d+)_", r"^(?:patient(\d+))?", r"[a-z]+_", r'"(a\d)"_', r"(it's|[^)])_"]
+)
+def test_a_pattern_is_refused_with_the_quotes_that_it_needs(pattern):
+    said = message([f"data.subject={pattern}"])
+    (advice,) = [line.partition("for the shell: ")[2] for line in said.splitlines() if "shell" in line]
+    assert compose(shlex.split(advice))["data"]["subject"] == pattern

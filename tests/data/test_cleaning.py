@@ -74,8 +74,8 @@ def test_all_kinds_of_faults_are_refused_at_once() -> None:
         find_unusable(items, [*GOOD, BROKEN], "fail", "fail")
     for text in (
         "1 of 6 images cannot be used",
-        "1 image(s) appear under",
-        "1 class(es) have no usable image",
+        "more than one label for 1 image:",
+        "no image of 1 class can be used:",
     ):
         assert text in str(caught.value)
 

@@ -106,7 +106,7 @@ def test_names_that_are_not_utf8_are_refused_together(tmp_path: Path) -> None:
         Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).touch()
     with pytest.raises(AssayError) as caught:
         read_listing(tmp_path, "image_folder")
-    assert "2 file name(s)" in str(caught.value) and r"a/caf\xe9.png" in str(caught.value)
+    assert "2 file names" in str(caught.value) and r"a/caf\xe9.png" in str(caught.value)
     text = "path,label\na/1.png,a\nb/1.png,b\n"
     listing = read_listing(_csv(tmp_path, text), "csv")
     assert r"b/\xff.txt" in listing.ignored
@@ -263,7 +263,7 @@ def test_one_path_under_two_labels_is_left_to_the_policy_for_conflicts(tmp_path:
             "path,label,split\n1.png,a,trains\n",
             "line 2, column split: trains is neither empty nor one of train, val, test",
         ),
-        ("path,label\n1.png,a\n2.png\n", "line 3: 1 cells, but the header has 2 columns"),
+        ("path,label\n1.png,a\n2.png\n", "line 3: 1 cell, but the header has 2 columns"),
         ("path,label\n1.png,a,b\n", "line 2: 3 cells"),
         ("path,label\n../1.png,a\n", r"line 2, column path: \.\./1\.png is outside"),
         ("path,label\n/etc/passwd,a\n", "line 2, column path: /etc/passwd is outside"),
@@ -281,7 +281,7 @@ def test_csv_faults_are_reported_together(tmp_path: Path) -> None:
     lines = "".join(f"{row}.png,\n" for row in range(10, 30))
     with pytest.raises(AssayError) as caught:
         read_listing(_csv(tmp_path, f"path,label\n{lines}"), "csv")
-    assert "has 40 fault(s)" in str(caught.value)
+    assert "has 40 faults" in str(caught.value)
     assert "line 2, column path" in str(caught.value)
     assert "line 2, column label" in str(caught.value)
     assert "and 30 more" in str(caught.value)

@@ -6,18 +6,21 @@ from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
 import yaml
 from pyarrow import parquet
 
-from src import benchmark, compare, train
+from src import benchmark, compare, normalize, train
 from src.auditing.checks import metrics
 from src.auditing.verdict import CheckLog
-from src.compression.variant import read_context
+from src.compression.variant import make_variant, read_context
 from src.config.validation import validate_config
 from src.core.errors import AssayError
+from src.core.hashing import file_hash
+from src.data.dataset import spec as specs
 from src.data.dataset.index import read_held_out, read_training_rows
 from src.data.dataset.spec import (
     DataSpec,
@@ -188,12 +191,18 @@ def test_a_model_says_what_it_takes(joined):
             describe_model(BASE)
 
 
+def only_fp32():
+    """A configuration with one variant."""
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values["train"]["precision"] = "fp32"  # pytest's own process is not held to AVX2
+    values["compress"]["variants"] = {"onnx_fp32": {"steps": [{"name": "export"}]}}
+    return validate_config(values, "params.yaml")
+
+
 @pytest.mark.parametrize("stage", ["compare", "benchmark", "register"])
 def test_stages_that_join_predictions_ask_first(joined, stage):
     label(Path("models/onnx_fp32/predictions.parquet"), DataSpec(classes=["other"]))
-    values = yaml.safe_load((ROOT / "params.yaml").read_text())
-    values["compress"]["variants"] = {"onnx_fp32": {"steps": [{"name": "export"}]}}
-    config, run = validate_config(values, "params.yaml"), SimpleNamespace(progress=False, job=JOB)
+    config, run = only_fp32(), SimpleNamespace(progress=False, job=JOB)
     shutil.copy(BASE / "model.json", "models/onnx_fp32")
     Path("reports/compare").mkdir(parents=True)
     write_rows(Path("reports/compare/variants.csv"), [LeaderboardRow("onnx_fp32", ("export",), {})])
@@ -204,6 +213,35 @@ def test_stages_that_join_predictions_ask_first(joined, stage):
     }
     with pytest.raises(AssayError, match=r"classes: models/\w+ has 0, 1, "):
         ask[stage]()
+
+
+def compress_fp32(config, folder):
+    """What the stage compress does."""
+    settings = {"train": config.train, "augment": config.augment, "seed": 0, "threads": 1, "device": "cpu"}
+    show = {"show": False, "say": lambda line: None}
+    context = read_context(BASE, INGEST, SPLIT, **settings, state=folder / "state", **show)
+    steps = config.compress.variants["onnx_fp32"].steps
+    assert make_variant(steps, context, config.compress, INGEST, SPLIT, folder).reason is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["normalize", "evaluate", "compress", "compare", "register"])
+def test_a_stage_hashes_the_manifest_once(joined, monkeypatch, tmp_path, stage):
+    """It has a row for each image, of which there may be millions."""
+    hashed, config = [], only_fp32()
+    monkeypatch.setattr(specs, "file_hash", lambda path: hashed.append(path.name) or file_hash(path))
+    monkeypatch.setattr(variant_answers, "image_names", np.array)  # the digests here are no hashes
+    shutil.copy(BASE / "model.json", "models/onnx_fp32")
+    said = SimpleNamespace(say=lambda line: None, log_for=lambda *args: None)
+    run = SimpleNamespace(folder=tmp_path, progress=False, job=JOB, **vars(said))
+    {
+        "normalize": lambda: normalize.build(config, run),
+        "evaluate": JOINS["evaluate"],
+        "compress": lambda: compress_fp32(config, tmp_path),
+        "compare": lambda: compare.build(config, run),
+        "register": lambda: variant_answers.read_answers(["onnx_fp32"]),
+    }[stage]()
+    assert hashed.count("manifest.parquet") == 1
 
 
 def test_an_audit_names_what_differs(joined):

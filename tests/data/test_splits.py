@@ -15,6 +15,7 @@ from src.data.splitting.conflicts import LeftOut
 from src.data.splitting.folds import fold_rows, hold_out
 from src.data.splitting.rule import SplitRule
 from src.data.splitting.splits import SPLITS, divide
+from tests.data.test_stable_splits import Picture, index_of
 
 SEEDS = st.integers(0, 2**32 - 1)
 CLASS_SIZES = st.lists(st.integers(10, 90), min_size=2, max_size=6)
@@ -292,6 +293,23 @@ def test_many_rare_classes_share_the_held_out_part() -> None:
 
 def test_a_single_group_cannot_be_divided() -> None:
     with pytest.raises(
-        AssayError, match=r"20 images in 1 independent groups cannot be divided with a share of 0\.15"
+        AssayError, match=r"20 images in 1 independent group cannot be divided with a share of 0\.15"
     ):
         holdout_mask(rows_of([10, 10], groups=["patient"] * 20), np.arange(20), 0.15, 0)
+
+
+def test_a_class_that_is_too_small_is_named_once_with_a_number_that_is_enough() -> None:
+    """Three shares, the number of splits and the folds would each ask for another number."""
+
+    def divide_with(count: int) -> None:
+        pictures = [Picture(number, 10 * number, int(number >= 40)) for number in range(40 + count)]
+        divide(index_of(pictures), SplitRule("stratified", "refuse"), val=0.15, test=0.2, folds=5, seed=0)
+
+    with pytest.raises(AssayError) as caught:
+        divide_with(2)
+    (line,) = [line for line in str(caught.value).splitlines() if line.startswith("  ")]
+    assert line.startswith("  class 'b' has 2 different images, too few for split.test=0.2, split.val=0.15, ")
+    enough = int(line.rpartition(" ")[2])
+    divide_with(enough)
+    with pytest.raises(AssayError, match=rf"'b' has {enough - 1} .* it needs about {enough}"):
+        divide_with(enough - 1)

@@ -130,7 +130,7 @@ def test_csv_faults_name_file_line_and_column(workspace: Workspace, raw: Path) -
     csv = ("data=csv", *FOLDER[1:])
     (raw / "labels.csv").write_text("path,label\ncat/0000.png,cat\ncat/9.png,cat\ndog/0000.png,\n")
     message = refused(workspace, *csv)
-    assert "data/raw/mine/labels.csv has 2 fault(s)" in message
+    assert "data/raw/mine/labels.csv has 2 faults" in message
     assert "line 3, column path: cat/9.png is not in data/raw/mine" in message
     assert "line 4, column label: empty" in message
 

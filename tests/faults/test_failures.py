@@ -69,7 +69,7 @@ def test_a_bad_value_is_refused_before_anything_is_touched(copy):
     (copy / "params.yaml").write_text(params.replace("batch_size: 64", "batch_size: many"))
     failed = copy.run("python", "-m", "src.train", check=False)
     assert failed.returncode == 1
-    assert "train.batch_size: must be an integer, but got 'many'" in failed.stderr
+    assert "train.batch_size=many: expected an integer" in failed.stderr
     assert (copy / "models/base").exists()
 
 

@@ -131,7 +131,7 @@ def test_an_image_more_and_other_names_move_nothing(grown):
     assert {name: side for name, side in after.items() if name in before} == before
     left_out = [split for split, _ in before.values()].count("dropped")
     assert left_out > 0
-    assert f" 0 of {400 - left_out} images moved to another split since the last version" in output
+    assert f" 0 of {400 - left_out} images moved to another split since the last version\n" in output
 
 
 def test_a_drawn_split_says_how_many_moved(grown):
@@ -139,3 +139,4 @@ def test_a_drawn_split_says_how_many_moved(grown):
     moved = sum(before[name][0] != after[name][0] for name in before)
     assert moved > 80
     assert f"{moved} of 400 images moved to another split since the last version" in output
+    assert "warning" not in output, "the method is the same"

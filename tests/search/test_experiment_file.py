@@ -103,5 +103,5 @@ def test_a_password_is_not_written():
 
 
 def test_a_name_is_no_path():
-    with pytest.raises(AssayError, match=r"sweep\.study must match"):
+    with pytest.raises(AssayError, match=r"sweep\.study needs letters"):
         write_experiment("../mine", [], {})

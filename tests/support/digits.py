@@ -12,6 +12,7 @@ from src.compression.artifacts import StepContext, TorchModel
 from src.config.schema.augment import Augment
 from src.config.schema.model import Cnn, Timm
 from src.config.schema.train import Optimizer, Schedule, Train
+from src.data.dataset.spec import DataSpec
 from src.models.build import build_model
 from src.models.saving import Input, ModelSpec, Normalization
 
@@ -52,6 +53,7 @@ def make_spec(section, channels=1, size=8):
 def make_context(model, folder, **changes):
     images, targets = digits()
     values = {
+        "data": DataSpec(),
         "images": images,
         "targets": targets,
         "train_rows": TRAIN_ROWS,

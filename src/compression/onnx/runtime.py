@@ -1,4 +1,4 @@
-"""Models as functions from images to logits. All ONNX Runtime sessions have the same options."""
+"""Models as functions from images to logits. All ONNX Runtime sessions are made here."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,35 +11,30 @@ Images = NDArray[np.uint8]  # (B, C, H, W)
 Predictor = Callable[[Images], NDArray[np.float32]]  # logits (B, K)
 
 
-def onnx_session(model: Path | bytes, threads: int) -> Any:
-    """A session on the CPU for a file or its content, with all optimizations and ``threads`` per operator."""
+def onnx_session(model: Path | bytes, threads: int, portable: bool = False) -> Any:
+    """A session on the CPU.
+
+    Args:
+        model: file, or its content.
+        threads: per operator.
+        portable: for results that are tracked: slower, and equal on CPUs of different makers. Without the
+            last level of optimizations, whose float kernels sum in the order of a CPU's vectors, and with
+            int8 products that cannot overflow on CPUs without VNNI.
+    """
     import onnxruntime
 
+    level = onnxruntime.GraphOptimizationLevel
     options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.graph_optimization_level = level.ORT_ENABLE_EXTENDED if portable else level.ORT_ENABLE_ALL
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     # Threads spin while a call runs, but not after it: that would slow down whatever runs next.
     options.add_session_config_entry("session.force_spinning_stop", "1")
+    if portable:
+        options.add_session_config_entry("session.x64quantprecision", "1")
+        model = _unshared(model if isinstance(model, bytes) else model.read_bytes())
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-
-
-def portable_session(model: Path | bytes, threads: int) -> Any:
-    """A session for results that are tracked: slower, and equal on CPUs of different makers.
-
-    Without the last level of optimizations, whose float kernels sum in the order of a CPU's vectors, and with
-    int8 products that cannot overflow on CPUs without VNNI.
-    """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.x64quantprecision", "1")
-    content = model if isinstance(model, bytes) else model.read_bytes()
-    return onnxruntime.InferenceSession(_unshared(content), options, providers=["CPUExecutionProvider"])
 
 
 def _unshared(content: bytes) -> bytes:

@@ -11,7 +11,7 @@ from typing import Annotated, TypeVar
 from pydantic import Field, ValidationInfo, field_validator
 
 from src.config.schema.augment import Augment
-from src.config.schema.base import Section
+from src.config.schema.base import FieldError, Section
 from src.config.schema.compress import Compress
 from src.config.schema.data import Data, Normalize, Split
 from src.config.schema.evaluate import Benchmark, CrossValidate, Evaluate
@@ -46,14 +46,22 @@ class Config(Section):
     @classmethod
     def _portable_has_one_thread(cls, section: AnyThreaded, before: ValidationInfo) -> AnyThreaded:
         if _is_portable(before) and section.threads != 1:
-            raise ValueError(f"threads must be 1 with train.precision=portable, but got {section.threads}")
+            raise FieldError(
+                "threads",
+                "must be 1 with train.precision=portable (or train.precision=auto), but got "
+                f"{section.threads}",
+            )
         return section
 
     @field_validator("machine")
     @classmethod
     def _portable_has_no_gpu(cls, machine: Machine, before: ValidationInfo) -> Machine:
         if _is_portable(before) and machine.device not in ("auto", "cpu"):
-            raise ValueError(f"device must be cpu with train.precision=portable, but got {machine.device}")
+            raise FieldError(
+                "device",
+                "must be auto or cpu with train.precision=portable (or train.precision=auto), but got "
+                f"{machine.device}",
+            )
         return machine
 
     @field_validator("augment")
@@ -62,7 +70,7 @@ class Config(Section):
         data = before.data.get("data")
         color = [o.name for o in augment.operations if o.name in ("saturation", "hue")]
         if color and data is not None and data.channels == 1:
-            raise ValueError(f"operations {', '.join(color)} need color, but data.channels=1")
+            raise FieldError("operations", f"{', '.join(color)} need color, but data.channels=1")
         return augment
 
 

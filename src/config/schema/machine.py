@@ -6,11 +6,13 @@ from pydantic import Field
 
 from src.config.schema.base import Count, Section
 
+DEVICE = r"^(auto|cpu|cuda(:\d+)?)$"
+
 
 class Machine(Section):
     """What does not change the result. No stage tracks it."""
 
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = Field(
+    device: Annotated[str, Field(pattern=DEVICE)] = Field(
         description="Where to train: auto, cpu, cuda or cuda:N"
     )
     num_workers: Literal["auto"] | Count = Field(description="Processes that decode images; auto: all cores")

@@ -6,11 +6,13 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from src.config.schema.base import Count, Name, Section
 from src.config.suggestions import did_you_mean
+from src.core.wording import counted
 
 Objective = Literal["val/accuracy", "val/loss", "model/parameters", "model/macs", "model/bytes"]
 OBJECTIVES: tuple[str, ...] = get_args(Objective)
 NUMBER = r"[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?"
 BOUND = rf"^({'|'.join(OBJECTIVES)}) *(<=|>=) *{NUMBER}$"
+STORAGE = r"^(embedded|[a-z0-9+]+://.+)$"
 Constraint = Annotated[str, Field(pattern=BOUND)]
 
 
@@ -60,7 +62,7 @@ class Sweep(Section):
         description="Ad-hoc searches only: propose a trial whenever a worker is free. Faster, but the result "
         "depends on timing"
     )
-    storage: Annotated[str, Field(pattern=r"^(embedded|[a-z0-9+]+://.+)$")] = Field(
+    storage: Annotated[str, Field(pattern=STORAGE)] = Field(
         description="embedded; in ad-hoc searches also the URL of a database that several machines share, "
         "such as postgresql://user@host/database"
     )
@@ -77,7 +79,7 @@ class Sweep(Section):
             listed = ", ".join(f"{key}{did_you_mean(key, space)}" for key in unknown)
             raise ValueError(f"must have fields of sweep.space, but got {listed}")
         if len(enqueue) > trials:
-            raise ValueError(f"has {len(enqueue)} entries, but sweep.trials is {trials}")
+            raise ValueError(f"has {counted(len(enqueue), 'entry')}, but sweep.trials is {trials}")
         return enqueue
 
     @field_validator("pruner")

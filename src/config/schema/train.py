@@ -7,6 +7,8 @@ from pydantic import Field, ValidationInfo, field_validator
 from src.config.schema.base import Count, NotNegative, Positive, Section
 from src.core.metric_names import MONITORED
 
+CLASS_PATH = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$"
+
 
 class Optimizer(Section):
     """The optimizer of a training; norms and biases get no weight decay."""
@@ -36,7 +38,7 @@ class Schedule(Section):
 class CallbackConfig(Section):
     """A Lightning callback, from ``src.training.callbacks`` or from a package in requirements.lock."""
 
-    class_path: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")] = Field(
+    class_path: Annotated[str, Field(pattern=CLASS_PATH)] = Field(
         description="Module and class, such as src.training.callbacks.GradientNorm"
     )
     init_args: dict[str, Any] = Field(default_factory=dict, description="Arguments of the class")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src.core.errors import AssayError
-from src.data.dataset.spec import describe_data, read_spec, require_match
+from src.data.dataset.spec import DataSpec, describe_data, read_spec, require_match
 
 COLUMNS = ("id", "source", "target", "sha256", "given_split", "group", "subject", "file_sha256")
 
@@ -55,8 +55,15 @@ def read_index(folder: Path) -> DatasetIndex:
     )
 
 
-def read_split(folder: Path, ingest: Path) -> tuple[NDArray[np.str_], NDArray[np.int64]]:
+def read_split(
+    folder: Path, ingest: Path, data: DataSpec | None = None
+) -> tuple[NDArray[np.str_], NDArray[np.int64]]:
     """Read split (N,) and fold (N,) of each row: see ``src.data.splitting.splits``.
+
+    Args:
+        folder: of stage ``split``.
+        ingest: folder of that stage.
+        data: what `describe_data` or `describe_split` says of it; None: not known yet.
 
     Raises:
         AssayError: the images in ``ingest`` are not those that were split.
@@ -64,14 +71,14 @@ def read_split(folder: Path, ingest: Path) -> tuple[NDArray[np.str_], NDArray[np
     from pyarrow import parquet
 
     table = folder / "splits.parquet"
-    require_match((ingest, describe_data(ingest)), (folder, read_spec(table)))
+    require_match((ingest, data or describe_data(ingest)), (folder, read_spec(table)))
     columns = parquet.ParquetFile(table).read(["split", "fold"]).to_pydict()
     return np.array(columns["split"], dtype=np.str_), np.array(columns["fold"], dtype=np.int64)
 
 
-def read_training_rows(folder: Path, ingest: Path) -> NDArray[np.int64]:
-    """Read which rows of the image array are for training, shape (n,)."""
-    return np.flatnonzero(read_split(folder, ingest)[0] == "train")
+def read_training_rows(folder: Path, ingest: Path, data: DataSpec | None = None) -> NDArray[np.int64]:
+    """Read which rows of the image array are for training, shape (n,); for ``data`` see `read_split`."""
+    return np.flatnonzero(read_split(folder, ingest, data)[0] == "train")
 
 
 @dataclass(frozen=True)
@@ -83,9 +90,12 @@ class HeldOutRows:
     validation: NDArray[np.bool_]  # (n,); the others are for testing
 
 
-def read_held_out(ingest: Path, split: Path) -> HeldOutRows:
-    """Read the validation and test rows. Raises ``AssayError`` if either has none."""
-    rows, (names, _) = read_index(ingest), read_split(split, ingest)
+def read_held_out(ingest: Path, split: Path, data: DataSpec | None = None) -> HeldOutRows:
+    """Read the validation and test rows. Raises ``AssayError`` if either has none.
+
+    For ``data`` see `read_split`.
+    """
+    rows, (names, _) = read_index(ingest), read_split(split, ingest, data)
     for name in ("val", "test"):
         if name not in names:
             raise AssayError(f"{split / 'splits.parquet'} has no {name} rows. Make it again: dvc repro split")

@@ -117,7 +117,9 @@ def require_match(first: tuple[Path, DataSpec], *others: tuple[Path, DataSpec]) 
         )
 
 
-def require_same_data(base: Path, ingest: Path, split: Path, variants: Iterable[Path]) -> None:
+def require_same_data(
+    base: Path, ingest: Path, split: Path, variants: Iterable[Path], data: DataSpec | None = None
+) -> DataSpec:
     """Compare the data that are here with a base model and with the predictions of its variants.
 
     Args:
@@ -125,14 +127,19 @@ def require_same_data(base: Path, ingest: Path, split: Path, variants: Iterable[
         ingest: folder of that stage.
         split: folder of that stage.
         variants: their folders; one without predictions has failed.
+        data: what `describe_split` says of the data; None: not known yet.
+
+    Returns:
+        What `describe_split` says of the data.
 
     Raises:
         AssayError: They are of other data; everything that differs is listed.
     """
-    data = describe_split(ingest, split)
+    data = data or describe_split(ingest, split)
     require_match((ingest, data), (base, describe_model(base)))
     tables = [folder / PREDICTIONS for folder in variants if (folder / PREDICTIONS).is_file()]
     require_match((base, describe_predictions(base, data)), *((path, read_spec(path)) for path in tables))
+    return data
 
 
 def with_spec(table: "pyarrow.Table", spec: DataSpec) -> "pyarrow.Table":

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from src.core.errors import AssayError
+from src.core.wording import counted
 from src.data.ingestion.decoding_pool import DecodedImage
 from src.data.ingestion.listing import ImageEntry, shortened
 
@@ -65,7 +66,7 @@ def _lost_classes(items: Sequence[ImageEntry], reasons: Sequence[str | None]) ->
     first = {label: _first_drop(label, items, reasons) for label in lost}
     lines = [f"{label} ({found[label]} dropped; {first[label]})" for label in lost]
     return [
-        f"{len(lost)} class(es) have no usable image:\n{shortened(lines)}\n"
+        f"no image of {counted(len(lost), 'class')} can be used:\n{shortened(lines)}\n"
         "Replace these images, or remove the class from the data."
     ]
 
@@ -75,7 +76,7 @@ def _unreadable(items: Sequence[ImageEntry], reasons: Sequence[str | None]) -> l
     if not bad:
         return []
     return [
-        f"{len(bad)} of {len(items)} images cannot be used:\n{shortened(bad)}\n"
+        f"{len(bad)} of {counted(len(items), 'image')} cannot be used:\n{shortened(bad)}\n"
         "Replace or remove them, or drop them with data.on_corrupt=drop."
     ]
 
@@ -84,7 +85,7 @@ def _conflicts(texts: Sequence[str]) -> list[str]:
     if not texts:
         return []
     return [
-        f"{len(texts)} image(s) appear under more than one label:\n{shortened(texts)}\n"
+        f"more than one label for {counted(len(texts), 'image')}:\n{shortened(texts)}\n"
         "Keep the right one of each, or drop them all with data.on_conflict=drop."
     ]
 

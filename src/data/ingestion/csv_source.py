@@ -9,6 +9,7 @@ from pathlib import Path
 from src.core.errors import AssayError
 from src.core.files import printable
 from src.core.hashing import IGNORED
+from src.core.wording import counted
 from src.data.ingestion.listing import SPLITS, ImageEntry, Listing, normalized_name, shortened, split_of
 
 REQUIRED = ("path", "label")
@@ -89,7 +90,9 @@ def _csv_item(
 ) -> ImageEntry | None:
     """The image of a line; None if a cell is wrong, with a message in ``faults`` for each."""
     if len(row) != len(header):
-        faults.append(f"line {line}: {len(row)} cells, but the header has {len(header)} columns")
+        faults.append(
+            f"line {line}: {counted(len(row), 'cell')}, but the header has {counted(len(header), 'column')}"
+        )
         return None
     cells = {name: cell.strip() for name, cell in zip(header, row, strict=True)}
     wrong = [(column, reason) for column, reason in _cell_faults(folder, cells) if reason]
@@ -122,7 +125,7 @@ def _path_fault(folder: Path, path: str) -> str:
 def _refuse_faults(table: Path, faults: list[str]) -> None:
     if not faults:
         return
-    raise AssayError(f"{table} has {len(faults)} fault(s). Fix these lines:\n{shortened(faults)}")
+    raise AssayError(f"{table} has {counted(len(faults), 'fault')}. Fix these lines:\n{shortened(faults)}")
 
 
 def _unlisted(folder: Path, items: list[ImageEntry]) -> list[str]:

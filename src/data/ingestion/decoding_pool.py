@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from src.core.errors import AssayError
+from src.core.interruption import children_ignore_interrupts
 from src.data.dataset.arrays import pixel_hash, write_rows
 from src.serving.decoding import ImageFormat, UnreadableImageError, decode
 
@@ -94,7 +95,9 @@ def _in_pool(
     with pool:
         try:
             for chunk in chunks:
-                waiting.append((chunk, pool.submit(_decode_chunk, chunk, image_format, array)))
+                with children_ignore_interrupts():  # submit starts a process when all are busy
+                    future = pool.submit(_decode_chunk, chunk, image_format, array)
+                waiting.append((chunk, future))
                 if len(waiting) >= AHEAD * workers:
                     yield _result(*waiting.popleft())
             while waiting:
@@ -147,7 +150,7 @@ def _decode_one(
 
 def _exit_with_parent() -> None:
     """End this worker when its parent ends, even by a kill; the parent handles Ctrl-C."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it could not be blocked before the imports
     parent = parent_process()
     assert parent is not None
     threading.Thread(target=_exit_after, args=(parent,), daemon=True).start()

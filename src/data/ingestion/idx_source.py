@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from src.core.errors import AssayError
+from src.core.wording import counted
 from src.data.ingestion import idx_format
 from src.data.ingestion.known_datasets import KNOWN_DATASETS
 from src.data.ingestion.listing import ImageEntry, Listing, entries, normalized_name
@@ -60,7 +61,7 @@ def _labels_of(images: Path, labels: Path) -> list[int]:
     count, values = idx_format.read_shape(images, 3)[0], idx_format.read_labels(labels)
     if count != len(values):
         raise AssayError(
-            f"{images} has {count} images, but {labels.name} has {len(values)} labels. "
+            f"{images} has {counted(count, 'image')}, but {labels.name} has {counted(len(values), 'label')}. "
             f"{_how_to_restore(images.parent)}"
         )
     return [int(value) for value in values]
@@ -77,8 +78,8 @@ def _classes(folder: Path, labels: list[int]) -> dict[int, str]:
         raise AssayError(f"{path} must have one name per line, with no empty line and no name twice")
     if labels != list(range(len(names))):
         raise AssayError(
-            f"{path} names {len(names)} classes, for labels 0 to {len(names) - 1}, but the data have labels "
-            f"{_ranges(labels)}. Name each of them, or remove the file to use the numbers"
+            f"{path} names {counted(len(names), 'class')}, for labels 0 to {len(names) - 1}, but the data "
+            f"have labels {_ranges(labels)}. Name each of them, or remove the file to use the numbers"
         )
     return dict(enumerate(names))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from src.core.errors import AssayError
 from src.core.files import printable
 from src.core.hashing import IGNORED
+from src.core.wording import counted
 
 SHOWN = 10  # faults listed in one message; the report lists all
 SPLITS = ("train", "val", "test")
@@ -96,7 +97,8 @@ def refuse_unwritable(folder: Path, names: Iterable[str]) -> None:
     bad = [printable(name) for name in names if not name.isascii() and printable(name) != name]
     if bad:
         raise AssayError(
-            f"{len(bad)} file name(s) in {printable(folder)} are not UTF-8:\n{shortened(bad)}\nRename them."
+            f"in {printable(folder)} {counted(len(bad), 'file name')} cannot be read as UTF-8:\n"
+            f"{shortened(bad)}\nRename them."
         )
 
 

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from src.core.errors import AssayError
 from src.core.seeds import derive_seed
+from src.core.wording import counted
 from src.data.dataset.index import DatasetIndex
 from src.data.splitting.allocation import groups_per_class, stratified_group_allocation
 from src.data.splitting.conflicts import leave_out
@@ -54,10 +55,10 @@ def hold_out(
     parts = draw(rows, pool, share, seed, rule)
     train, held = pool[parts == 1], pool[parts == 0]
     if not len(train) or not len(held):
-        groups = groups_of(rows, pool, rule)
+        groups = counted(len(np.unique(groups_of(rows, pool, rule))), "independent group")
         raise AssayError(
-            f"{len(pool)} images in {len(np.unique(groups))} independent groups cannot be divided with a "
-            f"share of {share}: add images, or change the share"
+            f"{counted(len(pool), 'image')} in {groups} cannot be divided with a share of {share}: "
+            "add images or change the share"
         )
     return train, held
 
@@ -84,7 +85,7 @@ def number_folds(
         rows.targets[pool], groups, quotas, derive_seed(seed, "folds")
     )
     spared = frozenset(np.flatnonzero(counts == 0).tolist())
-    who = f"split.folds={folds} needs"
+    who = f"split.folds={folds}"
     return numbers, too_few_groups(rows, pool, groups, folds, who, "folds", spared)
 
 

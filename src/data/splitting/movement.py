@@ -1,5 +1,6 @@
 """How many images moved to another split since an earlier version of the data."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from src.data.dataset.index import DatasetIndex
@@ -8,11 +9,28 @@ from src.data.splitting.splits import Names
 PLACES = ("train", "val", "test")
 
 
-def count_moved(rows: DatasetIndex, splits: Names, manifest: Path, table: Path) -> tuple[int, int]:
-    """Images that are in another split than before, and images that both versions have in one.
+@dataclass(frozen=True)
+class Movement:
+    """What happened to the images that were in a split before and are still there.
 
-    Images are known by the bytes of their files, so a new name is no new image. What was or is left out did
-    not move. Of equal files the first counts.
+    Attributes:
+        images: their number.
+        moved: how many are in another split now.
+        left_out: how many are in none.
+        test_to_train: how many were test images and are training images now.
+    """
+
+    images: int
+    moved: int
+    left_out: int
+    test_to_train: int
+
+
+def measure_movement(rows: DatasetIndex, splits: Names, manifest: Path, table: Path) -> Movement:
+    """Compare the splits of images with those of an earlier version.
+
+    Images are known by the bytes of their files, so a new name is no new image. Of equal files that are in a
+    split the first counts.
 
     Args:
         rows: the N images.
@@ -28,8 +46,13 @@ def count_moved(rows: DatasetIndex, splits: Names, manifest: Path, table: Path) 
     placed = parquet.ParquetFile(table).read(["split"]).to_pydict()["split"]
     earlier = _first(columns["file_sha256" if same_files else "sha256"], placed)
     now = _first(names, splits.tolist())
-    common = earlier.keys() & now.keys()
-    return sum(earlier[name] != now[name] for name in common), len(common)
+    pairs = [(earlier[name], now.get(name)) for name in earlier.keys() & set(names)]
+    return Movement(
+        images=len(pairs),
+        moved=sum(after not in (None, before) for before, after in pairs),
+        left_out=sum(after is None for _, after in pairs),
+        test_to_train=pairs.count(("test", "train")),
+    )
 
 
 def _first(names: list[str], splits: list[str]) -> dict[str, str]:

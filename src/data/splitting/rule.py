@@ -6,9 +6,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from src.core.wording import counted
 from src.data.dataset.index import DatasetIndex
 from src.data.splitting.allocation import groups_per_class
-from src.data.splitting.faults import Fault
+from src.data.splitting.faults import Fault, Shortage
 from src.data.splitting.groups import group_rows
 from src.data.splitting.stable import unit_names
 
@@ -76,12 +77,37 @@ def too_few_groups(
 ) -> list[Fault]:
     """There must be ``need`` groups in all, and of every class that is not spared."""
     named = any(rows.group_names[row] or rows.subjects[row] for row in pool.tolist())
-    kind = "independent groups" if named else "different images"
+    unit = "independent group" if named else "different image"
     fix, total = "use fewer folds (split.folds)", len(np.unique(groups))
-    faults = [Fault(f"There are {total} {kind}, but {who} at least {need}", fix)] if total < need else []
+    verb = "is" if total == 1 else "are"
+    text = f"There {verb} {counted(total, unit)}, but {who} need{'s' * (part == 'folds')} at least {need}"
     owned = groups_per_class(rows.targets[pool], groups, len(rows.classes))
-    return faults + [
-        Fault(f"class {rows.classes[c]!r} has {owned[c]} {kind}, but {who} at least {need}", fix, c, part)
+    everywhere, here = np.full(len(rows), True), np.isin(np.arange(len(rows)), pool)
+    elsewhere = np.zeros_like(owned) if named else rows.counts(everywhere) - rows.counts(here)
+    return [Fault(text, fix)] * (total < need) + [
+        Shortage(
+            who,
+            fix,
+            c,
+            part,
+            name=rows.classes[c],
+            have=int(owned[c] + elsewhere[c]),
+            need=_needed_in_all(need, int(elsewhere[c]), 0.0 if named else _drawn_elsewhere(rows, pool)),
+            unit=unit,
+        )
         for c in np.flatnonzero(owned < need).tolist()
         if c not in spared
     ]
+
+
+def _drawn_elsewhere(rows: DatasetIndex, pool: Numbers) -> float:
+    """Share of new images that would not come into the pool; 0 if the data say which are for testing."""
+    return 0.0 if any(name == "test" for name in rows.given_splits) else 1 - len(pool) / len(rows)
+
+
+def _needed_in_all(need: int, elsewhere: int, share: float) -> int:
+    """Images that a class needs for ``need`` of them to be in the pool, of which ``share`` goes elsewhere."""
+    total = need + elsewhere
+    while total - round(share * total) < need:
+        total += 1
+    return total

@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 
 from src.core.errors import AssayError
 from src.core.seeds import derive_seed
+from src.core.wording import counted
 from src.data.dataset.index import DatasetIndex
 from src.data.splitting.allocation import stratified_group_allocation
 from src.data.splitting.conflicts import LeftOut, leave_out
-from src.data.splitting.faults import Fault, refuse
+from src.data.splitting.faults import Fault, Shortage, refuse
 from src.data.splitting.folds import HALF, number_folds
 from src.data.splitting.rule import (
     NO_PAIRS,
@@ -137,7 +138,9 @@ class _Draw:
         quotas, faults = self._quotas(splits, shares)
         groups = groups_of(self.rows, pool, self.rule)
         spared = self.only_trained | self.gone
-        faults += too_few_groups(self.rows, pool, groups, len(quotas), "the splits need", "held out", spared)
+        faults += too_few_groups(
+            self.rows, pool, groups, len(quotas), f"{len(quotas)} splits", "held out", spared
+        )
         parts = stratified_group_allocation(
             self.rows.targets[pool], groups, quotas, derive_seed(self.seed, "split")
         )
@@ -150,31 +153,35 @@ class _Draw:
         kept, pool = rows.counts(splits != "dropped"), rows.counts(splits == "train")
         spared = np.isin(np.arange(len(names)), [*self.only_trained, *self.gone])
         exact = np.outer([*shares.values()], kept)
-        faults = [
-            Fault(
-                f"class {names[c]!r} has {kept[c]} images, of which split.{part}={share} takes "
-                f"{share * kept[c]:.2g}; it needs at least {int(np.ceil(0.5 / share))} images",
-                "raise the share",
-                c,
-                "held out",
-            )
+        faults: list[Fault] = [
+            self._shortage(f"split.{part}={share}", "raise the share", c, kept[c], np.ceil(0.5 / share))
             for part, share in shares.items()
             for c in np.flatnonzero((share * kept < HALF) & ~spared).tolist()
         ]
         wanted = np.where(spared, 0, np.maximum(exact, 1))
         rest = pool - wanted.sum(axis=0)
         faults += [
-            Fault(
-                f"class {names[c]!r} has {pool[c]} images to draw from, of which {' and '.join(shares)} take "
-                f"{pool[c] - rest[c]:.3g}, so none is left for training; it needs at least {len(shares) + 1} "
-                "images",
-                "lower split.val or split.test",
-                c,
-                "held out",
-            )
+            self._without_training(c, pool[c], pool[c] - rest[c], [*shares])
             for c in np.flatnonzero((rest < HALF) & ~spared).tolist()
         ]
         return np.concatenate([wanted, [np.maximum(rest, 0)]]), faults
+
+    def _without_training(self, c: int, pool: float, taken: float, parts: list[str]) -> Fault:
+        """Class ``c`` has ``pool`` images to draw from, and these parts leave none of them."""
+        fix, need = "lower split.val or split.test", len(parts) + 1
+        if pool < need:
+            return self._shortage(f"{need} splits", fix, c, pool, need)
+        return Fault(
+            f"class {self.rows.classes[c]!r} has {counted(int(pool), 'image')} to draw from, of which "
+            f"{' and '.join(parts)} take {taken:.3g}, so none is left for training",
+            fix,
+            c,
+            "held out",
+        )
+
+    def _shortage(self, who: str, fix: str, c: int, have: float, need: float) -> Shortage:
+        name = self.rows.classes[c]
+        return Shortage(who, fix, c, "held out", name=name, have=int(have), need=int(need), unit="image")
 
     def _missing(self, splits: Names, shares: dict[str, float], known: Sequence[Fault]) -> list[Fault]:
         """A given split may lack a class; train and splits that were drawn may not."""
@@ -184,16 +191,25 @@ class _Draw:
             else "make its groups smaller"
         )
         faulty = {fault.target for fault in known} | self.gone
+        counts = {split: self.rows.counts(splits == split) for split in ("train", *shares)}
+        lacking = {
+            c: [
+                split
+                for split, count in counts.items()
+                if not count[c] and (split == "train" or c not in self.only_trained)
+            ]
+            for c in range(len(self.rows.classes))
+            if c not in faulty
+        }
         return [
             Fault(
-                f"class {self.rows.classes[c]!r} has no image in {split}",
+                f"class {self.rows.classes[c]!r} has no image in {' and '.join(parts)}",
                 fix,
                 c,
-                "train" if split == "train" else "held out",
+                "train" if "train" in parts else "held out",
             )
-            for split in (*shares, "train")
-            for c in np.flatnonzero(self.rows.counts(splits == split) == 0).tolist()
-            if c not in faulty and not (c in self.only_trained and split != "train")
+            for c, parts in lacking.items()
+            if parts
         ]
 
 

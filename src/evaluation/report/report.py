@@ -8,6 +8,7 @@ import numpy as np
 
 from src.config.schema.evaluate import Evaluate
 from src.core.metric_names import nest, with_limits
+from src.core.wording import counted
 from src.evaluation.metrics import bootstrap, classification
 from src.evaluation.metrics.classification import ConfusionCounts, Floats, Integers
 from src.evaluation.metrics.intervals import Interval
@@ -52,7 +53,7 @@ class Report:
         limits = self.intervals["accuracy"]
         return (
             f"Test accuracy {self.metrics['accuracy']:.4f}, {100 * self.confidence:.4g}% interval "
-            f"{limits.low:.3f} to {limits.high:.3f}, {len(self.targets):,} images; macro F1 "
+            f"{limits.low:.3f} to {limits.high:.3f}, {counted(len(self.targets), 'image')}; macro F1 "
             f"{self.metrics['f1_macro']:.4f}{self._never_right()}"
         )
 
@@ -66,7 +67,7 @@ class Report:
         if not names:
             return ""
         shown = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
-        return f"; {len(names)} of {len(self.classes)} classes are never right: {shown}"
+        return f"; {len(names)} of {counted(len(self.classes), 'class')} are never right: {shown}"
 
     def _named(self) -> dict[str, float]:
         named: dict[str, float] = {}

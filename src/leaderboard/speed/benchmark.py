@@ -14,6 +14,7 @@ from src.compression.onnx.runtime import Predictor, load_onnx, torch_model
 from src.core.errors import AssayError
 from src.data.dataset.arrays import open_array
 from src.data.dataset.index import read_split
+from src.data.dataset.spec import DataSpec
 from src.leaderboard.speed.machine import busy_elsewhere
 from src.leaderboard.speed.peak_memory import peak_memory
 from src.leaderboard.speed.table import ONNXRUNTIME, RATIOS, TORCH
@@ -46,9 +47,12 @@ class BenchmarkResult:
     refusal: str | None  # why there are no ratios of speeds; None if there are
 
 
-def read_images(images: Path, split: Path, largest_batch: int) -> Images:
-    """Validation images (n, C, H, W), as many as four of the largest batches need, and one at least."""
-    rows = np.flatnonzero(read_split(split, images.parent)[0] == "val")[: 4 * largest_batch]
+def read_images(images: Path, split: Path, largest_batch: int, data: DataSpec | None = None) -> Images:
+    """Validation images (n, C, H, W), as many as four of the largest batches need, and one at least.
+
+    For ``data`` see `src.data.dataset.index.read_split`.
+    """
+    rows = np.flatnonzero(read_split(split, images.parent, data)[0] == "val")[: 4 * largest_batch]
     # a small validation split is repeated to fill a large batch
     return np.ascontiguousarray(open_array(images)[np.resize(rows, max(len(rows), largest_batch))])
 

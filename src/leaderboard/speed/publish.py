@@ -6,6 +6,7 @@ from pathlib import Path
 from src.config.schema.evaluate import Benchmark
 from src.core.files import write_json
 from src.core.metric_names import nest
+from src.core.wording import counted
 from src.leaderboard.speed.benchmark import BenchmarkResult
 from src.leaderboard.speed.machine import describe_machine
 from src.leaderboard.speed.pareto_plot import draw_pareto
@@ -42,5 +43,5 @@ def publish_benchmark(
     return [
         write_leaderboard(page, rows, sizes, confidence, conditions(about), result.refusal),
         write_leaderboard_csv(folder / "leaderboard.csv", rows),
-        draw_pareto(folder / "pareto.png", rows, f"{threads} thread{'s' if threads > 1 else ''}"),
+        draw_pareto(folder / "pareto.png", rows, counted(threads, "thread")),
     ]

@@ -14,6 +14,9 @@ from typing import Any
 
 import pebble
 
+from src.core.interruption import children_ignore_interrupts
+from src.core.wording import counted
+
 
 @dataclass(frozen=True)
 class WorkerLost:
@@ -78,13 +81,15 @@ class WorkerPool:
         if reason is None:
             return task.key, future.result()
         if task.attempts > self.retries:
-            return task.key, WorkerLost(f"{reason}, {task.attempts} times")
+            return task.key, WorkerLost(f"{reason}, {counted(task.attempts, 'time')}")
         self._start(task)
         return None
 
     def _start(self, task: _Task) -> None:
         task.attempts += 1
-        self._running[self._pool.schedule(task.function, args=[task.argument])] = task
+        with children_ignore_interrupts():  # the first task starts the processes
+            future = self._pool.schedule(task.function, args=[task.argument])
+        self._running[future] = task
 
 
 def exit_if_orphaned() -> None:

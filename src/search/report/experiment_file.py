@@ -38,7 +38,7 @@ def write_experiment(study: str, overrides: Sequence[str], best: Mapping[str, An
         "# The values below are those of its best trial, written by --adopt.",
     ]
     groups = {group: name for group, name in sorted(groups.items()) if group != "machine"}
-    experiment.write_experiment(path, wanted, groups, comment, LEFT_OUT, other="sweep.study=OTHER")
+    experiment.write_experiment(path, wanted, groups, comment, other="sweep.study=OTHER", left_out=LEFT_OUT)
     return path
 
 
