@@ -76,7 +76,7 @@ def test_all_faults_are_reported_together_each_with_its_key():
         "model.widths.1='64': expected an integer",
         "split.test: val + test must be below 1, but got 0.15 + 0.9",
         "compress.variants.int8_static.steps.1.images=0: expected at least 1",
-        "train.gradient_clip_val=inf: expected a finite number",
+        "train.gradient_clip_val=.inf: expected a finite number",
         "register.policy.margin: must be above 0 and below 1, in the unit of val/accuracy, where 0.02 is two",
         "data.channels=2: expected 1 or 3",
     ):
