@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from src.core.files import read_json
 from src.pipeline.execution import StageRun, run_stage
-from src.pipeline.paths import INGEST, LOGS, NORMALIZE, SPLIT
+from src.pipeline.paths import INGEST, LOGS, NORMALIZE, SPLIT, WEIGHTS
 
 if TYPE_CHECKING:
     from src.config.schema import Config
@@ -24,6 +24,7 @@ def build(config: Config, run: StageRun) -> None:
     """Write the trained model into ``run.folder``."""
     from src.data.dataset.spec import DataSpec, describe_split, require_match
     from src.models.saving import Input, ModelSpec, Normalization, save_model
+    from src.training.features import FEATURES
     from src.training.fit import fit
     from src.training.history_csv import write_history
     from src.training.loggers import create_loggers
@@ -33,7 +34,15 @@ def build(config: Config, run: StageRun) -> None:
     data = describe_split(INGEST, SPLIT)
     require_match((INGEST, data), (NORMALIZE, DataSpec(**normalization.get("data", {}))))
     task, classes = read_task(
-        config.model, config.augment, config.train, normalization, INGEST, SPLIT, config.seed
+        config.model,
+        config.augment,
+        config.train,
+        normalization,
+        INGEST,
+        SPLIT,
+        config.seed,
+        WEIGHTS,
+        run.root / FEATURES,
     )
     run.say(
         f"{len(task.train_rows)} training and {len(task.val_rows)} validation images, {len(classes)} classes"

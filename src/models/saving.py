@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
 
-from src.config.schema.model import ModelConfig, Timm
+from src.config.schema.model import ModelConfig
 from src.core.errors import AssayError
 from src.models.build import build_model
 
@@ -92,7 +92,7 @@ def load_model(folder: Path) -> tuple[nn.Module, ModelSpec]:
     """
     spec = _read_spec(folder)
     size = (spec.input.height, spec.input.width)
-    network = build_model(_untrained(spec.model), spec.input.channels, len(spec.classes), size)
+    network = build_model(spec.model, spec.input.channels, len(spec.classes), size)
     try:
         network.load_state_dict(load_file(folder / WEIGHTS))
     except (OSError, SafetensorError, RuntimeError) as error:
@@ -111,11 +111,6 @@ def _read_spec(folder: Path) -> ModelSpec:
         return ModelSpec.from_json((folder / SPEC).read_text(encoding="utf-8"))
     except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
         raise _damaged(folder / SPEC, error) from error
-
-
-def _untrained(model: ModelConfig) -> ModelConfig:
-    """The weights come from the file, so none are downloaded."""
-    return model.model_copy(update={"pretrained": False}) if isinstance(model, Timm) else model
 
 
 def _damaged(path: Path, error: Exception) -> AssayError:
