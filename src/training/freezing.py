@@ -6,6 +6,7 @@ running statistics of its batch norms do not move either.
 
 from typing import Any
 
+from timm.models import group_parameters
 from torch import nn
 
 from src.config.schema.train import TransferLearning
@@ -38,25 +39,21 @@ def trained_names(network: nn.Module, finetune: TransferLearning, epoch: int) ->
         return set(names)
     heads = tuple(f"{head}." for head in head_names(network))
     trained = {name for name in names if name.startswith(heads)}
+    if finetune.layers == "head":
+        return trained
     stages = [stage for stage in stages_of(network) if not trained.issuperset(stage)]
     count = _stages_above(finetune, epoch)
     return trained.union(*(stages[len(stages) - count :] if count < len(stages) else stages))
 
 
 def stages_of(network: nn.Module) -> list[list[str]]:
-    """Names of the parameters of each stage, from the input to the head: timm's groups, else the children."""
-    names = [name for name, _ in network.named_parameters()]
-    matcher: Any = getattr(network, "group_matcher", None)
-    if matcher is not None:
-        from timm.models import group_parameters  # only models of timm have groups
-
-        return list(group_parameters(network, matcher(coarse=True)).values())
-    children = dict.fromkeys(name.partition(".")[0] for name in names)
-    return [[name for name in names if name.partition(".")[0] == child] for child in children]
+    """Names of the parameters of each stage, from the input to the head."""
+    matcher: Any = network.group_matcher
+    return list(group_parameters(network, matcher(coarse=True)).values())
 
 
 def _stages_above(finetune: TransferLearning, epoch: int) -> int:
     """How many stages below the head are trained."""
-    if finetune.layers == "gradual":
-        return sum(start <= epoch + 1 for start in finetune.unfreeze_epochs)
-    return finetune.stages if finetune.layers == "last" else 0
+    if finetune.layers == "last":
+        return finetune.stages
+    return sum(start <= epoch + 1 for start in finetune.unfreeze_epochs)
