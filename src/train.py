@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from src.core.files import read_json
+from src.core.hashing import file_hash
 from src.pipeline.execution import StageRun, run_stage
 from src.pipeline.paths import INGEST, LOGS, NORMALIZE, SPLIT, WEIGHTS
 
@@ -65,7 +66,10 @@ def build(config: Config, run: StageRun) -> None:
         ),
         normalization=Normalization(normalization["shift"], normalization["scale"]),
         trained_on={"images": str(data.images), "split": str(data.split)},
+        started_from={"file": task.weights.name, "sha256": file_hash(task.weights)} if task.weights else {},
     )
+    for note in trained.notes:
+        run.say(note)
     save_model(run.folder, trained.network, spec)
     write_history(run.folder / "history.csv", trained.history, trained.hashes)
     metrics = {name: trained.best[name] for name in ("val/accuracy", "val/loss")}

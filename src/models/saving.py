@@ -49,6 +49,7 @@ class ModelSpec:
     input: Input
     normalization: Normalization
     trained_on: Mapping[str, str] = field(default_factory=dict)  # images and split, see DataSpec
+    started_from: Mapping[str, str] = field(default_factory=dict)  # file and SHA-256 of pretrained weights
 
     def to_json(self) -> str:
         content = {
@@ -57,6 +58,7 @@ class ModelSpec:
             "input": vars(self.input),
             "normalization": vars(self.normalization),
             "trained_on": self.trained_on,
+            "started_from": self.started_from,
         }
         return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
@@ -69,6 +71,7 @@ class ModelSpec:
             input=Input(**content["input"]),
             normalization=Normalization(**content["normalization"]),
             trained_on=content.get("trained_on", {}),
+            started_from=content.get("started_from", {}),
         )
 
 

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from httpx2 import HTTPError  # the hub's client lets it through
 from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 from timm import get_pretrained_cfg, is_model, list_models
@@ -76,7 +77,7 @@ def _download(name: str, repository: str, folder: Path) -> Path:
                 raise AssayError(
                     f"the weights of {name} arrived with the wrong checksum and were deleted: try again"
                 )
-    except (HfHubHTTPError, OfflineModeIsEnabled, OSError) as error:
+    except (HTTPError, HfHubHTTPError, OfflineModeIsEnabled, OSError) as error:
         raise AssayError(
             f"the weights of {name} cannot be had from the Hugging Face hub ({first_line(error)}). Download "
             f"{FILE} of {repository} elsewhere, then: python -m src.fetch {name} --from FILE"

@@ -44,6 +44,7 @@ class TrainingResult:
     hashes: list[str]  # SHA-256 of the weights after each epoch, as model.safetensors would hold them
     best_epoch: int  # 1 is the first
     numerics: Numerics  # what the bytes of the weights depend on beside the task
+    notes: list[str]  # how the weights to start from were adapted, a sentence each
 
     @property
     def best(self) -> Row:
@@ -82,7 +83,7 @@ def fit(
     place, train = choose_device(device), task.train
     with computing(train):
         # 1. The network. Its numerics are reported first, so that a run that fails has them too.
-        network = _initial_network(task, fine_tuning)
+        network, notes = _initial_network(task, fine_tuning)
         if train.batch_size == 1:
             refuse_single_images(network, task.images.shape[1:])
         numerics = resolve_numerics(train, place, network)
@@ -96,14 +97,13 @@ def fit(
         for row in earlier.history if earlier else []:
             on_epoch(row)
         if earlier and earlier.finished:
-            return _result(
-                network, head_on_features(network, task) or network, earlier, numerics, train.monitor
-            )
+            trained = head_on_features(network, task) or network
+            return _result(network, trained, earlier, numerics, train.monitor, notes)
 
         # 3. What is trained: the network on images, or its head alone on features that are computed once.
         images: Images | Features = task.images
         trained, shift, scale = network, task.shift, task.scale
-        head = head_on_features(network, task) if fine_tuning is None else None
+        head = head_on_features(network, task)
         if head is not None:
             images = shared_features(network, task, numerics, place, show)
             trained, shift, scale = head, [0.0], [1.0]
@@ -132,17 +132,16 @@ def fit(
             trainer.fit(
                 module, datamodule=data, ckpt_path=keeper.path if earlier else None, weights_only=True
             )
-        return _result(network, trained, module, numerics, train.monitor)
+        return _result(network, trained, module, numerics, train.monitor, notes)
 
 
-def _initial_network(task: TrainingTask, fine_tuning: FineTuning | None) -> nn.Module:
+def _initial_network(task: TrainingTask, fine_tuning: FineTuning | None) -> tuple[nn.Module, list[str]]:
+    """The network, and how its weights were adapted."""
     if fine_tuning is not None and fine_tuning.network is not None:
-        return fine_tuning.network.train()
+        return fine_tuning.network.train(), []
     seed_torch(derive_seed(task.seed, "weights"), torch.device("cpu"))
     network = build_model(task.model, task.images.shape[1], task.classes, task.images.shape[2:])
-    if task.weights is not None:
-        load_weights(network, task.weights)
-    return network
+    return network, load_weights(network, task.weights) if task.weights is not None else []
 
 
 def _trainer(
@@ -175,11 +174,13 @@ def _result(
     source: EarlierTraining | Classifier,
     numerics: Numerics,
     monitor: str,
+    notes: list[str],
 ) -> TrainingResult:
     """``trained`` is the network, or the part of it that was trained."""
     trained.load_state_dict(source.best)
     best = best_epoch(source.history, monitor)
-    return TrainingResult(_to_cpu_contiguous(network), source.history, source.hashes, best, numerics)
+    network = _to_cpu_contiguous(network)
+    return TrainingResult(network, source.history, source.hashes, best, numerics, notes)
 
 
 def _to_cpu_contiguous(network: nn.Module) -> nn.Module:
