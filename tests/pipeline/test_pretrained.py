@@ -64,3 +64,16 @@ def test_features_of_a_frozen_backbone_are_shared_by_folds_and_trainings(pretrai
     shutil.rmtree(pretrained / "reports/cross_validate")
     pretrained.run("python", "-m", "src.cross_validate")
     assert len(list((pretrained / ".assay/features").glob("*.npy"))) == 1
+
+
+def test_weights_behind_a_registered_model_are_fetched_with_their_statistics(copy):
+    done = copy.run("python", "-m", "src.fetch", "models:/assay-digits@champion")
+    assert "model.weights=assay-digits-1.safetensors" in done.stdout
+    path = copy / "data/weights/assay-digits-1.safetensors"
+    assert path.read_bytes() == (copy / "models/base/model.safetensors").read_bytes()
+    assert json.loads(path.with_suffix(".json").read_text())["normalization"]
+    missing = copy.run("python", "-m", "src.fetch", "models:/assay-digits@nobody", check=False)
+    assert missing.returncode == 1
+    assert "Traceback" not in missing.stderr
+    unnamed = copy.run("python", "-m", "src.fetch", "models:/assay-digits", check=False)
+    assert "models:/assay-digits@champion" in unnamed.stderr
