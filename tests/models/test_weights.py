@@ -150,9 +150,9 @@ def test_missing_weights_are_named_with_the_command_that_fetches_them(tmp_path):
     assert find_weights(timm_model("resnet18", "mine.pth"), tmp_path) == tmp_path / "mine.pth"
 
 
-@pytest.mark.parametrize("name", ["../w.pth", "/w.pth", "a/b.pth"])
+@pytest.mark.parametrize("name", ["../w.pth", "/w.pth", "a/b.pth", "models:/digits@champion"])
 def test_weights_outside_the_folder_cannot_be_named(name):
-    with pytest.raises(ValueError, match="weights"):
+    with pytest.raises(ValueError, match="file in data/weights"):
         timm_model("resnet18", name)
 
 
