@@ -1,8 +1,8 @@
 """Temperature scaling: one number that makes probabilities mean what they say.
 
-Logits divided by a temperature keep their order, so no prediction changes. The temperature is the one with the
-lowest log loss on images that the network was not trained on (Guo et al., "On Calibration of Modern Neural
-Networks", ICML 2017).
+Logits divided by a temperature keep their order, so no prediction changes. The temperature is the one with
+the lowest log loss on images that the network was not trained on (Guo et al., "On Calibration of Modern
+Neural Networks", ICML 2017).
 """
 
 import numpy as np
@@ -17,8 +17,8 @@ DIGITS = 4  # significant: more would follow the noise of so few images, and the
 def fit_temperature(logits: NDArray[np.float32], targets: NDArray[np.int64]) -> float:
     """The temperature that fits ``logits`` (n, K) to ``targets`` (n,); above 1 for an overconfident network.
 
-    Each target has one image in n + 2 wrong (Platt, "Probabilistic Outputs for Support Vector Machines", 1999):
-    without that, a network that is right about all n images would be made certain of everything.
+    One target in n + 2 counts as wrong (Platt, "Probabilistic Outputs for Support Vector Machines", 1999):
+    else a network that is right about all n images would be made certain of everything.
     """
     wide, wanted = logits.astype(np.float64), _softened(targets, logits.shape[1])
 
