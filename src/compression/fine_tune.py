@@ -57,7 +57,8 @@ def fine_tuning_config(train: Train, epochs: int, lr: float) -> Train:
     they would judge what they have chosen.
     """
     optimizer = train.optimizer.model_copy(update={"lr": lr})
-    changes = {"epochs": epochs, "optimizer": optimizer, "monitor": LAST, "patience": 0}
+    whole = train.finetune.model_copy(update={"layers": "all", "layer_decay": 1.0})
+    changes = {"epochs": epochs, "optimizer": optimizer, "monitor": LAST, "patience": 0, "finetune": whole}
     return train.model_copy(update=changes)
 
 

@@ -28,6 +28,7 @@ class VariantResult:
     steps: list[str]  # their names
     reason: str | None = None  # why it failed; None: it did not
     metrics: Mapping[str, float] = field(default_factory=dict)  # by name; none for a failure
+    temperature: float = 1.0  # by which the logits were divided
 
     @property
     def status(self) -> str:
@@ -79,7 +80,10 @@ def size_of(model: OnnxModel) -> ModelSize:
 
 def write_result(path: Path, result: VariantResult) -> None:
     """Write ``variant.json``: status, reason, steps, and the metrics nested by the parts of their names."""
-    about = {"status": result.status, "reason": result.reason, "steps": result.steps}
+    about = {
+        **{"status": result.status, "reason": result.reason, "steps": result.steps},
+        "temperature": result.temperature,
+    }
     write_json(path, about | nest(result.metrics))
 
 

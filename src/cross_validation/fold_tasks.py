@@ -17,6 +17,7 @@ from src.data.splitting.folds import fold_rows, hold_out
 from src.data.splitting.rule import SplitRule
 from src.data.splitting.rule_file import read_rule
 from src.provenance.journal import child_record
+from src.training.features import FEATURES
 from src.training.subset_task import SharedDataset
 
 if TYPE_CHECKING:
@@ -95,7 +96,8 @@ class FoldTasks:
         part = np.flatnonzero((folds >= 0) & (folds != fold))
         trains, chooses = hold_out(self.rows, part, config.cross_validate.val, seed, rule)
         classes = len(self.rows.classes)
-        sample = SharedDataset(self.images, self.rows.targets, classes, config.normalize.method)
+        method, features = config.normalize.method, self.root / FEATURES
+        sample = SharedDataset(self.images, self.rows.targets, classes, method, features)
         return FoldTask(
             repeat=repeat,
             fold=fold,

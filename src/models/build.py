@@ -27,7 +27,15 @@ def build_model(model: ModelConfig, channels: int, classes: int, image_size: Seq
     height, width = image_size
     network = _create(model, channels, classes, (height, width))
     _refuse_mismatch(model, network, channels, classes, (height, width))
+    _name_stages(network)
     return network
+
+
+def _name_stages(network: nn.Module) -> None:
+    """Give a network of ours what timm's have: patterns that tell its stages apart, from the input on."""
+    if not hasattr(network, "group_matcher"):
+        patterns = {name: rf"^{name}\." for name, _ in network.named_children()}
+        network.group_matcher = lambda coarse=False: patterns  # type: ignore[assignment]  # noqa: ARG005
 
 
 def refuse_single_images(network: nn.Module, image: Sequence[int]) -> None:

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
 
-from src.config.schema.model import ModelConfig, Timm
+from src.config.schema.model import ModelConfig
 from src.core.errors import AssayError
 from src.models.build import build_model
 
@@ -48,7 +48,9 @@ class ModelSpec:
     classes: list[str]  # in the order of the logits
     input: Input
     normalization: Normalization
+    temperature: float = 1.0  # by which logits are divided, so that probabilities mean what they say
     trained_on: Mapping[str, str] = field(default_factory=dict)  # images and split, see DataSpec
+    started_from: Mapping[str, str] = field(default_factory=dict)  # file and SHA-256 of pretrained weights
 
     def to_json(self) -> str:
         content = {
@@ -56,7 +58,9 @@ class ModelSpec:
             "classes": self.classes,
             "input": vars(self.input),
             "normalization": vars(self.normalization),
+            "temperature": self.temperature,
             "trained_on": self.trained_on,
+            "started_from": self.started_from,
         }
         return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
@@ -68,7 +72,9 @@ class ModelSpec:
             classes=list(content["classes"]),
             input=Input(**content["input"]),
             normalization=Normalization(**content["normalization"]),
+            temperature=float(content.get("temperature", 1.0)),
             trained_on=content.get("trained_on", {}),
+            started_from=content.get("started_from", {}),
         )
 
 
@@ -92,7 +98,7 @@ def load_model(folder: Path) -> tuple[nn.Module, ModelSpec]:
     """
     spec = _read_spec(folder)
     size = (spec.input.height, spec.input.width)
-    network = build_model(_untrained(spec.model), spec.input.channels, len(spec.classes), size)
+    network = build_model(spec.model, spec.input.channels, len(spec.classes), size)
     try:
         network.load_state_dict(load_file(folder / WEIGHTS))
     except (OSError, SafetensorError, RuntimeError) as error:
@@ -111,11 +117,6 @@ def _read_spec(folder: Path) -> ModelSpec:
         return ModelSpec.from_json((folder / SPEC).read_text(encoding="utf-8"))
     except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
         raise _damaged(folder / SPEC, error) from error
-
-
-def _untrained(model: ModelConfig) -> ModelConfig:
-    """The weights come from the file, so none are downloaded."""
-    return model.model_copy(update={"pretrained": False}) if isinstance(model, Timm) else model
 
 
 def _damaged(path: Path, error: Exception) -> AssayError:

@@ -30,8 +30,8 @@ def build_timm_model(model: Timm, channels: int, classes: int, image_size: tuple
     """The network of that name; takes (B, channels, H, W), gives logits (B, classes).
 
     Raises:
-        AssayError: the name is unknown, the pretrained weights are not available, or ``small_input`` is
-            set for a family whose stem cannot keep the resolution.
+        AssayError: the name is unknown, or ``small_input`` is set for a family whose stem cannot keep the
+            resolution.
     """
     family = _family(model.name)
     small = model.small_input
@@ -44,9 +44,9 @@ def build_timm_model(model: Timm, channels: int, classes: int, image_size: tuple
     if family in PATCHES:
         options |= {"img_size": image_size}
         options |= {"patch_size": _patch(image_size)} if small else {}
-    network = _create(model, options)
+    network = _build(model, options)
     if small and family in STEMS:
-        _keep_resolution(network, STEMS[family], model.pretrained)
+        _keep_resolution(network, STEMS[family], keep_kernel=model.weights is not None)
     return network
 
 
@@ -57,20 +57,6 @@ def _family(name: str) -> str:
         hint = f"did you mean {', '.join(close)}?" if close else "timm.list_models() names them all"
         raise AssayError(f"model.name={name} is not a model of timm {timm.__version__}: {hint}")
     return str(model_entrypoint(name).__module__).rpartition(".")[2]
-
-
-def _create(model: Timm, options: dict[str, Any]) -> nn.Module:
-    if not model.pretrained:
-        return _build(model, options)
-    try:
-        network: nn.Module = timm.create_model(model.name, pretrained=True, **options)
-    except Exception as error:  # the hub, the network and timm raise a dozen unrelated classes
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise AssayError(
-            f"model.pretrained=true: the weights of {model.name} are not available ({first}): download them "
-            "once with network access, or set model.pretrained=false"
-        ) from error
-    return network
 
 
 def _build(model: Timm, options: dict[str, Any]) -> nn.Module:
@@ -88,7 +74,7 @@ def _patch(image_size: tuple[int, int]) -> int:
     return max((side for side in fitting if shorter // side >= 7), default=1)
 
 
-def _keep_resolution(network: nn.Module, stem: str, pretrained: bool) -> None:
+def _keep_resolution(network: nn.Module, stem: str, keep_kernel: bool) -> None:
     """First convolution at stride 1 and no pooling after it."""
     parent_name, _, name = stem.rpartition(".")
     parent = network.get_submodule(parent_name)
@@ -96,7 +82,7 @@ def _keep_resolution(network: nn.Module, stem: str, pretrained: bool) -> None:
     if isinstance(found, nn.Sequential):  # a deep stem: its first convolution has the stride
         parent, name, found = found, "0", found[0]
     found.stride = (1, 1)
-    if found.kernel_size == (7, 7) and not pretrained:  # sized for 224 pixels; 3×3 as for CIFAR
+    if found.kernel_size == (7, 7) and not keep_kernel:  # sized for 224 pixels; 3×3 as for CIFAR
         setattr(parent, name, _three_by_three(found))
     for pool in POOLS:
         if pool in dict(network.named_modules()):

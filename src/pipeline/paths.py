@@ -6,6 +6,7 @@ RAW = Path("data/raw")
 INGEST = Path("data/ingest")
 SPLIT = Path("data/split")
 NORMALIZE = Path("data/normalize")
+WEIGHTS = Path("data/weights")
 SWEEP = Path("sweep")
 MODELS = Path("models")
 BASE = MODELS / "base"

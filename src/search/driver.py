@@ -23,6 +23,7 @@ from src.search.engine.worker_pool import WorkerPool
 from src.search.report.experiment_file import write_experiment
 from src.search.report.live_view import live_view
 from src.search.report.optuna_storage import StudyMirror
+from src.training.features import FEATURES
 
 TrainTrial = Callable[[TrialTask], TrialResult]
 
@@ -63,7 +64,7 @@ class Search:
         """
         _refuse_timing(loaded)
         candidates = TrialConfigs(loaded)
-        data = read_trial_data(loaded.config, ingest, split)
+        data = read_trial_data(loaded.config, ingest, split, root / FEATURES)
         plan = make_plan(candidates, loaded.config.seed)
         return cls(plan, TrialTasks(candidates, *data, state, root, record))
 

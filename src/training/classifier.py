@@ -20,6 +20,7 @@ from src.models.saving import weights_hash
 from src.training.early_stopping import Row, best_epoch, score, should_stop
 from src.training.ema import averaged_model
 from src.training.fine_tuning import FineTuning, apply_masks, distillation_loss
+from src.training.freezing import freeze
 from src.training.lr_schedules import lr_factor, plateau_drops
 from src.training.optimizers import create_optimizer
 
@@ -65,7 +66,9 @@ class Classifier(pl.LightningModule):
         self._drops = 0
 
     def configure_optimizers(self) -> Optimizer:
-        return create_optimizer(self.network, self.train_section.optimizer)
+        train = self.train_section
+        freeze(self.network, train.finetune, train.epochs)  # only what is trained at some time
+        return create_optimizer(self.network, train.optimizer, train.finetune.layer_decay)
 
     def on_fit_start(self) -> None:
         """Lightning has moved the module to its device; move what it does not know of."""
@@ -76,6 +79,7 @@ class Classifier(pl.LightningModule):
             teacher.eval().requires_grad_(False)
 
     def on_train_epoch_start(self) -> None:
+        freeze(self.network, self.train_section.finetune, self.current_epoch)
         scores = [score(row, self.train_section.monitor) for row in self.history]
         self._drops = plateau_drops(self.train_section.schedule, scores)
         self._loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
@@ -85,7 +89,7 @@ class Classifier(pl.LightningModule):
         seed = derive_seed(self.seed, "batch", self.current_epoch, batch_idx, self.global_rank)
         seed_torch(seed, self.device)
         for group in self._optimizer().param_groups:
-            group["lr"] = self._learning_rate(batch_idx)
+            group["lr"] = self._learning_rate(batch_idx) * group.get("lr_scale", 1.0)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         images, targets = batch
@@ -192,7 +196,7 @@ class Classifier(pl.LightningModule):
             "train/loss": float(self._loss_sum) / self.steps_per_epoch,
             "val/loss": float(self._val_loss_sum) / self._val_count,
             "val/accuracy": int(self._val_correct) / self._val_count,
-            "lr": self._optimizer().param_groups[0]["lr"],
+            "lr": max(group["lr"] for group in self._optimizer().param_groups),
         }
         if not math.isfinite(row["val/loss"]):
             raise self._diverged(f"the validation loss is {row['val/loss']} after its last step")
@@ -210,5 +214,5 @@ class Classifier(pl.LightningModule):
 
 
 def _to_float(images: Tensor) -> Tensor:
-    """uint8 to float in 0…1."""
-    return images.float() / 255
+    """uint8 to float in 0…1; features that were computed before stay as they are."""
+    return images.float() / 255 if images.dtype == torch.uint8 else images

@@ -24,9 +24,9 @@ class FineTuning:
     def fingerprint(self) -> dict[str, Any]:
         """What a checkpoint must agree in, as plain values."""
         return {
-            "network": _hash_tensors(self.network.state_dict()) if self.network is not None else None,
-            "teacher": _hash_tensors(self.teacher.state_dict()) if self.teacher is not None else None,
-            "masks": _hash_tensors(self.masks),
+            "network": hash_tensors(self.network.state_dict()) if self.network is not None else None,
+            "teacher": hash_tensors(self.teacher.state_dict()) if self.teacher is not None else None,
+            "masks": hash_tensors(self.masks),
             "temperature": self.temperature,
             "alpha": self.alpha,
         }
@@ -52,7 +52,8 @@ def apply_masks(network: nn.Module, masks: Mapping[str, Tensor]) -> None:
         parameter.mul_(mask.to(parameter.device))
 
 
-def _hash_tensors(tensors: Mapping[str, Tensor]) -> str:
+def hash_tensors(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of names, shapes, types and values."""
     digest = hashlib.sha256()
     for name, value in sorted(tensors.items()):
         digest.update(f"{name} {list(value.shape)} {value.dtype}".encode())

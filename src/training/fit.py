@@ -9,25 +9,30 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from numpy.typing import NDArray
 from pytorch_lightning.loggers import Logger
 from torch import nn
 
+from src.core.hashing import file_hash
 from src.core.progress import progress_bar
 from src.core.seeds import derive_seed
 from src.data.loading.augmentation import Augmentation
 from src.data.loading.datamodule import DataModule
 from src.models.build import build_model, refuse_single_images
 from src.models.numerics import choose_device, computing, resolve_numerics, seed_torch
+from src.models.weights import load_weights
 from src.training.callback_loading import load_callbacks
 from src.training.checkpoint import EarlierTraining, LastCheckpoint, read_checkpoint
 from src.training.classifier import Classifier
 from src.training.early_stopping import Row, best_epoch
+from src.training.features import Features, head_on_features, shared_features
 from src.training.fine_tuning import FineTuning
 from src.training.hooks import ReplayHistory, StepProgress
 from src.training.log_filters import quiet_lightning
 from src.training.task import Rows, TrainingTask
 
 Numerics = dict[str, str | int]
+Images = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,7 @@ class TrainingResult:
     hashes: list[str]  # SHA-256 of the weights after each epoch, as model.safetensors would hold them
     best_epoch: int  # 1 is the first
     numerics: Numerics  # what the bytes of the weights depend on beside the task
+    notes: list[str]  # how the weights to start from were adapted, a sentence each
 
     @property
     def best(self) -> Row:
@@ -77,7 +83,7 @@ def fit(
     place, train = choose_device(device), task.train
     with computing(train):
         # 1. The network. Its numerics are reported first, so that a run that fails has them too.
-        network = _initial_network(task, fine_tuning)
+        network, notes = _initial_network(task, fine_tuning)
         if train.batch_size == 1:
             refuse_single_images(network, task.images.shape[1:])
         numerics = resolve_numerics(train, place, network)
@@ -91,25 +97,32 @@ def fit(
         for row in earlier.history if earlier else []:
             on_epoch(row)
         if earlier and earlier.finished:
-            return _result(network, earlier, numerics, train.monitor)
+            trained = head_on_features(network, task) or network
+            return _result(network, trained, earlier, numerics, train.monitor, notes)
 
-        # 3. The data: order and augmentation of a batch depend on (seed, epoch, batch index) only.
-        data = DataModule(
-            task.images, task.targets, task.train_rows, task.val_rows, train.batch_size, task.seed
-        )
+        # 3. What is trained: the network on images, or its head alone on features that are computed once.
+        images: Images | Features = task.images
+        trained, shift, scale = network, task.shift, task.scale
+        head = head_on_features(network, task)
+        if head is not None:
+            images = shared_features(network, task, numerics, place, show)
+            trained, shift, scale = head, [0.0], [1.0]
+
+        # 4. The data: order and augmentation of a batch depend on (seed, epoch, batch index) only.
+        data = DataModule(images, task.targets, task.train_rows, task.val_rows, train.batch_size, task.seed)
         steps = len(data.shuffled)
         module = Classifier(
-            network=network.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
+            network=trained.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
             augmentation=Augmentation(task.augment.operations),
             train=train,
-            shift=task.shift,
-            scale=task.scale,
+            shift=shift,
+            scale=scale,
             seed=task.seed,
             steps_per_epoch=steps,
             fine_tuning=fine_tuning or FineTuning(),
         )
 
-        # 4. The epochs. The checkpoint is written last, when all else of the epoch is done.
+        # 5. The epochs. The checkpoint is written last, when all else of the epoch is done.
         bar = progress_bar("Training", total=train.epochs * steps, show=show)
         with bar as advance, quiet_lightning():
             advance(len(earlier.history) * steps if earlier else 0)
@@ -119,14 +132,16 @@ def fit(
             trainer.fit(
                 module, datamodule=data, ckpt_path=keeper.path if earlier else None, weights_only=True
             )
-        return _result(network, module, numerics, train.monitor)
+        return _result(network, trained, module, numerics, train.monitor, notes)
 
 
-def _initial_network(task: TrainingTask, fine_tuning: FineTuning | None) -> nn.Module:
+def _initial_network(task: TrainingTask, fine_tuning: FineTuning | None) -> tuple[nn.Module, list[str]]:
+    """The network, and how its weights were adapted."""
     if fine_tuning is not None and fine_tuning.network is not None:
-        return fine_tuning.network.train()
+        return fine_tuning.network.train(), []
     seed_torch(derive_seed(task.seed, "weights"), torch.device("cpu"))
-    return build_model(task.model, task.images.shape[1], task.classes, task.images.shape[2:])
+    network = build_model(task.model, task.images.shape[1], task.classes, task.images.shape[2:])
+    return network, load_weights(network, task.weights) if task.weights is not None else []
 
 
 def _trainer(
@@ -154,11 +169,18 @@ def _trainer(
 
 
 def _result(
-    network: nn.Module, trained: EarlierTraining | Classifier, numerics: Numerics, monitor: str
+    network: nn.Module,
+    trained: nn.Module,
+    source: EarlierTraining | Classifier,
+    numerics: Numerics,
+    monitor: str,
+    notes: list[str],
 ) -> TrainingResult:
-    network.load_state_dict(trained.best)
-    best = best_epoch(trained.history, monitor)
-    return TrainingResult(_to_cpu_contiguous(network), trained.history, trained.hashes, best, numerics)
+    """``trained`` is the network, or the part of it that was trained."""
+    trained.load_state_dict(source.best)
+    best = best_epoch(source.history, monitor)
+    network = _to_cpu_contiguous(network)
+    return TrainingResult(network, source.history, source.hashes, best, numerics, notes)
 
 
 def _to_cpu_contiguous(network: nn.Module) -> nn.Module:
@@ -185,6 +207,7 @@ def _fingerprint(task: TrainingTask, numerics: Numerics, fine_tuning: FineTuning
         "targets": _hash_rows(task.targets),
         "numerics": numerics,
         "fine_tuning": fine_tuning.fingerprint() if fine_tuning else None,
+        "weights": file_hash(task.weights) if task.weights else None,
     }
 
 

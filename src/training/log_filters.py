@@ -24,6 +24,8 @@ HARMLESS = (
     r"The number of training batches \(\d+\) is smaller than the logging interval",
     # Lightning's own use of torch's trees, which it has yet to move to the new spelling.
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",
+    # Frozen layers stay in evaluation mode.
+    r"Found \d+ module\(s\) in eval mode at the start of training",
     # The CSV of a training that was killed is written again, with all epochs.
     r"Experiment logs directory .* exists and is not empty",
 )

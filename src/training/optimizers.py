@@ -12,9 +12,16 @@ from src.config.schema.train import Optimizer as OptimizerConfig
 FUSED = {"sgd", "adam", "adamw"}
 
 
-def create_optimizer(network: nn.Module, optimizer: OptimizerConfig) -> Optimizer:
-    """SGD (Nesterov), Adam, AdamW or RMSprop; norms and biases get no weight decay."""
+def create_optimizer(network: nn.Module, optimizer: OptimizerConfig, layer_decay: float = 1.0) -> Optimizer:
+    """SGD (Nesterov), Adam, AdamW or RMSprop; norms and biases get no weight decay.
+
+    Args:
+        layer_decay: factor of the learning rate from each layer to the one below it (Clark et al., ELECTRA,
+            2020); each group of parameters then has its own ``lr_scale``.
+    """
     options: dict[str, Any] = {"fused": True} if optimizer.name in FUSED else {}
+    if layer_decay < 1:
+        options["layer_decay"] = layer_decay
     return create_optimizer_v2(
         network,
         opt=optimizer.name,

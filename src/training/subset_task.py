@@ -16,6 +16,7 @@ from src.config.schema.model import ModelConfig
 from src.config.schema.train import Train
 from src.data.dataset.arrays import open_array
 from src.data.dataset.statistics import Floats, Method, channel_statistics, normalization_from
+from src.data.dataset.weight_files import find_weights, pretrained_normalization
 from src.training.task import Rows, TrainingTask
 
 CACHED = 32  # normalizations that a process remembers: trials share a few sets of rows
@@ -29,6 +30,12 @@ class SharedDataset:
     targets: NDArray[np.int64]  # (N,) 0 … classes-1
     classes: int
     normalize: Method
+    features: Path | None = None  # folder for features of a frozen backbone, which trainings share
+
+    @property
+    def weights(self) -> Path:
+        """The folder with pretrained weights, data/weights beside data/ingest."""
+        return self.images.parent.parent / "weights"
 
 
 def make_task(
@@ -45,7 +52,7 @@ def make_task(
     Raises:
         AssayError: the images cannot be read, or ``train_rows`` is empty.
     """
-    shift, scale = normalization(sample, train_rows)
+    shift, scale = normalization(sample, model, train_rows)
     return TrainingTask(
         model=model,
         augment=augment,
@@ -58,11 +65,16 @@ def make_task(
         scale=scale.tolist(),
         classes=sample.classes,
         seed=seed,
+        weights=find_weights(model, sample.weights),
+        features=sample.features,
     )
 
 
-def normalization(sample: SharedDataset, rows: Rows) -> tuple[Floats, Floats]:
-    """Shift and scale, (C,) each, from the pixels of ``rows`` (n,)."""
+def normalization(sample: SharedDataset, model: ModelConfig, rows: Rows) -> tuple[Floats, Floats]:
+    """Shift and scale, (C,) each, from the pixels of ``rows`` (n,), or those of the pretrained weights."""
+    if sample.normalize == "pretrained":
+        channels = open_array(sample.images).shape[1]
+        return pretrained_normalization(model, sample.weights, channels)
     return _normalization(sample.images, sample.normalize, np.ascontiguousarray(rows, np.int64).tobytes())
 
 

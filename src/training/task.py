@@ -13,6 +13,7 @@ from src.config.schema.train import Train
 from src.data.dataset.arrays import open_array
 from src.data.dataset.index import read_index, read_split
 from src.data.dataset.spec import DataSpec
+from src.data.dataset.weight_files import find_weights
 
 Rows = NDArray[np.int64]
 
@@ -32,6 +33,8 @@ class TrainingTask:
     scale: Sequence[float]
     classes: int
     seed: int
+    weights: Path | None = None  # file of weights to start from
+    features: Path | None = None  # folder for features that trainings share
 
 
 def read_task(
@@ -42,6 +45,8 @@ def read_task(
     ingest: Path,
     split: Path,
     seed: int,
+    weights: Path,
+    features: Path | None = None,
     data: DataSpec | None = None,
 ) -> tuple[TrainingTask, list[str]]:
     """A training on the training split that is validated on the validation split.
@@ -50,13 +55,15 @@ def read_task(
         normalization: ``shift`` and ``scale``, one value per channel.
         ingest: folder with the images and their manifest.
         split: folder with the split of each image.
+        weights: folder with pretrained weights, see ``model.weights``.
+        features: folder for features of a frozen backbone, which trainings share.
         data: see `src.data.dataset.index.read_split`.
 
     Returns:
         The task and the names of the classes.
 
     Raises:
-        AssayError: the images cannot be read.
+        AssayError: the images cannot be read, or the weights are missing.
     """
     index, (names, _) = read_index(ingest), read_split(split, ingest, data)
     task = TrainingTask(
@@ -71,5 +78,7 @@ def read_task(
         scale=normalization["scale"],
         classes=len(index.classes),
         seed=seed,
+        weights=find_weights(model, weights),
+        features=features,
     )
     return task, index.classes

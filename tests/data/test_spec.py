@@ -132,10 +132,15 @@ def rename_class(root):
 
 
 JOB = SimpleNamespace(loaded=SimpleNamespace(is_ad_hoc=True))
-INGEST, SPLIT, BASE = Path("data/ingest"), Path("data/split"), Path("models/base")
+INGEST, SPLIT, BASE, WEIGHTS = (
+    Path("data/ingest"),
+    Path("data/split"),
+    Path("models/base"),
+    Path("data/weights"),
+)
 JOINS = {
     "normalize": lambda: read_training_rows(SPLIT, INGEST),
-    "train": lambda: read_task(None, None, None, {"shift": [0.0], "scale": [1.0]}, INGEST, SPLIT, 0),
+    "train": lambda: read_task(None, None, None, {"shift": [0.0], "scale": [1.0]}, INGEST, SPLIT, 0, WEIGHTS),
     "evaluate": lambda: predict_test_images(BASE, INGEST, SPLIT, batch_size=99, device="cpu", show=False),
     "compress": lambda: read_context(
         *(BASE, INGEST, SPLIT),

@@ -48,6 +48,15 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "optimizer": {"name": "rmsprop", "lr": 0.001},
         "schedule": {"name": "cosine", "warmup": 0.2},
     },
+    "gradual_unfreezing": {
+        "model": {"widths": [4, 8]},
+        "train": {
+            "epochs": 5,
+            "ema_decay": 0.9,
+            "finetune": {"layers": "gradual", "stages": 1, "unfreeze_epochs": [2, 4], "layer_decay": 0.7},
+        },
+        "schedule": {"name": "cosine", "warmup": 0.2},
+    },
 }
 
 

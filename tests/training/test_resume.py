@@ -35,6 +35,7 @@ def outcome_of(path: Path) -> tuple[bytes, str]:
         ("averaging_plateau_stopping", [("read", "27"), ("save", "2")]),
         ("dropout_augmentation_one_cycle", [("read", "15")]),
         ("rmsprop_cosine_fp32", [("save", "1"), ("read", "43")]),
+        ("gradual_unfreezing", [("read", "15"), ("save", "2")]),
     ],
 )
 def test_killed_training_ends_with_the_same_bytes(tmp_path, setting, deaths):

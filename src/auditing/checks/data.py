@@ -6,14 +6,17 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
 from src.auditing.target import AuditTarget
 from src.auditing.verdict import CheckLog, Verdict
+from src.config.schema.model import ModelConfig
 from src.core.errors import AssayError
 from src.core.hashing import file_hash
 from src.data.dataset.arrays import open_array, pixel_hash
 from src.data.dataset.index import DatasetIndex, read_index, read_split
-from src.data.dataset.statistics import channel_statistics, normalization_from
+from src.data.dataset.statistics import Floats, channel_statistics, normalization_from
+from src.data.dataset.weight_files import pretrained_normalization
 from src.provenance.dvc_lock import file_md5, md5_of
 
 QUESTION = "Are the data what was recorded, and divided as recorded?"
@@ -43,22 +46,22 @@ def check(subject: AuditTarget, see: CheckLog) -> None:
 
 
 def _raw(subject: AuditTarget, see: CheckLog) -> None:
-    """The raw images, which all else is made of."""
+    """What no stage makes: the raw images, and weights to start from."""
     for path, md5 in subject.raw.items():
         place = subject.folder / path
         if not place.exists():
             missing = "neither here, nor in DVC's cache, nor in git: run dvc pull, or restore it"
-            see.find(path, f"the files that ingest has read (MD5 {md5[:16]})", missing, Verdict.INCOMPLETE)
+            see.find(path, f"the files that were read (MD5 {md5[:16]})", missing, Verdict.INCOMPLETE)
             continue
         found = md5_of(place)
         if found == md5:
-            see.agree(f"{path} is what ingest has read")
+            see.agree(f"{path} is what was read")
             continue
         recorded = subject.cache.files(md5)
         lost = sorted(recorded.keys() - {p.name for p in place.rglob("*")}) if recorded else []
         gone = f"; missing: {', '.join(lost[:SHOWN])}" if lost else ""
         files = f"{sum(p.is_file() for p in place.rglob('*'))} files{gone}"
-        see.find(path, f"the files that ingest has read (MD5 {md5[:16]})", files, Verdict.INCOMPLETE)
+        see.find(path, f"the files that were read (MD5 {md5[:16]})", files, Verdict.INCOMPLETE)
 
 
 def _outputs(subject: AuditTarget, see: CheckLog) -> None:
@@ -197,11 +200,19 @@ def _normalization(subject: AuditTarget, split: NDArray[np.str_], see: CheckLog)
         return
     told = json.loads(path.read_text(encoding="utf-8"))
     images = open_array(subject.folder / "data/ingest/images.npy")
+    known = _pretrained(subject, images.shape[1]) if told["method"] == "pretrained" else None
     shift, scale, _ = normalization_from(
-        channel_statistics(images, np.flatnonzero(split == "train")), told["method"]
+        channel_statistics(images, np.flatnonzero(split == "train")), told["method"], known
     )
+    source = "the training rows" if known is None else "the pretrained weights"
     ours, again = [told["shift"], told["scale"]], [shift.tolist(), scale.tolist()]
     if ours == again:
-        see.agree("the normalization follows from the training rows")
+        see.agree(f"the normalization follows from {source}")
     else:
-        see.find("normalization", f"{again}, from the training rows", ours, Verdict.TAMPERED)
+        see.find("normalization", f"{again}, from {source}", ours, Verdict.TAMPERED)
+
+
+def _pretrained(subject: AuditTarget, channels: int) -> tuple[Floats, Floats]:
+    """What the files in data/weights say."""
+    model: ModelConfig = TypeAdapter(ModelConfig).validate_python(subject.params["model"])
+    return pretrained_normalization(model, subject.folder / "data/weights", channels)

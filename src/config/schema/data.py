@@ -65,6 +65,7 @@ class Split(Section):
 class Normalize(Section):
     """Which statistics of the training pixels shift and scale the input."""
 
-    method: Literal["standard", "minmax", "none"] = Field(
-        description="standard: (x - mean) / std of the training pixels; minmax: to 0…1; none: pixels / 255"
+    method: Literal["standard", "minmax", "none", "pretrained"] = Field(
+        description="standard: (x - mean) / std of the training pixels; minmax: to 0…1; none: pixels / 255; "
+        "pretrained: the statistics that model.weights were trained with"
     )

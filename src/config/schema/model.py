@@ -2,12 +2,33 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from src.config.schema.base import Count, Section
 
+IMAGENET = "imagenet"
 
-class Cnn(Section):
+
+class Network(Section):
+    """What all networks have."""
+
+    weights: str | None = Field(
+        description="Start from imagenet (timm's weights) or a file in data/weights; null: random weights"
+    )
+
+    @field_validator("weights")
+    @classmethod
+    def _is_a_name(cls, weights: str | None) -> str | None:
+        if weights is None or not set(weights) & {"/", "\\"}:
+            return weights
+        if weights.startswith("models:/"):
+            raise ValueError(
+                f"must be a file in data/weights, which python -m src.fetch {weights} makes and names"
+            )
+        raise ValueError(f"must be the name of a file in data/weights, but got {weights}: put the file there")
+
+
+class Cnn(Network):
     """A small residual CNN; each width is a stage at half the resolution of the one before."""
 
     kind: Literal["cnn"] = Field(description="The network")
@@ -21,7 +42,7 @@ class Cnn(Section):
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(description="Share dropped before the classifier")
 
 
-class Lenet(Section):
+class Lenet(Network):
     """LeNet-5 (LeCun et al., 1998)."""
 
     kind: Literal["lenet"] = Field(description="The network")
@@ -29,12 +50,11 @@ class Lenet(Section):
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(description="Share dropped before the classifier")
 
 
-class Timm(Section):
+class Timm(Network):
     """Any model of timm, adapted to the channels and classes at hand."""
 
     kind: Literal["timm"] = Field(description="The network")
     name: Annotated[str, Field(min_length=1)] = Field(description="Name of a timm model, such as resnet18")
-    pretrained: bool = Field(description="Start from pretrained weights (in the local cache, or downloaded)")
     small_input: bool = Field(
         description="Keep the resolution in the stem, for images of about 64 pixels or fewer"
     )

@@ -35,6 +35,22 @@ class Schedule(Section):
     )
 
 
+class TransferLearning(Section):
+    """Which parts of a network are trained, where ``model.weights`` names weights to start from."""
+
+    layers: Literal["all", "head", "last", "gradual"] = Field(
+        description="all; head: the rest keeps its weights; last: the head and some stages; gradual: the "
+        "head first, then more and more"
+    )
+    stages: Count = Field(description="Stages below the head that are trained, for last")
+    unfreeze_epochs: list[Count] = Field(
+        description="Epochs (1 is the first) from which one stage more is trained, for gradual"
+    )
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = Field(
+        description="Factor of the learning rate from each layer to the one below it; 1: one rate for all"
+    )
+
+
 class CallbackConfig(Section):
     """A Lightning callback, from ``src.training.callbacks`` or from a package in requirements.lock."""
 
@@ -67,6 +83,11 @@ class Train(Section):
     threads: Literal["auto"] | Count = Field(
         description="Computing threads; changes the bytes of the result; auto: all cores, or 1 with "
         "precision=portable"
+    )
+    finetune: TransferLearning
+    temperature_scaling: bool = Field(
+        description="Divide the logits by a temperature fitted to the validation images, so that "
+        "probabilities mean what they say; no prediction changes"
     )
     callbacks: list[CallbackConfig] = Field(description="More Lightning callbacks, run in this order")
 

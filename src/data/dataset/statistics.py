@@ -12,7 +12,7 @@ from src.core.progress import progress_bar
 CHUNK_BYTES = 2**22  # of images in memory at once; bincount needs eight times that
 LEVELS = np.arange(256, dtype=np.int64)
 Floats = NDArray[np.float64]
-Method = Literal["standard", "minmax", "none"]
+Method = Literal["standard", "minmax", "none", "pretrained"]
 
 
 @dataclass(frozen=True)
@@ -69,11 +69,18 @@ def channel_histogram(
     return histogram
 
 
-def normalization_from(statistics: Statistics, method: Method) -> tuple[Floats, Floats, list[str]]:
+def normalization_from(
+    statistics: Statistics, method: Method, known: tuple[Floats, Floats] | None = None
+) -> tuple[Floats, Floats, list[str]]:
     """Shift and scale, (C,) each, for x' = (x - shift) / scale with x in 0…1; and notes.
+
+    ``known`` are those of ``pretrained``.
 
     A constant channel gets scale 1 and a note, because dividing by zero would ruin the training.
     """
+    if method == "pretrained":
+        assert known is not None
+        return *known, []
     if method == "none":
         return np.zeros_like(statistics.mean), np.ones_like(statistics.mean), []
     shift = statistics.mean if method == "standard" else statistics.min
@@ -85,9 +92,11 @@ def normalization_from(statistics: Statistics, method: Method) -> tuple[Floats, 
     return shift, np.where(scale == 0, 1.0, scale), notes
 
 
-def normalization(statistics: Statistics, method: Method) -> dict[str, Any]:
+def normalization(
+    statistics: Statistics, method: Method, known: tuple[Floats, Floats] | None = None
+) -> dict[str, Any]:
     """The content of ``normalization.json``; lists have one value for each channel."""
-    shift, scale, notes = normalization_from(statistics, method)
+    shift, scale, notes = normalization_from(statistics, method, known)
     return {
         "method": method,
         "images": statistics.images,

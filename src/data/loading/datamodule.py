@@ -15,12 +15,13 @@ from src.core.seeds import derive_seed
 
 Batch = tuple[Tensor, Tensor]
 Rows = npt.NDArray[np.int64]
+Images = npt.NDArray[np.uint8] | npt.NDArray[np.float32]  # pixels, or features of a frozen backbone
 
 
 class BatchSlices(Dataset[Batch]):
-    """Indexed by an array of rows; gives uint8 images (B, C, H, W) and int64 targets (B,)."""
+    """Indexed by an array of rows; gives images (B, C, H, W) and int64 targets (B,)."""
 
-    def __init__(self, images: npt.NDArray[np.uint8], targets: Rows) -> None:
+    def __init__(self, images: Images, targets: Rows) -> None:
         self.images = images
         self.targets = targets
 
@@ -76,7 +77,7 @@ class DataModule(pl.LightningDataModule):
 
     def __init__(
         self,
-        images: npt.NDArray[np.uint8],  # (N, C, H, W)
+        images: Images,  # (N, C, H, W)
         targets: npt.NDArray[np.int64],  # (N,)
         train_rows: Rows,
         val_rows: Rows,

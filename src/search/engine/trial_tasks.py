@@ -26,13 +26,15 @@ from src.search.engine.trial_task import Folds, Pruner, TrialTask
 from src.training.subset_task import SharedDataset
 
 
-def read_trial_data(config: Config, ingest: Path, split: Path) -> tuple[SharedDataset, Folds]:
+def read_trial_data(config: Config, ingest: Path, split: Path, features: Path) -> tuple[SharedDataset, Folds]:
     """The images of a search, and the rows that train and that validate: of the splits, or of each fold.
 
-    Test rows are in neither.
+    Test rows are in neither. ``features`` is the folder of those that trainings share.
     """
     rows, (splits, _) = read_index(ingest), read_split(split, ingest)
-    sample = SharedDataset(ingest / "images.npy", rows.targets, len(rows.classes), config.normalize.method)
+    sample = SharedDataset(
+        ingest / "images.npy", rows.targets, len(rows.classes), config.normalize.method, features
+    )
     if not config.sweep.folds:
         return sample, ((rows.ids[splits == "train"], rows.ids[splits == "val"]),)
     rule, seed = read_rule(split), derive_seed(config.seed, "sweep")

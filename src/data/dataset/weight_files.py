@@ -1,0 +1,83 @@
+"""The files in data/weights: which one ``model.weights`` names, and what its weights were trained with.
+
+``NAME.json`` beside the weights says that, as ``python -m src.fetch`` writes it.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from src.config.schema.model import IMAGENET, ModelConfig, Timm
+from src.core.errors import AssayError
+from src.core.files import read_json
+
+SAFETENSORS = ".safetensors"
+ENDINGS = (SAFETENSORS, ".pth", ".pt", ".bin")  # the others are read with weights_only=True
+
+Floats = NDArray[np.float64]
+
+
+def find_weights(model: ModelConfig, folder: Path) -> Path | None:
+    """The file that ``model.weights`` names; None: start from random weights.
+
+    Args:
+        folder: data/weights.
+
+    Raises:
+        AssayError: the file is missing.
+    """
+    if model.weights is None:
+        return None
+    if model.weights != IMAGENET:
+        return _existing(folder, model.weights)
+    if not isinstance(model, Timm):
+        raise AssayError(
+            f"model.weights=imagenet is for timm models, and model.kind={model.kind}: take a model such as "
+            "model=resnet18, or name a file in data/weights"
+        )
+    found = [path for ending in ENDINGS if (path := folder / f"{model.name}{ending}").is_file()]
+    if not found:
+        raise AssayError(
+            f"model.weights=imagenet: {folder / model.name}{SAFETENSORS} is missing. Download it: python -m "
+            f"src.fetch {model.name}. Or put a file there yourself (endings: {', '.join(ENDINGS)})"
+        )
+    return found[0]
+
+
+def pretrained_normalization(model: ModelConfig, folder: Path, channels: int) -> tuple[Floats, Floats]:
+    """Shift and scale, (C,) each, that the weights named by ``model.weights`` were trained with.
+
+    Gray images take the means over the colors.
+
+    Raises:
+        AssayError: nothing says what the weights were trained with.
+    """
+    path = find_weights(model, folder)
+    if path is None:
+        raise AssayError(
+            "normalize.method=pretrained needs weights to start from: set model.weights, or "
+            "normalize.method=standard"
+        )
+    beside = path.with_suffix(".json")
+    if not beside.is_file():
+        raise AssayError(
+            f"normalize.method=pretrained: {beside} is missing, which says how {path.name} was normalized. "
+            f"Write it: python -m src.fetch {path.stem} --from {folder}, or set normalize.method=standard"
+        )
+    said = read_json(beside)["normalization"]
+    shift, scale = (np.asarray(said[name], np.float64) for name in ("shift", "scale"))
+    if channels == 1 and len(shift) == 3:
+        return shift.mean(keepdims=True), scale.mean(keepdims=True)
+    return shift, scale
+
+
+def _existing(folder: Path, name: str) -> Path:
+    path = folder / name
+    if path.is_file():
+        return path
+    there = sorted(file.name for file in folder.glob("*") if file.suffix in ENDINGS)
+    raise AssayError(
+        f"model.weights={name}: {path} is missing ({folder} has {', '.join(there) or 'no weights'}). Put the "
+        "file there, or name another one"
+    )

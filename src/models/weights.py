@@ -1,0 +1,142 @@
+"""Weights to start a training from: a file in data/weights, adapted to the network at hand.
+
+Pretrained weights are an input like any other: a file with a hash, in a folder that DVC tracks. Nothing is
+downloaded here; ``python -m src.fetch`` does that.
+"""
+
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from src.core.errors import AssayError, first_line
+from src.data.dataset.weight_files import SAFETENSORS
+from src.models.head import head_names
+
+State = dict[str, Tensor]
+
+WRAPPERS = ("state_dict", "model")  # keys under which checkpoints keep the weights
+COUNTER = "num_batches_tracked"  # of a batch norm; old files lack it, and it changes no output
+
+
+def load_weights(network: nn.Module, path: Path) -> list[str]:
+    """Load what fits into ``network``, and adapt what has a known rule.
+
+    Names of the layout of ``efficientnet_pytorch`` become timm's; the first convolution is adapted to the
+    channels of the images, position embeddings to their size. A head for other classes starts from zeros
+    (Kolesnikov et al., Big Transfer, 2020): random weights would stay in the directions that so few images
+    do not show.
+
+    Returns:
+        What was adapted, a sentence each.
+
+    Raises:
+        AssayError: the file cannot be read, or its weights do not fit.
+    """
+    own, notes = network.state_dict(), list[str]()
+    state = _in_own_names(read_weights(path), own, notes)
+    state = _resized(network, state)
+    _adapt_first_convolution(network, state, own, notes)
+    _empty_other_head(network, state, own, notes)
+    counters = {name: value for name, value in own.items() if name.endswith(COUNTER)}
+    state = counters | state
+    _refuse_mismatch(path, state, own)
+    network.load_state_dict(state)
+    return notes
+
+
+def read_weights(path: Path) -> State:
+    """The tensors of a safetensors file or of a checkpoint of torch; no code of the file runs.
+
+    Raises:
+        AssayError: the file is damaged, or holds anything but tensors.
+    """
+    try:
+        if path.suffix == SAFETENSORS:
+            return dict(load_file(path))
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, SafetensorError, UnpicklingError) as error:
+        raise AssayError(
+            f"{path} cannot be read as weights ({first_line(error)}): it must be a safetensors file, or a "
+            "state dict that torch.load reads with weights_only=True"
+        ) from error
+    for key in WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise AssayError(f"{path} holds no state dict: a mapping of names to tensors was expected")
+    return dict(content)
+
+
+def _in_own_names(state: State, own: State, notes: list[str]) -> State:
+    """efficientnet_pytorch has other names than timm, for the same tensors in the same order."""
+    if "_conv_stem.weight" not in state or "_conv_stem.weight" in own or len(state) != len(own):
+        return state
+    pairs = list(zip(own, own.values(), state.values(), strict=True))
+    if any(mine.shape[1:] != theirs.shape[1:] for name, mine, theirs in pairs[1:] if mine.ndim > 1):
+        return state
+    notes.append("names of efficientnet_pytorch were mapped to timm's")
+    return {name: theirs for name, _, theirs in pairs}
+
+
+def _resized(network: nn.Module, state: State) -> State:
+    """What timm itself adapts for a family: old names, position embeddings for another image size."""
+    adapt: Callable[[State, nn.Module], State] | None = getattr(
+        sys.modules[type(network).__module__], "checkpoint_filter_fn", None
+    )
+    return adapt(state, network) if adapt is not None else state
+
+
+def _adapt_first_convolution(network: nn.Module, state: State, own: State, notes: list[str]) -> None:
+    """Sum the filters over the colors for gray images, or repeat them, as timm does."""
+    first = next((name for name, part in network.named_modules() if isinstance(part, nn.Conv2d)), None)
+    name = f"{first}.weight"
+    if first is None or name not in state or state[name].ndim != 4:
+        return
+    before, channels = state[name].shape[1], own[name].shape[1]
+    if before == channels or before != 3:
+        return
+    from timm.models import adapt_input_conv  # takes a second, and few runs need it
+
+    state[name] = adapt_input_conv(channels, state[name])
+    notes.append(f"the first convolution was adapted from {before} channels to {channels}")
+
+
+def _empty_other_head(network: nn.Module, state: State, own: State, notes: list[str]) -> None:
+    for head in head_names(network):
+        names = [name for name in (f"{head}.weight", f"{head}.bias") if name in state and name in own]
+        if not names or state[names[0]].shape[:1] == own[names[0]].shape[:1]:
+            continue
+        counts = len(state[names[0]]), len(own[names[0]])
+        notes.append(
+            f"the head ({head}) starts from zeros: the file has {counts[0]} classes, not {counts[1]}"
+        )
+        state.update({name: torch.zeros_like(own[name]) for name in names})
+
+
+def _refuse_mismatch(path: Path, state: State, own: State) -> None:
+    faults = {
+        "missing": sorted(own.keys() - state.keys()),
+        "unknown": sorted(state.keys() - own.keys()),
+        "of another shape": sorted(
+            f"{name} {tuple(state[name].shape)} instead of {tuple(own[name].shape)}"
+            for name in own.keys() & state.keys()
+            if state[name].shape != own[name].shape
+        ),
+    }
+    found = [f"{len(names)} {fault}: {_some(names)}" for fault, names in faults.items() if names]
+    if found:
+        raise AssayError(
+            f"the weights in {path} do not fit the model ({'; '.join(found)}): choose the model that they "
+            "were trained for, or other weights"
+        )
+
+
+def _some(names: list[str], most: int = 5) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
