@@ -1,4 +1,4 @@
-"""Weights from a server that answers as the Hugging Face hub does, and from a file that is there already."""
+"""Weights from a server that answers as the Hugging Face hub does, and from a file on this machine."""
 
 import hashlib
 import json
