@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from src.core.errors import AssayError
-from src.provenance.dvc_lock import Cache, md5_of, read_lock
+from src.provenance.dvc_lock import Cache, LockedStage, md5_of, read_lock
 
 
 @pytest.fixture
@@ -63,3 +63,19 @@ def test_a_lock_that_cannot_be_read(tmp_path, content, message):
         (tmp_path / "dvc.lock").write_text(content)
     with pytest.raises(AssayError, match=message):
         read_lock(tmp_path / "dvc.lock")
+
+
+def test_a_stage_has_the_parameters_of_all_its_files(tmp_path):
+    stage = {
+        "cmd": ["python a.py", "python b.py"],
+        "deps": [{"path": "data/raw/cats", "md5": "1"}, {"path": "src", "md5": "2"}, {"path": "unhashed"}],
+        "params": {"params.yaml": {"seed": 0}, "other.yaml": {"depth": 3}},
+        "outs": [{"path": "made", "md5": "3"}, {"path": "empty"}],
+    }
+    (tmp_path / "dvc.lock").write_text(yaml.safe_dump({"stages": {"make": stage, "bare": {"cmd": "x"}}}))
+    locked = read_lock(tmp_path / "dvc.lock")
+    assert locked["make"] == LockedStage(
+        "python a.py && python b.py", {"data/raw/cats": "1", "src": "2"}, {"seed": 0, "depth": 3}, {"made": "3"}
+    )
+    assert locked["make"].raw == {"data/raw/cats": "1"}
+    assert locked["bare"] == LockedStage("x", {}, {}, {})
