@@ -337,6 +337,25 @@ def test_a_class_with_enough_groups_is_allocated_by_its_shares(seed: int) -> Non
     assert [scarce for _, scarce in part_sizes(groups, [6 / 7, 1 / 7], seed)] == [12, 2]
 
 
+def test_a_part_that_wants_no_row_of_a_class_gets_none() -> None:
+    targets, groups = np.repeat([0, 1], [40, 6]), np.arange(46) // 2
+    parts = stratified_group_allocation(targets, groups, np.array([[8.0, 0.0], [32.0, 6.0]]), 0)
+    assert parts[targets == 1].tolist() == [1] * 6
+    assert np.bincount(parts[targets == 0]).tolist() == [8, 32]
+
+
+def test_an_allocation_is_the_same_on_every_machine_and_in_every_version() -> None:
+    """Many groups of equal size, and single rows: what sorts them must be stable."""
+    random = np.random.default_rng(0)
+    targets = random.integers(0, 3, 600)
+    groups = np.concatenate(
+        [np.repeat(np.arange(100), 2), np.repeat(np.arange(100, 150), 4), np.arange(150, 350)]
+    )
+    quotas = np.outer([0.2, 0.15, 0.65], np.bincount(targets))
+    parts = stratified_group_allocation(targets, groups, quotas, seed=7)
+    assert hashlib.sha256(parts.astype("<i8").tobytes()).hexdigest()[:16] == "2179ca666b69c61b"
+
+
 def test_a_single_group_cannot_be_divided() -> None:
     with pytest.raises(
         AssayError, match=r"20 images in 1 independent groups cannot be divided with a share of 0\.15"

@@ -75,7 +75,10 @@ def test_a_stage_has_the_parameters_of_all_its_files(tmp_path):
     (tmp_path / "dvc.lock").write_text(yaml.safe_dump({"stages": {"make": stage, "bare": {"cmd": "x"}}}))
     locked = read_lock(tmp_path / "dvc.lock")
     assert locked["make"] == LockedStage(
-        "python a.py && python b.py", {"data/raw/cats": "1", "src": "2"}, {"seed": 0, "depth": 3}, {"made": "3"}
+        "python a.py && python b.py",
+        {"data/raw/cats": "1", "src": "2"},
+        {"seed": 0, "depth": 3},
+        {"made": "3"},
     )
     assert locked["make"].raw == {"data/raw/cats": "1"}
     assert locked["bare"] == LockedStage("x", {}, {}, {})
