@@ -1,4 +1,4 @@
-"""What a stage does with the work that it finds: of a process that it waited for, or of an execution before."""
+"""What a stage does with work that it finds: of a process that it waited for, or of an earlier execution."""
 
 import os
 from pathlib import Path

@@ -13,7 +13,7 @@ from src.provenance.work_dir import WorkDir
 
 @pytest.fixture
 def states(tmp_path: Path) -> dict[str, WorkDir]:
-    """Work of four stages: interrupted, in the middle of a search, published, and published and begun again."""
+    """Work of four stages: two were interrupted, two published; one of these has begun again."""
     found = {name: WorkDir(tmp_path, name, "abc") for name in ("train", "sweep", "evaluate", "compare")}
     (found["train"].fresh_build() / "half").write_bytes(bytes(1000))
     (found["train"].path / "last.ckpt").write_bytes(bytes(500))

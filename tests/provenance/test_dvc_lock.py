@@ -9,7 +9,6 @@ import yaml
 from src.core.errors import AssayError
 from src.provenance.dvc_lock import Cache, LockedStage, dvc_option, md5_of, read_lock
 
-
 DAMAGED = ("stages: [", "a: 1", "- 1", "stages: 1", "stages: {a: 1}", "stages: {a: {deps: []}}")
 
 
