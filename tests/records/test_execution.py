@@ -206,3 +206,43 @@ def test_of_two_executions_with_the_same_bytes_the_newer_made_the_input(folder: 
     md5 = listing_md5(folder_md5s(folder / "models/base"))
     for records in ([first, second], [second, first]):
         assert [record.name for record in makers(records, {"models/base": md5})] == [second.name]
+
+
+def decision(**changes: object) -> dict[str, object]:
+    predicate = {"decision": {"kind": "ruling"}, "about": [], "assay_record": {"format": 1}}
+    return {
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [],
+        "predicateType": "urn:assay:registry-decision:1",
+        "predicate": {**predicate, **changes},
+    }
+
+
+def test_executions_and_decisions_are_told_apart(folder: Path) -> None:
+    made, decided = train(folder, folder), write_record(folder, decision())
+    read = read_records(folder)
+    assert read.refused == ()
+    assert [record.name for record in read.executions] == [made.name]
+    assert [record.name for record in read.decisions] == [decided.name]
+    assert decided.reference == {
+        "name": f"reports/records/{decided.name}",
+        "digest": {"sha256": file_hash(folder / decided.path)},
+    }
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        decision(decision={}),
+        {**decision(), "predicateType": "urn:assay:guess:1"},
+        {**decision(), "_type": "https://in-toto.io/Statement/v2"},
+        {**decision(), "subject": [{"name": "model.onnx", "digest": {"sha256": "0" * 31}}]},
+        {**decision(), "subject": [{"name": "model.onnx", "digest": {"sha256": "0" * 65}}]},
+    ],
+)
+def test_a_decision_that_lacks_what_readers_rely_on_is_refused(
+    folder: Path, statement: dict[str, object]
+) -> None:
+    record = write_record(folder, statement)
+    (reason,) = read_records(folder).refused
+    assert record.name in reason and "it is not a record of Assay" in reason
