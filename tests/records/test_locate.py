@@ -71,6 +71,7 @@ def test_what_only_git_has_is_taken_from_there(locator: Locator) -> None:
 def test_what_is_nowhere_is_not_found(locator: Locator) -> None:
     committed(locator, OTHER)
     assert locator.find(record_of(digest_of(WANTED, gitBlob="0" * 40)), PATH) is None
+    (locator.workspace / PATH).write_bytes(OTHER)
     assert locator.find(record_of({"sha256": digest_of(WANTED)["sha256"]}), PATH) is None
 
 
