@@ -52,6 +52,7 @@ def test_the_form_is_that_of_in_toto_and_slsa(folder: Path) -> None:
         },
     }
     assert built["resolvedDependencies"] == list(MATERIALS)
+    assert told["builder"] == {"id": "urn:assay:stage:1"}
     assert told["metadata"]["invocationId"] == lineage_of("one")
     assert told["metadata"]["startedOn"] <= told["metadata"]["finishedOn"]
     weights = next(s for s in said["subject"] if s["name"] == "models/base/model.safetensors")
