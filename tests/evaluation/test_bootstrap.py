@@ -109,6 +109,7 @@ def test_a_perfect_ranking_is_perfect_in_every_resample_that_has_its_class():
     assert (drawn["average_precision"][has_positive] == 1.0).all()
     assert np.isnan(drawn["average_precision"][~has_positive]).all()
     assert "top_k_accuracy" not in drawn, "two of two classes always contain the true one"
+    assert "top_k_accuracy" not in quick(np.stack([1 - sure, sure], axis=1), targets)
 
 
 def test_too_many_images_and_classes_leave_areas_without_interval(monkeypatch):
