@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from src.data.splitting.groups import group_rows
+from src.data.splitting.rule import SplitRule
 
 NONE = np.zeros((0, 2), dtype=np.int64)
 
@@ -27,3 +28,8 @@ def test_pairs_connect_in_either_order_and_in_chains(turned: bool) -> None:
 def test_a_chain_may_be_of_names_and_pairs() -> None:
     names = [[None, "x", None, "x", None, None], [None, None, "y", None, "y", None]]
     assert group_rows(names, np.array([[3, 4], [0, 2]])).tolist() == [0, 0, 0, 0, 0, 5]
+
+
+def test_without_near_copies_no_row_has_a_pair() -> None:
+    assert SplitRule().near.tolist() == []
+    assert SplitRule().near.shape == (0, 2)

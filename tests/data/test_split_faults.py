@@ -79,7 +79,7 @@ def test_no_image_is_left_for_folds() -> None:
         fold_rows(rows_of([5, 5]), np.array(["test"] * 10), 3, 0, SplitRule())
 
 
-def test_stable_folds_name_the_empty_and_the_class_that_is_only_in_one() -> None:
+def test_stable_folds_name_the_class_that_is_only_in_one() -> None:
     rows, rule = rows_of([40, 1]), SplitRule("stable")
     splits = np.array(["train"] * 41)
     (lone,) = np.flatnonzero(rows.targets == 1)
@@ -90,9 +90,14 @@ def test_stable_folds_name_the_empty_and_the_class_that_is_only_in_one() -> None
         caught.value
     )
     assert "'class 0'" not in str(caught.value) and "is empty" not in str(caught.value)
-    few = rows_of([2, 2])
-    used = set(place_units(unit_names(few), [1 / 12] * 11, 0, "folds").tolist())
+
+
+@pytest.mark.parametrize("folds", [9, 20])
+def test_stable_folds_without_an_image_are_named(folds: int) -> None:
+    rows = rows_of([2, 2])
+    used = set(place_units(unit_names(rows), [1 / folds] * (folds - 1), 0, "folds").tolist())
     with pytest.raises(AssayError) as caught:
-        fold_rows(few, np.array(["train"] * 4), 12, 0, replace(rule, rare="train"))
-    for fold in range(12):
-        assert (f"fold {fold} of split.folds=12 is empty" in str(caught.value)) == (fold not in used)
+        fold_rows(rows, np.array(["train"] * 4), folds, 0, SplitRule("stable", "train"))
+    for fold in range(folds):
+        text = f"fold {fold} of split.folds={folds} is empty"
+        assert (text in str(caught.value)) == (fold not in used)
