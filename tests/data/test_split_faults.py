@@ -101,3 +101,12 @@ def test_stable_folds_without_an_image_are_named(folds: int) -> None:
     for fold in range(folds):
         text = f"fold {fold} of split.folds={folds} is empty"
         assert (text in str(caught.value)) == (fold not in used)
+
+
+def test_exactly_as_many_groups_as_folds_are_enough() -> None:
+    rows = replace(rows_of([3, 3]), targets=np.array([0, 0, 0, 1, 1, 1]))
+    each = fold_rows(rows, np.array(["train"] * 6), 3, 0, SplitRule())
+    assert sorted(each[:3].tolist()) == sorted(each[3:].tolist()) == [0, 1, 2]
+    grouped = replace(rows, group_names=[f"group {row % 3}" for row in range(6)])
+    folds = fold_rows(grouped, np.array(["train"] * 6), 3, 0, SplitRule())
+    assert sorted(folds[:3].tolist()) == [0, 1, 2] and folds[:3].tolist() == folds[3:].tolist()
