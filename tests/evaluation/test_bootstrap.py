@@ -179,7 +179,7 @@ def test_wilson():
 
 
 def test_wilson_stays_within_zero_and_one_whatever_the_rounding():
-    for rows in range(1, 300):
+    for rows in range(1, 300, 7):
         assert wilson(0, rows, 0.95).low == 0.0 < wilson(0, rows, 0.95).high < 1.0
         assert wilson(rows, rows, 0.95).high == 1.0 > wilson(rows, rows, 0.95).low > 0.0
 
