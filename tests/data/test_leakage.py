@@ -144,3 +144,11 @@ def test_too_many_pairs_are_refused(digits: Images, monkeypatch: pytest.MonkeyPa
     assert len(near_pairs(np.repeat(digits[:1], 9, axis=0), 0.99)) == 36
     with pytest.raises(AssayError, match=r"more than 44 pairs .* raise data\.near_threshold"):
         near_pairs(np.repeat(digits[:1], 11, axis=0), 0.99)
+
+
+def test_all_pairs_are_counted_and_fifty_are_listed():
+    picture = np.random.default_rng(0).integers(0, 256, (1, 1, 12, 12), dtype=np.uint8)
+    images, splits = np.repeat(picture, 61, axis=0), np.array(["train", *["test"] * 60])
+    count, listed = near_duplicates(images, splits, 0.9)
+    assert (count, len(listed)) == (60, 50)
+    assert [(pair.held_out, pair.other) for pair in listed] == [(row, 0) for row in range(1, 51)]

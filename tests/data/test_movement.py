@@ -41,6 +41,14 @@ def test_new_images_and_those_that_are_gone_did_not_move(tmp_path):
     assert measure_movement(renamed, np.array(["train", "val", "test"]), *before) == Movement(2, 0, 0, 0)
 
 
+def test_versions_that_knew_the_pixels_only_are_compared_by_them(tmp_path):
+    rows = index_of([Picture(number, 10 * number, number % 2) for number in range(7)])
+    manifest, splits = write(tmp_path, rows, BEFORE)
+    parquet.write_table(pa.table({"sha256": rows.digests}), manifest)
+    other = replace(rows, originals=["else"] * 7)
+    assert measure_movement(other, np.array(AFTER), manifest, splits).moved == 3
+
+
 @pytest.mark.slow
 def test_another_method_warns_how_many_images_move(tmp_path):
     workspace = clone_working_tree(tmp_path / "clone")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from src.core.errors import AssayError
 from src.data.dataset.index import DatasetIndex
-from src.data.splitting.allocation import round_columns
+from src.data.splitting.allocation import round_columns, stratified_group_allocation
 from src.data.splitting.conflicts import LeftOut
 from src.data.splitting.folds import fold_rows, hold_out
 from src.data.splitting.rule import SplitRule
@@ -289,6 +289,72 @@ def test_many_rare_classes_share_the_held_out_part() -> None:
     assert abs(held.sum() - 45) <= 1
     assert rows.counts(held).max() == 1
     assert not np.array_equal(held, holdout_mask(rows, np.arange(300), 0.15, 1))
+
+
+@pytest.mark.parametrize("small", [4, 5, 7])
+def test_a_class_with_a_share_of_half_an_image_is_held_out(small: int) -> None:
+    """Rounding alone would take the image of every other small class."""
+    sizes = [60, *[small] * 8]
+    held = rows_of(sizes).counts(holdout_mask(rows_of(sizes), np.arange(sum(sizes)), 0.52 / small, 0))
+    assert held[1:].tolist() == [1] * 8
+    splits, _ = split_rows(rows_of(sizes), 0.52 / small, 0.52 / small, 0)
+    for name in ("val", "test"):
+        assert rows_of(sizes).counts(splits == name)[1:].tolist() == [1] * 8
+
+
+@pytest.mark.parametrize(("size", "share"), [(2, 0.8), (2, 0.9), (3, 0.9)])
+def test_a_large_share_leaves_an_image_of_each_class_for_training(size: int, share: float) -> None:
+    rows = rows_of([size] * 6)
+    assert rows.counts(holdout_mask(rows, np.arange(6 * size), share, 0)).tolist() == [size - 1] * 6
+
+
+def part_sizes(groups: list[tuple[int, int]], shares: list[float], seed: int) -> list[list[int]]:
+    """Rows of class 0 and 1 in each part, where ``groups`` have this many of them."""
+    targets = np.concatenate([np.repeat([0, 1], size) for size in groups])
+    names = np.repeat(np.arange(len(groups)), [sum(size) for size in groups])
+    quotas = np.outer(shares, np.bincount(targets, minlength=2))
+    parts = stratified_group_allocation(targets, names, quotas, seed)
+    return [np.bincount(targets[parts == part], minlength=2).tolist() for part in range(len(shares))]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_few_groups_of_a_scarce_class_go_to_one_part_each(seed: int) -> None:
+    """Three of fifteen groups have class 1. By their size alone, one part would get none."""
+    groups = [(20, 6), (8, 3), (4, 1), *[(6, 0)] * 12]
+    scarce = [count for _, count in part_sizes(groups, [0.2, 0.15, 0.65], seed)]
+    assert sorted(scarce) == [1, 3, 6]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_large_groups_go_first_so_that_small_ones_fill_the_shares(seed: int) -> None:
+    groups = [(3, 0), (5, 0), (4, 0), (6, 0)]
+    assert part_sizes(groups, [0.5, 0.5], seed) == [[9, 0], [9, 0]]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_class_with_enough_groups_is_allocated_by_its_shares(seed: int) -> None:
+    """Groups of other classes that went before do not make it scarce."""
+    groups = [(30, 0)] * 6 + [(30, 0), (0, 5), (0, 4), (0, 3), (0, 2)]
+    assert [scarce for _, scarce in part_sizes(groups, [6 / 7, 1 / 7], seed)] == [12, 2]
+
+
+def test_a_part_that_wants_no_row_of_a_class_gets_none() -> None:
+    targets, groups = np.repeat([0, 1], [40, 6]), np.arange(46) // 2
+    parts = stratified_group_allocation(targets, groups, np.array([[8.0, 0.0], [32.0, 6.0]]), 0)
+    assert parts[targets == 1].tolist() == [1] * 6
+    assert np.bincount(parts[targets == 0]).tolist() == [8, 32]
+
+
+def test_an_allocation_is_the_same_on_every_machine_and_in_every_version() -> None:
+    """Many groups of equal size, and single rows: what sorts them must be stable."""
+    random = np.random.default_rng(0)
+    targets = random.integers(0, 3, 600)
+    groups = np.concatenate(
+        [np.repeat(np.arange(100), 2), np.repeat(np.arange(100, 150), 4), np.arange(150, 350)]
+    )
+    quotas = np.outer([0.2, 0.15, 0.65], np.bincount(targets))
+    parts = stratified_group_allocation(targets, groups, quotas, seed=7)
+    assert hashlib.sha256(parts.astype("<i8").tobytes()).hexdigest()[:16] == "2179ca666b69c61b"
 
 
 def test_a_single_group_cannot_be_divided() -> None:

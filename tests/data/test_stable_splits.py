@@ -299,3 +299,30 @@ def test_the_first_in_order_stays() -> None:
         (left.dropped, left.kept, left.because) for left in leave_out(places, [1, 0, 3, 2, 4], names, near)
     }
     assert found == {(0, 1, "name"), (2, 3, "near copies")}
+
+
+def test_a_unit_is_the_subject_or_else_the_group_or_else_the_file() -> None:
+    pictures = [
+        Picture(0, 0, 0, "Ada", "g"),
+        Picture(1, 10, 0, "Ada"),
+        Picture(2, 20, 0, None, "g"),
+        Picture(3, 30, 0),
+    ]
+    names = unit_names(index_of(pictures))
+    assert names == ["subject Ada", "subject Ada", "group g", f"file {_sha256('file 3')}"]
+
+
+def test_the_images_of_a_subject_are_in_one_split_and_none_is_left_out() -> None:
+    pictures = [Picture(number, 10 * number, number % 2, f"subject {number // 4}") for number in range(400)]
+    division = divided(pictures, 0)
+    assert division.left_out == []
+    assert all(len(set(division.splits[row : row + 4].tolist())) == 1 for row in range(0, 400, 4))
+
+
+def test_a_place_is_the_same_on_every_machine_and_in_every_version() -> None:
+    """The first 53 bits of SHA-256 of "seed/purpose/unit", as a share of 2**53."""
+    units = [f"file {number}" for number in range(200)]
+    for unit, part in zip(units, place_units(units, [0.2, 0.3], 5, "split").tolist(), strict=True):
+        digest = hashlib.sha256(f"5/split/{unit}".encode()).hexdigest()
+        position = int(digest[:14], 16) / 16**14  # 56 bits: the last three do not matter here
+        assert part == (0 if position < 0.2 else 1 if position < 0.5 else 2)

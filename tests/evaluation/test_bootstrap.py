@@ -90,6 +90,28 @@ def test_each_resample_has_as_many_rows_as_the_sample():
     assert all((block.sum(axis=0) == 50).all() for block in blocks)
 
 
+def test_each_row_is_drawn_equally_often():
+    drawn = np.concatenate(list(bootstrap_module.bootstrap_weights(0, 20, 2000)), axis=1).sum(axis=1)
+    assert drawn.sum() == 20 * 2000
+    assert np.abs(drawn - 2000).max() < 5 * 2000**0.5
+
+
+def test_a_perfect_ranking_is_perfect_in_every_resample_that_has_its_class():
+    """Also where the highest rows were not drawn, so that nothing is above the others."""
+    targets = np.repeat([0, 1], 3)
+    sure = np.array([0.1, 0.2, 0.3, 0.7, 0.8, 0.9])
+    drawn = bootstrap_module.resample(
+        np.stack([1 - sure, sure], axis=1), targets, top_k=2, bins=5, resamples=500, seed=0
+    )
+    weights = np.concatenate(list(bootstrap_module.bootstrap_weights(0, 6, 500)), axis=1)
+    has_positive = weights[3:].sum(axis=0) > 0
+    assert not has_positive.all()
+    assert (drawn["average_precision"][has_positive] == 1.0).all()
+    assert np.isnan(drawn["average_precision"][~has_positive]).all()
+    assert "top_k_accuracy" not in drawn, "two of two classes always contain the true one"
+    assert "top_k_accuracy" not in quick(np.stack([1 - sure, sure], axis=1), targets)
+
+
 def test_too_many_images_and_classes_leave_areas_without_interval(monkeypatch):
     monkeypatch.setattr(bootstrap_module, "AREA_BUDGET", 10)
     found = quick(*case("three classes"))
@@ -154,6 +176,12 @@ def test_wilson():
     assert wilson(10, 10, 0.95).high == 1.0
     assert wilson(0, 10, 0.95).low == 0.0
     assert wilson(10, 10, 0.95).low == pytest.approx(0.7225, abs=5e-5)
+
+
+def test_wilson_stays_within_zero_and_one_whatever_the_rounding():
+    for rows in range(1, 300, 7):
+        assert wilson(0, rows, 0.95).low == 0.0 < wilson(0, rows, 0.95).high < 1.0
+        assert wilson(rows, rows, 0.95).high == 1.0 > wilson(rows, rows, 0.95).low > 0.0
 
 
 def test_a_thousand_resamples_of_ten_thousand_images_take_seconds():

@@ -148,6 +148,16 @@ def test_reliability_agrees_with_scikit_learn(name):
     assert np.isnan(table.accuracy[table.images == 0]).all()
 
 
+def test_bins_have_equal_widths_and_contain_their_lower_edge():
+    probabilities = np.array([[1.0, 0.0], [0.75, 0.25], [0.5, 0.5], [0.74, 0.26]])
+    table = reliability(probabilities, np.array([0, 1, 0, 0]), 4)
+    assert (table.low.tolist(), table.high.tolist()) == ([0.0, 0.25, 0.5, 0.75], [0.25, 0.5, 0.75, 1.0])
+    assert table.images.tolist() == [0, 0, 2, 2]
+    assert table.accuracy[2:].tolist() == [1.0, 0.5]
+    assert table.confidence[2:].tolist() == [0.62, 0.875]
+    assert np.isnan(table.accuracy[:2]).all() and np.isnan(table.confidence[:2]).all()
+
+
 def test_full_confidence_falls_into_the_last_bin():
     table = reliability(np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([0, 0]), 4)
     assert table.images.tolist() == [0, 0, 0, 2]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import sklearn.metrics as reference
 
-from src.evaluation.metrics.curves import macro_pr, macro_roc, points_each, pr_curves, roc_curves
+from src.evaluation.metrics.curves import Curve, macro_pr, macro_roc, points_each, pr_curves, roc_curves
 from tests.support.scores import case, scores
 
 TEN = [f"c{index}" for index in range(10)]
@@ -72,3 +72,27 @@ def test_macro_averages_have_the_mean_area():
     assert mean_roc.area == pytest.approx(np.mean([curve.area for curve in roc]))
     assert reference.auc(mean_roc.x, mean_roc.y) == pytest.approx(mean_roc.area, abs=0.01)
     assert np.mean(mean_pr.y[1:]) == pytest.approx(mean_pr.area, abs=0.01)
+
+
+def test_a_macro_roc_begins_at_the_origin_and_is_the_mean():
+    perfect = Curve("a", np.array([0.0, 0.0, 1.0]), np.array([0.0, 1.0, 1.0]), 1.0)
+    chance = Curve("b", np.array([0.0, 1.0]), np.array([0.0, 1.0]), 0.5)
+    mean = macro_roc([perfect, chance])
+    assert (mean.x[0], mean.y[0]) == (0.0, 0.0)
+    assert np.array_equal(mean.x[1:], np.linspace(0, 1, 201))
+    assert mean.y[1:] == pytest.approx((1 + mean.x[1:]) / 2)
+
+
+def test_a_macro_precision_is_that_of_the_first_point_with_enough_recall():
+    steps = Curve("a", np.array([0.0, 0.5, 1.0]), np.array([1.0, 0.8, 0.4]), 0.6)
+    mean = macro_pr([steps])
+    assert np.array_equal(mean.x, np.linspace(0, 1, 201))
+    assert mean.y[0] == 1.0
+    assert mean.y[1:101].tolist() == [0.8] * 100, "at a recall of 0.5 too"
+    assert mean.y[101:].tolist() == [0.4] * 100
+
+
+def test_points_on_a_line_are_dropped_and_corners_kept():
+    sure = np.linspace(0, 1, 40)
+    (curve,) = roc_curves(np.stack([1 - sure, sure], axis=1), (sure > 0.5).astype(np.int64), ["a", "b"])
+    assert (curve.x.tolist(), curve.y.tolist()) == ([0.0, 0.0, 1.0], [0.0, 1.0, 1.0])

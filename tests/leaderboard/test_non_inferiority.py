@@ -9,6 +9,7 @@ from scipy.stats import norm
 from sklearn.metrics import f1_score, log_loss
 from statsmodels.stats.multitest import multipletests
 
+from src.evaluation.metrics import bootstrap
 from src.leaderboard.comparison.non_inferiority import (
     NonInferiorityRule,
     ResampledLoss,
@@ -173,6 +174,37 @@ def test_the_limit_of_resamples_agrees_with_their_p_value(resamples, level):
     for margin in np.concatenate([loss.resampled - 1e-9, loss.resampled, loss.resampled + 1e-9]):
         assert (loss.p(margin) <= level) == (margin > limit)
     assert math.isinf(limit) == (level * (resamples + 1) < 1), "too few resamples show nothing"
+
+
+def test_the_p_value_counts_the_model_itself_among_its_resamples():
+    loss = ResampledLoss(0.0, np.arange(9) / 10, 50)
+    assert [loss.p(margin) for margin in (-1, 0.0, 0.55, 1)] == [1.0, 1.0, 0.4, 0.1]
+
+
+def test_models_that_agree_on_every_class_can_differ_in_their_probabilities():
+    before, after, targets = answers(400, range(40), range(40))
+    surer = measure_loss(before, after * 2, targets, rule("val/log_loss"))
+    assert isinstance(surer, ResampledLoss)
+    assert isinstance(measure_loss(before, after * 2, targets, rule("val/f1_macro")), UnknownLoss)
+
+
+@pytest.mark.parametrize("metric", ["val/f1_macro", "val/log_loss"])
+def test_a_worse_model_has_a_loss_in_either_direction_of_a_metric(metric):
+    """F1 falls and log loss rises; both are losses, and in the resamples too."""
+    before, after, targets = answers(400, range(40), range(80))
+    loss = measure_loss(before, after, targets, rule(metric))
+    back = measure_loss(after, before, targets, rule(metric))
+    assert loss.value == -back.value > 0
+    assert loss.resampled.min() < loss.value < loss.resampled.max()
+    assert loss.resampled.min() > 0 > back.resampled.max()
+
+
+def test_a_metric_without_resamples_has_no_limit(monkeypatch):
+    monkeypatch.setattr(bootstrap, "AREA_BUDGET", 0)
+    loss = measure_loss(*answers(400, [], range(FEW)), rule("val/roc_auc"))
+    assert loss == UnknownLoss("val/roc_auc is undefined for these 400 validation images")
+    verdict = judge({"one": loss}, rule(margin=1.0))["one"]
+    assert (verdict.passed, verdict.limit, loss.p(1.0)) == (False, math.inf, 1.0)
 
 
 @pytest.mark.parametrize("differ", [0, 1, FEW - 1])

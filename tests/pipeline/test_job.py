@@ -101,3 +101,8 @@ def test_nothing_is_offered_where_there_is_nothing(repository):
     git("commit", "--quiet", "--message", "Without results")
     assert restore_hint("evaluate", None) == ""
     assert restore_hint("train", "unknown") == ""
+    (listing,) = Cache(repository).folder.glob("*/*.dir")
+    listing.write_text("damaged")
+    assert restore_hint("train", None) == ""
+    (repository / "dvc.lock").write_text("damaged: [")
+    assert restore_hint("train", None) == ""

@@ -1,6 +1,5 @@
 """DVC's names for files and folders, against DVC itself."""
 
-import json
 import subprocess
 import sys
 
@@ -8,7 +7,9 @@ import pytest
 import yaml
 
 from src.core.errors import AssayError
-from src.provenance.dvc_lock import Cache, md5_of, read_lock
+from src.provenance.dvc_lock import Cache, LockedStage, dvc_option, md5_of, read_lock
+
+DAMAGED = ("stages: [", "a: 1", "- 1", "stages: 1", "stages: {a: 1}", "stages: {a: {deps: []}}")
 
 
 @pytest.fixture
@@ -44,22 +45,60 @@ def test_a_cache_elsewhere_is_found(project):
     assert Cache(project).folder == project.parent / "shared cache/files/md5"
 
 
-@pytest.mark.slow
-def test_a_damaged_listing_is_named(project):
-    cache = Cache(project)
-    path = cache.object(md5_of(project / "folder"))
-    path.chmod(0o644)
-    path.write_text(json.dumps([{"md5": "0"}]))
-    with pytest.raises(AssayError, match=r"a listing in DVC's cache, is damaged"):
-        cache.files(md5_of(project / "folder"))
+@pytest.mark.parametrize("listing", ['[{"md5": "0"}]', "[1]", "[", "1"])
+def test_a_damaged_listing_is_named(tmp_path, listing):
+    cache, name = Cache(tmp_path), f"{'0' * 32}.dir"
+    cache.object(name).parent.mkdir(parents=True)
+    cache.object(name).write_text(listing)
+    with pytest.raises(AssayError, match=rf"{name[2:]}, a listing in DVC's cache, is damaged"):
+        cache.files(name)
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "is missing: no stage has run here"), ("stages: [", "is damaged"), ("a: 1", "is damaged")],
+    [
+        (None, "is missing: no stage has run here"),
+        *((content, r"is damaged(.|\n)*git checkout dvc.lock") for content in DAMAGED),
+    ],
 )
 def test_a_lock_that_cannot_be_read(tmp_path, content, message):
+    """Not YAML, or not of that form."""
     if content is not None:
         (tmp_path / "dvc.lock").write_text(content)
     with pytest.raises(AssayError, match=message):
         read_lock(tmp_path / "dvc.lock")
+
+
+def test_a_stage_has_the_parameters_of_all_its_files(tmp_path):
+    stage = {
+        "cmd": ["python a.py", "python b.py"],
+        "deps": [{"path": "data/raw/cats", "md5": "1"}, {"path": "src", "md5": "2"}, {"path": "unhashed"}],
+        "params": {"params.yaml": {"seed": 0}, "other.yaml": {"depth": 3}},
+        "outs": [{"path": "made", "md5": "3"}, {"path": "empty"}],
+    }
+    (tmp_path / "dvc.lock").write_text(yaml.safe_dump({"stages": {"make": stage, "bare": {"cmd": "x"}}}))
+    locked = read_lock(tmp_path / "dvc.lock")
+    assert locked["make"] == LockedStage(
+        "python a.py && python b.py",
+        {"data/raw/cats": "1", "src": "2"},
+        {"seed": 0, "depth": 3},
+        {"made": "3"},
+    )
+    assert locked["make"].raw == {"data/raw/cats": "1"}
+    assert locked["bare"] == LockedStage("x", {}, {}, {})
+
+
+def test_bytes_that_are_no_text_are_named(tmp_path):
+    (tmp_path / "dvc.lock").write_bytes(b"stages: \xff")
+    with pytest.raises(AssayError, match="is damaged"):
+        read_lock(tmp_path / "dvc.lock")
+
+
+def test_the_local_setting_comes_first_and_a_file_need_not_have_it(tmp_path):
+    (tmp_path / ".dvc").mkdir()
+    assert dvc_option(tmp_path, "cache", "dir") is None
+    (tmp_path / ".dvc/config").write_text("[cache]\n    dir = there\n    type = copy\n")
+    (tmp_path / ".dvc/config.local").write_text("[cache]\n    dir = here\n")
+    assert dvc_option(tmp_path, "cache", "dir") == "here"
+    assert dvc_option(tmp_path, "cache", "type") == "copy"
+    assert dvc_option(tmp_path, "core", "remote") is None

@@ -234,3 +234,98 @@ def test_what_dvc_records_for_its_templates_is_not_part_of_a_lineage(workspace):
     more = {"seed": 0, "variants.a": {"steps": [1]}}
     lock = {"make": LockedStage("python make.py", raw, more, made)}
     assert graph_of(workspace, VALUES, lock).of_result("make") == graph_of(workspace, VALUES).of("make").id
+
+
+def recorded(workspace):
+    """What dvc.lock says after both variants of ``use`` were made, without running DVC."""
+    md5 = {name: md5_of(workspace / name) for name in ("raw", "made", "used/a", "used/b")}
+    stages = {"make": LockedStage("python make.py", {"raw": md5["raw"]}, {"seed": 0}, {"made": md5["made"]})}
+    for key, steps in VALUES["variants"].items():
+        read = {"seed": 0, f"variants.{key}": steps}
+        command, output = f"python use.py {key}", f"used/{key}"
+        stages[f"use@{key}"] = LockedStage(command, {"made": md5["made"]}, read, {output: md5[output]})
+    stages["sum"] = LockedStage("python sum.py", {"used": "0" * 32}, {}, {"total": "0" * 32})
+    return stages
+
+
+def test_recorded_results_have_the_lineage_of_the_files(used):
+    by_files, by_lock = graph_of(used, VALUES), graph_of(used, VALUES, recorded(used))
+    for name in ("make", "use@a", "use@b", "sum"):
+        assert by_lock.of_result(name) == by_files.of(name).id
+    assert set(by_lock.hashes) == {"made", "used/a", "used/b"}, "what they were made from is not read"
+
+
+def test_an_absent_result_has_the_lineage_that_was_recorded(used):
+    before, lock = graph_of(used, VALUES).of("make").id, recorded(used)
+    shutil.rmtree(used / "made")
+    shutil.rmtree(used / "raw")
+    graph = graph_of(used, VALUES, lock)
+    assert graph.unrecorded("make") == []
+    assert graph.of_result("make") == before
+
+
+def test_a_result_that_differs_from_its_record_is_traced_or_refused(used):
+    lock = recorded(used)
+    (used / "made" / "file").write_text("edited")
+    graph = graph_of(used, VALUES, lock)
+    assert graph.unrecorded("make") == ["made"] and graph.unrecorded("sum") == []
+    assert graph.of_result("make") == graph.of("make").id
+    shutil.rmtree(used / "raw")
+    message = (
+        r"made is not what dvc\.lock records for stage make(.|\n)*raw is missing(.|\n)*dvc checkout made$"
+    )
+    with pytest.raises(AssayError, match=message):
+        graph_of(used, VALUES, lock).of_result("make")
+    with pytest.raises(
+        AssayError, match=r"^raw is missing\. It belongs to the repository: git checkout raw$"
+    ):
+        graph_of(used, VALUES).of_result("make")
+
+
+def test_a_folder_of_which_one_output_was_never_recorded_is_traced_from_its_files(used):
+    lock = recorded(used)
+    del lock["use@b"]
+    graph = graph_of(used, VALUES, lock)
+    assert graph._recorded("sum") is None
+    assert graph.of_result("sum") == graph_of(used, VALUES).of("sum").id
+
+
+def test_what_can_be_pulled_is_said(used):
+    lock = recorded(used)
+    shutil.rmtree(used / "made")
+    with pytest.raises(AssayError, match=r"dvc repro make, or fetch it from a DVC remote: dvc pull made$"):
+        graph_of(used, VALUES, lock).of("use@a")
+    with pytest.raises(AssayError, match=r"dvc repro make$"):
+        graph_of(used, VALUES).of("use@a")
+
+
+def test_an_unknown_stage_is_refused_with_those_that_there_are(workspace):
+    with pytest.raises(AssayError, match=r"no stage other\. It has: make, use@a, use@b, sum"):
+        graph_of(workspace, VALUES).of("other")
+
+
+def test_values_of_an_ad_hoc_run_replace_those_of_the_pipeline(workspace):
+    graph, other = graph_of(workspace, VALUES), {**VALUES, "seed": 1}
+    assert graph.of("make", other).id == graph_of(workspace, other).of("make").id != graph.of("make").id
+
+
+def test_parameters_are_those_of_the_stage_and_of_its_parents(workspace):
+    graph = graph_of(workspace, VALUES)
+    more = {**VALUES, "unread": 1}
+    assert graph.parameters_of("make", more) == {"seed": 0}
+    assert graph.parameters_of("use@a", more) == {"seed": 0, "variants.a.steps": [1]}
+    assert graph.parameters_of("sum", more) == {"seed": 0, "variants.a.steps": [1], "variants.b.steps": [2]}
+
+
+def test_who_reads_a_file_below_an_output_has_its_maker_as_parent(workspace):
+    below = (
+        "  peek:\n    cmd: python peek.py\n    deps: [made/file]\n  other:\n    cmd: x\n    deps: [made2]\n"
+    )
+    (workspace / "dvc.yaml").write_text(PIPELINE + below)
+    (workspace / "made2").touch()
+    graph = graph_of(workspace, VALUES)
+    assert list(graph.of("peek").parents) == ["make"]
+    assert graph.of("other").parents == {}
+    (workspace / "made" / "file").unlink()
+    with pytest.raises(AssayError, match=r"made/file is missing\. Stage make makes it: dvc repro make$"):
+        graph_of(workspace, VALUES).of("peek")

@@ -49,6 +49,24 @@ def test_a_restart_keeps_nothing(tmp_path):
     assert list(state.path.iterdir()) == []
 
 
+def test_work_begins_in_an_empty_folder_beside_its_checkpoints(tmp_path):
+    state = WorkDir(tmp_path, "train", "abc")
+    state.restart()  # of what never began
+    build(state)
+    (state.path / "last.ckpt").write_text("epoch 3")
+    assert list(state.fresh_build().iterdir()) == []
+    assert (state.path / "last.ckpt").read_text() == "epoch 3"
+    assert not (state.path / "finished.json").exists()
+
+
+def test_the_numerics_of_the_last_machine_are_kept(tmp_path):
+    state = WorkDir(tmp_path, "train", "abc")
+    assert state.numerics() is None
+    for threads in ("1", "2"):
+        state.keep_numerics({"threads": threads})
+    assert WorkDir(tmp_path, "train", "abc").numerics() == {"threads": "2"}
+
+
 def test_finished_but_unpublished_work_is_found_again(tmp_path):
     outputs = build(WorkDir(tmp_path, "train", "abc"))
     assert WorkDir(tmp_path, "train", "abc").finished() == outputs

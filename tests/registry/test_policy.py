@@ -70,6 +70,9 @@ def changed(one: Candidate, **changes: float) -> Candidate:
         (ACCURACY, [f"{LATENCY} <= 1.5"], "small"),
         (ACCURACY, [f"{BYTES}<=3999"], "small"),
         (LATENCY, [f"{CHANGE} >= 0.0"], "float"),
+        (LATENCY, [f"{LATENCY} >= 0.5", f"{LATENCY} <= 0.5"], "quick"),
+        (LATENCY, [f"{LATENCY} <= 0.49999"], None),
+        (LATENCY, [f"{LATENCY} >= 2.00001"], None),
         (LATENCY, [f"{CHANGE} >= -0.005", f"{LATENCY} <= 0.9"], None),
     ],
 )
@@ -167,6 +170,14 @@ def test_one_image_does_not_decide():
     assert choose([more, less], policy_of(ACCURACY)).name == "less"
     much_more = compared("more", 0.03, 0.015, 0.05, latency=2.0)
     assert choose([much_more, less], policy_of(ACCURACY)).name == "more"
+
+
+def test_a_variant_whose_interval_covers_the_base_is_equal_to_it():
+    """The base has no interval of its own: its change is 0, and its accuracy 0.98."""
+    near = compared("near", -0.01, -0.02, 0.005, latency=1.0)
+    far = compared("far", -0.03, -0.05, -0.01, latency=0.5)
+    for candidates in permutations([FLOAT, near, far]):
+        assert choose(candidates, policy_of(ACCURACY)).name == "near"
 
 
 def test_a_tie_goes_by_the_order_of_the_policy():

@@ -162,6 +162,20 @@ def test_importance_is_empty_where_nothing_can_be_said(trials):
     assert importance(trials, make_plan()) == {}
 
 
+def test_importance_needs_four_trials_and_two_values():
+    assert importance(sampled(lambda each: each["x"], 4), make_plan())
+    assert next(iter(importance(sampled(lambda each: float(each["y"] > 0.5)), make_plan()))) == "y"
+
+
+def test_the_last_failure_is_that_of_a_failed_trial():
+    ends = [("failed", "first"), ("failed", "last"), ("pruned", "pruned after epoch 1")]
+    trials = [Trial(n, {}, TrialResult(state, reason=reason)) for n, (state, reason) in enumerate(ends)]
+    with pytest.raises(AssayError, match=r"no complete trial: 2 of 3 failed, .*\. The last failure: last$"):
+        best(trials, HIGHEST, ())
+    with pytest.raises(AssayError, match=r"0 of 1 failed, the others were pruned$"):
+        best(trials[2:], HIGHEST, ())
+
+
 def test_importance_is_a_function_of_the_trials():
     trials = sampled(lambda each: each["x"] + each["y"])
     assert repr(importance(trials, make_plan())) == repr(importance(trials, make_plan()))
