@@ -39,7 +39,7 @@ def _store(root: Path, folder: Path) -> str:
 
 def test_files_are_those_of_the_last_execution_in_the_given_order(repository: Path) -> None:
     (repository / "data/split/splits.parquet").write_text("changed since")
-    found = last_files(repository, "split", WANTED)
+    found = last_files(repository, "split", list(WANTED.items()))
     assert found is not None
     assert [path.read_text() for path in found] == [f"{folder}/{name}" for folder, name in WANTED.items()]
 
@@ -48,15 +48,15 @@ def test_files_are_those_of_the_last_execution_in_the_given_order(repository: Pa
 def test_a_file_that_is_gone_makes_the_others_useless(repository: Path, folder: str) -> None:
     md5 = folder_md5s(repository / folder)[WANTED[folder]]
     Cache(repository).object(md5).unlink()
-    assert last_files(repository, "split", WANTED) is None
+    assert last_files(repository, "split", list(WANTED.items())) is None
 
 
 def test_nothing_is_found_where_nothing_was_recorded(repository: Path) -> None:
-    assert last_files(repository, "train", WANTED) is None
-    assert last_files(repository, "split", {"data/ingest": "another.parquet"}) is None
-    assert last_files(repository, "split", {"models": "manifest.parquet"}) is None
+    assert last_files(repository, "train", list(WANTED.items())) is None
+    assert last_files(repository, "split", [("data/ingest", "another.parquet")]) is None
+    assert last_files(repository, "split", [("models", "manifest.parquet")]) is None
     md5 = listing_md5(folder_md5s(repository / "data/ingest"))
     Cache(repository).object(md5).unlink()
-    assert last_files(repository, "split", WANTED) is None
+    assert last_files(repository, "split", list(WANTED.items())) is None
     (repository / "dvc.lock").unlink()
-    assert last_files(repository, "split", WANTED) is None
+    assert last_files(repository, "split", list(WANTED.items())) is None
