@@ -70,7 +70,7 @@ TRAIN: dict[str, Any] = {
     "callbacks": [],
 }
 CNN = {"kind": "cnn", "widths": [16, 32], "kernel_size": 3, "activation": "relu", "pooling": "max"}
-TIMM = {"kind": "timm", "pretrained": False, "small_input": False, "dropout": 0.0}
+TIMM = {"kind": "timm", "pretrained": False, "stem": "standard", "dropout": 0.0}
 MODELS: dict[str, dict[str, Any]] = {
     "cnn": {**CNN, "batch_norm": True, "dropout": 0.1},
     "cnn gelu": {**CNN, "activation": "gelu", "pooling": "avg", "batch_norm": True, "dropout": 0.0},

@@ -17,7 +17,7 @@ def cnn(**changes) -> Cnn:
 
 def timm(name: str, **changes) -> Timm:
     return Timm(
-        kind="timm", name=name, **{"pretrained": False, "small_input": True, "dropout": 0.0} | changes
+        kind="timm", name=name, **{"pretrained": False, "stem": "auto", "dropout": 0.0} | changes
     )
 
 
@@ -106,7 +106,7 @@ def test_small_input_keeps_the_resolution_in_the_stem():
 def test_small_input_is_refused_by_name_where_it_cannot_be():
     with pytest.raises(AssayError, match=r"small_input=true is not possible for model\.name=convnext_atto"):
         build_model(timm("convnext_atto"), 1, 10, (28, 28))
-    assert build_model(timm("convnext_atto", small_input=False), 1, 10, (32, 32))
+    assert build_model(timm("convnext_atto", stem="standard"), 1, 10, (32, 32))
 
 
 def test_unknown_name_is_refused_with_close_ones():
@@ -125,7 +125,7 @@ def test_unavailable_weights_are_refused_with_a_fix(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_images_too_small_for_a_model_are_refused_when_it_is_made():
     with pytest.raises(AssayError, match=r"vgg11 cannot take images of data\.image_size=\[8, 8\]"):
-        build_model(timm("vgg11", small_input=False), 1, 10, (8, 8))
+        build_model(timm("vgg11", stem="standard"), 1, 10, (8, 8))
 
 
 def test_dropout_reaches_the_network():

@@ -16,7 +16,7 @@ CPU = torch.device("cpu")
 
 def timm(name: str) -> torch.nn.Module:
     return build_model(
-        Timm(kind="timm", name=name, pretrained=False, small_input=True, dropout=0.0), 1, 10, (28, 28)
+        Timm(kind="timm", name=name, pretrained=False, stem="auto", dropout=0.0), 1, 10, (28, 28)
     )
 
 
