@@ -1,10 +1,10 @@
 """From section ``model`` of the configuration to a network.
 
 A new kind of model is a class in ``src/config/schema/model.py``, a module beside this one, a line in
-``_create`` and a file in ``conf/model/``.
+``CREATE`` and a file in ``conf/model/``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 
 import torch
@@ -17,6 +17,14 @@ from src.models.lenet import create_lenet
 from src.models.mlp import create_mlp
 from src.models.plain_cnn import create_plain_cnn
 from src.models.rnn import create_rnn
+
+CREATE: dict[type[ModelConfig], Callable[..., nn.Module]] = {
+    Cnn: create_cnn,
+    PlainCnn: create_plain_cnn,
+    Mlp: create_mlp,
+    Rnn: create_rnn,
+    Lenet: create_lenet,
+}
 
 
 def build_model(model: ModelConfig, channels: int, classes: int, image_size: Sequence[int]) -> nn.Module:
@@ -58,25 +66,19 @@ def smallest_side(network: nn.Module, channels: int, above: int = 0, below: int 
 
 
 def _create(model: ModelConfig, channels: int, classes: int, image_size: tuple[int, int]) -> nn.Module:
-    match model:
-        case Cnn():
-            return create_cnn(model, channels, classes, image_size)
-        case PlainCnn():
-            return create_plain_cnn(model, channels, classes, image_size)
-        case Mlp():
-            return create_mlp(model, channels, classes, image_size)
-        case Rnn():
-            return create_rnn(model, channels, classes, image_size)
-        case Lenet():
-            return create_lenet(model, channels, classes, image_size)
-        case Torchvision():  # both libraries take a second to import, and few runs need them
-            from src.models.torchvision_models import build_torchvision_model
+    create = CREATE[type(model)] if type(model) in CREATE else _from_library(model)
+    return create(model, channels, classes, image_size)
 
-            return build_torchvision_model(model, channels, classes, image_size)
-        case Timm():
-            from src.models.timm_models import build_timm_model
 
-            return build_timm_model(model, channels, classes, image_size)
+def _from_library(model: ModelConfig) -> Callable[..., nn.Module]:
+    """Both libraries take a second to import, and few runs need them."""
+    if isinstance(model, Torchvision):
+        from src.models.torchvision_models import build_torchvision_model
+
+        return build_torchvision_model
+    from src.models.timm_models import build_timm_model
+
+    return build_timm_model
 
 
 def _refuse_mismatch(

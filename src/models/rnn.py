@@ -1,5 +1,9 @@
 """Recurrent networks (Elman, 1990; LSTM: Hochreiter and Schmidhuber, 1997; GRU: Cho et al., 2014)."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
 from torch import Tensor, nn
 
 from src.config.schema.model import Rnn
@@ -32,8 +36,20 @@ class RowReader(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         rows = images.transpose(1, 2).flatten(2)  # (B, H, channels · W)
-        _, state = self.recurrent(rows)
+        with _torch_kernels():
+            _, state = self.recurrent(rows)
         hidden = state[0] if isinstance(state, tuple) else state  # an LSTM also has a cell state
         last = hidden[-self.directions :].transpose(0, 1).flatten(1)  # (B, directions · units)
         logits: Tensor = self.classifier(self.dropout(last))
         return logits
+
+
+@contextmanager
+def _torch_kernels() -> Iterator[None]:
+    """Without oneDNN, whose LSTM differs between CPUs of Intel and AMD that are both held to AVX2."""
+    before = torch.backends.mkldnn.enabled
+    torch.backends.mkldnn.enabled = False
+    try:
+        yield
+    finally:
+        torch.backends.mkldnn.enabled = before

@@ -86,7 +86,8 @@ def _build(model: Timm, options: dict[str, Any]) -> nn.Module:
 def _mixer_of_small_patches(model: Timm, options: dict[str, Any], image_size: tuple[int, int]) -> nn.Module:
     """Build it for a larger image with as many patches, then make the patches smaller."""
     with torch.device("meta"):  # without weights: only to ask for the size of its patches
-        standard: int = timm.create_model(model.name).stem.patch_size[0]
+        published: Any = timm.create_model(model.name)
+    standard = published.stem.patch_size[0]
     patch = _patch(image_size)
     network = _create(model, options | {"img_size": tuple(side // patch * standard for side in image_size)})
     stem: Any = network.get_submodule("stem")

@@ -1,4 +1,4 @@
-"""Networks of torchvision that timm does not have, adapted to the channels, classes and size of the images."""
+"""Networks of torchvision that timm does not have, adapted to the images and classes at hand."""
 
 from typing import Any
 
@@ -8,8 +8,8 @@ from torchvision import models
 from src.config.schema.model import Torchvision
 from src.models.stems import Stem, has_small_stem, keep_resolution, take_channels
 
-# The first part of the name: AlexNet (Krizhevsky, 2014), GoogLeNet (Szegedy et al., 2015), SqueezeNet (Iandola
-# et al., 2016), ShuffleNet V2 (Ma et al., 2018).
+# By the first part of the name: AlexNet (Krizhevsky, 2014), GoogLeNet (Szegedy et al., 2015), SqueezeNet
+# (Iandola et al., 2016), ShuffleNet V2 (Ma et al., 2018).
 STEMS = {
     "alexnet": Stem("features.0", "features.2"),
     "googlenet": Stem("conv1.conv", "maxpool1"),
@@ -33,7 +33,7 @@ def build_torchvision_model(
         options["dropout"] = model.dropout
     network: nn.Module = getattr(models, model.name)(**options)
     if family == "shufflenet":  # as published without dropout
-        network.fc = nn.Sequential(nn.Dropout(model.dropout), network.fc)
+        network.fc = nn.Sequential(nn.Dropout(model.dropout), network.get_submodule("fc"))
     take_channels(network, STEMS[family], channels)
     if has_small_stem(model, image_size, possible=True):
         keep_resolution(network, STEMS[family])

@@ -16,6 +16,7 @@ from src.config.dotted_keys import differing_keys, flatten
 from src.config.loading import compose, compose_text, load, read_params
 from src.config.validation import validate_config
 from src.core.errors import AssayError
+from tests.support.training_tasks import model_names, model_section
 from tests.support.workspaces import ROOT
 
 BY_FIELD = ("space.", "proxy.", "objectives.")  # mappings of fields, explained as a whole
@@ -52,6 +53,18 @@ def test_every_choice_of_conf_is_valid(path):
     assert validate_config(compose(overrides), "conf/").seed == 0
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("model", model_names())
+def test_every_model_is_valid_with_every_experiment(model):
+    for experiment in ("null", *(path.stem for path in (ROOT / "conf/experiment").glob("*.yaml"))):
+        config = load([f"model={model}", f"experiment={experiment}"]).config
+        assert config.model == model_section(model), experiment
+
+
+def test_every_recipe_is_for_a_model():
+    assert {path.stem for path in (ROOT / "conf/recipe").glob("*.yaml")} <= set(model_names())
+
+
 def test_all_faults_are_reported_together_each_with_its_key():
     values = compose()
     values["train"]["epochs"] = 0
@@ -82,7 +95,7 @@ def test_all_faults_are_reported_together_each_with_its_key():
     [
         (["train.optimizer.name=sdg"], "train.optimizer.name: must be 'sgd', 'adam', 'adamw' or 'rmsprop'"),
         (["seed=-1"], "seed: must be at least 0, but got -1"),
-        (["model.kind=vgg"], "model: must be one of 'cnn', 'lenet', 'timm' in 'kind', but got 'vgg'"),
+        (["model.kind=vgg"], "model: must be one of 'cnn', 'plain_cnn', 'mlp', 'rnn', 'lenet', 'timm', '"),
         (["train.patience=3"], "train.patience: must be 0 with train.schedule.name=one_cycle"),
         (["train.schedule.warmup=1.5"], "train.schedule.warmup: must be below 1.0, but got 1.5"),
         (

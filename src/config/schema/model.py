@@ -101,6 +101,4 @@ class Torchvision(Section):
     dropout: Dropout = Field(description="Share dropped before the classifier (alexnet: in it, twice)")
 
 
-ModelConfig = Annotated[
-    Cnn | PlainCnn | Mlp | Rnn | Lenet | Timm | Torchvision, Field(discriminator="kind")
-]
+ModelConfig = Annotated[Cnn | PlainCnn | Mlp | Rnn | Lenet | Timm | Torchvision, Field(discriminator="kind")]
