@@ -54,14 +54,14 @@ def test_every_model_has_logits_and_a_gradient_for_every_weight(name):
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_a_recurrent_network_ends_with_the_last_row_it_reads(cell, bidirectional):
-    """In one direction the first row is furthest from the answer; in two both ends are equally near."""
+    """In one direction the answer depends most on the last row; in two it depends on both ends alike."""
     torch.manual_seed(0)
-    network = build_model(rnn(cell=cell, layers=2, bidirectional=bidirectional), 1, 4, (9, 6)).eval()
+    network = build_model(rnn(cell=cell, bidirectional=bidirectional), 1, 4, (9, 6)).eval()
     images = torch.randn(16, 1, 9, 6, requires_grad=True)
     network(images).square().sum().backward()
-    rows = images.grad.abs().sum((0, 1, 3))
-    assert rows[-1] > 5 * rows[4]
-    assert (rows[0] > 5 * rows[4]) is bidirectional or (rows[0] > 5 * rows[4]).item() is bidirectional
+    influence = images.grad.abs().sum((0, 1, 3))
+    assert influence[-1] > 3 * influence[4], "the middle is far from both ends"
+    assert bool(influence[0] > 3 * influence[4]) is bidirectional
 
 
 def test_a_recurrent_network_reads_all_channels_of_a_row():
