@@ -80,9 +80,10 @@ def _line(name: str, row: dict[str, str] | None) -> str:
     model = load_conf([f"model={name}"]).config.model
     least = _smallest(model)
     parameters = count_parameters(build_model(model, 1, 10, (least, least)))
-    values = row or {column: "" for column in COLUMNS} | {"recipe": "not measured"}
+    values = row or dict.fromkeys(COLUMNS, "") | {"recipe": "not measured"}
     recipe = f"`{values['recipe']}`" if row else values["recipe"]
-    cells = [f"`{name}`", f"{parameters:,}", str(least), recipe, values["val"], values["test"], values["seconds"]]
+    measured = [values[column] for column in ("val", "test", "seconds")]
+    cells = [f"`{name}`", f"{parameters:,}", str(least), recipe, *measured]
     return f"| {' | '.join(cells)} |\n"
 
 

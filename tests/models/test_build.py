@@ -98,12 +98,14 @@ def side_of_layer1(stem: str, side: int) -> int:
     return seen[0]
 
 
+@pytest.mark.slow
 def test_a_resnet_on_28_pixels_is_the_one_of_the_cifar_papers():
     network = build_model(timm("resnet18"), 1, 10, (28, 28))
     assert (network.conv1.kernel_size, network.conv1.stride) == ((3, 3), (1, 1))
     assert side_of_layer1("auto", 28) == 28
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stem", "side", "after"),
     [("auto", 64, 64), ("auto", 65, 17), ("small", 72, 72), ("standard", 28, 7)],
