@@ -5,8 +5,8 @@
     python -m benchmarks.models                       write the table from benchmarks/models.csv
 
 A recipe is `model=NAME` and the overrides that follow the name. It is trained once, without a search. The
-epoch is chosen on the 270 validation images, and the accuracy is that of the 359 test images. Trainings on the
-digits are portable, so everybody measures the same accuracies; seconds are those of one core.
+epoch is chosen on the 270 validation images, and the accuracy is that of the 359 test images. Trainings on
+the digits are portable, so everybody measures the same accuracies; seconds are those of one core.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Recurrent networks (Elman, 1990; LSTM: Hochreiter and Schmidhuber, 1997; GRU: Cho et al., 2014)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from src.config.schema.model import Rnn
 
-CELLS: dict[str, type[nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
+CELLS: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 
 
 def create_rnn(model: Rnn, channels: int, classes: int, image_size: tuple[int, int]) -> "RowReader":
@@ -48,7 +48,7 @@ class RowReader(nn.Module):
 def _torch_kernels() -> Iterator[None]:
     """Without oneDNN, whose LSTM differs between CPUs of Intel and AMD that are both held to AVX2."""
     before = torch.backends.mkldnn.enabled
-    torch.backends.mkldnn.enabled = False
+    torch.backends.mkldnn.enabled = False  # type: ignore[assignment]  # torch types it as its descriptor
     try:
         yield
     finally:

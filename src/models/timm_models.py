@@ -10,7 +10,7 @@ from torch import nn
 
 from src.config.schema.model import Timm
 from src.core.errors import AssayError
-from src.models.stems import Stem, has_small_stem, keep_resolution, new_convolution
+from src.models.stems import Stem, keep_resolution, new_convolution, wants_small_stem
 
 # Families (modules of timm) that take patches instead of a convolution with a stride first.
 PATCHES = {"vision_transformer", "deit"}
@@ -37,8 +37,7 @@ def build_timm_model(model: Timm, channels: int, classes: int, image_size: tuple
         AssayError: the name is unknown, the pretrained weights are not available, or the family has no small
             stem and ``model.stem`` asks for it.
     """
-    family = _family(model.name)
-    small = has_small_stem(model, image_size, possible=family in PATCHES | STEMS.keys() | MIXERS)
+    family, small = _family(model.name), wants_small_stem(model, image_size)
     options: dict[str, Any] = {"in_chans": channels, "num_classes": classes, "drop_rate": model.dropout}
     if family in PATCHES | MIXERS:
         options |= {"img_size": image_size}
@@ -47,8 +46,8 @@ def build_timm_model(model: Timm, channels: int, classes: int, image_size: tuple
     if family in PATCHES and small:
         options |= {"patch_size": _patch(image_size)}
     network = _create(model, options)
-    if small and family in STEMS:
-        keep_resolution(network, STEMS[family], model.pretrained)
+    if small and family not in PATCHES:
+        keep_resolution(network, STEMS.get(family), model, model.pretrained)
     return network
 
 

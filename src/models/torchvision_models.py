@@ -6,7 +6,7 @@ from torch import nn
 from torchvision import models
 
 from src.config.schema.model import Torchvision
-from src.models.stems import Stem, has_small_stem, keep_resolution, take_channels
+from src.models.stems import Stem, keep_resolution, take_channels, wants_small_stem
 
 # By the first part of the name: AlexNet (Krizhevsky, 2014), GoogLeNet (Szegedy et al., 2015), SqueezeNet
 # (Iandola et al., 2016), ShuffleNet V2 (Ma et al., 2018).
@@ -16,7 +16,7 @@ STEMS = {
     "squeezenet1": Stem("features.0", "features.2"),
     "shufflenet": Stem("conv1.0", "maxpool"),
 }
-# torchvision's own way to initialize GoogLeNet takes ten times as long and is meant for its weights.
+# torch's own initialization suits batch norm; torchvision warns that its own takes long.
 OPTIONS: dict[str, dict[str, Any]] = {"googlenet": {"aux_logits": False, "init_weights": False}}
 
 
@@ -35,6 +35,6 @@ def build_torchvision_model(
     if family == "shufflenet":  # as published without dropout
         network.fc = nn.Sequential(nn.Dropout(model.dropout), network.get_submodule("fc"))
     take_channels(network, STEMS[family], channels)
-    if has_small_stem(model, image_size, possible=True):
-        keep_resolution(network, STEMS[family])
+    if wants_small_stem(model, image_size):
+        keep_resolution(network, STEMS[family], model)
     return network

@@ -118,6 +118,8 @@ def test_a_small_stem_is_refused_by_name_where_it_cannot_be():
     with pytest.raises(AssayError, match=r"stem=small is not possible for model\.name=ghostnet_050"):
         build_model(timm("ghostnet_050", stem="small"), 1, 10, (32, 32))
     assert build_model(timm("ghostnet_050", stem="auto"), 1, 10, (32, 32))
+    with pytest.raises(AssayError, match=r"stem=small is not possible for model\.name=resnetv2_50d"):
+        build_model(timm("resnetv2_50d", stem="small"), 1, 10, (32, 32))  # its family has one, it does not
 
 
 def test_unknown_name_is_refused_with_close_ones():
