@@ -14,7 +14,7 @@ import csv
 import json
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.clones import ROOT, make_clone, run
@@ -47,14 +47,21 @@ def main() -> None:
     rows = {row["model"]: row for row in csv.DictReader(MEASURED.open(encoding="utf-8"))}
     if arguments.model:
         rows[arguments.model] = measure(arguments.model, arguments.overrides)
-        with MEASURED.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows[name] for name in sorted(rows))
+        _write_rows(rows)
+    _write_table(rows)
+
+
+def _write_rows(rows: Mapping[str, Mapping[str, str]]) -> None:
+    with MEASURED.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows[name] for name in sorted(rows))
+
+
+def _write_table(rows: Mapping[str, Mapping[str, str]]) -> None:
+    names = [name for name in group_choices("model") if name not in LEFT_OUT]
+    table = HEAD + "".join(_line(name, rows.get(name)) for name in names)
     before, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
-    table = HEAD + "".join(
-        _line(name, rows.get(name)) for name in group_choices("model") if name not in LEFT_OUT
-    )
     PAGE.write_text(before + BEGIN + table + END + rest.split(END)[1], encoding="utf-8")
 
 
@@ -64,7 +71,7 @@ def measure(model: str, overrides: Sequence[str]) -> dict[str, str]:
     with tempfile.TemporaryDirectory() as folder:
         clone = make_clone(Path(folder))
         run(clone, "python", "-m", "src.compose", "sweep=none", *recipe)
-        run(clone, "dvc", "repro", "sweep")
+        run(clone, "dvc", "repro", "normalize", "sweep")
         before = os.times()
         run(clone, "python", "-m", "src.train")
         after = os.times()
@@ -78,7 +85,7 @@ def measure(model: str, overrides: Sequence[str]) -> dict[str, str]:
     )
 
 
-def _line(name: str, row: dict[str, str] | None) -> str:
+def _line(name: str, row: Mapping[str, str] | None) -> str:
     """A line of the table, for grey images."""
     model = load_conf([f"model={name}"]).config.model
     least = _smallest(model)

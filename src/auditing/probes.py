@@ -72,7 +72,6 @@ TRAIN: dict[str, Any] = {
 CNN = {"kind": "cnn", "widths": [16, 32], "kernel_size": 3, "activation": "relu", "pooling": "max"}
 TIMM = {"kind": "timm", "pretrained": False, "stem": "standard", "dropout": 0.0}
 TIMM_NAMES = ("test_resnet", "test_efficientnet", "test_vit", "test_convnext")
-TORCHVISION = {"kind": "torchvision", "stem": "small", "dropout": 0.1}
 RECURRENT = {"kind": "rnn", "units": 32, "layers": 2, "bidirectional": True, "dropout": 0.1}
 MODELS: dict[str, dict[str, Any]] = {
     "cnn": {**CNN, "batch_norm": True, "dropout": 0.1},
@@ -81,10 +80,6 @@ MODELS: dict[str, dict[str, Any]] = {
     "mlp": {"kind": "mlp", "hidden": [64, 32], "activation": "sigmoid", "dropout": 0.1},
     **{f"recurrent {cell}": {**RECURRENT, "cell": cell} for cell in ("rnn", "lstm", "gru")},
     **{f"timm {name}": {**TIMM, "name": name} for name in TIMM_NAMES},
-    **{
-        f"torchvision {name}": {**TORCHVISION, "name": name}
-        for name in ("squeezenet1_1", "shufflenet_v2_x0_5")
-    },
 }
 
 
@@ -208,7 +203,7 @@ def _optimize(name: str) -> Tensor:
 
 def _gradients(name: str) -> tuple[Tensor, ...]:
     """Initial weights, output and gradients of a network."""
-    channels, height, width = (3, 32, 32) if name.startswith(("timm", "torchvision")) else SIZE
+    channels, height, width = (3, 32, 32) if name.startswith("timm") else SIZE
     network = _network(name, (channels, height, width))
     loss = network(_images(channels, height)).square().mean()
     torch.autograd.backward(loss)

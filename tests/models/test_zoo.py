@@ -4,10 +4,12 @@ import pytest
 import torch
 from torch.nn import functional
 
+from benchmarks.models import LEFT_OUT
 from src.config.schema.model import Mlp, PlainCnn, Rnn, Torchvision
 from src.core.errors import AssayError
 from src.models.build import build_model, smallest_side
 from tests.support.training_tasks import ENLARGED, model_names, model_section
+from tests.support.workspaces import ROOT
 
 HEAVY = {"alexnet", "inception_v3", "resnet152", "vgg11"}  # seconds each
 NAMES = [
@@ -35,6 +37,12 @@ def torchvision(name: str, **changes) -> Torchvision:
 def logits(network: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
     with torch.inference_mode():
         return network.eval()(images)
+
+
+def test_the_table_in_the_docs_has_every_model():
+    lines = (ROOT / "docs/models.md").read_text(encoding="utf-8").splitlines()
+    listed = [line.split("`")[1] for line in lines if line.startswith("| `") and line.count("|") == 8]
+    assert listed == [name for name in model_names() if name not in LEFT_OUT]
 
 
 @pytest.mark.parametrize("name", NAMES)
