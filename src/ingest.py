@@ -50,7 +50,7 @@ def build(config: "Config", run: StageRun) -> None:
 
 
 def _model_name(whole: "Config") -> str:
-    return whole.model.name if whole.model.kind == "timm" else whole.model.kind
+    return whole.model.name if whole.model.kind in ("timm", "torchvision") else whole.model.kind
 
 
 def _summary(facts: dict[str, Any], report: Path) -> str:

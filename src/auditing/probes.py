@@ -70,12 +70,16 @@ TRAIN: dict[str, Any] = {
     "callbacks": [],
 }
 CNN = {"kind": "cnn", "widths": [16, 32], "kernel_size": 3, "activation": "relu", "pooling": "max"}
-TIMM = {"kind": "timm", "weights": None, "small_input": False, "dropout": 0.0}
+TIMM = {"kind": "timm", "weights": None, "stem": "standard", "dropout": 0.0}
+TIMM_NAMES = ("test_resnet", "test_efficientnet", "test_vit", "test_convnext")
+RECURRENT = {"kind": "rnn", "weights": None, "units": 32, "layers": 2, "bidirectional": True, "dropout": 0.1}
 MODELS: dict[str, dict[str, Any]] = {
     "cnn": {**CNN, "batch_norm": True, "dropout": 0.1},
     "cnn gelu": {**CNN, "activation": "gelu", "pooling": "avg", "batch_norm": True, "dropout": 0.0},
     "lenet": {"kind": "lenet", "activation": "tanh", "dropout": 0.1},
-    **{f"timm {name}": {**TIMM, "name": name} for name in ("test_resnet", "test_efficientnet", "test_vit")},
+    "mlp": {"kind": "mlp", "hidden": [64, 32], "activation": "sigmoid", "dropout": 0.1},
+    **{f"recurrent {cell}": {**RECURRENT, "cell": cell} for cell in ("rnn", "lstm", "gru")},
+    **{f"timm {name}": {**TIMM, "name": name} for name in TIMM_NAMES},
 }
 
 

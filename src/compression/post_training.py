@@ -24,6 +24,7 @@ from src.compression.onnx.channels_last import keep_channels_last
 from src.compression.onnx.export import INPUT, OUTPUT, portable_bytes
 from src.compression.onnx.graph_rewrite import Graph, rewrite, stem_nodes
 from src.compression.onnx.library_errors import UnsupportedModelError, translate_errors
+from src.compression.recurrent import refuse_recurrent
 from src.config.schema.compress import QuantizeDynamic, QuantizeStatic
 
 QUANTIZER = "ONNX Runtime's quantizer"
@@ -40,6 +41,9 @@ OPERATORS = [
     *("MaxPool", "AveragePool", "GlobalAveragePool"),
     *("Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze"),
 ]
+# Rounding errors add up from row to row, and only the LSTM has an int8 kernel, which computes its gates in
+# float32 differently on each CPU.
+FLOAT_RECURRENCE = "the weights between rows stay float"
 OPTIONS: dict[str, Any] = {
     # The output of a Relu starts at zero: a symmetric range would waste half of the 256 values.
     "CalibTensorRangeSymmetric": False,
@@ -54,6 +58,7 @@ def quantize_static(model: OnnxModel, step: QuantizeStatic, context: StepContext
     Raises:
         UnsupportedModelError: the quantizer does not support the model.
     """
+    refuse_recurrent(model.source.network, "quantize_static", FLOAT_RECURRENCE)
     images = _draw(context, step.images)
     with translate_errors(QUANTIZER), TemporaryDirectory() as folder, _quiet():
         quantized = Path(folder) / "quantized.onnx"
@@ -84,6 +89,7 @@ def quantize_dynamic(
     Raises:
         UnsupportedModelError: the quantizer does not support the model.
     """
+    refuse_recurrent(model.source.network, "quantize_dynamic", FLOAT_RECURRENCE)
     with translate_errors(QUANTIZER), TemporaryDirectory() as folder, _quiet():
         quantized = Path(folder) / "quantized.onnx"
         rewritten = _rewrite(model.content, Path(folder))

@@ -13,6 +13,7 @@ from torch.nn.utils import prune
 
 from src.compression.artifacts import StepContext, TorchModel
 from src.compression.onnx.library_errors import UnsupportedModelError
+from src.compression.recurrent import refuse_recurrent
 from src.config.schema.compress import PruneStructured, PruneUnstructured
 
 SCORES: dict[str, Callable[[Tensor], Tensor]] = {  # the lowest are removed
@@ -34,7 +35,13 @@ def prune_unstructured(model: TorchModel, step: PruneUnstructured, context: Step
 
     The weights of all layers are ranked together (Han et al., 2015). The masks of the result keep the zeros.
     Weights that are already zero rank lowest, so that a second pruning adds to the first.
+
+    Raises:
+        UnsupportedModelError: the network has recurrent layers.
     """
+    refuse_recurrent(
+        model.network, "prune_unstructured", "it sets weights of convolutions and linear layers to zero"
+    )
     network = copy.deepcopy(model.network)
     network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # torch's pruning uses views
     layers = {name: part for name, part in network.named_modules() if isinstance(part, nn.Conv2d | nn.Linear)}
@@ -56,6 +63,9 @@ def prune_structured(model: TorchModel, step: PruneStructured, context: StepCont
     Raises:
         UnsupportedModelError: the network cannot be traced, or does not run without these channels.
     """
+    refuse_recurrent(
+        model.network, "prune_structured", "a unit's weights are spread over all gates and steps"
+    )
     network = copy.deepcopy(model.network)
     before = sum(parameter.numel() for parameter in network.parameters())
     torch.manual_seed(context.seed)  # for the criterion random

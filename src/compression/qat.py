@@ -22,6 +22,7 @@ from src.compression.artifacts import StepContext, TorchModel
 from src.compression.fine_tune import fine_tuning_config, make_task
 from src.compression.onnx.graph_rewrite import FEW
 from src.compression.onnx.library_errors import UnsupportedModelError, translate_errors
+from src.compression.recurrent import refuse_recurrent
 from src.config.schema.compress import QuantizeAwareTrain
 from src.models.normalization import channel_tensor
 from src.training.fine_tuning import FineTuning
@@ -60,6 +61,7 @@ def make_training(
     model: TorchModel, step: QuantizeAwareTrain, context: StepContext
 ) -> tuple[TrainingTask, FineTuning]:
     """The training for ``fit``. Raises UnsupportedModelError as ``quantize_aware_train`` does."""
+    refuse_recurrent(model.network, "quantize_aware_train", "torchao rounds no weights of theirs")
     with translate_errors(LIBRARY):
         prepared = prepare(model, _probes(context, 2))
     # fp32, and no averaged weights: averaged ranges would be meaningless.

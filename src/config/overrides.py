@@ -173,10 +173,14 @@ class _Faults:
         return f"is not a known key{hint}{listed}"
 
     def _elsewhere(self) -> list[str]:
-        """Other choices of its group that have the key, such as model=timm for model.name."""
+        """Other choices of its group that have the key, such as model=timm for model.name.
+
+        Choices that only change another one are left out.
+        """
         group, _, rest = self.key.partition(".")
-        files = {name: self.conf / group / f"{name}.yaml" for name in choices(self.conf, group)}
-        return [f"{group}={name}" for name, path in files.items() if rest and _exists(_read(path), rest)]
+        files = {name: _read(self.conf / group / f"{name}.yaml") for name in choices(self.conf, group)}
+        whole = {name: content for name, content in files.items() if "defaults" not in content}
+        return [f"{group}={name}" for name, content in whole.items() if rest and _exists(content, rest)]
 
 
 def _read(path: Path) -> dict[str, Any]:

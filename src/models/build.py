@@ -1,19 +1,30 @@
 """From section ``model`` of the configuration to a network.
 
 A new kind of model is a class in ``src/config/schema/model.py``, a module beside this one, a line in
-``_create`` and a file in ``conf/model/``.
+``CREATE`` and a file in ``conf/model/``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 
 import torch
 from torch import nn
 
-from src.config.schema.model import Cnn, Lenet, ModelConfig, Timm
+from src.config.schema.model import Cnn, Lenet, Mlp, ModelConfig, PlainCnn, Rnn, Timm, Torchvision
 from src.core.errors import AssayError
 from src.models.cnn import create_cnn
 from src.models.lenet import create_lenet
+from src.models.mlp import create_mlp
+from src.models.plain_cnn import create_plain_cnn
+from src.models.rnn import create_rnn
+
+CREATE: dict[type[ModelConfig], Callable[..., nn.Module]] = {
+    Cnn: create_cnn,
+    PlainCnn: create_plain_cnn,
+    Mlp: create_mlp,
+    Rnn: create_rnn,
+    Lenet: create_lenet,
+}
 
 
 def build_model(model: ModelConfig, channels: int, classes: int, image_size: Sequence[int]) -> nn.Module:
@@ -54,32 +65,57 @@ def refuse_single_images(network: nn.Module, image: Sequence[int]) -> None:
         ) from error
 
 
-def _create(model: ModelConfig, channels: int, classes: int, image_size: tuple[int, int]) -> nn.Module:
-    if isinstance(model, Cnn):
-        return create_cnn(model, channels, classes, image_size)
-    if isinstance(model, Lenet):
-        return create_lenet(model, channels, classes, image_size)
-    from src.models.timm_models import build_timm_model  # takes a second, and few runs need it
+def smallest_side(network: nn.Module, channels: int, above: int = 0, below: int = 257) -> int | None:
+    """Pixels a side of the smallest square image that the network takes, or None if it takes none between."""
+    for side in range(above + 1, below):
+        if _fault(network, channels, (side, side)) is None:
+            return side
+    return None
 
-    return build_timm_model(model, channels, classes, image_size)
+
+def _create(model: ModelConfig, channels: int, classes: int, image_size: tuple[int, int]) -> nn.Module:
+    create = CREATE[type(model)] if type(model) in CREATE else _from_library(model)
+    return create(model, channels, classes, image_size)
+
+
+def _from_library(model: ModelConfig) -> Callable[..., nn.Module]:
+    """Both libraries take a second to import, and few runs need them."""
+    if isinstance(model, Torchvision):
+        from src.models.torchvision_models import build_torchvision_model
+
+        return build_torchvision_model
+    from src.models.timm_models import build_timm_model
+
+    return build_timm_model
 
 
 def _refuse_mismatch(
     model: ModelConfig, network: nn.Module, channels: int, classes: int, image_size: tuple[int, int]
 ) -> None:
     """Run one black image, so that a mismatch is found here and not in the first batch."""
-    name = model.name if isinstance(model, Timm) else model.kind
-    network.eval()
-    try:
-        with torch.inference_mode():
-            shape = tuple(network(torch.zeros(1, channels, *image_size)).shape)
-    except (RuntimeError, AssertionError, ValueError, ZeroDivisionError) as error:
+    name = model.name if isinstance(model, Timm | Torchvision) else model.kind
+    fault = _fault(network, channels, image_size)
+    if fault is not None:
+        least = smallest_side(network, channels, above=min(image_size))
+        fix = f"set data.image_size=[{least}, {least}] or larger" if least else "choose larger images"
         raise AssayError(
-            f"model {name} cannot take images of data.image_size={list(image_size)} ({error}): "
-            "choose larger images or another model"
-        ) from error
+            f"model {name} cannot take images of data.image_size={list(image_size)} ({fault}): "
+            f"{fix}, or choose another model"
+        )
+    with torch.inference_mode():
+        shape = tuple(network.eval()(torch.zeros(1, channels, *image_size)).shape)
     network.train()
     if shape != (1, classes):
         raise AssayError(
             f"model {name} gives {shape} for one image instead of {(1, classes)}: choose another model"
         )
+
+
+def _fault(network: nn.Module, channels: int, image_size: tuple[int, int]) -> str | None:
+    """Why the network cannot take an image of that size; None if it can."""
+    try:
+        with torch.inference_mode():
+            network.eval()(torch.zeros(1, channels, *image_size))
+    except (RuntimeError, AssertionError, ValueError, ZeroDivisionError) as error:
+        return str(error)
+    return None

@@ -4,13 +4,7 @@ from torch import Tensor, nn
 
 from src.config.schema.model import Cnn
 from src.core.errors import AssayError
-
-ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "relu": nn.ReLU,
-    "leaky_relu": nn.LeakyReLU,
-    "gelu": nn.GELU,
-    "silu": nn.SiLU,
-}
+from src.models.activations import ACTIVATIONS
 
 
 def create_cnn(model: Cnn, channels: int, classes: int, image_size: tuple[int, int]) -> nn.Sequential:

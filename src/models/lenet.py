@@ -4,8 +4,7 @@ from torch import nn
 
 from src.config.schema.model import Lenet
 from src.core.errors import AssayError
-
-ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU}
+from src.models.activations import ACTIVATIONS
 
 
 def create_lenet(model: Lenet, channels: int, classes: int, image_size: tuple[int, int]) -> nn.Sequential:

@@ -4,49 +4,51 @@ import difflib
 from typing import Any
 
 import timm
+import torch
 from timm.models import model_entrypoint
 from torch import nn
 
-from src.config.schema.model import Timm
+from src.config.schema.model import IMAGENET, Timm
 from src.core.errors import AssayError
+from src.models.stems import Stem, keep_resolution, new_convolution, wants_small_stem
 
 # Families (modules of timm) that take patches instead of a convolution with a stride first.
 PATCHES = {"vision_transformer", "deit"}
-# Families whose first convolution can keep the resolution, by its name in the network.
+MIXERS = {"mlp_mixer"}  # take patches too, but timm fixes their size with the name
+# Families whose first convolution can keep the resolution.
 STEMS = {
-    "resnet": "conv1",
-    "res2net": "conv1",
-    "resnest": "conv1",
-    "resnetv2": "stem.conv",
-    "regnet": "stem.conv",
-    "mobilenetv3": "conv_stem",
-    "efficientnet": "conv_stem",
-    "densenet": "features.conv0",
+    "resnet": Stem("conv1", "maxpool"),
+    "res2net": Stem("conv1", "maxpool"),
+    "resnest": Stem("conv1", "maxpool"),
+    "resnetv2": Stem("stem.conv", "stem.pool"),
+    "regnet": Stem("stem.conv", "stem.pool"),
+    "mobilenetv3": Stem("conv_stem", ""),
+    "efficientnet": Stem("conv_stem", ""),
+    "densenet": Stem("features.conv0", "features.pool0"),
+    "convnext": Stem("stem.0", ""),
+    "inception_v3": Stem("Conv2d_1a_3x3.conv", "Pool1"),
 }
-POOLS = ("maxpool", "stem.pool", "features.pool0")
 
 
 def build_timm_model(model: Timm, channels: int, classes: int, image_size: tuple[int, int]) -> nn.Module:
     """The network of that name; takes (B, channels, H, W), gives logits (B, classes).
 
     Raises:
-        AssayError: the name is unknown, or ``small_input`` is set for a family whose stem cannot keep the
-            resolution.
+        AssayError: the name is unknown, or the family has no small stem and ``model.stem`` asks for it.
     """
-    family = _family(model.name)
-    small = model.small_input
-    if small and family not in PATCHES | STEMS.keys():
-        raise AssayError(
-            f"model.small_input=true is not possible for model.name={model.name} (family {family}); it is "
-            f"for {', '.join(sorted(PATCHES | STEMS.keys()))}: choose one of these or model.small_input=false"
-        )
+    family, small = _family(model.name), wants_small_stem(model, image_size)
+    if family in PATCHES | MIXERS and model.stem == "auto" and model.weights == IMAGENET:
+        small = False  # the weights are for patches of the published size
     options: dict[str, Any] = {"in_chans": channels, "num_classes": classes, "drop_rate": model.dropout}
-    if family in PATCHES:
+    if family in PATCHES | MIXERS:
         options |= {"img_size": image_size}
-        options |= {"patch_size": _patch(image_size)} if small else {}
+    if family in MIXERS and small:
+        return _mixer_of_small_patches(model, options, image_size)
+    if family in PATCHES and small:
+        options |= {"patch_size": _patch(image_size)}
     network = _build(model, options)
-    if small and family in STEMS:
-        _keep_resolution(network, STEMS[family], keep_kernel=model.weights is not None)
+    if small and family not in PATCHES:
+        keep_resolution(network, STEMS.get(family), model, model.weights == IMAGENET)
     return network
 
 
@@ -67,28 +69,26 @@ def _build(model: Timm, options: dict[str, Any]) -> nn.Module:
     return network
 
 
+def _mixer_of_small_patches(model: Timm, options: dict[str, Any], image_size: tuple[int, int]) -> nn.Module:
+    """Build it for a larger image with as many patches, then make the patches smaller."""
+    with torch.device("meta"):  # without weights: only to ask for the size of its patches
+        published: Any = timm.create_model(model.name)
+    standard = published.stem.patch_size[0]
+    patch = _patch(image_size)
+    network = _build(model, options | {"img_size": tuple(side // patch * standard for side in image_size)})
+    stem: Any = network.get_submodule("stem")
+    stem.proj = new_convolution(stem.proj, kernel_size=patch, stride=patch)
+    stem.patch_size = (patch, patch)
+    stem.set_input_size(image_size)
+    return network
+
+
 def _patch(image_size: tuple[int, int]) -> int:
-    """The largest side of a patch, at most 16, that divides the image and leaves 7 or more along a side."""
+    """The largest side of a patch, at most 16, that divides the image and leaves 7 or more along a side.
+
+    Two pixels are enough for a patch of an image that is too small for 7.
+    """
     shorter = min(image_size)
+    fewest = min(7, shorter // 2)
     fitting = [side for side in range(1, 17) if all(pixels % side == 0 for pixels in image_size)]
-    return max((side for side in fitting if shorter // side >= 7), default=1)
-
-
-def _keep_resolution(network: nn.Module, stem: str, keep_kernel: bool) -> None:
-    """First convolution at stride 1 and no pooling after it."""
-    parent_name, _, name = stem.rpartition(".")
-    parent = network.get_submodule(parent_name)
-    found = getattr(parent, name)
-    if isinstance(found, nn.Sequential):  # a deep stem: its first convolution has the stride
-        parent, name, found = found, "0", found[0]
-    found.stride = (1, 1)
-    if found.kernel_size == (7, 7) and not keep_kernel:  # sized for 224 pixels; 3×3 as for CIFAR
-        setattr(parent, name, _three_by_three(found))
-    for pool in POOLS:
-        if pool in dict(network.named_modules()):
-            holder, _, last = pool.rpartition(".")
-            setattr(network.get_submodule(holder), last, nn.Identity())
-
-
-def _three_by_three(stem: nn.Conv2d) -> nn.Conv2d:
-    return nn.Conv2d(stem.in_channels, stem.out_channels, 3, 1, padding=1, bias=stem.bias is not None)
+    return max((side for side in fitting if shorter // side >= fewest), default=1)

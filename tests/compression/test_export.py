@@ -11,11 +11,12 @@ import torch
 
 from src.compression.onnx.export import export_onnx
 from src.compression.parity import largest_difference, onnx_logits
-from src.config.schema.model import Cnn, Lenet
+from src.config.schema.model import Cnn, Lenet, Rnn
 from src.core.hashing import file_hash
 from src.models.build import build_model
 from src.models.normalization import NormalizedModel
 from src.models.size import count_macs, count_nonzero, count_parameters
+from tests.support.training_tasks import ENLARGED, model_names, model_section
 from tests.support.workspaces import ROOT
 
 CNN = Cnn(
@@ -27,7 +28,8 @@ CNN = Cnn(
     batch_norm=True,
     dropout=0.3,
 )
-MODELS = [CNN, Lenet(kind="lenet", activation="tanh", dropout=0.1)]
+RECURRENT = Rnn(kind="rnn", cell="lstm", units=6, layers=2, bidirectional=True, dropout=0.1)
+MODELS = [CNN, Lenet(kind="lenet", activation="tanh", dropout=0.1), RECURRENT]
 
 
 def make(section, channels=3, size=32):
@@ -67,6 +69,18 @@ def test_the_file_takes_raw_pixels_and_names_its_ends(exported):
 def test_batches_do_not_change_the_answer(exported):
     whole = onnx_logits(exported[1], pictures(9), threads=1, batch_size=9)
     assert largest_difference(whole, onnx_logits(exported[1], pictures(9), threads=1, batch_size=2)) < 1e-5
+
+
+@pytest.mark.prove
+@pytest.mark.parametrize("name", model_names())
+def test_every_model_is_exported_and_agrees(name, tmp_path):
+    side = 8 * ENLARGED.get(name, 1)
+    model, path = make(model_section(name), 1, side), tmp_path / "model.onnx"
+    export_onnx(model, torch.from_numpy(pictures(2, 1, side)), path)
+    for count in (1, 5):
+        with torch.inference_mode():
+            expected = model(torch.from_numpy(pictures(count, 1, side))).numpy()
+        assert largest_difference(expected, onnx_logits(path, pictures(count, 1, side), threads=1)) < 1e-3
 
 
 @pytest.mark.prove

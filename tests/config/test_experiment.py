@@ -38,6 +38,7 @@ def by_dvc(*overrides):
         OWN,
         ["experiment=tiny", *OWN],
         ["model=timm", "model.name=resnet18", "machine.progress=false"],
+        ["model=vit_tiny", "train.epochs=5"],  # with the recipe of the model
         ["+compress.variants={mine:{steps:[{name:export}]}}"],
     ],
 )

@@ -19,6 +19,7 @@ from src.config.loading import compose, compose_text, load, read_params
 from src.config.validation import validate_config
 from src.core.errors import AssayError
 from src.core.yaml12 import load_yaml
+from tests.support.training_tasks import model_names, model_section
 from tests.support.workspaces import ROOT
 
 BY_FIELD = ("space.", "proxy.", "objectives.")  # mappings of fields, explained as a whole
@@ -55,6 +56,18 @@ def test_every_choice_of_conf_is_valid(path):
     assert validate_config(compose(overrides), "conf/").seed == 0
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("model", model_names())
+def test_every_model_is_valid_with_every_experiment(model):
+    for experiment in ("null", *(path.stem for path in (ROOT / "conf/experiment").glob("*.yaml"))):
+        config = load([f"model={model}", f"experiment={experiment}"]).config
+        assert config.model == model_section(model), experiment
+
+
+def test_every_recipe_is_for_a_model():
+    assert {path.stem for path in (ROOT / "conf/recipe").glob("*.yaml")} <= set(model_names())
+
+
 def test_all_faults_are_reported_together_each_with_its_key():
     values = compose()
     values["train"]["epochs"] = 0
@@ -89,7 +102,7 @@ def test_all_faults_are_reported_together_each_with_its_key():
     [
         (["train.optimizer.name=sdg"], "train.optimizer.name=sdg: expected sgd, adam, adamw or rmsprop"),
         (["seed=-1"], "seed=-1: expected at least 0"),
-        (["model.kind=vgg"], "model.kind=vgg: expected cnn, lenet or timm"),
+        (["model.kind=vgg"], "model.kind=vgg: expected cnn, plain_cnn, mlp, rnn, lenet, timm or torchvision"),
         (["train.patience=3"], "train.patience: must be 0 with train.schedule.name=one_cycle"),
         (["train.schedule.warmup=1.5"], "train.schedule.warmup=1.5: expected below 1.0"),
         (

@@ -56,12 +56,15 @@ MISTAKES = {
     ),
     "a misspelled choice": (["sweep=girds"], "sweep=girds: conf/sweep/ has cmaes, default, gp, grid"),
     "a near choice": (["experiment=fashionmnist"], "(did you mean fashion_mnist?)"),
-    "a timm model as a choice": (["model=resnet18"], "Any timm model: model=timm model.name=NAME"),
+    "a timm model as a choice": (["model=resnet34"], "Any timm model: model=timm model.name=NAME"),
     "a number for a group": (
         ["train=3"],
         "train=3: conf/train/ has default. To set one of its fields: train.",
     ),
-    "a key of another choice": (["model.name=resnet18"], "model.name: exists only with model=timm. Add that"),
+    "a key of another choice": (
+        ["model.name=resnet18"],
+        "model.name: exists only with model=timm or model=torchvision. Add that",
+    ),
     "+ where the key exists": (
         ["+train.epochs=3"],
         "+train.epochs=3: exists already. Without the +: train.epochs=3",

@@ -16,9 +16,7 @@ def cnn(**changes) -> Cnn:
 
 
 def timm(name: str, **changes) -> Timm:
-    return Timm(
-        kind="timm", name=name, **{"pretrained": False, "small_input": True, "dropout": 0.0} | changes
-    )
+    return Timm(kind="timm", name=name, **{"weights": None, "stem": "auto", "dropout": 0.0} | changes)
 
 
 def logits(network: torch.nn.Module, channels: int, size: tuple[int, int]) -> torch.Tensor:
@@ -83,7 +81,7 @@ def test_lenet_refuses_tiny_images():
     "name",
     [
         *("resnet10t", "regnetx_002", "mobilenetv3_small_050", "efficientnet_lite0"),
-        *("vit_tiny_patch16_224", "deit_tiny_patch16_224"),
+        *("vit_tiny_patch16_224", "deit_tiny_patch16_224", "convnext_atto", "mixer_s32_224"),
     ],
 )
 @pytest.mark.parametrize(("channels", "size"), [(1, (8, 8)), (3, (28, 28))])
@@ -92,21 +90,36 @@ def test_timm_models_are_adapted(name, channels, size):
     assert logits(network, channels, size).shape == (3, 4)
 
 
-def test_small_input_keeps_the_resolution_in_the_stem():
-    def side(small: bool) -> int:
-        network = build_model(timm("resnet18", small_input=small), 1, 10, (32, 32)).eval()
-        seen: list[int] = []
-        network.layer1.register_forward_hook(lambda part, inputs, output: seen.append(output.shape[-1]))
-        logits(network, 1, (32, 32))
-        return seen[0]
-
-    assert (side(True), side(False)) == (32, 8)
+def side_of_layer1(stem: str, side: int) -> int:
+    network = build_model(timm("resnet18", stem=stem), 1, 10, (side, side)).eval()
+    seen: list[int] = []
+    network.layer1.register_forward_hook(lambda part, inputs, output: seen.append(output.shape[-1]))
+    logits(network, 1, (side, side))
+    return seen[0]
 
 
-def test_small_input_is_refused_by_name_where_it_cannot_be():
-    with pytest.raises(AssayError, match=r"small_input=true is not possible for model\.name=convnext_atto"):
-        build_model(timm("convnext_atto"), 1, 10, (28, 28))
-    assert build_model(timm("convnext_atto", small_input=False), 1, 10, (32, 32))
+@pytest.mark.slow
+def test_a_resnet_on_28_pixels_is_the_one_of_the_cifar_papers():
+    network = build_model(timm("resnet18"), 1, 10, (28, 28))
+    assert (network.conv1.kernel_size, network.conv1.stride) == ((3, 3), (1, 1))
+    assert side_of_layer1("auto", 28) == 28
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("stem", "side", "after"),
+    [("auto", 64, 64), ("auto", 65, 17), ("small", 72, 72), ("standard", 28, 7)],
+)
+def test_a_stem_is_small_for_small_images_unless_said_otherwise(stem, side, after):
+    assert side_of_layer1(stem, side) == after
+
+
+def test_a_small_stem_is_refused_by_name_where_it_cannot_be():
+    with pytest.raises(AssayError, match=r"stem=small is not possible for model\.name=ghostnet_050"):
+        build_model(timm("ghostnet_050", stem="small"), 1, 10, (32, 32))
+    assert build_model(timm("ghostnet_050", stem="auto"), 1, 10, (32, 32))
+    with pytest.raises(AssayError, match=r"stem=small is not possible for model\.name=resnetv2_50d"):
+        build_model(timm("resnetv2_50d", stem="small"), 1, 10, (32, 32))  # its family has one, it does not
 
 
 def test_unknown_name_is_refused_with_close_ones():
@@ -114,18 +127,10 @@ def test_unknown_name_is_refused_with_close_ones():
         build_model(timm("resnet81"), 1, 10, (28, 28))
 
 
-def test_unavailable_weights_are_refused_with_a_fix(tmp_path, monkeypatch):
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(AssayError, match=r"weights of resnet18 are not available.*model\.pretrained=false"):
-        build_model(timm("resnet18", pretrained=True), 3, 10, (32, 32))
-
-
 @pytest.mark.slow
 def test_images_too_small_for_a_model_are_refused_when_it_is_made():
     with pytest.raises(AssayError, match=r"vgg11 cannot take images of data\.image_size=\[8, 8\]"):
-        build_model(timm("vgg11", small_input=False), 1, 10, (8, 8))
+        build_model(timm("vgg11", stem="standard"), 1, 10, (8, 8))
 
 
 def test_dropout_reaches_the_network():

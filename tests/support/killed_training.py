@@ -1,4 +1,7 @@
-"""A training in a process that may kill itself: killed_training.py SETTING STATE OUTCOME [read|save N]."""
+"""A training in a process that may kill itself: killed_training.py SETTING STATE OUTCOME [read|save N].
+
+SETTING is one of SETTINGS, or model=NAME.
+"""
 
 import os
 import signal
@@ -10,7 +13,7 @@ sys.path[0] = str(Path(__file__).parents[2])
 
 from src.training.fit import fit  # noqa: E402
 from tests.support.deadly_images import Deadly  # noqa: E402
-from tests.support.training_tasks import SETTINGS, digits_task, write_outcome  # noqa: E402
+from tests.support.training_tasks import SETTINGS, digits_task, model_task, write_outcome  # noqa: E402
 
 
 def die_in_save(folder: Path, count: int) -> None:
@@ -28,7 +31,8 @@ def die_in_save(folder: Path, count: int) -> None:
 
 
 setting, state, outcome, *death = sys.argv[1:]
-task = digits_task(**SETTINGS[setting])
+name = setting.removeprefix("model=")
+task = digits_task(**SETTINGS[setting]) if setting in SETTINGS else model_task(name)
 if death:
     kind, count = death[0], int(death[1])
     if kind == "read":

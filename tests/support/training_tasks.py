@@ -21,6 +21,9 @@ CROP = {"name": "crop", "padding": 1}
 ROTATE = {"name": "rotate", "degrees": 10.0}
 ERASE = {"name": "erase", "p": 0.5, "area": 0.1}
 
+# Models that take no image of 8 pixels: how many times larger it must be.
+ENLARGED = {"vgg11": 4, "inception_v3": 4}
+
 # What each must keep through a kill.
 SETTINGS: dict[str, dict[str, Any]] = {
     "averaging_plateau_stopping": {
@@ -61,15 +64,29 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 
 def section(path: str) -> dict[str, Any]:
-    """A file of conf/."""
+    """A file of conf/, with what it takes from another file of its group."""
     content: dict[str, Any] = yaml.safe_load((CONF / path).read_text(encoding="utf-8"))
+    for base in content.pop("defaults", []):
+        content = content if base == "_self_" else section(f"{Path(path).parent}/{base}.yaml") | content
     return content
 
 
-def digits() -> tuple[np.ndarray, np.ndarray]:
-    """uint8 (1797, 1, 8, 8) and int64 (1797,)."""
+def model_names() -> list[str]:
+    """Every choice of model=."""
+    return sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
+
+
+def model_section(name: str) -> ModelConfig:
+    """What model=NAME means."""
+    found: ModelConfig = TypeAdapter(ModelConfig).validate_python(section(f"model/{name}.yaml"))
+    return found
+
+
+def digits(enlarged: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """uint8 (1797, 1, 8 · enlarged, 8 · enlarged) and int64 (1797,)."""
     found = load_digits()
-    return (found.images * 255 / 16).round().astype(np.uint8)[:, None], found.target.astype(np.int64)
+    pixels = (found.images * 255 / 16).round().astype(np.uint8)[:, None]
+    return pixels.repeat(enlarged, 2).repeat(enlarged, 3), found.target.astype(np.int64)
 
 
 def digits_task(
@@ -80,15 +97,20 @@ def digits_task(
     augment: list[dict[str, Any]] | None = None,
     optimizer: dict[str, Any] | None = None,
     schedule: dict[str, Any] | None = None,
+    enlarged: int = 1,
 ) -> TrainingTask:
-    """A training on some digits, one thread; every seventh image is for validation."""
-    pixels, targets = digits()
+    """A training on some digits, one thread; every seventh image is for validation.
+
+    ``model`` changes fields of the cnn, or is a whole section if it has a kind.
+    """
+    pixels, targets = digits(enlarged)
     whole = section("train/default.yaml") | {"threads": 1, "batch_size": 64, "patience": 0} | (train or {})
     whole["optimizer"] |= optimizer or {}
     whole["schedule"] |= schedule or {}
     rows = np.arange(images)
+    whole_model = model if model and "kind" in model else section("model/cnn.yaml") | (model or {})
     return TrainingTask(
-        model=TypeAdapter(ModelConfig).validate_python(section("model/cnn.yaml") | (model or {})),
+        model=TypeAdapter(ModelConfig).validate_python(whole_model),
         augment=Augment.model_validate({"operations": augment or []}),
         train=Train.model_validate(whole),
         images=pixels,
@@ -106,3 +128,14 @@ def write_outcome(path: Path, fitted: TrainingResult) -> None:
     """The weights at ``path``, and the history beside them."""
     save_file({name: value.contiguous() for name, value in fitted.network.state_dict().items()}, path)
     path.with_suffix(".json").write_text(json.dumps([fitted.history, fitted.hashes, fitted.best_epoch]))
+
+
+def model_task(name: str) -> TrainingTask:
+    """A short training of model=NAME with dropout and averaged weights."""
+    return digits_task(
+        images=150,
+        model=section(f"model/{name}.yaml") | {"dropout": 0.1},
+        train={"epochs": 2, "ema_decay": 0.9},
+        optimizer={"lr": 0.0005},
+        enlarged=ENLARGED.get(name, 1),
+    )

@@ -12,7 +12,13 @@ import torch
 from src.core.errors import AssayError
 from src.training.checkpoint import NAME
 from src.training.fit import fit
-from tests.support.training_tasks import SETTINGS, digits_task, write_outcome
+from tests.support.training_tasks import (
+    SETTINGS,
+    digits_task,
+    model_names,
+    model_task,
+    write_outcome,
+)
 from tests.support.workspaces import ROOT
 
 VICTIM = ROOT / "tests/support/killed_training.py"
@@ -20,7 +26,7 @@ VICTIM = ROOT / "tests/support/killed_training.py"
 
 def run_victim(setting: str, state: Path, outcome: Path, *death: str) -> int:
     command = [sys.executable, str(VICTIM), setting, str(state), str(outcome), *death]
-    return subprocess.run(command, capture_output=True, timeout=120).returncode
+    return subprocess.run(command, capture_output=True, timeout=600).returncode
 
 
 def outcome_of(path: Path) -> tuple[bytes, str]:
@@ -46,6 +52,19 @@ def test_killed_training_ends_with_the_same_bytes(tmp_path, setting, deaths):
         assert run_victim(setting, tmp_path / "broken", broken, *death) == -signal.SIGKILL
     assert not broken.exists()
     assert run_victim(setting, tmp_path / "broken", broken) == 0
+    assert outcome_of(broken) == outcome_of(whole)
+
+
+# 128 rows make 2 batches of 64, and 22 validation rows 1 more, so the second epoch begins at the 4th read.
+@pytest.mark.prove
+@pytest.mark.parametrize("name", model_names())
+def test_every_model_ends_with_the_same_bytes_after_a_kill(tmp_path, name):
+    whole, broken = tmp_path / "whole.safetensors", tmp_path / "broken.safetensors"
+    write_outcome(whole, fit(model_task(name), tmp_path / "whole", device="cpu"))
+    run = f"model={name}", tmp_path / "broken", broken
+    assert run_victim(*run, "read", "5") == -signal.SIGKILL
+    assert (tmp_path / "broken" / NAME).is_file(), "the first epoch was not lost"
+    assert run_victim(*run) == 0
     assert outcome_of(broken) == outcome_of(whole)
 
 

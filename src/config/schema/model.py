@@ -7,13 +7,22 @@ from pydantic import Field, field_validator
 from src.config.schema.base import Count, Section
 
 IMAGENET = "imagenet"
+Activation = Literal["relu", "leaky_relu", "tanh", "sigmoid", "gelu", "silu"]
+Dropout = Annotated[float, Field(ge=0, lt=1)]
+Stem = Literal["auto", "standard", "small"]
+STEM = (
+    "First layers; small: at full resolution, as for CIFAR (3×3 at stride 1 without max pooling, or small "
+    "patches); standard: as published for 224 pixels; auto: small for sides of 64 pixels or fewer"
+)
+UNITS = "Units of each hidden layer"
 
 
 class Network(Section):
     """What all networks have."""
 
     weights: str | None = Field(
-        description="Start from imagenet (timm's weights) or a file in data/weights; null: random weights"
+        default=None,  # a model.json of before 0.3 lacks it
+        description="Start from imagenet (timm's weights) or a file in data/weights; null: random weights",
     )
 
     @field_validator("weights")
@@ -39,7 +48,42 @@ class Cnn(Network):
     activation: Literal["relu", "leaky_relu", "gelu", "silu"] = Field(description="Activation function")
     pooling: Literal["max", "avg", "stride"] = Field(description="How a stage halves the resolution")
     batch_norm: bool = Field(description="Batch normalization after each convolution")
-    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(description="Share dropped before the classifier")
+    dropout: Dropout = Field(description="Share dropped before the classifier")
+
+
+class PlainCnn(Network):
+    """The textbook's CNN: blocks of convolution, activation and pooling, then fully connected layers."""
+
+    kind: Literal["plain_cnn"] = Field(description="The network")
+    widths: Annotated[list[Count], Field(min_length=1)] = Field(description="Channels of each block")
+    kernel_size: Count = Field(description="Pixels")
+    stride: Count = Field(description="Pixels between two positions of a kernel")
+    padding: Annotated[int, Field(ge=0)] = Field(description="Pixels of zeros on each side")
+    activation: Activation = Field(description="Activation function")
+    pooling: Literal["max", "avg", "none"] = Field(description="2×2 pooling at the end of a block")
+    batch_norm: bool = Field(description="Batch normalization after each convolution")
+    hidden: list[Count] = Field(description=UNITS)
+    dropout: Dropout = Field(description="Share dropped before each fully connected layer")
+
+
+class Mlp(Network):
+    """A multilayer perceptron on the pixels."""
+
+    kind: Literal["mlp"] = Field(description="The network")
+    hidden: Annotated[list[Count], Field(min_length=1)] = Field(description=UNITS)
+    activation: Activation = Field(description="Activation function")
+    dropout: Dropout = Field(description="Share dropped after each hidden layer")
+
+
+class Rnn(Network):
+    """A recurrent network that reads an image row by row, from the top."""
+
+    kind: Literal["rnn"] = Field(description="The network")
+    cell: Literal["rnn", "lstm", "gru"] = Field(description="Recurrent layer")
+    units: Count = Field(description="Units of each layer and direction")
+    layers: Count = Field(description="Recurrent layers, one on top of the other")
+    bidirectional: bool = Field(description="Also read the rows from the bottom")
+    dropout: Dropout = Field(description="Share dropped after each layer")
 
 
 class Lenet(Network):
@@ -47,7 +91,7 @@ class Lenet(Network):
 
     kind: Literal["lenet"] = Field(description="The network")
     activation: Literal["tanh", "relu"] = Field(description="Activation function")
-    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(description="Share dropped before the classifier")
+    dropout: Dropout = Field(description="Share dropped before the classifier")
 
 
 class Timm(Network):
@@ -55,10 +99,26 @@ class Timm(Network):
 
     kind: Literal["timm"] = Field(description="The network")
     name: Annotated[str, Field(min_length=1)] = Field(description="Name of a timm model, such as resnet18")
-    small_input: bool = Field(
-        description="Keep the resolution in the stem, for images of about 64 pixels or fewer"
-    )
-    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(description="Share dropped before the classifier")
+    stem: Stem = Field(description=STEM)
+    dropout: Dropout = Field(description="Share dropped before the classifier")
 
 
-ModelConfig = Annotated[Cnn | Lenet | Timm, Field(discriminator="kind")]
+class Torchvision(Network):
+    """A network of torchvision that timm does not have, without pretrained weights."""
+
+    kind: Literal["torchvision"] = Field(description="The network")
+    name: Literal[
+        "alexnet",
+        "googlenet",
+        "squeezenet1_0",
+        "squeezenet1_1",
+        "shufflenet_v2_x0_5",
+        "shufflenet_v2_x1_0",
+        "shufflenet_v2_x1_5",
+        "shufflenet_v2_x2_0",
+    ] = Field(description="Name in torchvision")
+    stem: Stem = Field(description=STEM)
+    dropout: Dropout = Field(description="Share dropped before the classifier (alexnet: in it, twice)")
+
+
+ModelConfig = Annotated[Cnn | PlainCnn | Mlp | Rnn | Lenet | Timm | Torchvision, Field(discriminator="kind")]
