@@ -32,6 +32,7 @@ from src.models.numerics import deterministic, seed_torch
 from src.training.classifier import Classifier
 from src.training.fine_tuning import FineTuning, distillation_loss
 from src.training.optimizers import create_optimizer
+from src.training.validation import ValidationMetrics
 
 Array = NDArray[Any]
 Result = Array | Tensor | bytes | float
@@ -58,11 +59,20 @@ OPERATIONS: tuple[dict[str, Any], ...] = (
 TRAIN: dict[str, Any] = {
     "epochs": 2,
     "batch_size": 32,
-    "optimizer": {"name": "adamw", "lr": 0.004, "weight_decay": 0.02, "momentum": 0.9},
+    "accumulate_grad_batches": 1,
+    "sampler": "shuffle",
+    "optimizer": {"name": "adamw", "lr": 0.004, "weight_decay": 0.02, "momentum": 0.9, "options": {}},
     "schedule": {"name": "one_cycle", "warmup": 0.1, "step_epochs": 1, "gamma": 0.1, "patience": 1},
+    "loss": {"name": "cross_entropy", "gamma": 2.0},
+    "class_weights": "none",
+    "class_weights_beta": 0.999,
     "label_smoothing": 0.1,
+    "mixup": 0.0,
+    "cutmix": 0.0,
+    "l1": 0.0,
     "gradient_clip_val": 1.0,
     "ema_decay": 0.9,
+    "swa_start": 0.0,
     "patience": 0,
     "monitor": "val/accuracy",
     "precision": "portable",
@@ -210,8 +220,17 @@ def _train(steps: int) -> tuple[Tensor, ...]:
     """Weights, and averaged weights, after some steps of a training with augmentation."""
     operations = Augment.model_validate({"operations": list(OPERATIONS[:6])}).operations
     network = _network("cnn", SIZE).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    names = [str(number) for number in range(CLASSES)]
     module = Classifier(
-        network, Augmentation(operations), _train_section("adamw"), [0.3], [0.4], 0, STEPS, FineTuning()
+        network,
+        Augmentation(operations),
+        _train_section("adamw"),
+        shift=[0.3],
+        scale=[0.4],
+        seed=0,
+        batches=STEPS,
+        fine_tuning=FineTuning(),
+        validation=ValidationMetrics([], names),
     ).train()
     optimizer: Any = module.configure_optimizers()
     module.on_train_epoch_start()

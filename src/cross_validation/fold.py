@@ -155,10 +155,14 @@ def _predict(task: FoldTask, training: TrainingTask, network: nn.Module) -> NDAr
     Raises:
         AssayError: some are not finite.
     """
-    names = [str(target) for target in range(training.classes)]
     _, channels, height, width = training.images.shape
     normalization = Normalization(list(training.shift), list(training.scale))
-    spec = ModelSpec(task.model, names, Input(channels, height, width, "pad", height * width), normalization)
+    spec = ModelSpec(
+        task.model,
+        list(training.classes),
+        Input(channels, height, width, "pad", height * width),
+        normalization,
+    )
     with computing(task.train):
         logits = predict_logits(network, spec, training.images, task.test_rows, task.batch_size, task.device)
     if not np.isfinite(logits).all():

@@ -94,8 +94,8 @@ class FoldTasks:
         config, seed = self.config, derive_seed(self.config.seed, "fold", repeat, fold)
         part = np.flatnonzero((folds >= 0) & (folds != fold))
         trains, chooses = hold_out(self.rows, part, config.cross_validate.val, seed, rule)
-        classes = len(self.rows.classes)
-        sample = SharedDataset(self.images, self.rows.targets, classes, config.normalize.method)
+        names, method = self.rows.classes, config.normalize.method
+        sample = SharedDataset(self.images, self.rows.targets, names, method)
         return FoldTask(
             repeat=repeat,
             fold=fold,

@@ -1,26 +1,73 @@
 """The optimizer of a training, created by timm's factory."""
 
+import inspect
 from typing import Any
 
-from timm.optim import create_optimizer_v2  # type: ignore[attr-defined]  # timm exports it untyped
+from timm.optim import (  # type: ignore[attr-defined]  # timm exports it untyped
+    create_optimizer_v2,
+    get_optimizer_info,
+    list_optimizers,
+)
 from torch import nn
 from torch.optim import Optimizer
 
 from src.config.schema.train import Optimizer as OptimizerConfig
+from src.config.suggestions import did_you_mean
+from src.core.errors import AssayError
 
 # A kernel updates all weights in one pass: faster, and just as deterministic.
 FUSED = {"sgd", "adam", "adamw"}
+# What the other fields of the section set.
+OWN = {"self", "params", "lr", "weight_decay", "momentum", "fused", "foreach"}
 
 
-def create_optimizer(network: nn.Module, optimizer: OptimizerConfig) -> Optimizer:
-    """SGD (Nesterov), Adam, AdamW or RMSprop; norms and biases get no weight decay."""
-    options: dict[str, Any] = {"fused": True} if optimizer.name in FUSED else {}
-    return create_optimizer_v2(
-        network,
-        opt=optimizer.name,
-        lr=optimizer.lr,
-        weight_decay=optimizer.weight_decay,
-        momentum=optimizer.momentum,
-        filter_bias_and_bn=True,
-        **options,
-    )
+def create_optimizer(network: nn.Module, optimizer: OptimizerConfig, fused: bool = True) -> Optimizer:
+    """Any optimizer of timm's factory; norms and biases get no weight decay.
+
+    Args:
+        network: Its weights are optimized.
+        optimizer: The section of the configuration.
+        fused: Whether one kernel may update all weights.
+
+    Raises:
+        AssayError: timm has no optimizer of that name, it does not take the options, or a package or a GPU
+            that it needs is missing.
+    """
+    _refuse_unknown(optimizer)
+    kernel: dict[str, Any] = {"fused": True} if fused and optimizer.name in FUSED else {}
+    try:
+        return create_optimizer_v2(
+            network,
+            opt=optimizer.name,
+            lr=optimizer.lr,
+            weight_decay=optimizer.weight_decay,
+            momentum=optimizer.momentum,
+            filter_bias_and_bn=True,
+            **kernel,
+            **optimizer.options,
+        )
+    except (AssertionError, ImportError, TypeError, ValueError) as error:
+        raise AssayError(
+            f"train.optimizer.name={optimizer.name} does not take options={optimizer.options}: {error}"
+        ) from error
+
+
+def _refuse_unknown(optimizer: OptimizerConfig) -> None:
+    name, known = optimizer.name, [str(each) for each in list_optimizers()]
+    if name not in known:
+        hint = did_you_mean(name, known) or f": choose one of {', '.join(known)}"
+        raise AssayError(f"train.optimizer.name={name} is not an optimizer of timm{hint}")
+    info = get_optimizer_info(name)
+    if isinstance(info.opt_class, str):  # a path, imported when it is used
+        raise AssayError(
+            f"train.optimizer.name={name} needs a package that is not in requirements.lock: "
+            f"{info.opt_class.partition('.')[0]}"
+        )
+    if info.second_order:
+        raise AssayError(f"train.optimizer.name={name} needs second derivatives, which no training here has")
+    taken = [each for each in inspect.signature(info.opt_class).parameters if each not in OWN]
+    faults = [f"{key}{did_you_mean(key, taken)}" for key in optimizer.options if key not in taken]
+    if faults:
+        raise AssayError(
+            f"train.optimizer.options has {', '.join(faults)}, but {name} takes {', '.join(taken)}"
+        )

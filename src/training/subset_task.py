@@ -4,6 +4,7 @@ A shared dataset names the array of images by its path, so that it is small enou
 process. Each training takes its own rows and computes its own normalization.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -26,8 +27,8 @@ class SharedDataset:
     """Images with their classes; ``normalize`` says which statistics a training computes from its rows."""
 
     images: Path  # of an array (N, C, H, W) uint8
-    targets: NDArray[np.int64]  # (N,) 0 … classes-1
-    classes: int
+    targets: NDArray[np.int64]  # (N,) 0 … K-1
+    classes: Sequence[str]  # K names
     normalize: Method
 
 
@@ -39,6 +40,7 @@ def make_task(
     train_rows: Rows,
     val_rows: Rows,
     seed: int,
+    metrics: Sequence[str] = (),
 ) -> TrainingTask:
     """A training on ``train_rows`` (n,), whose pixels alone decide its normalization.
 
@@ -58,6 +60,7 @@ def make_task(
         scale=scale.tolist(),
         classes=sample.classes,
         seed=seed,
+        metrics=metrics,
     )
 
 

@@ -88,7 +88,7 @@ def digits_task(
         val_rows=rows[rows % 7 == 0],
         shift=[0.3],
         scale=[0.37],
-        classes=10,
+        classes=[str(digit) for digit in range(10)],
         seed=seed,
     )
 

@@ -28,7 +28,9 @@ def network() -> torch.nn.Module:
     ],
 )
 def test_each_is_what_it_says(name, kind, expected):
-    optimizer = create_optimizer(network(), Optimizer(name=name, lr=0.01, weight_decay=0.1, momentum=0.8))
+    optimizer = create_optimizer(
+        network(), Optimizer(name=name, lr=0.01, weight_decay=0.1, momentum=0.8, options={})
+    )
     assert type(optimizer).__name__ == kind
     for group in optimizer.param_groups:
         assert group["lr"] == 0.01
@@ -37,7 +39,9 @@ def test_each_is_what_it_says(name, kind, expected):
 
 def test_norms_and_biases_do_not_decay():
     inner = network()
-    optimizer = create_optimizer(inner, Optimizer(name="adamw", lr=0.01, weight_decay=0.1, momentum=0.9))
+    optimizer = create_optimizer(
+        inner, Optimizer(name="adamw", lr=0.01, weight_decay=0.1, momentum=0.9, options={})
+    )
     decay = {id(weight): g["weight_decay"] for g in optimizer.param_groups for weight in g["params"]}
     assert len(decay) == len(list(inner.parameters()))
     for weight in inner.parameters():

@@ -9,7 +9,7 @@ from src.config.schema.base import Name, Positive, Section
 from src.core.metric_names import PREDICTION, metric_of
 
 NUMBER = r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?"
-CONSTRAINT = re.compile(rf"(?P<metric>\S+) *(?P<relation><=|>=) *(?P<bound>{NUMBER})")
+CONSTRAINT = re.compile(rf"(?P<metric>\S.*?) *(?P<relation><=|>=) *(?P<bound>{NUMBER})")
 SCOPES = ("val", "model", "speed")  # test images choose nothing
 JUDGED = tuple(f"val/{name}" for name in PREDICTION if name != "loss")  # its log_loss is computed
 

@@ -87,6 +87,7 @@ def from_counts(counts: ConfusionCounts) -> dict[str, Floats]:
         "f1_weighted": (f1 * share).sum(axis=-1),
         "cohen_kappa": _cohen_kappa(counts, total),
         "matthews": _matthews(counts, total),
+        "recall_min": np.where(counts.actual > 0, single["recall"], np.inf).min(axis=-1),
     }
 
 

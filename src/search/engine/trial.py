@@ -82,7 +82,7 @@ class _Trial:
     def measure(self) -> None:
         """Parameters, multiply-accumulates and bytes of the network."""
         shape = open_array(self.task.sample.images).shape
-        self.metrics |= _measure(self.task.model.model_dump_json(), shape[1:], self.task.sample.classes)
+        self.metrics |= _measure(self.task.model.model_dump_json(), shape[1:], len(self.task.sample.classes))
 
     def train(self) -> None:
         """Train on every fold; the metrics are the means over the folds."""

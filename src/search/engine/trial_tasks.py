@@ -32,7 +32,7 @@ def read_trial_data(config: Config, ingest: Path, split: Path) -> tuple[SharedDa
     Test rows are in neither.
     """
     rows, (splits, _) = read_index(ingest), read_split(split, ingest)
-    sample = SharedDataset(ingest / "images.npy", rows.targets, len(rows.classes), config.normalize.method)
+    sample = SharedDataset(ingest / "images.npy", rows.targets, rows.classes, config.normalize.method)
     if not config.sweep.folds:
         return sample, ((rows.ids[splits == "train"], rows.ids[splits == "val"]),)
     rule, seed = read_rule(split), derive_seed(config.seed, "sweep")

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from src.training.ema import averaged_model
+from src.training.weight_averaging import moving_average
 
 
 def network() -> nn.Module:
@@ -21,7 +21,7 @@ def change(inner: nn.Module) -> None:
 def test_every_step_is_the_formula():
     """average = d * average + (1 - d) * network, with d = min(decay, (1 + step) / (10 + step))."""
     inner = network()
-    averaged = averaged_model(inner, decay=0.15)
+    averaged = moving_average(inner, decay=0.15)
     expected = {name: value.clone() for name, value in inner.state_dict().items()}
     for step in range(4):
         change(inner)
@@ -36,7 +36,7 @@ def test_every_step_is_the_formula():
 
 def test_the_first_step_forgets_nine_tenths_of_the_start():
     inner = network()
-    averaged = averaged_model(inner, decay=0.9999)
+    averaged = moving_average(inner, decay=0.9999)
     start = averaged.module[0].weight.clone()
     with torch.no_grad():
         inner[0].weight.zero_()
@@ -46,7 +46,7 @@ def test_the_first_step_forgets_nine_tenths_of_the_start():
 
 def test_it_takes_no_gradient_and_leaves_the_network_alone():
     inner = network()
-    averaged = averaged_model(inner, decay=0.9)
+    averaged = moving_average(inner, decay=0.9)
     before = {name: value.clone() for name, value in inner.state_dict().items()}
     averaged.update_parameters(inner)
     assert not any(weight.requires_grad for weight in averaged.parameters())
