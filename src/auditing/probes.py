@@ -87,7 +87,7 @@ LOSSES: dict[str, dict[str, Any]] = {
     **{f"focal {gamma}": {"name": "focal", "gamma": gamma} for gamma in (0.5, 1.5, 2.0)},
 }
 CNN = {"kind": "cnn", "widths": [16, 32], "kernel_size": 3, "activation": "relu", "pooling": "max"}
-TIMM = {"kind": "timm", "pretrained": False, "small_input": False, "dropout": 0.0}
+TIMM = {"kind": "timm", "pretrained": False, "small_input": False, "dropout": 0.0, "drop_path": 0.0}
 MODELS: dict[str, dict[str, Any]] = {
     "cnn": {**CNN, "batch_norm": True, "dropout": 0.1},
     "cnn gelu": {**CNN, "activation": "gelu", "pooling": "avg", "batch_norm": True, "dropout": 0.0},

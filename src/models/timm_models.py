@@ -41,6 +41,7 @@ def build_timm_model(model: Timm, channels: int, classes: int, image_size: tuple
             f"for {', '.join(sorted(PATCHES | STEMS.keys()))}: choose one of these or model.small_input=false"
         )
     options: dict[str, Any] = {"in_chans": channels, "num_classes": classes, "drop_rate": model.dropout}
+    options |= {"drop_path_rate": model.drop_path} if model.drop_path else {}  # which some do not take
     if family in PATCHES:
         options |= {"img_size": image_size}
         options |= {"patch_size": _patch(image_size)} if small else {}

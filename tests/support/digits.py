@@ -115,7 +115,7 @@ def accuracy(logits, rows):
 
 def make_timm(name, size=32):
     """An untrained network of timm with the running statistics of noise, and noise as its input."""
-    section = Timm(kind="timm", name=name, pretrained=False, small_input=True, dropout=0.0)
+    section = Timm(kind="timm", name=name, pretrained=False, small_input=True, dropout=0.0, drop_path=0.0)
     torch.manual_seed(0)
     network = build_model(section, 3, 10, (size, size)).train()
     images = np.random.default_rng(0).integers(0, 256, (64, 3, size, size), dtype=np.uint8)

@@ -39,6 +39,9 @@ class Timm(Section):
         description="Keep the resolution in the stem, for images of about 64 pixels or fewer"
     )
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(description="Share dropped before the classifier")
+    drop_path: Annotated[float, Field(ge=0, lt=1)] = Field(
+        description="Share of residual branches dropped in the last block, fewer before it (stochastic depth)"
+    )
 
 
 ModelConfig = Annotated[Cnn | Lenet | Timm, Field(discriminator="kind")]
