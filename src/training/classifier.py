@@ -118,7 +118,7 @@ class Classifier(pl.LightningModule):
         self._accumulate_loss(loss.detach(), batch_idx)
         if train.l1:
             loss = loss + train.l1 * l1_norm(self.network)
-        return loss * self._share_of_step(batch_idx)
+        return loss if train.accumulate_grad_batches == 1 else loss * self._share_of_step(batch_idx)
 
     def configure_gradient_clipping(self, optimizer: Optimizer, *limits: Any, **more: Any) -> None:
         # Lightning's own refuses fused optimizers under mixed precision, for a scaler that bf16 lacks.

@@ -17,7 +17,7 @@ from src.training.fit import fit
 from tests.support.training_tasks import SETTINGS, digits_task, write_outcome
 from tests.support.workspaces import ROOT
 
-RATES = {"larc": 0.1, "lars": 0.1, "nlarc": 0.1, "nlars": 0.1}  # others learn at 0.01
+RATES = {"adadelta": 1.0, "larc": 0.1, "lars": 0.1, "nlarc": 0.1, "nlars": 0.1}  # others learn at 0.01
 VICTIM = ROOT / "tests/support/killed_training.py"
 
 
