@@ -31,7 +31,7 @@ def classification_loss(
         return _cross_entropy(logits, targets, train.label_smoothing, weights)
     truth = targets if targets.is_floating_point() else one_hot(targets, logits.shape[1])
     losses = _losses(logits, truth, train)
-    return losses.mean() if weights is None else (losses * (truth @ weights)).mean()
+    return losses.mean() if weights is None else (losses * (truth * weights).sum(1)).mean()
 
 
 def one_hot(targets: Tensor, classes: int) -> Tensor:

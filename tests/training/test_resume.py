@@ -83,7 +83,7 @@ def test_every_optimizer_learns_and_resumes_with_the_same_bytes(tmp_path, name):
     task = digits_task(
         images=400,
         model={"widths": [4]},
-        train={"epochs": 3, "precision": "fp32"},
+        train={"epochs": 3, "precision": "fp32", "batch_size": 16},
         optimizer={"name": name, "lr": RATES.get(name, 0.01)},
         schedule={"warmup": 0.1},
     )
