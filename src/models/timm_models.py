@@ -40,6 +40,7 @@ def build_timm_model(model: Timm, channels: int, classes: int, image_size: tuple
     if family in PATCHES | MIXERS and model.stem == "auto" and model.weights == IMAGENET:
         small = False  # the weights are for patches of the published size
     options: dict[str, Any] = {"in_chans": channels, "num_classes": classes, "drop_rate": model.dropout}
+    options |= {"drop_path_rate": model.drop_path} if model.drop_path else {}  # which some do not take
     if family in PATCHES | MIXERS:
         options |= {"img_size": image_size}
     if family in MIXERS and small:

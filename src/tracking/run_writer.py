@@ -1,6 +1,7 @@
 """Makes one MLflow run show what the journal has of its attempts."""
 
 import json
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +76,11 @@ class RunWriter:
         from mlflow.entities import Param
 
         known, own = self.run.data.params, parameters_of(self.group.head.record)
-        return [Param(key, parameter_text(value)) for key, value in own.items() if key not in known]
+        return [
+            Param(key, parameter_text(value))
+            for name, value in own.items()
+            if (key := valid_key(name)) not in known
+        ]
 
     def write_history(self) -> None:
         for batch in batches("metrics", self.curves()):
@@ -156,8 +161,8 @@ class RunWriter:
         known, own = self.run.data.metrics, entry.record["metrics"] or {}
         return [
             Metric(key, float(value), entry.ended, 0, **link)
-            for key, value in own.items()
-            if value is not None and known.get(key) != value
+            for name, value in own.items()
+            if value is not None and known.get(key := valid_key(name)) != value
         ]
 
     def _log_model(self, files: logged_model.ModelFiles) -> str:
@@ -240,7 +245,16 @@ def points(row: dict[str, Any]) -> list["Metric"]:
     from mlflow.entities import Metric
 
     time, epoch = milliseconds(row["time"]), int(row["epoch"])
-    return [Metric(f"{CURVE}{key}", value, time, epoch) for key, value in metrics_of(row).items()]
+    return [Metric(CURVE + valid_key(name), value, time, epoch) for name, value in metrics_of(row).items()]
+
+
+def valid_key(name: str) -> str:
+    """A name as MLflow takes it: that of a class, in ``val/recall/CLASS``, may have any character.
+
+    >>> valid_key("val/recall/dog (brown)")
+    'val/recall/dog _brown_'
+    """
+    return re.sub(r"[^/\w.\- ]", "_", name)
 
 
 def batches(kind: str, items: list[Any]) -> list[list[Any]]:

@@ -42,7 +42,10 @@ class Head(nn.Module):
 
 def head_on_features(network: nn.Module, task: TrainingTask) -> Head | None:
     """The head of ``network`` if it alone is trained, on images that are not augmented; else None."""
-    if task.train.finetune.layers != "head" or task.augment.operations or task.features is None:
+    train = task.train
+    if train.finetune.layers != "head" or task.features is None:
+        return None
+    if task.augment.operations or train.mixup or train.cutmix:
         return None
     names = head_names(network)
     layer = network.get_submodule(names[0]) if len(names) == 1 else None

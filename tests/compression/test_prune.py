@@ -24,7 +24,8 @@ from tests.support.workspaces import ROOT
 
 EXAMPLE = torch.zeros(1, 1, 8, 8)
 CRITERIA = ["magnitude", "batch_norm", "taylor", "fpgm", "random"]
-MOBILE = Timm(kind="timm", name="mobilenetv3_small_050", weights=None, stem="auto", dropout=0.0)
+PLAIN = {"kind": "timm", "weights": None, "stem": "auto", "dropout": 0.0, "drop_path": 0.0}
+MOBILE = Timm(name="mobilenetv3_small_050", **PLAIN)
 FAMILIES = ["resnet18", "mobilenetv3_small_050", "efficientnet_lite0", "regnetx_002", "vit_tiny_patch16_224"]
 
 
@@ -143,7 +144,7 @@ def test_taylor_asks_training_images_only(tmp_path):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_families_of_timm_lose_channels_and_still_run(tmp_path, family):
-    whole = untrained(Timm(kind="timm", name=family, weights=None, stem="auto", dropout=0.0))
+    whole = untrained(Timm(name=family, **PLAIN))
     pruned = prune_structured(whole, channels(), context(tmp_path))
     assert count_parameters(pruned.network) < 0.45 * count_parameters(whole.network)
     assert pruned.network(torch.zeros(2, 3, 32, 32)).shape == (2, 10)

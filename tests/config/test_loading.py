@@ -100,7 +100,7 @@ def test_all_faults_are_reported_together_each_with_its_key():
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["train.optimizer.name=sdg"], "train.optimizer.name=sdg: expected sgd, adam, adamw or rmsprop"),
+        (["train.optimizer.name=sdg"], "train.optimizer.name: must be one of adabelief, "),
         (["seed=-1"], "seed=-1: expected at least 0"),
         (["model.kind=vgg"], "model.kind=vgg: expected cnn, plain_cnn, mlp, rnn, lenet, timm or torchvision"),
         (["train.patience=3"], "train.patience: must be 0 with train.schedule.name=one_cycle"),

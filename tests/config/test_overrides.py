@@ -102,11 +102,11 @@ MISTAKES = {
     ),
     "an old metric name": (
         ["sweep.constraints=['bytes <= 9']"],
-        "sweep.constraints.0=bytes <= 9: expected METRIC <= NUMBER or METRIC >= NUMBER, where METRIC is one ",
+        "sweep.constraints.0: must be METRIC <= NUMBER or METRIC >= NUMBER, with one of val/loss",
     ),
     "an unknown objective": (
         ["sweep.objectives={accuracy: maximize}"],
-        "sweep.objectives: the key accuracy is not allowed: expected val/accuracy, val/loss, model/",
+        "model/bytes, but got accuracy (did you mean val/accuracy?)",
     ),
     "a field of the space": (
         ["sweep.space.train.epochs='choice(1,2)'"],

@@ -16,7 +16,8 @@ def cnn(**changes) -> Cnn:
 
 
 def timm(name: str, **changes) -> Timm:
-    return Timm(kind="timm", name=name, **{"weights": None, "stem": "auto", "dropout": 0.0} | changes)
+    plain = {"weights": None, "stem": "auto", "dropout": 0.0, "drop_path": 0.0}
+    return Timm(kind="timm", name=name, **plain | changes)
 
 
 def logits(network: torch.nn.Module, channels: int, size: tuple[int, int]) -> torch.Tensor:
@@ -148,3 +149,18 @@ def test_a_batch_norm_over_a_single_value_is_refused_before_the_first_step():
     refuse_single_images(network, (1, 8, 8))
     assert all(value.equal(before[name]) for name, value in network.state_dict().items())
     refuse_single_images(build_model(cnn(widths=[8, 16, 32], batch_norm=False), 1, 10, (8, 8)), (1, 8, 8))
+
+
+def test_drop_path_drops_branches_in_training_only():
+    """Of each image on its own: the outputs of equal images differ."""
+    torch.manual_seed(0)
+    network = build_model(timm("vit_tiny_patch16_224", drop_path=0.5), 1, 10, (32, 32)).train()
+    images = torch.rand(1, 1, 32, 32).expand(8, -1, -1, -1)
+    assert not torch.allclose(network(images), network(images[:1]).expand(8, -1))
+    network.eval()
+    torch.testing.assert_close(network(images), network(images[:1]).expand(8, -1))
+
+
+def test_drop_path_is_refused_by_networks_without_it():
+    with pytest.raises(AssayError, match=r"model\.name=vgg11 cannot be built with .*drop_path_rate"):
+        build_model(timm("vgg11", small_input=False, drop_path=0.1), 1, 10, (32, 32))

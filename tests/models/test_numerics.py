@@ -15,7 +15,8 @@ CPU = torch.device("cpu")
 
 
 def timm(name: str) -> torch.nn.Module:
-    return build_model(Timm(kind="timm", name=name, weights=None, stem="auto", dropout=0.0), 1, 10, (28, 28))
+    section = Timm(kind="timm", name=name, weights=None, stem="auto", dropout=0.0, drop_path=0.0)
+    return build_model(section, 1, 10, (28, 28))
 
 
 def test_threads():

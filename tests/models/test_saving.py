@@ -17,7 +17,7 @@ CNN = Cnn(
     kind="cnn", widths=[4, 8], kernel_size=3, activation="relu", pooling="max", batch_norm=True, dropout=0.5
 )
 LENET = Lenet(kind="lenet", activation="tanh", dropout=0.0)
-RESNET = Timm(kind="timm", name="resnet10t", weights=None, stem="auto", dropout=0.1)
+RESNET = Timm(kind="timm", name="resnet10t", weights=None, stem="auto", dropout=0.1, drop_path=0.0)
 
 
 def spec(model: ModelConfig) -> ModelSpec:

@@ -39,7 +39,7 @@ def model(**fields) -> ModelConfig:
 
 
 def timm_model(name: str, weights: str | None = "imagenet", **fields) -> ModelConfig:
-    standard = {"kind": "timm", "stem": "standard", "dropout": 0.0}
+    standard = {"kind": "timm", "stem": "standard", "dropout": 0.0, "drop_path": 0.0}
     return model(**standard | {"name": name, "weights": weights} | fields)
 
 

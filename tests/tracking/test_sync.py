@@ -47,6 +47,17 @@ def curve(root: Path, run: Run, key: str = "epoch/val/accuracy") -> list[tuple[i
 CURVE = [(0, 0.0), (1, 0.1), (2, 0.2)]
 
 
+def test_metrics_of_a_class_with_any_name_are_shown(root: Path) -> None:
+    """MLflow refuses brackets, and with them the whole batch."""
+    attempt = begin(root, "train", "one")
+    attempt.add_epoch({"epoch": 0, "val/recall/dog (brown)": 0.25})
+    finish(attempt, metrics={"val/recall/dog (brown)": 0.5})
+    synchronize(root)
+    (run,) = runs(root)
+    assert run.data.metrics["val/recall/dog _brown_"] == 0.5
+    assert curve(root, run, "epoch/val/recall/dog _brown_") == [(0, 0.25)]
+
+
 def test_a_run_shows_everything_of_its_training(root: Path, tmp_path: Path) -> None:
     trained(root)
     evaluated(root, tmp_path)

@@ -101,6 +101,9 @@ class Timm(Network):
     name: Annotated[str, Field(min_length=1)] = Field(description="Name of a timm model, such as resnet18")
     stem: Stem = Field(description=STEM)
     dropout: Dropout = Field(description="Share dropped before the classifier")
+    drop_path: Annotated[float, Field(ge=0, lt=1)] = Field(
+        description="Share of residual branches dropped in the last block, fewer before it (stochastic depth)"
+    )
 
 
 class Torchvision(Network):
