@@ -70,7 +70,7 @@ MISTAKES = {
         "+train.epochs=3: exists already. Without the +: train.epochs=3",
     ),
     "+ before a group": (["+experiment=tiny"], "+experiment=tiny: without the +: experiment=tiny"),
-    "a section taken away": (["~model"], "model: is missing"),
+    "a section taken away": (["~model"], "~model: model cannot be left out. conf/model/ has"),
     "a dictionary taken away": (["~sweep.space"], "sweep.space: is missing"),
     "a word for a number": (["train.epochs=many"], "train.epochs=many: expected an integer"),
     "a fraction for an integer": (["train.epochs=1.5"], "train.epochs=1.5: expected an integer"),

@@ -86,7 +86,7 @@ def search_outside(loaded):
     plan = make_plan(candidates, 0)
     tasks = TrialTasks(
         candidates,
-        *read_trial_data(loaded.config, Path("data/ingest"), Path("data/split")),
+        *read_trial_data(loaded.config, Path("data/ingest"), Path("data/split"), Path("features")),
         Path("sweep"),
         Path("journal"),
         RECORD,

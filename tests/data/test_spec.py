@@ -138,9 +138,12 @@ INGEST, SPLIT, BASE, WEIGHTS = (
     Path("models/base"),
     Path("data/weights"),
 )
+UNWEIGHTED = SimpleNamespace(weights=None)  # a model that starts at random
 JOINS = {
     "normalize": lambda: read_training_rows(SPLIT, INGEST),
-    "train": lambda: read_task(None, None, None, {"shift": [0.0], "scale": [1.0]}, INGEST, SPLIT, 0, WEIGHTS),
+    "train": lambda: read_task(
+        UNWEIGHTED, None, None, {"shift": [0.0], "scale": [1.0]}, INGEST, SPLIT, 0, WEIGHTS
+    ),
     "evaluate": lambda: predict_test_images(BASE, INGEST, SPLIT, batch_size=99, device="cpu", show=False),
     "compress": lambda: read_context(
         *(BASE, INGEST, SPLIT),

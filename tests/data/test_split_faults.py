@@ -26,7 +26,7 @@ def refusal(rows: DatasetIndex, rule: SplitRule, **changes: float) -> str:
 
 def test_a_share_that_takes_less_than_half_an_image_is_refused_with_the_images_needed() -> None:
     message = refusal(rows_of([60, 3, 4]), SplitRule())
-    assert "class 'class 1' has 3 images, of which split.val=0.15 takes 0.45; it needs at least 4" in message
+    assert "class 'class 1' has 3 images, too few for split.val=0.15: it needs about 4" in message
     assert "split.test" not in message and "'class 2'" not in message and "'class 0'" not in message
 
 
@@ -34,7 +34,7 @@ def test_shares_that_leave_nothing_for_training_are_refused() -> None:
     message = refusal(rows_of([60, 2]), SplitRule(), val=0.4, folds=1)
     assert "class 'class 1' has 2 images" in message
     two = refusal(rows_of([60, 2]), SplitRule(), val=0.8, folds=1)
-    assert "of which test and val take 2.6, so none is left for training; it needs at least 3" in two
+    assert "class 'class 0' has 60 images to draw from, of which test and val take 60, so none is left" in two
 
 
 def test_rare_classes_train_only_or_are_dropped() -> None:
@@ -58,16 +58,16 @@ def test_too_few_groups_are_counted_as_what_they_are(named: str) -> None:
     groups = replace(rows, **{named: [f"one of {row % 4}" for row in range(60)]})
     message = refusal(groups, SplitRule(), folds=5)
     assert "There are 3 independent groups, but split.folds=5 needs at least 5" in message  # one is for test
-    assert "class 'class 0' has 3 independent groups, but split.folds=5 needs at least 5" in message
+    assert "class 'class 0' has 3 independent groups, too few for split.folds=5: it needs about 5" in message
     assert "but the splits need" not in message
     plain = refusal(rows_of([3, 60]), SplitRule(), folds=3, val=0.2)
-    assert "class 'class 0' has 2 different images, but split.folds=3 needs at least 3" in plain
+    assert "class 'class 0' has 3 different images, too few for split.folds=3: it needs about 4" in plain
 
 
 def test_folds_refuse_a_class_unless_rare_classes_are_tolerated() -> None:
     rows, splits = rows_of([60, 2]), np.array(["train"] * 62)
     with pytest.raises(
-        AssayError, match=r"'class 1' has 2 different images, but split\.folds=3 needs at least 3"
+        AssayError, match=r"'class 1' has 2 different images, too few for split\.folds=3: it needs about 3"
     ):
         fold_rows(rows, splits, 3, 0, SplitRule())
     numbers = fold_rows(rows, splits, 3, 0, SplitRule(rare="train"))

@@ -163,4 +163,4 @@ def test_drop_path_drops_branches_in_training_only():
 
 def test_drop_path_is_refused_by_networks_without_it():
     with pytest.raises(AssayError, match=r"model\.name=vgg11 cannot be built with .*drop_path_rate"):
-        build_model(timm("vgg11", small_input=False, drop_path=0.1), 1, 10, (32, 32))
+        build_model(timm("vgg11", stem="standard", drop_path=0.1), 1, 10, (32, 32))

@@ -55,7 +55,15 @@ def test_bytes_depend_on_the_weights_only(tmp_path):
 def test_spec_is_readable(tmp_path):
     save_model(tmp_path, network(CNN), spec(CNN))
     content = json.loads((tmp_path / SPEC).read_text(encoding="utf-8"))
-    assert list(content) == ["model", "classes", "input", "normalization", "trained_on"]
+    assert list(content) == [
+        "model",
+        "classes",
+        "input",
+        "normalization",
+        "temperature",
+        "trained_on",
+        "started_from",
+    ]
     assert content["input"] == {
         "channels": 3,
         "height": 12,

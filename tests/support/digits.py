@@ -11,7 +11,7 @@ from torch.nn import functional
 from src.compression.artifacts import StepContext, TorchModel
 from src.config.schema.augment import Augment
 from src.config.schema.model import Cnn, Timm
-from src.config.schema.train import Loss, Optimizer, Schedule, Train
+from src.config.schema.train import Loss, Optimizer, Schedule, Train, TransferLearning
 from src.data.dataset.spec import DataSpec
 from src.models.build import build_model
 from src.models.saving import Input, ModelSpec, Normalization
@@ -38,6 +38,8 @@ TRAIN = Train(
     swa_start=0.0,
     patience=0,
     monitor="val/accuracy",
+    temperature_scaling=True,
+    finetune=TransferLearning(layers="all", stages=1, unfreeze_epochs=[], layer_decay=1.0),
     callbacks=[],
     precision="auto",
     threads=1,

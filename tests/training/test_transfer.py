@@ -83,7 +83,7 @@ def test_the_stages_of_a_timm_model_are_those_of_timm():
 
 def test_each_layer_has_its_own_learning_rate():
     task = task_with("all", layer_decay=0.5)
-    optimizer = create_optimizer(initial(task), task.train.optimizer, 0.5)
+    optimizer = create_optimizer(initial(task), task.train.optimizer, layer_decay=0.5)
     scales = sorted({group["lr_scale"] for group in optimizer.param_groups})
     assert scales[-1] == 1.0
     assert all(low == pytest.approx(high / 2) for low, high in pairwise(scales))
