@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from src.compression.artifacts import StepContext, TorchModel
+from src.data.dataset.spec import DataSpec
 from src.models.saving import Input, ModelSpec, Normalization
 from src.training.fit import fit
 from src.training.task import TrainingTask
@@ -42,6 +43,7 @@ def context(state: Path, **changes: Any) -> StepContext:
     """With the rows of the base's training."""
     task = base_task()
     fields: dict[str, Any] = {
+        "data": DataSpec(),
         "images": task.images,
         "targets": task.targets,
         "train_rows": task.train_rows,
