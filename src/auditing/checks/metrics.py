@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -150,7 +151,9 @@ def _validation(subject: AuditTarget, see: CheckLog) -> tuple[dict[str, float], 
             )
         return {}, {}
     rows = np.flatnonzero(read_split(data / "split", data / "ingest")[0] == "val")
-    logits = predict_logits(*load_model(model), open_array(data / "ingest/images.npy"), rows, device="cpu")
+    network, spec = load_model(model)
+    plain = replace(spec, temperature=1.0)  # the loss of a training knows no temperature
+    logits = predict_logits(network, plain, open_array(data / "ingest/images.npy"), rows, device="cpu")
     logs, targets = log_softmax(logits.astype(np.float64), axis=1), read_index(data / "ingest").targets[rows]
     second, first = np.sort(logits, axis=1)[:, -2:].T
     found = {
@@ -198,7 +201,7 @@ def _compare(
     """Note what differs by more than ``slack``, by name; returns how many figures were compared."""
     shared = [name for name, value in found.items() if name in claimed and np.isfinite(value)]
     for name in shared:
-        if abs(claimed[name] - found[name]) > slack.get(name, EXACT):
+        if abs(claimed[name] - found[name]) > slack.get(name, EXACT * max(1.0, abs(found[name]))):
             told = f"{found[name]:.9g}, recomputed"
             see.find(f"{name} {whose}", told, f"{claimed[name]:.9g}", Verdict.TAMPERED)
     return len(shared)
