@@ -1,0 +1,92 @@
+"""How long one image takes in training and in inference, measured with real steps for a few seconds."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from src.config.schema import Config
+from src.core.errors import AssayError
+from src.data.loading.augmentation import Augmentation
+from src.models.build import build_model
+from src.models.numerics import choose_device, computing, resolve_precision
+from src.training.freezing import freeze
+from src.training.optimizers import create_optimizer
+
+STEPS = 3  # at least, of which the fastest counts: other processes only ever slow a step down
+LONGEST = 4.0  # times the seconds that were asked for, after which two steps must do
+
+
+@dataclass(frozen=True)
+class StepTimes:
+    """Seconds for an image; ``training`` is forward, backward and optimizer, augmentation included."""
+
+    training: float
+    inference: float
+    parameters: int
+
+
+def measure(config: Config, images: NDArray[np.uint8], classes: int, seconds: float) -> StepTimes:
+    """Train and run the model of ``config`` on batches of ``images`` (M, C, H, W) for about ``seconds``.
+
+    Raises:
+        AssayError: the model cannot take such images.
+    """
+    device = choose_device(config.machine.device)
+    with computing(config.train):
+        network = build_model(config.model, images.shape[1], classes, images.shape[2:])
+        freeze(network, config.train.finetune, epoch=0)
+        network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        optimizer = create_optimizer(network, config.train.optimizer)
+        augmentation = Augmentation(config.augment.operations)
+        bf16 = resolve_precision(config.train.precision, device, network) == "bf16"
+        batch = _batch(images, config.train.batch_size).to(device)
+        targets = torch.arange(len(batch), device=device) % classes
+
+        def step() -> None:
+            x = augmentation(batch.float() / 255).contiguous(memory_format=torch.channels_last)
+            with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+                logits: Tensor = network(x)
+            optimizer.zero_grad()
+            functional.cross_entropy(logits.float(), targets).backward()
+            optimizer.step()
+
+        def infer() -> None:
+            with torch.inference_mode():
+                network((batch.float() / 255).contiguous(memory_format=torch.channels_last))
+
+        network.train()
+        training = _fastest(step, device, seconds * 2 / 3)
+        network.eval()
+        inference = _fastest(infer, device, seconds / 3)
+    count = sum(parameter.numel() for parameter in network.parameters())
+    return StepTimes(training / len(batch), inference / len(batch), count)
+
+
+def _batch(images: NDArray[np.uint8], size: int) -> Tensor:
+    """The first images, repeated where they are fewer than a batch."""
+    if not len(images):
+        raise AssayError("no images to measure with")
+    repeated = np.resize(images, (size, *images.shape[1:])) if len(images) < size else images[:size]
+    return torch.from_numpy(np.ascontiguousarray(repeated))
+
+
+def _fastest(step: Callable[[], None], device: torch.device, seconds: float) -> float:
+    """Seconds of the fastest step, after one that is not counted."""
+    best, start, count = math.inf, time.perf_counter(), -1
+    while count < STEPS or time.perf_counter() - start < seconds:
+        before = time.perf_counter()
+        step()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        now = time.perf_counter()
+        best, count = min(best, now - before) if count >= 0 else best, count + 1
+        if count and now - start > LONGEST * seconds:
+            break
+    return best
