@@ -1,6 +1,5 @@
 """What a person wants of a classifier, and which settings serve it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from src.config.suggestions import did_you_mean
@@ -16,8 +15,10 @@ class Goal:
     name: str
 
 
-def parse_goal(text: str, classes: Sequence[str]) -> Goal:
+def parse_goal(text: str) -> Goal:
     """The goal that ``--goal`` names."""
     if text not in PLAIN:
-        raise AssayError(f"--goal must be one of {', '.join(PLAIN)}, but got {text}{did_you_mean(text, PLAIN)}")
+        raise AssayError(
+            f"--goal must be one of {', '.join(PLAIN)}, but got {text}{did_you_mean(text, PLAIN)}"
+        )
     return Goal(text)

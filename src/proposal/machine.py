@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 
+import psutil
 import torch
 
 from src.core.cpus import available_cpus, available_memory
 
 GIB = 2**30
+BUSY = 1.2  # programs for each core
 
 
 @dataclass(frozen=True)
@@ -16,13 +18,21 @@ class Machine:
     cores: int
     memory: int
     gpu: str | None
+    load: float  # programs that compute, on average of the last minute
 
-    def __str__(self) -> str:
+    def describe(self) -> list[str]:
+        """A sentence or two."""
         cores = f"{self.cores} core{'s' * (self.cores > 1)}"
-        return f"{cores}, {self.memory / GIB:.0f} GiB of memory, {self.gpu or 'no GPU'}"
+        sentences = [f"{cores}, {self.memory / GIB:.0f} GiB of memory, {self.gpu or 'no GPU'}."]
+        if self.load > BUSY * self.cores:
+            sentences.append(
+                f"Other programs keep it busy (a load of {self.load:.0f}), which makes the times below "
+                "longer."
+            )
+        return sentences
 
 
 def look_at_machine() -> Machine:
     """This one, as its container limits it."""
     gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
-    return Machine(available_cpus(), available_memory(), gpu)
+    return Machine(available_cpus(), available_memory(), gpu, psutil.getloadavg()[0])

@@ -103,4 +103,8 @@ def _fit_block(block: npt.NDArray[np.uint8], image_format: ImageFormat) -> npt.N
     if block.shape[1:] == (image_format.height, image_format.width):
         return np.repeat(block[:, None], image_format.channels, axis=1)
     empty = np.zeros((0, image_format.channels, image_format.height, image_format.width), np.uint8)
-    return np.stack([fit_image(Image.fromarray(image), image_format) for image in block]) if len(block) else empty
+    return (
+        np.stack([fit_image(Image.fromarray(image), image_format) for image in block])
+        if len(block)
+        else empty
+    )
