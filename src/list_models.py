@@ -34,7 +34,7 @@ def _run(data: str | None, timed: bool) -> None:
     from src.pipeline.paths import WEIGHTS
     from src.proposal.model_table import describe_model, print_table, purpose
 
-    chosen = ["experiment=null", f"data={data}"] if data else []
+    chosen = ["train.precision=auto", *(["experiment=null", f"data={data}"] if data else [])]
     config = load_conf(chosen).config
     rows = []
     for choice in group_choices("model"):

@@ -26,8 +26,8 @@ class Machine:
         sentences = [f"{cores}, {self.memory / GIB:.0f} GiB of memory, {self.gpu or 'no GPU'}."]
         if self.load > BUSY * self.cores:
             sentences.append(
-                f"Other programs keep it busy (a load of {self.load:.0f}), which makes the times below "
-                "longer."
+                f"Other programs keep it busy (a load of {self.load:.0f}); the times below are those "
+                "of a machine with nothing else to do."
             )
         return sentences
 

@@ -20,7 +20,7 @@ class Plan:
     candidate: Candidate
     image_size: tuple[int, int]
     epochs: int
-    seconds: float  # of the final training
+    seconds: float  # of the final training; of as many epochs as are wanted if none fits
     times: StepTimes  # at the size at which they were measured
 
     @property
@@ -50,8 +50,8 @@ def _at(
     if candidate.way == "head":
         features = images * times.inference * area
         seconds = features + candidate.epochs * images * HEAD_SECONDS
-        epochs = candidate.epochs if features <= FEATURES_SHARE * budget and seconds <= budget else 0
-        return Plan(candidate, size, epochs, seconds, times)
+        fitting = candidate.epochs if features <= FEATURES_SHARE * budget and seconds <= budget else 0
+        return Plan(candidate, size, fitting, seconds, times)
     epoch = images * area * ((1 - HELD_OUT) * times.training + VALIDATION * times.inference)
     epochs = min(candidate.epochs, int(RESERVE * budget / epoch))
-    return Plan(candidate, size, epochs, epochs * epoch, times)
+    return Plan(candidate, size, epochs, (epochs or candidate.epochs) * epoch, times)
