@@ -26,7 +26,7 @@ def build(config: Config, run: StageRun) -> None:
     """Write the tables and figures into ``run.folder``."""
     from src.evaluation.predictions import predict_test_images
     from src.evaluation.report.publish import publish_report
-    from src.evaluation.report.report import make_report
+    from src.evaluation.report.report import make_report, with_uncalibrated
     from src.evaluation.report.tables import write_mistakes
     from src.models.numerics import computing
 
@@ -39,6 +39,8 @@ def build(config: Config, run: StageRun) -> None:
             report = make_report(
                 tested.probabilities, tested.targets, tested.classes, settings, config.seed, advance
             )
+    if tested.uncalibrated is not None:
+        report = with_uncalibrated(report, tested.uncalibrated, settings.calibration_bins)
     figures = publish_report(
         run.folder, report, tested.ids, INGEST / "images.npy", BASE / "history.csv", settings, tested.data
     )

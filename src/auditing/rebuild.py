@@ -24,7 +24,7 @@ from src.auditing.target import AuditTarget
 from src.config.dotted_keys import lookup
 from src.core.cpus import THREADS
 from src.core.errors import AssayError
-from src.core.hashing import json_hash
+from src.core.hashing import IGNORED, json_hash
 from src.provenance.dvc_lock import md5_of, read_lock
 from src.provenance.journal import attempts
 from src.registry.archive import RECORDED
@@ -180,7 +180,7 @@ def _unpack(subject: AuditTarget, place: Path) -> None:
 def _copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
-        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns(*IGNORED))
     elif source.is_file():
         shutil.copy(source, target)
 

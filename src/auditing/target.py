@@ -61,8 +61,8 @@ class AuditTarget:
 
     @cached_property
     def raw(self) -> dict[str, str]:
-        """{path: MD5} of the raw data that ingest has read."""
-        return self.lock["ingest"].raw if "ingest" in self.lock else {}
+        """{path: MD5} of what no stage makes: the raw images, and weights to start from."""
+        return {path: md5 for stage in self.lock.values() for path, md5 in stage.raw.items()}
 
     @cached_property
     def stages(self) -> dict[str, StageDefinition]:

@@ -9,7 +9,7 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from src.core.files import replaced
 from src.core.hashing import file_hash
 from src.core.processes import process_identity
 from src.cross_validation.fold_task import FoldTask
+from src.evaluation.metrics.temperature import fit_temperature
 from src.models.inference import predict_logits
 from src.models.numerics import computing
 from src.models.saving import Input, ModelSpec, Normalization, weights_hash
@@ -160,10 +161,18 @@ def _predict(task: FoldTask, training: TrainingTask, network: nn.Module) -> NDAr
     normalization = Normalization(list(training.shift), list(training.scale))
     spec = ModelSpec(task.model, names, Input(channels, height, width, "pad", height * width), normalization)
     with computing(task.train):
+        if task.train.temperature_scaling:
+            spec = replace(spec, temperature=_temperature(task, training, network, spec))
         logits = predict_logits(network, spec, training.images, task.test_rows, task.batch_size, task.device)
     if not np.isfinite(logits).all():
         raise AssayError("the model gives no finite output for some images: lower train.optimizer.lr")
     return logits
+
+
+def _temperature(task: FoldTask, training: TrainingTask, network: nn.Module, spec: ModelSpec) -> float:
+    """Fitted to the images that chose the fold's epoch, none of which are tested."""
+    logits = predict_logits(network, spec, training.images, task.val_rows, task.batch_size, task.device)
+    return fit_temperature(logits, training.targets[task.val_rows])
 
 
 def _metrics(task: FoldTask, fitted: TrainingResult, logits: NDArray[np.float32]) -> dict[str, float]:

@@ -31,6 +31,7 @@ class Predictions:
     probabilities: Floats  # (n, K)
     data: DataSpec  # of the images and the model
     sources: list[str]  # (n,) paths of the images below the folder of the raw data
+    uncalibrated: Floats | None  # (n, K) without the model's temperature; None: it has none
 
 
 def predict_test_images(
@@ -68,6 +69,7 @@ def predict_test_images(
         softmax(logits),
         data=describe_predictions(model, data),
         sources=[index.sources[row] for row in ids.tolist()],
+        uncalibrated=None if spec.temperature == 1 else softmax(logits * np.float32(spec.temperature)),
     )
 
 

@@ -25,7 +25,8 @@ def predict_logits(
     The network stays on the device and in evaluation mode.
     """
     place = choose_device(device)
-    whole = NormalizedModel(network, spec.normalization.shift, spec.normalization.scale).eval()
+    shift, scale = spec.normalization.shift, spec.normalization.scale
+    whole = NormalizedModel(network, shift, scale, spec.temperature).eval()
     whole = whole.to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]
     logits = np.empty((len(rows), len(spec.classes)), dtype=np.float32)
     with progress_bar("Predicting", total=len(rows), show=show) as advance, torch.inference_mode():

@@ -1,4 +1,4 @@
-"""A network with the normalization that it was trained with."""
+"""A network with the normalization that it was trained with, and the temperature of its logits."""
 
 from collections.abc import Sequence
 
@@ -12,8 +12,11 @@ class NormalizedModel(nn.Module):
     shift: Tensor
     scale: Tensor
 
-    def __init__(self, network: nn.Module, shift: Sequence[float], scale: Sequence[float]) -> None:
+    def __init__(
+        self, network: nn.Module, shift: Sequence[float], scale: Sequence[float], temperature: float = 1.0
+    ) -> None:
         super().__init__()
+        self.temperature = temperature
         self.network = network
         self.register_buffer("shift", channel_tensor(shift))
         self.register_buffer("scale", channel_tensor(scale))
@@ -21,7 +24,7 @@ class NormalizedModel(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         pixels = images.to(self.shift.dtype) / 255  # 0…1
         logits: Tensor = self.network((pixels - self.shift) / self.scale)
-        return logits
+        return logits if self.temperature == 1 else logits / self.temperature
 
 
 def channel_tensor(values: Sequence[float]) -> Tensor:

@@ -48,6 +48,7 @@ class ModelSpec:
     classes: list[str]  # in the order of the logits
     input: Input
     normalization: Normalization
+    temperature: float = 1.0  # by which logits are divided, so that probabilities mean what they say
     trained_on: Mapping[str, str] = field(default_factory=dict)  # images and split, see DataSpec
     started_from: Mapping[str, str] = field(default_factory=dict)  # file and SHA-256 of pretrained weights
 
@@ -57,6 +58,7 @@ class ModelSpec:
             "classes": self.classes,
             "input": vars(self.input),
             "normalization": vars(self.normalization),
+            "temperature": self.temperature,
             "trained_on": self.trained_on,
             "started_from": self.started_from,
         }
@@ -70,6 +72,7 @@ class ModelSpec:
             classes=list(content["classes"]),
             input=Input(**content["input"]),
             normalization=Normalization(**content["normalization"]),
+            temperature=float(content.get("temperature", 1.0)),
             trained_on=content.get("trained_on", {}),
             started_from=content.get("started_from", {}),
         )

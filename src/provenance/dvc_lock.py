@@ -30,8 +30,12 @@ class LockedStage:
 
     @property
     def raw(self) -> dict[str, str]:
-        """The dependencies that are raw data."""
-        return {path: md5 for path, md5 in self.dependencies.items() if path.startswith("data/raw/")}
+        """The dependencies that no stage makes: raw images, and weights to start from."""
+        return {
+            path: md5
+            for path, md5 in self.dependencies.items()
+            if path.startswith(("data/raw/", "data/weights"))
+        }
 
 
 def read_lock(path: Path) -> dict[str, LockedStage]:

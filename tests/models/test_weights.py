@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import timm
 import torch
+from PIL import Image
 from pydantic import TypeAdapter
 from safetensors.torch import save_file
+from sklearn.datasets import load_sample_image
 from torch import nn
 
 from src.config.schema.model import ModelConfig
@@ -16,6 +18,8 @@ from src.core.errors import AssayError
 from src.core.files import write_json
 from src.data.dataset.weight_files import find_weights, pretrained_normalization
 from src.models.build import build_model
+from src.models.normalization import NormalizedModel
+from src.models.weight_download import fetch_imagenet_weights
 from src.models.weights import load_weights
 
 CNN = {
@@ -146,9 +150,9 @@ def test_missing_weights_are_named_with_the_command_that_fetches_them(tmp_path):
     assert find_weights(timm_model("resnet18", "mine.pth"), tmp_path) == tmp_path / "mine.pth"
 
 
-@pytest.mark.parametrize("name", ["../w.pth", "/w.pth", "a/b.pth"])
+@pytest.mark.parametrize("name", ["../w.pth", "/w.pth", "a/b.pth", "models:/digits@champion"])
 def test_weights_outside_the_folder_cannot_be_named(name):
-    with pytest.raises(ValueError, match="weights"):
+    with pytest.raises(ValueError, match="file in data/weights"):
         timm_model("resnet18", name)
 
 
@@ -166,3 +170,22 @@ def test_the_normalization_is_that_of_the_weights(tmp_path):
     np.testing.assert_allclose([*shift, *scale], [0.3, 0.4])
     with pytest.raises(AssayError, match="needs weights to start from"):
         pretrained_normalization(timm_model("resnet18", None), tmp_path, 3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("picture", "expected"), [("flower.jpg", 985), ("china.jpg", 442)]
+)  # daisy, bell cote
+def test_real_imagenet_weights_recognize_real_photos(tmp_path, picture, expected):
+    path = fetch_imagenet_weights("tf_efficientnet_lite0", tmp_path)
+    model = timm_model("tf_efficientnet_lite0")
+    network = build_model(model, 3, 1000, (224, 224))
+    load_weights(network, path)
+    shift, scale = pretrained_normalization(model, tmp_path, 3)
+    pixels = np.asarray(
+        Image.fromarray(load_sample_image(picture)).resize((224, 224), Image.Resampling.BICUBIC)
+    )
+    images = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None]
+    with torch.inference_mode():
+        logits = NormalizedModel(network, shift, scale).eval()(images)
+    assert int(logits.argmax()) == expected

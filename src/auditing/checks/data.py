@@ -46,22 +46,22 @@ def check(subject: AuditTarget, see: CheckLog) -> None:
 
 
 def _raw(subject: AuditTarget, see: CheckLog) -> None:
-    """The raw images, which all else is made of."""
+    """What no stage makes: the raw images, and weights to start from."""
     for path, md5 in subject.raw.items():
         place = subject.folder / path
         if not place.exists():
             missing = "neither here, nor in DVC's cache, nor in git: run dvc pull, or restore it"
-            see.find(path, f"the files that ingest has read (MD5 {md5[:16]})", missing, Verdict.INCOMPLETE)
+            see.find(path, f"the files that were read (MD5 {md5[:16]})", missing, Verdict.INCOMPLETE)
             continue
         found = md5_of(place)
         if found == md5:
-            see.agree(f"{path} is what ingest has read")
+            see.agree(f"{path} is what was read")
             continue
         recorded = subject.cache.files(md5)
         lost = sorted(recorded.keys() - {p.name for p in place.rglob("*")}) if recorded else []
         gone = f"; missing: {', '.join(lost[:SHOWN])}" if lost else ""
         files = f"{sum(p.is_file() for p in place.rglob('*'))} files{gone}"
-        see.find(path, f"the files that ingest has read (MD5 {md5[:16]})", files, Verdict.INCOMPLETE)
+        see.find(path, f"the files that were read (MD5 {md5[:16]})", files, Verdict.INCOMPLETE)
 
 
 def _outputs(subject: AuditTarget, see: CheckLog) -> None:

@@ -82,7 +82,9 @@ def torch_model(folder: Path) -> Predictor:
     from src.models.saving import load_model
 
     network, spec = load_model(folder)
-    model = NormalizedModel(network, spec.normalization.shift, spec.normalization.scale).eval()
+    model = NormalizedModel(
+        network, spec.normalization.shift, spec.normalization.scale, spec.temperature
+    ).eval()
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.inference_mode()

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from src.config.schema.base import Count, Section
 
@@ -12,9 +12,20 @@ IMAGENET = "imagenet"
 class Network(Section):
     """What all networks have."""
 
-    weights: Annotated[str, Field(pattern=r"^[^/\\\\]+$")] | None = Field(
+    weights: str | None = Field(
         description="Start from imagenet (timm's weights) or a file in data/weights; null: random weights"
     )
+
+    @field_validator("weights")
+    @classmethod
+    def _is_a_name(cls, weights: str | None) -> str | None:
+        if weights is None or not set(weights) & {"/", "\\"}:
+            return weights
+        if weights.startswith("models:/"):
+            raise ValueError(
+                f"must be a file in data/weights, which python -m src.fetch {weights} makes and names"
+            )
+        raise ValueError(f"must be the name of a file in data/weights, but got {weights}: put the file there")
 
 
 class Cnn(Network):

@@ -83,6 +83,10 @@ class Train(Section):
         "precision=portable"
     )
     finetune: TransferLearning
+    temperature_scaling: bool = Field(
+        description="Divide the logits by a temperature fitted to the validation images, so that "
+        "probabilities mean what they say; no prediction changes"
+    )
     callbacks: list[CallbackConfig] = Field(description="More Lightning callbacks, run in this order")
 
     @field_validator("patience")

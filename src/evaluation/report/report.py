@@ -1,7 +1,7 @@
 """Everything that is reported of a model's predictions, in one place; ``metrics.json`` comes from it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from src.config.schema.evaluate import Evaluate
 from src.core.metric_names import nest, with_limits
 from src.evaluation.metrics import bootstrap, classification
+from src.evaluation.metrics.calibration import calibration_error
 from src.evaluation.metrics.classification import ConfusionCounts, Floats, Integers
 from src.evaluation.metrics.intervals import Interval
 
@@ -33,6 +34,7 @@ class Report:
     areas: dict[str, Floats]  # roc_auc and average_precision of each class, (K,)
     notes: list[str]
     confidence: float  # of the intervals
+    uncalibrated: dict[str, float] = field(default_factory=dict)  # without temperature scaling
 
     def to_metrics(self) -> dict[str, float]:
         """``test/accuracy``, ``test/accuracy/low``, …: those that are defined."""
@@ -53,7 +55,7 @@ class Report:
         return (
             f"Test accuracy {self.metrics['accuracy']:.4f}, {100 * self.confidence:.4g}% interval "
             f"{limits.low:.3f} to {limits.high:.3f}, {len(self.targets):,} images; macro F1 "
-            f"{self.metrics['f1_macro']:.4f}{self._never_right()}"
+            f"{self.metrics['f1_macro']:.4f}{self._never_right()}{self._calibration()}"
         )
 
     def never_right(self) -> list[str]:
@@ -68,12 +70,18 @@ class Report:
         shown = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
         return f"; {len(names)} of {len(self.classes)} classes are never right: {shown}"
 
+    def _calibration(self) -> str:
+        if not self.uncalibrated:
+            return ""
+        before, after = self.uncalibrated["calibration_error"], self.metrics["calibration_error"]
+        return f"; calibration error {after:.4f} ({before:.4f} without temperature scaling)"
+
     def _named(self) -> dict[str, float]:
         named: dict[str, float] = {}
         for name, value in self.metrics.items():
             limits = self.intervals.get(name, UNKNOWN)
             named |= zip(with_limits(f"{SCOPE}/{name}"), (value, limits.low, limits.high), strict=True)
-        return named
+        return named | {f"{SCOPE}/{name}/uncalibrated": value for name, value in self.uncalibrated.items()}
 
 
 def make_report(
@@ -117,6 +125,18 @@ def make_report(
         areas=classification.curve_areas(probabilities, targets),
         notes=_notes(metrics, intervals, targets, classes, settings),
         confidence=settings.confidence,
+    )
+
+
+def with_uncalibrated(report: Report, probabilities: Floats, bins: int) -> Report:
+    """The report with what the ``probabilities`` (n, K) before temperature scaling were worth."""
+    return replace(
+        report,
+        uncalibrated={
+            "calibration_error": calibration_error(probabilities, report.targets, bins),
+            "brier": float(classification.brier_scores(probabilities, report.targets).mean()),
+            "log_loss": float(classification.log_losses(probabilities, report.targets).mean()),
+        },
     )
 
 

@@ -119,7 +119,7 @@ def _enter(
     if taken:
         raise AssayError(f"compress.variants.{taken[0]} has the name of a reference: rename the variant")
     network, spec = load_model(base)
-    whole = NormalizedModel(network, spec.normalization.shift, spec.normalization.scale)
+    whole = NormalizedModel(network, spec.normalization.shift, spec.normalization.scale, spec.temperature)
     export_onnx(whole, torch.from_numpy(images[:2]), folder / "base.onnx")
     references = {
         TORCH: BenchmarkedModel("torch", base),

@@ -1,0 +1,62 @@
+"""The weights that a registered version comes from, to start another training from."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from src.core.errors import AssayError, first_line
+from src.core.files import replaced
+from src.registry.versions import VersionFacts, read_version
+from src.tracking.mlflow_store import connect
+
+KEPT = "model"  # folder of a run's artifacts
+WEIGHTS, SPEC = "model.safetensors", "model.json"
+
+
+def fetch_base_weights(root: Path, uri: str, folder: Path) -> Path:
+    """Copy the base's weights behind a version to ``folder`` as NAME-VERSION.safetensors, its spec beside it.
+
+    Compression changes weights and layers, so a training starts from the network before it.
+
+    Args:
+        uri: ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION``.
+
+    Raises:
+        AssayError: the version or its base does not exist, or MLflow does not answer.
+    """
+    name, number = _parse(uri)
+    store = connect(root, patient=True)
+    version = read_version(store, name, number)
+    path = folder / f"{version.name}-{version.version}.safetensors"
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as place:
+        found = _download(version, Path(place))
+        for source, target in ((found / WEIGHTS, path), (found / SPEC, path.with_suffix(".json"))):
+            with replaced(target) as beside:
+                shutil.copyfile(source, beside)
+    return path
+
+
+def _parse(uri: str) -> tuple[str, str]:
+    name, sign, alias = uri.removeprefix("models:/").partition("@")
+    if sign:
+        return name, f"@{alias}"
+    name, _, number = name.partition("/")
+    if not number:
+        raise AssayError(f"{uri} names no version: write models:/{name}@champion or models:/{name}/3")
+    return name, number
+
+
+def _download(version: VersionFacts, place: Path) -> Path:
+    from mlflow.artifacts import download_artifacts
+
+    run = version.base.id if version.base is not None else None
+    try:
+        if run is not None:
+            return Path(download_artifacts(run_id=run, artifact_path=KEPT, dst_path=str(place)))
+    except Exception as error:  # MLflow raises its own errors, those of requests and of the file system
+        raise AssayError(
+            f"the weights behind {version.title} cannot be had: {first_line(error)}. Make them again with "
+            "python -m src.track, or dvc pull models/base"
+        ) from error
+    raise AssayError(f"MLflow has no run of the base of {version.title}: python -m src.track brings it back")

@@ -1,0 +1,79 @@
+"""Weights to start from are an input like any other: the pipeline notices when they change."""
+
+import json
+import shutil
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from src.core.hashing import file_hash
+
+SETTINGS = ("experiment=tiny", "model.weights=mine.safetensors", "sweep=none", "augment=none")
+
+
+@pytest.fixture
+def pretrained(copy):
+    """The finished pipeline with the base's weights in data/weights, to start from."""
+    shutil.copy(copy / "models/base/model.safetensors", copy / "data/weights/mine.safetensors")
+    copy.run("python", "-m", "src.compose", *SETTINGS, "train.finetune.layers=head")
+    return copy
+
+
+def train(workspace):
+    shutil.rmtree(workspace / "models/base", ignore_errors=True)
+    workspace.run("python", "-m", "src.sweep")
+    workspace.run("python", "-m", "src.train")
+    return json.loads((workspace / "models/base/model.json").read_text())
+
+
+def test_other_weights_are_another_training(pretrained):
+    path = pretrained / "data/weights/mine.safetensors"
+    first, before = train(pretrained), load_file(path)
+    assert first["started_from"] == {"file": "mine.safetensors", "sha256": file_hash(path)}
+    after = load_file(pretrained / "models/base/model.safetensors")
+    changed = {name for name, value in after.items() if not value.equal(before[name])}
+    assert changed == {name for name in after if name.startswith("5.")}  # the head alone was trained
+
+    save_file({name: value * 1.5 for name, value in before.items()}, path)
+    status = pretrained.run("dvc", "status", "train").stdout
+    assert "data/weights" in status
+    assert train(pretrained)["started_from"]["sha256"] == file_hash(path)
+    again = load_file(pretrained / "models/base/model.safetensors")
+    assert not again["0.0.weight"].equal(after["0.0.weight"])  # not the old model from the state
+
+
+def test_missing_weights_are_named_before_anything_is_trained(pretrained):
+    (pretrained / "data/weights/mine.safetensors").unlink()
+    pretrained.run("python", "-m", "src.sweep")
+    failed = pretrained.run("python", "-m", "src.train", check=False)
+    assert failed.returncode == 1
+    assert "model.weights=mine.safetensors: data/weights/mine.safetensors is missing" in failed.stderr
+    assert "Traceback" not in failed.stderr
+
+
+def test_features_of_a_frozen_backbone_are_shared_by_folds_and_trainings(pretrained):
+    """With the statistics of the weights all folds see the same images, so one file is enough."""
+    folder = pretrained / "data/weights"
+    normalization = json.loads((pretrained / "models/base/model.json").read_text())["normalization"]
+    (folder / "mine.json").write_text(json.dumps({"normalization": normalization}))
+    settings = (*SETTINGS, "normalize=pretrained", "train.finetune.layers=head", "train.precision=fp32")
+    pretrained.run("python", "-m", "src.compose", *settings)
+    shutil.rmtree(pretrained / "data/normalize")
+    pretrained.run("python", "-m", "src.normalize")
+    train(pretrained)
+    shutil.rmtree(pretrained / "reports/cross_validate")
+    pretrained.run("python", "-m", "src.cross_validate")
+    assert len(list((pretrained / ".assay/features").glob("*.npy"))) == 1
+
+
+def test_weights_behind_a_registered_model_are_fetched_with_their_statistics(copy):
+    done = copy.run("python", "-m", "src.fetch", "models:/assay-digits@champion")
+    assert "model.weights=assay-digits-1.safetensors" in done.stdout
+    path = copy / "data/weights/assay-digits-1.safetensors"
+    assert path.read_bytes() == (copy / "models/base/model.safetensors").read_bytes()
+    assert json.loads(path.with_suffix(".json").read_text())["normalization"]
+    missing = copy.run("python", "-m", "src.fetch", "models:/assay-digits@nobody", check=False)
+    assert missing.returncode == 1
+    assert "Traceback" not in missing.stderr
+    unnamed = copy.run("python", "-m", "src.fetch", "models:/assay-digits", check=False)
+    assert "models:/assay-digits@champion" in unnamed.stderr
