@@ -35,6 +35,8 @@ def create_optimizer(network: nn.Module, optimizer: OptimizerConfig, fused: bool
     """
     _refuse_unknown(optimizer)
     kernel: dict[str, Any] = {"fused": True} if fused and optimizer.name in FUSED else {}
+    if optimizer.name == "sgd" and not optimizer.momentum:
+        kernel |= {"nesterov": False}  # looks ahead along the momentum
     try:
         return create_optimizer_v2(
             network,
@@ -43,8 +45,7 @@ def create_optimizer(network: nn.Module, optimizer: OptimizerConfig, fused: bool
             weight_decay=optimizer.weight_decay,
             momentum=optimizer.momentum,
             filter_bias_and_bn=True,
-            **kernel,
-            **optimizer.options,
+            **(kernel | optimizer.options),
         )
     except (AssertionError, ImportError, TypeError, ValueError) as error:
         raise AssayError(

@@ -5,6 +5,7 @@ import torch
 
 from src.config.schema.model import Cnn
 from src.config.schema.train import Optimizer
+from src.core.errors import AssayError
 from src.models.build import build_model
 from src.training.optimizers import create_optimizer
 
@@ -37,6 +38,11 @@ def test_each_is_what_it_says(name, kind, expected):
         assert expected.items() <= group.items()
 
 
+def test_sgd_without_momentum_is_plain():
+    sgd = Optimizer(name="sgd", lr=0.01, weight_decay=0.1, momentum=0.0, options={})
+    assert not create_optimizer(network(), sgd).param_groups[0]["nesterov"]
+
+
 def test_norms_and_biases_do_not_decay():
     inner = network()
     optimizer = create_optimizer(
@@ -46,3 +52,50 @@ def test_norms_and_biases_do_not_decay():
     assert len(decay) == len(list(inner.parameters()))
     for weight in inner.parameters():
         assert decay[id(weight)] == (0.1 if weight.ndim > 1 else 0.0)
+
+
+def section(name, **options) -> Optimizer:
+    return Optimizer(name=name, lr=0.01, weight_decay=0.1, momentum=0.9, options=options)
+
+
+@pytest.mark.parametrize("name", ["lion", "lamb", "nadamw", "adafactorbv", "muon", "novograd", "sgdw"])
+def test_others_of_timm_step(name):
+    inner = network()
+    before = {name: weight.clone() for name, weight in inner.named_parameters() if weight.ndim > 1}
+    optimizer = create_optimizer(inner, section(name))
+    for _ in range(2):
+        optimizer.zero_grad()
+        inner(torch.rand(8, 1, 8, 8)).square().mean().backward()
+        optimizer.step()
+    assert not any(torch.equal(weight, inner.get_parameter(name)) for name, weight in before.items())
+
+
+def test_options_reach_the_optimizer():
+    optimizer = create_optimizer(network(), section("adamw", betas=[0.8, 0.95], eps=1e-6))
+    assert all(tuple(g["betas"]) == (0.8, 0.95) and g["eps"] == 1e-6 for g in optimizer.param_groups)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("adamm", {}, r"name=adamm is not an optimizer of timm \(did you mean adam"),
+        ("zzz", {}, r"name=zzz is not an optimizer of timm: choose one of adabelief, "),
+        (
+            "adamw",
+            {"beta": [0.9, 0.9]},
+            r"options has beta \(did you mean betas\?\), but adamw takes betas, eps",
+        ),
+        ("adamw", {"lr": 1.0}, r"options has lr, but adamw takes"),  # a field of its own
+        ("adamw", {"betas": [0.9, 1.5]}, r"adamw does not take options=.*1\.5"),
+        ("bnbadam", {}, r"bnbadam needs a package that is not in requirements.lock: bitsandbytes"),
+        ("adahessian", {}, r"adahessian needs second derivatives"),
+    ],
+)
+def test_what_cannot_be_made_is_refused_with_the_reason(name, options, message):
+    with pytest.raises(AssayError, match=message):
+        create_optimizer(network(), section(name, **options))
+
+
+def test_a_gradient_scaler_gets_no_fused_kernel():
+    optimizer = create_optimizer(network(), section("adamw"), fused=False)
+    assert not any(group["fused"] for group in optimizer.param_groups)
