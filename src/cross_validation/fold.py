@@ -173,8 +173,7 @@ def _predict(task: FoldTask, training: TrainingTask, network: nn.Module) -> NDAr
 def _metrics(task: FoldTask, fitted: TrainingResult, logits: NDArray[np.float32]) -> dict[str, float]:
     """For the journal."""
     hits = logits.argmax(axis=1) == task.sample.targets[task.test_rows]
-    chosen = {name: fitted.best[name] for name in ("val/accuracy", "val/loss")}
-    return {"cv/accuracy": float(hits.mean()), **chosen, "train/best_epoch": fitted.best_epoch}
+    return {"cv/accuracy": float(hits.mean()), **fitted.validation, "train/best_epoch": fitted.best_epoch}
 
 
 def _write(

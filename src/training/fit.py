@@ -48,6 +48,11 @@ class TrainingResult:
         """The row of the best epoch."""
         return self.history[self.best_epoch - 1]
 
+    @property
+    def validation(self) -> dict[str, float]:
+        """The metrics of the validation images in the best epoch."""
+        return {name: value for name, value in self.best.items() if name.startswith("val/")}
+
 
 def fit(
     task: TrainingTask,

@@ -7,10 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from src.config.suggestions import did_you_mean
 from src.core.errors import AssayError
 from src.core.metric_names import ALWAYS, class_of
-from src.evaluation.metrics.by_name import metric_value
+from src.evaluation.metrics.by_name import metric_value, refuse_unknown_classes
 from src.evaluation.metrics.classification import Integers, softmax
 
 
@@ -77,20 +76,16 @@ def check_metrics(names: Sequence[str], targets: Integers, classes: Sequence[str
         classes: Names of the classes, K.
 
     Raises:
-        AssayError: Names each such metric.
+        AssayError: There are such metrics.
     """
-    faults = [fault for name in names if (fault := _fault(name, targets, classes))]
-    if faults:
-        raise AssayError("\n".join(faults))
+    refuse_unknown_classes(names, classes)
+    empty = [name for name in names if (of_class := class_of(name)) and not _has(of_class, targets, classes)]
+    if empty:
+        raise AssayError(
+            f"{', '.join(empty)}: the validation split has no image of the class. Take another metric, or "
+            "more validation images (split.val)"
+        )
 
 
-def _fault(name: str, targets: Integers, classes: Sequence[str]) -> str | None:
-    of_class = class_of(name)
-    if of_class is None:
-        return None
-    if of_class not in classes:
-        near = did_you_mean(of_class, classes)
-        return f"{name}: no class is called {of_class}{near}; the classes are {', '.join(classes)}"
-    if not np.any(targets == classes.index(of_class)):
-        return f"{name}: the validation split has no image of {of_class}"
-    return None
+def _has(of_class: str, targets: Integers, classes: Sequence[str]) -> bool:
+    return bool(np.any(targets == classes.index(of_class)))

@@ -173,7 +173,7 @@ def test_metrics_of_one_class_need_the_class(tmp_path):
         fit(task, tmp_path, device="cpu")
     task = digits_task(train={"monitor": "val/recall/8"})
     task.targets[task.val_rows] = np.where(task.targets[task.val_rows] == 8, 3, task.targets[task.val_rows])
-    with pytest.raises(AssayError, match=r"val/recall/8: the validation split has no image of 8"):
+    with pytest.raises(AssayError, match=r"val/recall/8: the validation split has no image of the class"):
         fit(task, tmp_path, device="cpu")
 
 

@@ -104,6 +104,14 @@ def per_class(counts: ConfusionCounts) -> dict[str, Floats]:
     }
 
 
+def of_class(counts: ConfusionCounts, index: int) -> dict[str, Floats]:
+    """Precision, recall and F1 of one class, (…,); NaN without rows, precision 0 if it is never predicted."""
+    single = {name: values[..., index] for name, values in per_class(counts).items()}
+    present = counts.actual[..., index] > 0
+    precision = np.where(present, np.nan_to_num(single["precision"]), np.nan)
+    return {**single, "precision": precision}
+
+
 def top_hits(probabilities: Floats, targets: Integers, k: int) -> NDArray[np.bool_]:
     """Whether the true class is among the ``k`` most probable ones; equal ones rank by index. (n,)."""
     own = probabilities[np.arange(len(targets)), targets][:, None]
