@@ -20,6 +20,7 @@ from src.compression.onnx.runtime import portable_session
 from src.compression.onnx.sample import int8_sample
 from src.config.schema.augment import Augment
 from src.config.schema.model import ModelConfig
+from src.config.schema.optimizers import PORTABLE
 from src.config.schema.train import Train
 from src.core.seeds import derive_seed
 from src.data.dataset.statistics import channel_statistics
@@ -31,6 +32,8 @@ from src.models.build import build_model
 from src.models.numerics import deterministic, seed_torch
 from src.training.classifier import Classifier
 from src.training.fine_tuning import FineTuning, distillation_loss
+from src.training.losses import classification_loss
+from src.training.mixing import mix
 from src.training.optimizers import create_optimizer
 from src.training.validation import ValidationMetrics
 
@@ -79,6 +82,10 @@ TRAIN: dict[str, Any] = {
     "threads": "auto",
     "callbacks": [],
 }
+LOSSES: dict[str, dict[str, Any]] = {
+    **{name: {"name": name} for name in ("cross_entropy", "binary_cross_entropy", "mean_squared_error")},
+    **{f"focal {gamma}": {"name": "focal", "gamma": gamma} for gamma in (0.5, 1.5, 2.0)},
+}
 CNN = {"kind": "cnn", "widths": [16, 32], "kernel_size": 3, "activation": "relu", "pooling": "max"}
 TIMM = {"kind": "timm", "pretrained": False, "small_input": False, "dropout": 0.0}
 MODELS: dict[str, dict[str, Any]] = {
@@ -103,7 +110,10 @@ def probes() -> Mapping[str, Probe]:
         **_numpy_probes(),
         **_torch_probes(),
         **{f"augmentation {each['name']}": partial(_augment, each) for each in OPERATIONS},
-        **{f"optimizer {name}": partial(_optimize, name) for name in ("sgd", "adam", "adamw")},
+        **{f"optimizer {name}": partial(_optimize, name) for name in PORTABLE},
+        **{f"loss {name}": partial(_lose, **fields) for name, fields in LOSSES.items()},
+        "mixup": partial(_mix, mixup=0.4),
+        "cutmix": partial(_mix, cutmix=1.0),
         **{f"network {name}": partial(_gradients, name) for name in MODELS},
         **{f"training step {step}": partial(_train, step) for step in range(1, STEPS + 1)},
         **_result_probes(),
@@ -205,6 +215,19 @@ def _optimize(name: str) -> Tensor:
         network.weight.grad = torch.from_numpy(np.roll((_uniform(20, 30) - 0.5).astype(np.float32), step))
         optimizer.step()
     return network.weight
+
+
+def _lose(name: str, gamma: float = 0.0) -> tuple[Tensor, ...]:
+    """Loss and gradient, with weights and label smoothing."""
+    train = Train.model_validate({**TRAIN, "loss": {"name": name, "gamma": gamma}})
+    logits = torch.from_numpy((_uniform(64, CLASSES) * 12 - 6).astype(np.float32))
+    targets, weights = torch.arange(64) % CLASSES, torch.linspace(0.5, 2, CLASSES)
+    return _layer(lambda x: classification_loss(x, targets, train, weights), logits)
+
+
+def _mix(**alphas: float) -> tuple[Tensor, ...]:
+    train = Train.model_validate({**TRAIN, **alphas})
+    return mix(_images(3, 28), torch.arange(32) % CLASSES, CLASSES, train, np.random.default_rng(0))
 
 
 def _gradients(name: str) -> tuple[Tensor, ...]:

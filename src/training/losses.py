@@ -110,8 +110,9 @@ def _binary_cross_entropy(logits: Tensor, truth: Tensor, smoothing: float) -> Te
 def _focal(logits: Tensor, truth: Tensor, gamma: float) -> Tensor:
     """-(1 - p)^gamma * log(p) of the true class (Lin et al., 2017, equation 4)."""
     log_p = logits.log_softmax(1)
-    easy = (1 - log_p.exp()).clamp(min=SMALLEST)
-    return -(truth * easy**gamma * log_p).sum(1)
+    hard = (1 - log_p.exp()).clamp(min=SMALLEST)
+    # Not hard**gamma: torch takes a square root for some powers, and that differs by CPU (docs/portable.md).
+    return -(truth * (gamma * hard.log()).exp() * log_p).sum(1)
 
 
 def l1_norm(network: nn.Module) -> Tensor:

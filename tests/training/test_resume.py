@@ -9,8 +9,8 @@ from zipfile import ZipFile
 
 import pytest
 import torch
-from timm.optim import list_optimizers
 
+from src.config.schema.optimizers import OPTIMIZERS
 from src.core.errors import AssayError
 from src.training.checkpoint import NAME
 from src.training.fit import fit
@@ -75,11 +75,6 @@ def test_training_that_stops_after_every_epoch_ends_with_the_same_bytes(tmp_path
     write_outcome(tmp_path / "a", whole)
     write_outcome(tmp_path / "b", broken)
     assert outcome_of(tmp_path / "a") == outcome_of(tmp_path / "b")
-
-
-# All but those that cannot be made here.
-LEFT_OUT = ("bnb", "fused", "adahessian")
-OPTIMIZERS = [name for name in list_optimizers() if not name.startswith(LEFT_OUT)]
 
 
 @pytest.mark.prove

@@ -4,18 +4,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from src.config.schema.base import Count, Name, NotNegative, Positive, Section
+from src.config.schema.base import Count, NotNegative, Positive, Section
+from src.config.schema.optimizers import OPTIMIZERS, PORTABLE
 from src.config.suggestions import did_you_mean
 from src.core.metric_names import MONITORED, is_listed
-
-# Optimizers that compute the same bytes on every CPU: src/auditing/probes.py compares them.
-PORTABLE = ("sgd", "adam", "adamw")
 
 
 class Optimizer(Section):
     """The optimizer of a training; norms and biases get no weight decay."""
 
-    name: Name = Field(description="Optimizer: any of timm's, such as sgd, adam, adamw, rmsprop, lion, lamb")
+    name: str = Field(description="Optimizer: any of timm's, such as sgd, adam, adamw, rmsprop, lion, lamb")
     lr: Positive = Field(description="Peak learning rate")
     weight_decay: NotNegative = Field(description="Weight decay")
     momentum: Annotated[float, Field(ge=0, lt=1)] = Field(
@@ -24,6 +22,15 @@ class Optimizer(Section):
     options: dict[str, Any] = Field(
         description="More arguments of the optimizer, such as {betas: [0.9, 0.95], eps: 1.0e-06}; {}: none"
     )
+
+    @field_validator("name")
+    @classmethod
+    def _exists(cls, name: str) -> str:
+        if name not in OPTIMIZERS:
+            raise ValueError(
+                f"must be one of {', '.join(OPTIMIZERS)}, but got {name}{did_you_mean(name, OPTIMIZERS)}"
+            )
+        return name
 
 
 class Loss(Section):
