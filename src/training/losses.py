@@ -1,6 +1,5 @@
 """What a training minimizes, and how much the images of each class count in it."""
 
-import difflib
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from src.config.schema.train import Train
+from src.config.suggestions import did_you_mean
 from src.core.errors import AssayError
 
 SMALLEST = 1e-7  # of 1 - p in the focal loss, whose gradient is undefined at 0
@@ -71,12 +71,10 @@ def class_weights(train: Train, targets: NDArray[np.int64], classes: Sequence[st
 
 
 def _refuse_unknown(named: Sequence[str], classes: Sequence[str]) -> None:
-    unknown = [name for name in named if name not in classes]
+    unknown = [f"{name}{did_you_mean(name, classes)}" for name in named if name not in classes]
     if unknown:
-        close = {match for name in unknown for match in difflib.get_close_matches(name, classes)}
         raise AssayError(
-            f"train.class_weights names {', '.join(unknown)}, but the classes are "
-            f"{', '.join(sorted(close) or classes)}"
+            f"train.class_weights names {', '.join(unknown)}, but the classes are {', '.join(classes)}"
         )
 
 

@@ -109,8 +109,10 @@ def test_named_weights_and_names_that_do_not_exist():
         0.5,
     ]
     assert class_weights(train(class_weights={7: 0.5}), TARGETS, ["cat", "7"]) == [1, 0.5]
-    with pytest.raises(AssayError, match=r"class_weights names kat, but the classes are cat"):
-        class_weights(train(class_weights={"kat": 3}), TARGETS, ["cat", "dog"])
+    with pytest.raises(
+        AssayError, match=r"class_weights names catt \(did you mean cat\?\), but the classes are cat, dog"
+    ):
+        class_weights(train(class_weights={"catt": 3}), TARGETS, ["cat", "dog"])
     assert class_weights(train(), TARGETS, list("abcde")) is None
 
 
