@@ -72,7 +72,7 @@ def task_of(images: np.ndarray, targets: np.ndarray, batches: int) -> TrainingTa
         val_rows=np.arange(len(images) - 8, len(images)),
         shift=[MEAN],
         scale=[STD],
-        classes=10,
+        classes=[str(name) for name in range(10)],
         seed=0,
     )
 

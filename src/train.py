@@ -79,10 +79,9 @@ def build(config: Config, run: StageRun) -> None:
         run.say(note)
     save_model(run.folder, trained.network, spec)
     write_history(run.folder / "history.csv", trained.history, trained.hashes)
-    metrics = {name: trained.best[name] for name in ("val/accuracy", "val/loss")}
-    run.log(metrics={**metrics, "train/best_epoch": trained.best_epoch}, model=run.folder)
+    run.log(metrics={**trained.validation, "train/best_epoch": trained.best_epoch}, model=run.folder)
     run.say(
-        f"validation accuracy {metrics['val/accuracy']:.4f} in epoch {trained.best_epoch} of "
+        f"validation accuracy {trained.best['val/accuracy']:.4f} in epoch {trained.best_epoch} of "
         f"{len(trained.history)} ({trained.numerics['precision']}, {trained.numerics['threads']} threads)"
     )
 

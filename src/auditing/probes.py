@@ -20,6 +20,7 @@ from src.compression.onnx.runtime import portable_session
 from src.compression.onnx.sample import int8_sample
 from src.config.schema.augment import Augment
 from src.config.schema.model import ModelConfig
+from src.config.schema.optimizers import PORTABLE
 from src.config.schema.train import Train
 from src.core.seeds import derive_seed
 from src.data.dataset.statistics import channel_statistics
@@ -31,7 +32,10 @@ from src.models.build import build_model
 from src.models.numerics import deterministic, seed_torch
 from src.training.classifier import Classifier
 from src.training.fine_tuning import FineTuning, distillation_loss
+from src.training.losses import classification_loss
+from src.training.mixing import mix
 from src.training.optimizers import create_optimizer
+from src.training.validation import ValidationMetrics
 
 Array = NDArray[Any]
 Result = Array | Tensor | bytes | float
@@ -58,16 +62,29 @@ OPERATIONS: tuple[dict[str, Any], ...] = (
 TRAIN: dict[str, Any] = {
     "epochs": 2,
     "batch_size": 32,
-    "optimizer": {"name": "adamw", "lr": 0.004, "weight_decay": 0.02, "momentum": 0.9},
+    "accumulate_grad_batches": 1,
+    "sampler": "shuffle",
+    "optimizer": {"name": "adamw", "lr": 0.004, "weight_decay": 0.02, "momentum": 0.9, "options": {}},
     "schedule": {"name": "one_cycle", "warmup": 0.1, "step_epochs": 1, "gamma": 0.1, "patience": 1},
+    "loss": {"name": "cross_entropy", "gamma": 2.0},
+    "class_weights": "none",
+    "class_weights_beta": 0.999,
     "label_smoothing": 0.1,
+    "mixup": 0.0,
+    "cutmix": 0.0,
+    "l1": 0.0,
     "gradient_clip_val": 1.0,
     "ema_decay": 0.9,
+    "swa_start": 0.0,
     "patience": 0,
     "monitor": "val/accuracy",
     "precision": "portable",
     "threads": "auto",
     "callbacks": [],
+}
+LOSSES: dict[str, dict[str, Any]] = {
+    **{name: {"name": name} for name in ("cross_entropy", "binary_cross_entropy", "mean_squared_error")},
+    **{f"focal {gamma}": {"name": "focal", "gamma": gamma} for gamma in (0.5, 1.5, 2.0)},
 }
 CNN = {"kind": "cnn", "widths": [16, 32], "kernel_size": 3, "activation": "relu", "pooling": "max"}
 TIMM = {"kind": "timm", "weights": None, "small_input": False, "dropout": 0.0}
@@ -93,7 +110,10 @@ def probes() -> Mapping[str, Probe]:
         **_numpy_probes(),
         **_torch_probes(),
         **{f"augmentation {each['name']}": partial(_augment, each) for each in OPERATIONS},
-        **{f"optimizer {name}": partial(_optimize, name) for name in ("sgd", "adam", "adamw")},
+        **{f"optimizer {name}": partial(_optimize, name) for name in PORTABLE},
+        **{f"loss {name}": partial(_lose, **fields) for name, fields in LOSSES.items()},
+        "mixup": partial(_mix, mixup=0.4),
+        "cutmix": partial(_mix, cutmix=1.0),
         **{f"network {name}": partial(_gradients, name) for name in MODELS},
         **{f"training step {step}": partial(_train, step) for step in range(1, STEPS + 1)},
         **_result_probes(),
@@ -197,6 +217,19 @@ def _optimize(name: str) -> Tensor:
     return network.weight
 
 
+def _lose(name: str, gamma: float = 0.0) -> tuple[Tensor, ...]:
+    """Loss and gradient, with weights and label smoothing."""
+    train = Train.model_validate({**TRAIN, "loss": {"name": name, "gamma": gamma}})
+    logits = torch.from_numpy((_uniform(64, CLASSES) * 12 - 6).astype(np.float32))
+    targets, weights = torch.arange(64) % CLASSES, torch.linspace(0.5, 2, CLASSES)
+    return _layer(lambda x: classification_loss(x, targets, train, weights), logits)
+
+
+def _mix(**alphas: float) -> tuple[Tensor, ...]:
+    train = Train.model_validate({**TRAIN, **alphas})
+    return mix(_images(3, 28), torch.arange(32) % CLASSES, CLASSES, train, np.random.default_rng(0))
+
+
 def _gradients(name: str) -> tuple[Tensor, ...]:
     """Initial weights, output and gradients of a network."""
     channels, height, width = (3, 32, 32) if name.startswith("timm") else SIZE
@@ -210,8 +243,17 @@ def _train(steps: int) -> tuple[Tensor, ...]:
     """Weights, and averaged weights, after some steps of a training with augmentation."""
     operations = Augment.model_validate({"operations": list(OPERATIONS[:6])}).operations
     network = _network("cnn", SIZE).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    names = [str(number) for number in range(CLASSES)]
     module = Classifier(
-        network, Augmentation(operations), _train_section("adamw"), [0.3], [0.4], 0, STEPS, FineTuning()
+        network,
+        Augmentation(operations),
+        _train_section("adamw"),
+        shift=[0.3],
+        scale=[0.4],
+        seed=0,
+        batches=STEPS,
+        fine_tuning=FineTuning(),
+        validation=ValidationMetrics([], names),
     ).train()
     optimizer: Any = module.configure_optimizers()
     module.on_train_epoch_start()

@@ -74,7 +74,7 @@ def make_task(spec: ModelSpec, train: Train, context: StepContext) -> TrainingTa
         val_rows=context.val_rows,
         shift=spec.normalization.shift,
         scale=spec.normalization.scale,
-        classes=len(spec.classes),
+        classes=spec.classes,
         seed=context.seed,
     )
 

@@ -64,7 +64,7 @@ def make_training(
         prepared = prepare(model, _probes(context, 2))
     # fp32, and no averaged weights: averaged ranges would be meaningless.
     train = fine_tuning_config(context.train, step.epochs, step.lr).model_copy(
-        update={"precision": "fp32", "ema_decay": 0.0}
+        update={"precision": "fp32", "ema_decay": 0.0, "swa_start": 0.0}
     )
     return make_task(model.spec, train, context), FineTuning(network=prepared)
 

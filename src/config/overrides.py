@@ -17,7 +17,10 @@ from src.config.suggestions import did_you_mean
 from src.core.errors import AssayError
 
 # Dictionaries whose keys people choose. KEY={…} replaces all of one, +KEY={…} adds to it.
-FREE = ("sweep.space", "sweep.proxy", "sweep.objectives", "cross_validate.proxy", "compress.variants")
+FREE = (
+    *("train.optimizer.options", "train.class_weights"),
+    *("sweep.space", "sweep.proxy", "sweep.objectives", "cross_validate.proxy", "compress.variants"),
+)
 NOISE = (
     "To append to your",
     "See https://hydra",

@@ -7,7 +7,6 @@ from pydantic import ValidationError
 
 from src.config.fields import known_keys, schema_fields
 from src.config.schema import Config
-from src.config.schema.sweep import BOUND, OBJECTIVES
 from src.config.suggestions import did_you_mean
 from src.core.errors import AssayError
 
@@ -32,7 +31,6 @@ RULES = {
     "too_long": "must have at most {max_length} entries",
 }
 HINT = "The choices are in conf/; python -m src.compose writes params.yaml from it."
-FORMS = {BOUND: f"must be METRIC <= NUMBER or METRIC >= NUMBER, with one of {', '.join(OBJECTIVES)}"}
 
 
 def validate_config(values: Mapping[str, Any], origin: str) -> Config:
@@ -94,7 +92,5 @@ def _rule(fault: Any, key: str) -> str:
     if fault["type"] == "value_error":
         return str(context["error"])
     plain = fault["msg"][0].lower() + fault["msg"][1:]
-    if context.get("pattern") in FORMS:
-        return f"{FORMS[context['pattern']]}, but got {fault['input']!r}"
     rule = RULES[fault["type"]].format(**context) if fault["type"] in RULES else plain
     return f"{rule}, but got {context.get('tag', fault['input'])!r}"

@@ -8,7 +8,7 @@ The same string names a metric in MLflow, in the header of a CSV file and in a p
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -30,6 +30,8 @@ class Metric:
 
 SHARE, CORRELATION, LOSS = (0.0, 1.0), (-1.0, 1.0), (0.0, math.inf)
 
+SETTINGS = ("top_k_accuracy", "calibration_error")  # those that depend on a setting of section evaluate
+
 # Scopes train, val, test and cv share these.
 PREDICTION = {
     "loss": Metric("minimize", "nats", "mean cross-entropy", LOSS),
@@ -49,10 +51,24 @@ PREDICTION = {
     "calibration_error": Metric("minimize", "", "expected calibration error", SHARE),
     "cohen_kappa": Metric("maximize", "", "agreement beyond chance", CORRELATION),
     "matthews": Metric("maximize", "", "Matthews correlation coefficient", CORRELATION),
+    "recall_min": Metric("maximize", "", "recall of the weakest class", SHARE),
+}
+# Of one class, whose name is the part below: val/recall/cat.
+PER_CLASS = {
+    "precision": Metric("maximize", "", "precision of one class", SHARE),
+    "recall": Metric("maximize", "", "recall of one class", SHARE),
+    "f1": Metric("maximize", "", "F1 of one class", SHARE),
 }
 
-# Measured after every epoch: what ``train.monitor`` can name.
-MONITORED = ("val/loss", "val/accuracy")
+# Measured after every epoch.
+ALWAYS = ("val/loss", "val/accuracy")
+# What ``train.monitor`` and ``sweep.objectives`` can name; the rest is measured if they do. Not what depends
+# on a setting of another section: evaluate.top_k, evaluate.calibration_bins.
+MONITORED = (
+    *ALWAYS,
+    *(f"val/{name}" for name in PREDICTION if name not in ("loss", "accuracy", *SETTINGS)),
+    *(f"val/{name}/CLASS" for name in PER_CLASS),
+)
 
 # Against the base model, on the same images.
 COMPARISON = {
@@ -65,10 +81,9 @@ METRICS: dict[str, Metric] = {
     **{
         f"{scope}/{name}": metric
         for scope in ("train", "val", "test", "cv")
-        for name, metric in PREDICTION.items()
+        for name, metric in (PREDICTION | PER_CLASS).items()
     },
     **{f"{scope}/{name}": metric for scope in ("val", "test") for name, metric in COMPARISON.items()},
-    "test/recall_min": Metric("maximize", "", "recall of the weakest class", SHARE),
     "train/best_epoch": Metric(None, "epochs", "epoch whose weights were kept"),
     "train/gradient_norm": Metric(None, "", "norm of the gradient before clipping, mean over the steps"),
     "val/largest_difference": Metric("minimize", "logits", "largest difference of an int8 model's logit"),
@@ -104,6 +119,22 @@ def metric_of(name: str) -> Metric:
         if "/".join(parts[:length]) in METRICS:
             return METRICS["/".join(parts[:length])]
     raise KeyError(f"{name} is not a metric: src/core/metric_names.py lists them")
+
+
+def class_of(name: str) -> str | None:
+    """The class that a metric is of, None if it is of all.
+
+    >>> class_of("val/recall/cat")
+    'cat'
+    """
+    _, metric, of_class = (*name.removeprefix(CURVE).split("/", 2), "", "")[:3]
+    return of_class if metric in PER_CLASS and of_class else None
+
+
+def is_listed(name: str, names: Sequence[str]) -> bool:
+    """Whether ``names`` has a metric; ``val/recall/CLASS`` stands for that of every class."""
+    of_class = class_of(name)
+    return (name if of_class is None else f"{name.removesuffix(of_class)}CLASS") in names
 
 
 def with_limits(name: str) -> tuple[str, str, str]:

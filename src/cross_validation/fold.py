@@ -156,10 +156,14 @@ def _predict(task: FoldTask, training: TrainingTask, network: nn.Module) -> NDAr
     Raises:
         AssayError: some are not finite.
     """
-    names = [str(target) for target in range(training.classes)]
     _, channels, height, width = training.images.shape
     normalization = Normalization(list(training.shift), list(training.scale))
-    spec = ModelSpec(task.model, names, Input(channels, height, width, "pad", height * width), normalization)
+    spec = ModelSpec(
+        task.model,
+        list(training.classes),
+        Input(channels, height, width, "pad", height * width),
+        normalization,
+    )
     with computing(task.train):
         if task.train.temperature_scaling:
             spec = replace(spec, temperature=_temperature(task, training, network, spec))
@@ -178,8 +182,7 @@ def _temperature(task: FoldTask, training: TrainingTask, network: nn.Module, spe
 def _metrics(task: FoldTask, fitted: TrainingResult, logits: NDArray[np.float32]) -> dict[str, float]:
     """For the journal."""
     hits = logits.argmax(axis=1) == task.sample.targets[task.test_rows]
-    chosen = {name: fitted.best[name] for name in ("val/accuracy", "val/loss")}
-    return {"cv/accuracy": float(hits.mean()), **chosen, "train/best_epoch": fitted.best_epoch}
+    return {"cv/accuracy": float(hits.mean()), **fitted.validation, "train/best_epoch": fitted.best_epoch}
 
 
 def _write(

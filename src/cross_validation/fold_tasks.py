@@ -95,9 +95,8 @@ class FoldTasks:
         config, seed = self.config, derive_seed(self.config.seed, "fold", repeat, fold)
         part = np.flatnonzero((folds >= 0) & (folds != fold))
         trains, chooses = hold_out(self.rows, part, config.cross_validate.val, seed, rule)
-        classes = len(self.rows.classes)
         method, features = config.normalize.method, self.root / FEATURES
-        sample = SharedDataset(self.images, self.rows.targets, classes, method, features)
+        sample = SharedDataset(self.images, self.rows.targets, self.rows.classes, method, features)
         return FoldTask(
             repeat=repeat,
             fold=fold,

@@ -31,11 +31,19 @@ def choose_device(name: str) -> torch.device:
 
 
 def resolve_precision(precision: str, device: torch.device, network: nn.Module) -> str:
-    """``fp32``, ``bf16`` or ``portable``; ``auto`` takes bf16 where it is faster.
+    """``fp32``, ``bf16``, ``fp16`` or ``portable``; ``auto`` takes bf16 where it is faster.
 
     That is on a GPU with bf16, and on a CPU with instructions for it unless the network has depthwise
     convolutions, which are slower in bf16 there.
+
+    Raises:
+        AssayError: fp16 is wanted on a CPU.
     """
+    if precision == "fp16" and device.type == "cpu":
+        raise AssayError(
+            "train.precision=fp16 needs a GPU: a CPU has no fast instructions for it. Set "
+            "train.precision=bf16, or auto, which takes bf16 where that is faster"
+        )
     if precision != "auto":
         return precision
     if device.type == "cuda":

@@ -46,6 +46,12 @@ class Choice:
     excluded: dict[str, str]  # variant: why it could not be chosen
 
 
+def needed_metrics(policy: Policy) -> set[str]:
+    """Names of the metrics that every candidate must have."""
+    matches = (CONSTRAINT.fullmatch(constraint) for constraint in policy.constraints)
+    return {policy.optimize, *policy.tie_breakers, *(match["metric"] for match in matches if match)}
+
+
 def choose(candidates: Sequence[Candidate], policy: Policy, verdicts: Mapping[str, Verdict]) -> Choice:
     """The best of ``candidates`` by ``policy``, whatever their order.
 
@@ -110,8 +116,11 @@ def _faults(candidate: Candidate, policy: Policy, verdict: Verdict | None) -> li
     if candidate.failure is not None:
         return [f"failed: {candidate.failure}"]
     bounds = {constraint: CONSTRAINT.fullmatch(constraint) for constraint in policy.constraints}
-    needed = {policy.optimize, *policy.tie_breakers, *(match["metric"] for match in bounds.values() if match)}
-    missing = [name for name in sorted(needed) if not math.isfinite(candidate.metrics.get(name, math.nan))]
+    missing = [
+        name
+        for name in sorted(needed_metrics(policy))
+        if not math.isfinite(candidate.metrics.get(name, math.nan))
+    ]
     if missing:
         return [f"not measured: {', '.join(missing)} (dvc repro compare benchmark)"]
     return _inferiority(candidate, verdict) + [

@@ -11,6 +11,7 @@ from src.config.schema import Config
 from src.core.files import read_json
 from src.core.hashing import file_hash
 from src.data.dataset.index import read_index
+from src.evaluation.metrics.by_name import refuse_unknown_classes
 from src.leaderboard.comparison.non_inferiority import NonInferiorityRule, Verdict
 from src.pipeline.execution import StageRun
 from src.pipeline.paths import BENCHMARK, COMPARE, INGEST, MODELS
@@ -22,11 +23,11 @@ from src.registry.image_roles import image_roles
 from src.registry.imported_results import import_reports, import_variant
 from src.registry.mlflow_registry import try_apply_decisions
 from src.registry.model_card import ModelCardFacts, model_card
-from src.registry.policy import Choice, choose
+from src.registry.policy import Choice, choose, needed_metrics
 from src.registry.provenance_statement import build_provenance
 from src.registry.registered_model import Version
 from src.registry.report import build_decision_report
-from src.registry.variant_answers import VariantAnswers, judge_variants, read_answers
+from src.registry.variant_answers import VariantAnswers, judge_variants, read_answers, validation_metrics
 from src.registry.variant_metrics import VariantMetrics, read_measured
 from src.tracking.mlflow_store import is_embedded
 
@@ -46,8 +47,14 @@ def register_variants(config: Config, run: StageRun) -> tuple[dict[str, Any], li
     measured, machine = read_measured(COMPARE, BENCHMARK)
     made = [one for one in measured if one.row.reason is None]
     answers = read_answers([one.name for one in made])
-    verdicts = judge_variants(answers, rule_of(config))
-    choice = choose([one.candidate() for one in measured], config.register_.policy, verdicts)
+    rule, policy = rule_of(config), config.register_.policy
+    refuse_unknown_classes([policy.metric, *needed_metrics(policy)], rule.classes)
+    verdicts = judge_variants(answers, rule)
+    candidates = [
+        one.candidate(validation_metrics(answers.get(one.name), needed_metrics(policy), rule))
+        for one in measured
+    ]
+    choice = choose(candidates, policy, verdicts)
     registrations = make_registrations(config, run, made, answers, machine)
     challenge = _challenge(config, choice, registrations, verdicts)
     pack(run.root, (name for one in registrations for name in one.archived), run.folder / ARCHIVE)
@@ -77,6 +84,7 @@ def rule_of(config: Config) -> NonInferiorityRule:
         top_k=evaluate.top_k,
         bins=evaluate.calibration_bins,
         seed=config.seed,
+        classes=read_index(INGEST).classes,
     )
 
 

@@ -1,13 +1,15 @@
 """What each variant answered for the held-out images, as stage compress has written it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from src.config.schema.compress import BASELINE
+from src.config.schema.register import JUDGED
 from src.core.errors import AssayError
+from src.core.metric_names import is_listed
 from src.data.dataset.index import HeldOutRows, read_held_out, read_index, read_split
 from src.data.dataset.spec import require_same_data
 from src.leaderboard.comparison.non_inferiority import NonInferiorityRule, Verdict, judge, measure_loss
@@ -54,6 +56,27 @@ def judge_variants(answers: dict[str, VariantAnswers], rule: NonInferiorityRule)
         if name != BASELINE
     }
     return judge(losses, rule)
+
+
+def validation_metrics(
+    answers: VariantAnswers | None, names: Iterable[str], rule: NonInferiorityRule
+) -> dict[str, float]:
+    """Those of the metrics ``names`` that are of validation images alone, from a variant's answers to these.
+
+    Args:
+        answers: Of a variant; None: it has none, as when it could not be made.
+        names: Metrics of any scope, such as ``val/recall/cat``.
+        rule: Has the settings of metrics that have any, and the classes.
+    """
+    from src.evaluation.metrics.by_name import metric_value  # imports torch
+    from src.evaluation.metrics.classification import softmax
+
+    wanted = [name for name in names if is_listed(name, JUDGED)]
+    if answers is None or answers.evidence.logits is None or not wanted:
+        return {}
+    probabilities, targets = softmax(answers.evidence.logits), answers.evidence.targets
+    settings = rule.classes, rule.top_k, rule.bins
+    return {name: metric_value(name, probabilities, targets, *settings) for name in wanted}
 
 
 def _read_logits(variant: str, held: HeldOutRows) -> NDArray[np.float32]:

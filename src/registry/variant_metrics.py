@@ -28,9 +28,13 @@ class VariantMetrics:
         """All metrics by name."""
         return {**self.row.metrics, **self.speed}
 
-    def candidate(self) -> Candidate:
-        """The variant as the policy sees it, without metrics of test images."""
-        return Candidate.of(self.name, self.metrics, self.row.reason)
+    def candidate(self, validation: Mapping[str, float]) -> Candidate:
+        """The variant as the policy sees it, without metrics of test images.
+
+        Args:
+            validation: Metrics of validation images that the leaderboard may lack.
+        """
+        return Candidate.of(self.name, {**validation, **self.metrics}, self.row.reason)
 
 
 def read_measured(compare: Path, benchmark: Path) -> tuple[list[VariantMetrics], str]:

@@ -4,25 +4,30 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.optim import Optimizer
+from torch.optim.swa_utils import AveragedModel
 
 from src.config.schema.train import Train
 from src.core.errors import AssayError
+from src.core.metric_names import ALWAYS
 from src.core.seeds import derive_seed
 from src.data.loading.augmentation import Augmentation
 from src.models.normalization import channel_tensor
 from src.models.numerics import seed_torch
 from src.models.saving import weights_hash
 from src.training.early_stopping import Row, best_epoch, score, should_stop
-from src.training.ema import averaged_model
 from src.training.fine_tuning import FineTuning, apply_masks, distillation_loss
 from src.training.freezing import freeze
+from src.training.losses import classification_loss, l1_norm
 from src.training.lr_schedules import lr_factor, plateau_drops
+from src.training.mixing import mix
 from src.training.optimizers import create_optimizer
+from src.training.validation import ValidationMetrics
+from src.training.weight_averaging import average_of, averages_epoch, measure_statistics
 
 Batch = tuple[Tensor, Tensor]  # uint8 (B, C, H, W), int64 (B,)
 KEY = "assay"  # of our part of a checkpoint
@@ -38,6 +43,7 @@ class Classifier(pl.LightningModule):
 
     shift: Tensor
     scale: Tensor
+    weights: Tensor | None  # of the classes, in the loss
 
     def __init__(
         self,
@@ -47,18 +53,22 @@ class Classifier(pl.LightningModule):
         shift: Sequence[float],
         scale: Sequence[float],
         seed: int,
-        steps_per_epoch: int,
+        batches: int,
         fine_tuning: FineTuning,
+        validation: ValidationMetrics,
+        weights: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
         self.network = network
-        self.averaged = averaged_model(network, train.ema_decay) if train.ema_decay else None
+        self.averaged = average_of(network, train)
         self.augmentation = augmentation
         self.train_section = train
         self.register_buffer("shift", channel_tensor(shift), persistent=False)
         self.register_buffer("scale", channel_tensor(scale), persistent=False)
+        self.register_buffer("weights", torch.tensor(weights) if weights else None, persistent=False)
         self.seed = seed
-        self.steps_per_epoch = steps_per_epoch
+        self.batches = batches  # of an epoch
+        self.validation = validation
         self.fine_tuning = fine_tuning  # keeps its teacher out of this module's weights
         self.history: list[Row] = []
         self.best: dict[str, Tensor] = {}
@@ -68,7 +78,14 @@ class Classifier(pl.LightningModule):
     def configure_optimizers(self) -> Optimizer:
         train = self.train_section
         freeze(self.network, train.finetune, train.epochs)  # only what is trained at some time
-        return create_optimizer(self.network, train.optimizer, train.finetune.layer_decay)
+        # A gradient scaler leaves fused optimizers to unscale the gradients, which is too late for clipping.
+        fused = train.precision != "fp16"
+        return create_optimizer(self.network, train.optimizer, train.finetune.layer_decay, fused)
+
+    @property
+    def steps(self) -> int:
+        """Steps of the optimizer in an epoch."""
+        return math.ceil(self.batches / self.train_section.accumulate_grad_batches)
 
     def on_fit_start(self) -> None:
         """Lightning has moved the module to its device; move what it does not know of."""
@@ -86,21 +103,26 @@ class Classifier(pl.LightningModule):
         self._first_bad = torch.full((), -1, device=self.device)  # step of the first loss that is not finite
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        seed = derive_seed(self.seed, "batch", self.current_epoch, batch_idx, self.global_rank)
-        seed_torch(seed, self.device)
+        seed_torch(self._batch_seed("batch", batch_idx), self.device)
         for group in self._optimizer().param_groups:
             group["lr"] = self._learning_rate(batch_idx) * group.get("lr_scale", 1.0)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        train = self.train_section
         images, targets = batch
-        x = self._normalize(self.augmentation(_to_float(images)))
+        pixels = self.augmentation(_to_float(images))
+        if train.mixup or train.cutmix:
+            random = np.random.default_rng(self._batch_seed("mix", batch_idx))
+            pixels, targets = mix(pixels, targets, len(self.validation.classes), train, random)
+        x = self._normalize(pixels)
         logits = self.network(x).float()
-        smoothing = self.train_section.label_smoothing
-        loss = functional.cross_entropy(logits, targets, label_smoothing=smoothing)
+        loss = classification_loss(logits, targets, train, self.weights)
         if self.fine_tuning.teacher is not None:
             loss = self._add_distillation(loss, logits, x)
         self._accumulate_loss(loss.detach(), batch_idx)
-        return loss
+        if train.l1:
+            loss = loss + train.l1 * l1_norm(self.network)
+        return loss * self._share_of_step(batch_idx)
 
     def configure_gradient_clipping(self, optimizer: Optimizer, *limits: Any, **more: Any) -> None:
         # Lightning's own refuses fused optimizers under mixed precision, for a scaler that bf16 lacks.
@@ -109,14 +131,17 @@ class Classifier(pl.LightningModule):
 
     def on_train_batch_end(self, outputs: object, batch: Batch, batch_idx: int) -> None:
         apply_masks(self.network, self.fine_tuning.masks)
-        if self.averaged is not None:
+        train, last = self.train_section, batch_idx + 1 == self.batches
+        if self.averaged is None:
+            return
+        if train.ema_decay and (last or (batch_idx + 1) % train.accumulate_grad_batches == 0):
             self.averaged.update_parameters(self.network)
+        if last and averages_epoch(train, self.current_epoch):
+            self._average_epoch(self.averaged)
 
     def on_validation_epoch_start(self) -> None:
         self._refuse_bad_loss()
-        self._val_loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
-        self._val_correct = torch.zeros((), dtype=torch.int64, device=self.device)
-        self._val_count = 0
+        self.validation.start(self.device)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         images, targets = batch
@@ -124,14 +149,12 @@ class Classifier(pl.LightningModule):
             self.device.type, enabled=False
         ):  # a metric that decides, so in fp32 as elsewhere
             logits = self._evaluated()(self._normalize(_to_float(images)))
-        self._val_loss_sum += functional.cross_entropy(logits, targets, reduction="sum")
-        self._val_correct += (logits.argmax(1) == targets).sum()
-        self._val_count += len(targets)
+        self.validation.update(logits, targets)
 
     def on_validation_epoch_end(self) -> None:
         self._row = self._epoch_metrics()
-        self.log("val/loss", self._row["val/loss"])
-        self.log("val/accuracy", self._row["val/accuracy"])
+        for name in (*ALWAYS, *self.validation.names):
+            self.log(name, self._row[name])
 
     def on_train_epoch_end(self) -> None:
         """Runs after the epoch's validation."""
@@ -161,16 +184,38 @@ class Classifier(pl.LightningModule):
         soft = distillation_loss(logits, target, self.fine_tuning.temperature)
         return (1 - self.fine_tuning.alpha) * hard + self.fine_tuning.alpha * soft
 
+    def _average_epoch(self, averaged: AveragedModel) -> None:
+        """Add the weights of the epoch to the average, and measure its batch norms on the same images."""
+        averaged.update_parameters(self.network)
+        seed_torch(self._batch_seed("batch norm", self.batches), self.device)
+        batches: Any = self.trainer.train_dataloader  # of this epoch, without augmentation
+        measure_statistics(averaged, (self._normalize(_to_float(x.to(self.device))) for x, _ in batches))
+
     def _evaluated(self) -> nn.Module:
-        return self.network if self.averaged is None else self.averaged.module
+        """The averaged network once there is one, which with SWA is in its last epochs only."""
+        return self.network if self.averaged is None or not self.averaged.n_averaged else self.averaged.module
+
+    def _batch_seed(self, purpose: str, batch_idx: int) -> int:
+        return derive_seed(self.seed, purpose, self.current_epoch, batch_idx, self.global_rank)
+
+    def _share_of_step(self, batch_idx: int) -> float:
+        """Makes the gradient the mean over the batches of a step, of which the last of an epoch has fewer.
+
+        Lightning has divided by their usual number already.
+        """
+        usual = self.train_section.accumulate_grad_batches
+        before = batch_idx - batch_idx % usual
+        return usual / min(usual, self.batches - before)
 
     def _optimizer(self) -> Optimizer:
         return self.trainer.optimizers[0]
 
     def _learning_rate(self, batch_idx: int) -> float:
         train = self.train_section
-        step = self.current_epoch * self.steps_per_epoch + batch_idx
-        share = lr_factor(train.schedule, step, self.steps_per_epoch, train.epochs, self._drops)
+        step = self.current_epoch * self.batches + batch_idx
+        if train.swa_start:
+            step = min(step, int(train.swa_start * train.epochs * self.batches))
+        share = lr_factor(train.schedule, step, self.batches, train.epochs, self._drops)
         return train.optimizer.lr * share
 
     def _normalize(self, pixels: Tensor) -> Tensor:
@@ -188,14 +233,13 @@ class Classifier(pl.LightningModule):
     def _refuse_bad_loss(self) -> None:
         step = int(self._first_bad)
         if step >= 0:
-            raise self._diverged(f"the loss is not finite in step {step + 1} of {self.steps_per_epoch}")
+            raise self._diverged(f"the loss is not finite in step {step + 1} of {self.batches}")
 
     def _epoch_metrics(self) -> Row:
         row = {
             "epoch": self.current_epoch + 1,
-            "train/loss": float(self._loss_sum) / self.steps_per_epoch,
-            "val/loss": float(self._val_loss_sum) / self._val_count,
-            "val/accuracy": int(self._val_correct) / self._val_count,
+            "train/loss": float(self._loss_sum) / self.batches,
+            **self.validation.compute(),
             "lr": max(group["lr"] for group in self._optimizer().param_groups),
         }
         if not math.isfinite(row["val/loss"]):

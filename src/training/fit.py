@@ -24,15 +24,18 @@ from src.models.weights import load_weights
 from src.training.callback_loading import load_callbacks
 from src.training.checkpoint import EarlierTraining, LastCheckpoint, read_checkpoint
 from src.training.classifier import Classifier
-from src.training.early_stopping import Row, best_epoch
+from src.training.early_stopping import LAST, Row, best_epoch
 from src.training.features import Features, head_on_features, shared_features
 from src.training.fine_tuning import FineTuning
 from src.training.hooks import ReplayHistory, StepProgress
 from src.training.log_filters import quiet_lightning
+from src.training.losses import class_weights
 from src.training.task import Rows, TrainingTask
+from src.training.validation import ValidationMetrics, check_metrics
 
 Numerics = dict[str, str | int]
 Images = NDArray[np.uint8]
+PRECISIONS: dict[str, Any] = {"bf16": "bf16-mixed", "fp16": "16-mixed"}  # in Lightning's words
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,11 @@ class TrainingResult:
     def best(self) -> Row:
         """The row of the best epoch."""
         return self.history[self.best_epoch - 1]
+
+    @property
+    def validation(self) -> dict[str, float]:
+        """The metrics of the validation images in the best epoch."""
+        return {name: value for name, value in self.best.items() if name.startswith("val/")}
 
 
 def fit(
@@ -76,13 +84,19 @@ def fit(
         loggers: Lightning's; each gets the whole history, also when a training is resumed.
 
     Raises:
-        AssayError: the loss is not finite, the model cannot take the images, a callback cannot be loaded,
-            or the checkpoint in ``state`` is damaged or belongs to another task.
+        AssayError: the loss is not finite, the model cannot take the images, a callback or an optimizer
+            cannot be made, a metric or a class weight is of an unknown class, or the checkpoint in
+            ``state`` is damaged or belongs to another task.
     """
     on_start, on_epoch = on_start or _ignore, on_epoch or _ignore
     place, train = choose_device(device), task.train
     with computing(train):
-        # 1. The network. Its numerics are reported first, so that a run that fails has them too.
+        # 1. What can be refused, then the network. Its numerics are reported first, so that a run that fails
+        #    has them too.
+        monitored = [train.monitor] if train.monitor != LAST else []
+        validation = ValidationMetrics([*monitored, *task.metrics], task.classes)
+        check_metrics(validation.names, task.targets[task.val_rows], task.classes)
+        weights = class_weights(train, task.targets[task.train_rows], task.classes)
         network, notes = _initial_network(task, fine_tuning)
         if train.batch_size == 1:
             refuse_single_images(network, task.images.shape[1:])
@@ -109,8 +123,16 @@ def fit(
             trained, shift, scale = head, [0.0], [1.0]
 
         # 4. The data: order and augmentation of a batch depend on (seed, epoch, batch index) only.
-        data = DataModule(images, task.targets, task.train_rows, task.val_rows, train.batch_size, task.seed)
-        steps = len(data.shuffled)
+        data = DataModule(
+            images,
+            task.targets,
+            task.train_rows,
+            task.val_rows,
+            train.batch_size,
+            task.seed,
+            balanced=train.sampler == "balanced",
+        )
+        batches = len(data.shuffled)
         module = Classifier(
             network=trained.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
             augmentation=Augmentation(task.augment.operations),
@@ -118,14 +140,16 @@ def fit(
             shift=shift,
             scale=scale,
             seed=task.seed,
-            steps_per_epoch=steps,
+            batches=batches,
             fine_tuning=fine_tuning or FineTuning(),
+            validation=validation,
+            weights=weights,
         )
 
         # 5. The epochs. The checkpoint is written last, when all else of the epoch is done.
-        bar = progress_bar("Training", total=train.epochs * steps, show=show)
+        bar = progress_bar("Training", total=train.epochs * batches, show=show)
         with bar as advance, quiet_lightning():
-            advance(len(earlier.history) * steps if earlier else 0)
+            advance(len(earlier.history) * batches if earlier else 0)
             hooks = [*([StepProgress(advance)] if show else []), *([ReplayHistory()] if loggers else [])]
             callbacks = [*load_callbacks(train.callbacks), *hooks, keeper]
             trainer = _trainer(task, str(numerics["precision"]), place, callbacks, loggers, state)
@@ -140,7 +164,7 @@ def _initial_network(task: TrainingTask, fine_tuning: FineTuning | None) -> tupl
     if fine_tuning is not None and fine_tuning.network is not None:
         return fine_tuning.network.train(), []
     seed_torch(derive_seed(task.seed, "weights"), torch.device("cpu"))
-    network = build_model(task.model, task.images.shape[1], task.classes, task.images.shape[2:])
+    network = build_model(task.model, task.images.shape[1], len(task.classes), task.images.shape[2:])
     return network, load_weights(network, task.weights) if task.weights is not None else []
 
 
@@ -155,7 +179,8 @@ def _trainer(
     return pl.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
         devices=[device.index] if device.type == "cuda" else 1,
-        precision="bf16-mixed" if precision == "bf16" else "32-true",
+        precision=PRECISIONS.get(precision, "32-true"),
+        accumulate_grad_batches=task.train.accumulate_grad_batches,
         max_epochs=task.train.epochs,
         callbacks=callbacks,
         deterministic=True,
@@ -200,7 +225,8 @@ def _fingerprint(task: TrainingTask, numerics: Numerics, fine_tuning: FineTuning
         "augment": task.augment.model_dump(mode="json"),
         "train": task.train.model_dump(mode="json"),
         "seed": task.seed,
-        "classes": task.classes,
+        "classes": list(task.classes),
+        "metrics": list(task.metrics),
         "normalization": [[float(value) for value in values] for values in (task.shift, task.scale)],
         "images": list(task.images.shape),
         "rows": [_hash_rows(task.train_rows), _hash_rows(task.val_rows)],

@@ -28,4 +28,4 @@ class ReplayHistory(pl.Callback):
             values = {name: value for name, value in row.items() if name != "epoch"}
             for logger in trainer.loggers:
                 # Lightning counts epochs and steps from 0.
-                logger.log_metrics({**values, "epoch": epoch - 1}, step=epoch * pl_module.steps_per_epoch - 1)
+                logger.log_metrics({**values, "epoch": epoch - 1}, step=epoch * pl_module.steps - 1)

@@ -4,6 +4,7 @@ A shared dataset names the array of images by its path, so that it is small enou
 process. Each training takes its own rows and computes its own normalization.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -27,8 +28,8 @@ class SharedDataset:
     """Images with their classes; ``normalize`` says which statistics a training computes from its rows."""
 
     images: Path  # of an array (N, C, H, W) uint8
-    targets: NDArray[np.int64]  # (N,) 0 … classes-1
-    classes: int
+    targets: NDArray[np.int64]  # (N,) 0 … K-1
+    classes: Sequence[str]  # K names
     normalize: Method
     features: Path | None = None  # folder for features of a frozen backbone, which trainings share
 
@@ -46,6 +47,7 @@ def make_task(
     train_rows: Rows,
     val_rows: Rows,
     seed: int,
+    metrics: Sequence[str] = (),
 ) -> TrainingTask:
     """A training on ``train_rows`` (n,), whose pixels alone decide its normalization.
 
@@ -67,6 +69,7 @@ def make_task(
         seed=seed,
         weights=find_weights(model, sample.weights),
         features=sample.features,
+        metrics=metrics,
     )
 
 

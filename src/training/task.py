@@ -25,15 +25,16 @@ class TrainingTask:
     augment: Augment
     train: Train
     images: NDArray[np.uint8]  # (N, C, H, W), may be memory-mapped
-    targets: NDArray[np.int64]  # (N,) 0 … classes-1
+    targets: NDArray[np.int64]  # (N,) 0 … K-1
     train_rows: Rows
     val_rows: Rows
     shift: Sequence[float]  # one per channel, for pixels in 0…1
     scale: Sequence[float]
-    classes: int
+    classes: Sequence[str]  # K names
     seed: int
     weights: Path | None = None  # file of weights to start from
     features: Path | None = None  # folder for features that trainings share
+    metrics: Sequence[str] = ()  # of the validation images, measured after each epoch beside train.monitor
 
 
 def read_task(
@@ -73,7 +74,7 @@ def read_task(
         val_rows=index.ids[names == "val"],
         shift=normalization["shift"],
         scale=normalization["scale"],
-        classes=len(index.classes),
+        classes=index.classes,
         seed=seed,
         weights=find_weights(model, weights),
         features=features,

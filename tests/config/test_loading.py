@@ -80,7 +80,7 @@ def test_all_faults_are_reported_together_each_with_its_key():
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["train.optimizer.name=sdg"], "train.optimizer.name: must be 'sgd', 'adam', 'adamw' or 'rmsprop'"),
+        (["train.optimizer.name=sdg"], "train.optimizer.name: must be one of adabelief, "),
         (["seed=-1"], "seed: must be at least 0, but got -1"),
         (["model.kind=vgg"], "model: must be one of 'cnn', 'lenet', 'timm' in 'kind', but got 'vgg'"),
         (["train.patience=3"], "train.patience: must be 0 with train.schedule.name=one_cycle"),

@@ -98,11 +98,11 @@ MISTAKES = {
     ),
     "an old metric name": (
         ["sweep.constraints=['bytes <= 9']"],
-        "sweep.constraints.0: must be METRIC <= NUMBER or METRIC >= NUMBER, with one of val/accuracy",
+        "sweep.constraints.0: must be METRIC <= NUMBER or METRIC >= NUMBER, with one of val/loss",
     ),
     "an unknown objective": (
         ["sweep.objectives={accuracy: maximize}"],
-        "sweep.objectives.accuracy: must be 'val/accuracy', 'val/loss', 'model/parameters'",
+        "model/bytes, but got accuracy (did you mean val/accuracy?)",
     ),
     "a field of the space": (
         ["sweep.space.train.epochs='choice(1,2)'"],

@@ -43,7 +43,10 @@ def fold_task(folder: Path, fold: int = 0, pixels=None, targets=None, **settings
         repeat=0,
         fold=fold,
         sample=SharedDataset(
-            folder / "images.npy", (labels if targets is None else targets)[:IMAGES], 10, "standard"
+            folder / "images.npy",
+            (labels if targets is None else targets)[:IMAGES],
+            [str(digit) for digit in range(10)],
+            "standard",
         ),
         model=base.model,
         augment=base.augment,

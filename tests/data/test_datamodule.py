@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from src.data.loading.datamodule import DataModule, ShuffledBatches
+from src.data.loading.datamodule import BalancedBatches, DataModule, ShuffledBatches
 
 
 def order(batches: ShuffledBatches, epoch: int) -> list[list[int]]:
@@ -51,3 +51,33 @@ def test_batches_come_from_the_file_as_they_are(tmp_path):
         assert set(labels.tolist()) <= set(range(40))
     labels = [labels.tolist() for _, labels in data.val_dataloader()]
     assert labels == [[40, 41, 44], [45, 49]]
+
+
+def balanced(counts: list[int], size: int = 10, seed: int = 0) -> tuple[BalancedBatches, np.ndarray]:
+    """Rows 100, 101, … of classes with these counts, and the class of each."""
+    targets = np.repeat(np.arange(len(counts)), counts)
+    return BalancedBatches(np.arange(len(targets)) + 100, targets, size, seed), targets
+
+
+def test_balanced_batches_have_as_many_of_each_class():
+    batches, targets = balanced([200, 40, 4])
+    for epoch in range(3):
+        drawn = np.concatenate([targets[np.array(batch) - 100] for batch in order(batches, epoch)])
+        assert len(drawn) == 240
+        assert np.bincount(drawn).tolist() == pytest.approx([80] * 3, abs=5)  # the last batch is left out
+
+
+def test_balanced_batches_use_every_row_before_one_comes_again():
+    batches, targets = balanced([50, 10], size=5)
+    met = [np.bincount(np.concatenate(order(batches, epoch)) - 100, minlength=60) for epoch in range(40)]
+    assert all(set(counts[targets == 1]) <= {2, 3, 4} for counts in met)  # 25 to 30 draws of 10 rows
+    assert all(counts[targets == 0].max() == 1 for counts in met)
+    assert (np.sum(met, axis=0) > 0).all()
+
+
+def test_balanced_order_depends_on_seed_and_epoch_only():
+    first, second = balanced([60, 9])[0], balanced([60, 9])[0]
+    order(first, 0)
+    assert order(first, 5) == order(second, 5)
+    assert order(first, 5) != order(first, 6)
+    assert order(first, 5) != order(balanced([60, 9], seed=4)[0], 5)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from scipy.stats import norm
-from sklearn.metrics import f1_score, log_loss
+from sklearn.metrics import f1_score, log_loss, precision_score, recall_score
 from statsmodels.stats.multitest import multipletests
 
 from src.leaderboard.comparison.non_inferiority import (
@@ -24,7 +24,8 @@ CLASSES = 4
 
 
 def rule(metric="val/accuracy", margin=0.02, level=0.05, resamples=400):
-    return NonInferiorityRule(metric, margin, level, resamples, top_k=2, bins=10, seed=0)
+    names = ("first", "second", "third", "fourth")
+    return NonInferiorityRule(metric, margin, level, resamples, top_k=2, bins=10, seed=0, classes=names)
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,16 @@ def test_the_fewest_images_are_just_enough(margin, level):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("metric", "lost"), [("val/f1_macro", range(80)), ("val/log_loss", range(80))])
+@pytest.mark.parametrize(
+    ("metric", "lost"),
+    [
+        ("val/f1_macro", range(80)),
+        ("val/log_loss", range(80)),
+        ("val/recall/second", range(80)),
+        ("val/precision/second", range(80)),
+        ("val/recall_min", range(80)),
+    ],
+)
 def test_other_metrics_have_a_paired_bootstrap(metric, lost):
     """That of a plain loop over resampled images, in the better direction of the metric."""
     before, after, targets = answers(400, range(40), lost)
@@ -162,7 +172,13 @@ def score(metric, logits, targets):
     wide = np.exp(logits.astype(np.float64))
     if metric == "val/log_loss":
         return log_loss(targets, wide / wide.sum(axis=1, keepdims=True))
-    return 1 - f1_score(targets, logits.argmax(1), average="macro")
+    predicted = logits.argmax(1)
+    if metric == "val/recall_min":
+        return 1 - recall_score(targets, predicted, average=None).min()
+    if metric == "val/f1_macro":
+        return 1 - f1_score(targets, predicted, average="macro")
+    of_class = {"val/recall/second": recall_score, "val/precision/second": precision_score}[metric]
+    return 1 - of_class(targets == 1, predicted == 1)
 
 
 @pytest.mark.parametrize("resamples", [37, 100, 1000])

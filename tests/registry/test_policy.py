@@ -4,13 +4,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import permutations
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
+from sklearn.metrics import f1_score, recall_score
 
 from src.config.schema.register import Policy
-from src.leaderboard.comparison.non_inferiority import Verdict
+from src.leaderboard.comparison.non_inferiority import NonInferiorityRule, Verdict
 from src.registry import policy as policy_module
 from src.registry.policy import Candidate, Choice
+from src.registry.promotion import ValidationEvidence
+from src.registry.variant_answers import VariantAnswers, validation_metrics
 
 LATENCY, BYTES, ACCURACY, CHANGE = (
     "speed/latency_p50_ms",
@@ -221,3 +225,38 @@ def test_metrics_of_test_images_never_reach_the_policy():
 def test_a_policy_names_metrics_that_may_decide(field, value, message):
     with pytest.raises(ValidationError, match=message):
         Policy(**{**policy_of().model_dump(), field: value})
+
+
+@pytest.mark.parametrize("name", ["val/f1_macro", "val/recall/cat", "val/recall_min", "val/log_loss"])
+def test_any_metric_of_validation_images_can_decide(name):
+    """Whatever its better direction is."""
+    best, worst = (0.1, 0.9) if name == "val/log_loss" else (0.9, 0.1)
+    one, other = replace(FLOAT, metrics={name: worst}), replace(QUICK, metrics={name: best})
+    assert choose([one, other], policy_of(name, ties=[])).name == "quick"
+    relation = "<=" if name == "val/log_loss" else ">="
+    limited = policy_of(name, [f"{name} {relation} 0.5"], ties=[])
+    assert set(choose([one, other], limited).excluded) == {"float"}
+
+
+@pytest.mark.parametrize("name", ["val/loss", "val/recall", "val/accurate"])
+def test_metrics_that_nothing_measures_are_refused(name):
+    with pytest.raises(
+        ValidationError, match=f"(must be one of val/accuracy, .*but got {name}|{name} is not a)"
+    ):
+        policy_of(name)
+
+
+def test_metrics_that_the_leaderboard_lacks_come_from_the_answers():
+    """Those of validation images only; scikit-learn agrees."""
+    random = np.random.default_rng(0)
+    targets, logits = random.integers(0, 3, 90), random.normal(size=(90, 3)).astype(np.float32)
+    evidence = ValidationEvidence(np.arange(90), targets, logits, np.arange(0))
+    answers = VariantAnswers(evidence, np.arange(0), np.arange(0))
+    rule = NonInferiorityRule(ACCURACY, 0.02, 0.05, 100, 2, 10, 0, classes=["ant", "bee", "cat"])
+    names = ["val/recall/bee", "val/f1_macro", "val/accuracy/change", BYTES]
+    found = validation_metrics(answers, names, rule)
+    assert found == {
+        "val/recall/bee": pytest.approx(recall_score(targets == 1, logits.argmax(1) == 1)),
+        "val/f1_macro": pytest.approx(f1_score(targets, logits.argmax(1), average="macro")),
+    }
+    assert validation_metrics(None, names, rule) == {}

@@ -11,7 +11,7 @@ from torch.nn import functional
 from src.compression.artifacts import StepContext, TorchModel
 from src.config.schema.augment import Augment
 from src.config.schema.model import Cnn, Timm
-from src.config.schema.train import Optimizer, Schedule, Train
+from src.config.schema.train import Loss, Optimizer, Schedule, Train
 from src.models.build import build_model
 from src.models.saving import Input, ModelSpec, Normalization
 
@@ -21,11 +21,20 @@ CNN = Cnn(
 TRAIN = Train(
     epochs=4,
     batch_size=64,
-    optimizer=Optimizer(name="adamw", lr=0.003, weight_decay=0.02, momentum=0.9),
+    accumulate_grad_batches=1,
+    sampler="shuffle",
+    optimizer=Optimizer(name="adamw", lr=0.003, weight_decay=0.02, momentum=0.9, options={}),
     schedule=Schedule(name="one_cycle", warmup=0.1, step_epochs=1, gamma=0.1, patience=1),
+    loss=Loss(name="cross_entropy", gamma=2.0),
+    class_weights="none",
+    class_weights_beta=0.999,
     label_smoothing=0.1,
+    mixup=0.0,
+    cutmix=0.0,
+    l1=0.0,
     gradient_clip_val=0.0,
     ema_decay=0.99,
+    swa_start=0.0,
     patience=0,
     monitor="val/accuracy",
     callbacks=[],

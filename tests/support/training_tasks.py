@@ -57,6 +57,36 @@ SETTINGS: dict[str, dict[str, Any]] = {
         },
         "schedule": {"name": "cosine", "warmup": 0.2},
     },
+    "swa_mixing_accumulation": {
+        "model": {"widths": [4, 8]},
+        "train": {
+            "epochs": 5,
+            "ema_decay": 0.0,
+            "swa_start": 0.5,
+            "batch_size": 32,
+            "accumulate_grad_batches": 4,
+            "sampler": "balanced",
+            "mixup": 0.2,
+            "cutmix": 1.0,
+            "l1": 1e-5,
+            "loss": {"name": "focal", "gamma": 2.0},
+            "monitor": "val/f1_macro",
+        },
+        "optimizer": {"name": "lamb", "lr": 0.02},
+    },
+    "ema_accumulation_weights": {
+        "model": {"widths": [4, 8]},
+        "train": {
+            "epochs": 4,
+            "ema_decay": 0.9,
+            "batch_size": 32,
+            "accumulate_grad_batches": 5,
+            "class_weights": "effective_number",
+            "loss": {"name": "binary_cross_entropy", "gamma": 0.0},
+            "monitor": "val/recall/3",
+        },
+        "optimizer": {"name": "adamw", "options": {"betas": [0.8, 0.95]}},
+    },
 }
 
 
@@ -97,7 +127,7 @@ def digits_task(
         val_rows=rows[rows % 7 == 0],
         shift=[0.3],
         scale=[0.37],
-        classes=10,
+        classes=[str(digit) for digit in range(10)],
         seed=seed,
     )
 

@@ -3,18 +3,21 @@
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
 import torch
 
+from src.config.schema.optimizers import OPTIMIZERS
 from src.core.errors import AssayError
 from src.training.checkpoint import NAME
 from src.training.fit import fit
 from tests.support.training_tasks import SETTINGS, digits_task, write_outcome
 from tests.support.workspaces import ROOT
 
+RATES = {"larc": 0.1, "lars": 0.1, "nlarc": 0.1, "nlars": 0.1}  # others learn at 0.01
 VICTIM = ROOT / "tests/support/killed_training.py"
 
 
@@ -36,6 +39,9 @@ def outcome_of(path: Path) -> tuple[bytes, str]:
         ("dropout_augmentation_one_cycle", [("read", "15")]),
         ("rmsprop_cosine_fp32", [("save", "1"), ("read", "43")]),
         ("gradual_unfreezing", [("read", "15"), ("save", "2")]),
+        # 18 batches an epoch, 4 of validation, and with SWA another 18 for the batch norms from epoch 3 on
+        ("swa_mixing_accumulation", [("read", "40"), ("read", "43"), ("save", "2")]),
+        ("ema_accumulation_weights", [("read", "30"), ("save", "2")]),
     ],
 )
 def test_killed_training_ends_with_the_same_bytes(tmp_path, setting, deaths):
@@ -47,6 +53,51 @@ def test_killed_training_ends_with_the_same_bytes(tmp_path, setting, deaths):
     assert not broken.exists()
     assert run_victim(setting, tmp_path / "broken", broken) == 0
     assert outcome_of(broken) == outcome_of(whole)
+
+
+class StoppedError(Exception):
+    """Ends a training as a signal would, but in this process."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("setting", ["swa_mixing_accumulation", "ema_accumulation_weights"])
+def test_training_that_stops_after_every_epoch_ends_with_the_same_bytes(tmp_path, setting):
+    task = digits_task(**SETTINGS[setting])
+    whole = fit(task, tmp_path / "whole", device="cpu")
+
+    def stop_after(epoch, row):
+        if row["epoch"] == epoch:
+            raise StoppedError
+
+    for epoch in range(1, task.train.epochs):
+        with pytest.raises(StoppedError):
+            fit(task, tmp_path / "broken", device="cpu", on_epoch=partial(stop_after, epoch))
+    broken = fit(task, tmp_path / "broken", device="cpu")
+    write_outcome(tmp_path / "a", whole)
+    write_outcome(tmp_path / "b", broken)
+    assert outcome_of(tmp_path / "a") == outcome_of(tmp_path / "b")
+
+
+@pytest.mark.prove
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_learns_and_resumes_with_the_same_bytes(tmp_path, name):
+    task = digits_task(
+        images=400,
+        model={"widths": [4]},
+        train={"epochs": 3, "precision": "fp32"},
+        optimizer={"name": name, "lr": RATES.get(name, 0.01)},
+        schedule={"warmup": 0.1},
+    )
+    whole = fit(task, tmp_path / "whole", device="cpu")
+    assert whole.history[-1]["train/loss"] < whole.history[0]["train/loss"]
+
+    def stop(row):
+        if row["epoch"] == 2:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        fit(task, tmp_path / "broken", device="cpu", on_epoch=stop)
+    assert fit(task, tmp_path / "broken", device="cpu").hashes == whole.hashes
 
 
 def test_finished_training_is_read_and_not_repeated(tmp_path):

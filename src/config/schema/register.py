@@ -6,12 +6,16 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from src.config.schema.base import Name, Positive, Section
-from src.core.metric_names import PREDICTION, metric_of
+from src.core.metric_names import COMPARISON, PER_CLASS, PREDICTION, is_listed, metric_of
 
 NUMBER = r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?"
-CONSTRAINT = re.compile(rf"(?P<metric>\S+) *(?P<relation><=|>=) *(?P<bound>{NUMBER})")
+CONSTRAINT = re.compile(rf"(?P<metric>\S.*?) *(?P<relation><=|>=) *(?P<bound>{NUMBER})")
 SCOPES = ("val", "model", "speed")  # test images choose nothing
-JUDGED = tuple(f"val/{name}" for name in PREDICTION if name != "loss")  # its log_loss is computed
+JUDGED = (
+    *(f"val/{name}" for name in PREDICTION if name != "loss"),  # its log_loss is computed
+    *(f"val/{name}/CLASS" for name in PER_CLASS),
+)
+COMPARED = tuple(f"val/{name}" for name in COMPARISON)  # with the base, by stage compare
 
 
 def _check_metric(name: str) -> str:
@@ -21,6 +25,8 @@ def _check_metric(name: str) -> str:
         metric = metric_of(name)
     except KeyError as error:
         raise ValueError(str(error.args[0])) from error
+    if name.startswith("val/") and not (is_listed(name, JUDGED) or name.startswith(COMPARED)):
+        raise ValueError(f"must be one of {', '.join((*JUDGED, *COMPARED))}, but got {name}")
     if metric.direction is None:
         raise ValueError(f"{name} is neither better high nor better low, so it cannot decide")
     return name
@@ -35,7 +41,7 @@ def _check_constraint(constraint: str) -> str:
 
 
 def _check_judged(name: str) -> str:
-    if name not in JUDGED:
+    if not is_listed(name, JUDGED):
         raise ValueError(f"must be one of {', '.join(JUDGED)}, but got {name}")
     return name
 

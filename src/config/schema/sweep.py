@@ -1,17 +1,38 @@
 """Section ``sweep``."""
 
-from typing import Annotated, Any, Literal, get_args
+import re
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from src.config.schema.base import Count, Name, Section
 from src.config.suggestions import did_you_mean
+from src.core.metric_names import MONITORED, is_listed
 
-Objective = Literal["val/accuracy", "val/loss", "model/parameters", "model/macs", "model/bytes"]
-OBJECTIVES: tuple[str, ...] = get_args(Objective)
+OBJECTIVES = (*MONITORED, "model/parameters", "model/macs", "model/bytes")
 NUMBER = r"[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?"
-BOUND = rf"^({'|'.join(OBJECTIVES)}) *(<=|>=) *{NUMBER}$"
-Constraint = Annotated[str, Field(pattern=BOUND)]
+BOUND = re.compile(rf"(?P<metric>\S.*?) *(<=|>=) *{NUMBER}")
+
+
+def _check_objective(name: str) -> str:
+    if not is_listed(name, OBJECTIVES):
+        near = did_you_mean(name, OBJECTIVES)
+        raise ValueError(f"must be one of {', '.join(OBJECTIVES)}, but got {name}{near}")
+    return name
+
+
+def _check_constraint(constraint: str) -> str:
+    match = BOUND.fullmatch(constraint)
+    if match is None or not is_listed(match["metric"], OBJECTIVES):
+        raise ValueError(
+            f"must be METRIC <= NUMBER or METRIC >= NUMBER, with one of {', '.join(OBJECTIVES)}, but got "
+            f"{constraint!r}"
+        )
+    return constraint
+
+
+Objective = Annotated[str, AfterValidator(_check_objective)]
+Constraint = Annotated[str, AfterValidator(_check_constraint)]
 
 
 class Sweep(Section):

@@ -50,11 +50,37 @@ class ShuffledBatches(Sampler[Rows]):
         return len(self.rows) // self.batch_size
 
     def __iter__(self) -> Iterator[Rows]:
-        generator = np.random.default_rng(derive_seed(self.seed, "shuffle", self.epoch))
-        order = generator.permutation(self.rows)
+        order = self.order(np.random.default_rng(derive_seed(self.seed, "shuffle", self.epoch)))
         for start in range(0, len(self) * self.batch_size, self.batch_size):
             # Ascending rows read the file forwards; the order within a batch does not matter.
             yield np.sort(order[start : start + self.batch_size])
+
+    def order(self, random: np.random.Generator) -> Rows:
+        """The rows of an epoch (n,)."""
+        return random.permutation(self.rows)
+
+
+class BalancedBatches(ShuffledBatches):
+    """As many rows of each class, give or take one, and as many in all as without balancing.
+
+    Of a large class a part is left out, another one in each epoch; those of a small class come again.
+
+    Args:
+        targets: class of each row, (n,).
+    """
+
+    def __init__(self, rows: Rows, targets: Rows, batch_size: int, seed: int) -> None:
+        super().__init__(rows, batch_size, seed)
+        self.classes = [self.rows[targets == target] for target in np.unique(targets)]
+
+    def order(self, random: np.random.Generator) -> Rows:
+        share, rest = divmod(len(self.rows), len(self.classes))
+        more = random.permutation(len(self.classes)) < rest
+        drawn = [
+            np.resize(random.permutation(rows), share + one)
+            for rows, one in zip(self.classes, more.tolist(), strict=True)
+        ]
+        return random.permutation(np.concatenate(drawn))
 
 
 class OrderedBatches(Sampler[Rows]):
@@ -83,10 +109,15 @@ class DataModule(pl.LightningDataModule):
         val_rows: Rows,
         batch_size: int,
         seed: int,
+        balanced: bool = False,  # as many images of each class
     ) -> None:
         super().__init__()
         self.slices = BatchSlices(images, np.asarray(targets, dtype=np.int64))
-        self.shuffled = ShuffledBatches(train_rows, batch_size, seed)
+        self.shuffled = (
+            BalancedBatches(train_rows, self.slices.targets[train_rows], batch_size, seed)
+            if balanced
+            else ShuffledBatches(train_rows, batch_size, seed)
+        )
         self.ordered = OrderedBatches(np.sort(val_rows), batch_size)
 
     def train_dataloader(self) -> DataLoader[Batch]:

@@ -82,12 +82,16 @@ def resample(
     resamples: int,
     seed: int,
     advance: Callable[[int], None] = lambda _: None,
+    of_class: int | None = None,
 ) -> dict[str, Floats]:
     """Each metric on each resample, (``resamples``,); NaN where undefined. Arguments: as of `bootstrap`.
 
-    The resamples depend on ``seed`` and n only, so two models are resampled in pairs.
+    The resamples depend on ``seed`` and n only, so two models are resampled in pairs. With ``of_class`` there
+    are also precision, recall and F1 of that class.
     """
     statistics = _statistics(probabilities, targets, top_k, bins, resamples)
+    if of_class is not None:
+        statistics.append(_class_statistic(probabilities, targets, of_class))
     found: dict[str, list[Floats]] = {}
     for weights in bootstrap_weights(seed, len(targets), resamples):
         for statistic in statistics:
@@ -138,18 +142,28 @@ def _statistics(
 
 
 def _count_statistic(probabilities: Floats, targets: Integers) -> Callable[[Weights], dict[str, Floats]]:
+    counted = _counter(probabilities, targets)
+    return lambda weights: classification.from_counts(counted(weights))
+
+
+def _class_statistic(
+    probabilities: Floats, targets: Integers, index: int
+) -> Callable[[Weights], dict[str, Floats]]:
+    counted = _counter(probabilities, targets)
+    return lambda weights: classification.of_class(counted(weights), index)
+
+
+def _counter(probabilities: Floats, targets: Integers) -> Callable[[Weights], ConfusionCounts]:
     classes = probabilities.shape[1]
     predicted = classification.predict(probabilities)
     right = np.flatnonzero(predicted == targets)
 
-    def statistic(weights: Weights) -> dict[str, Floats]:
+    def counted(weights: Weights) -> ConfusionCounts:
         hits = _sum_groups(weights[right], targets[right], classes)
         actual = _sum_groups(weights, targets, classes)
-        return classification.from_counts(
-            ConfusionCounts(hits, actual, _sum_groups(weights, predicted, classes))
-        )
+        return ConfusionCounts(hits, actual, _sum_groups(weights, predicted, classes))
 
-    return statistic
+    return counted
 
 
 def _mean_statistic(rows: dict[str, Floats]) -> Callable[[Weights], dict[str, Floats]]:

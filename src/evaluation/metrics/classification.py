@@ -87,6 +87,7 @@ def from_counts(counts: ConfusionCounts) -> dict[str, Floats]:
         "f1_weighted": (f1 * share).sum(axis=-1),
         "cohen_kappa": _cohen_kappa(counts, total),
         "matthews": _matthews(counts, total),
+        "recall_min": np.where(counts.actual > 0, single["recall"], np.inf).min(axis=-1),
     }
 
 
@@ -101,6 +102,14 @@ def per_class(counts: ConfusionCounts) -> dict[str, Floats]:
         "recall": ratio(counts.hits, counts.actual),
         "f1": np.where(present, ratio(2 * counts.hits, counts.actual + counts.predicted), np.nan),
     }
+
+
+def of_class(counts: ConfusionCounts, index: int) -> dict[str, Floats]:
+    """Precision, recall and F1 of one class, (…,); NaN without rows, precision 0 if it is never predicted."""
+    single = {name: values[..., index] for name, values in per_class(counts).items()}
+    present = counts.actual[..., index] > 0
+    precision = np.where(present, np.nan_to_num(single["precision"]), np.nan)
+    return {**single, "precision": precision}
 
 
 def top_hits(probabilities: Floats, targets: Integers, k: int) -> NDArray[np.bool_]:

@@ -12,7 +12,7 @@ from src.config.schema.evaluate import Evaluate
 from src.core.metric_names import with_limits
 from src.data.dataset.index import HeldOutRows
 from src.evaluation.metrics.calibration import calibration_error
-from src.evaluation.metrics.classification import Integers, count, per_class, softmax
+from src.evaluation.metrics.classification import Integers, count, from_counts, softmax
 from src.evaluation.metrics.intervals import Interval, wilson
 from src.leaderboard.comparison.variants import MeasuredModel, VariantPredictions
 from src.leaderboard.table.rows import BASE, CHANGE, METRICS, RATIO, LeaderboardRow
@@ -77,10 +77,10 @@ def _test_metrics(
     test = ~held.validation
     before, after = _correct(base, held.targets, test), _correct(model, held.targets, test)
     limits = wilson(int(after.sum()), len(after), settings.confidence)
-    recalls = per_class(count(held.targets[test], _predictions(model)[test], model.logits.shape[1]))["recall"]
+    counts = count(held.targets[test], _predictions(model)[test], model.logits.shape[1])
     return {
         **_named("test/accuracy", float(after.mean()), limits),
-        "test/recall_min": float(np.nanmin(recalls)),
+        "test/recall_min": float(from_counts(counts)["recall_min"]),
         **({} if model is base else _change("test", before, after, settings)),
         "test/calibration_error": calibration_error(
             softmax(model.logits[test]), held.targets[test], settings.calibration_bins

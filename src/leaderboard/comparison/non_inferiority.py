@@ -11,7 +11,7 @@ refused.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from src.core.metric_names import metric_of
+from src.core.metric_names import class_of, metric_of
 from src.leaderboard.table.significance import FEW, Discordance, discordance, loss_limit, loss_p
 
 Logits = NDArray[np.float32]  # (n, K)
@@ -38,6 +38,7 @@ class NonInferiorityRule:
     top_k: int  # of val/top_k_accuracy
     bins: int  # of val/calibration_error
     seed: int  # decides the resamples
+    classes: Sequence[str] = ()  # K names, for a metric of one class
 
 
 class Loss(Protocol):
@@ -189,14 +190,21 @@ def _resampled_loss(before: Logits, after: Logits, targets: Integers, rule: NonI
 
 def _metric(logits: Logits, targets: Integers, rule: NonInferiorityRule) -> tuple[float, Floats]:
     """The metric, NaN if undefined, and what it is on the resamples, empty if there are too many classes."""
-    from src.evaluation.metrics import bootstrap, classification  # they import torch
+    from src.evaluation.metrics import bootstrap, by_name, classification  # they import torch
 
-    name, probabilities = rule.metric.partition("/")[2], classification.softmax(logits)
-    value = classification.summary(probabilities, targets, rule.top_k, rule.bins).get(name, math.nan)
+    probabilities, of_class = classification.softmax(logits), class_of(rule.metric)
+    classes = rule.classes or [str(number) for number in range(logits.shape[1])]
+    value = by_name.metric_value(rule.metric, probabilities, targets, classes, rule.top_k, rule.bins)
     drawn = bootstrap.resample(
-        probabilities, targets, top_k=rule.top_k, bins=rule.bins, resamples=rule.resamples, seed=rule.seed
+        probabilities,
+        targets,
+        top_k=rule.top_k,
+        bins=rule.bins,
+        resamples=rule.resamples,
+        seed=rule.seed,
+        of_class=None if of_class is None else list(classes).index(of_class),
     )
-    return value, drawn.get(name, np.empty(0))
+    return value, drawn.get(rule.metric.split("/")[1], np.empty(0))
 
 
 def _verdict(loss: Loss, rule: NonInferiorityRule, level: float, passed: bool) -> Verdict:

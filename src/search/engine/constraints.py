@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
-CONSTRAINT = re.compile(r"(?P<metric>\S+?) *(?P<relation><=|>=) *(?P<bound>\S+)")
+CONSTRAINT = re.compile(r"(?P<metric>\S.*?) *(?P<relation><=|>=) *(?P<bound>\S+)")
 
 
 def parse_constraint(constraint: str) -> tuple[str, str, float]:

@@ -13,7 +13,7 @@ from safetensors.torch import save
 from src.config.schema.model import ModelConfig
 from src.core.errors import AssayError
 from src.core.hashing import json_hash
-from src.core.metric_names import MONITORED
+from src.core.metric_names import ALWAYS
 from src.core.processes import process_identity
 from src.core.seeds import derive_seed
 from src.data.dataset.arrays import open_array
@@ -77,12 +77,14 @@ class _Trial:
         self.metrics: dict[str, float] = {}
         self.steps: dict[int, float] = {}
         self.folds: list[dict[str, float]] = []  # metrics of finished folds
+        # metrics of the validation images
+        self.measured = list(dict.fromkeys([*ALWAYS, task.train.monitor, *task.metrics]))
         self.epochs = 0
 
     def measure(self) -> None:
         """Parameters, multiply-accumulates and bytes of the network."""
         shape = open_array(self.task.sample.images).shape
-        self.metrics |= _measure(self.task.model.model_dump_json(), shape[1:], self.task.sample.classes)
+        self.metrics |= _measure(self.task.model.model_dump_json(), shape[1:], len(self.task.sample.classes))
 
     def train(self) -> None:
         """Train on every fold; the metrics are the means over the folds."""
@@ -104,11 +106,13 @@ class _Trial:
         task = self.task
         train_rows, val_rows = task.folds[fold]
         seed = derive_seed(task.seed, "part", fold)
-        training = make_task(task.sample, task.model, task.augment, task.train, train_rows, val_rows, seed)
+        training = make_task(
+            task.sample, task.model, task.augment, task.train, train_rows, val_rows, seed, task.metrics
+        )
         state = task.state / str(fold)
         fitted = fit(training, state, task.device, on_start=self._on_start, on_epoch=self._on_epoch)
-        self.folds.append({name: fitted.best[name] for name in MONITORED})
-        self.metrics |= {name: float(np.mean([fold[name] for fold in self.folds])) for name in MONITORED}
+        self.folds.append({name: fitted.best[name] for name in self.measured})
+        self.metrics |= {name: float(np.mean([fold[name] for fold in self.folds])) for name in self.measured}
         if len(task.folds) > 1:
             self._on_fold()
 
@@ -123,13 +127,15 @@ class _Trial:
             self.attempt.add_epoch({**row, "epoch": self.epochs})
         if len(self.task.folds) > 1:
             return
-        self.metrics |= _update_best(self.metrics, row, self.task.train.monitor)
+        monitor = self.task.train.monitor
+        if monitor not in self.metrics or score(row, monitor) > score(self.metrics, monitor):
+            self.metrics |= {name: row[name] for name in self.measured}
         last = row["epoch"] >= self.task.train.epochs
         if self.task.objective in row:
             self._report(int(row["epoch"]), row[self.task.objective], last)
 
     def _on_fold(self) -> None:
-        if self.task.objective in MONITORED:
+        if self.task.objective in self.measured:
             done, objective = len(self.folds), self.task.objective
             value = self.metrics[objective] if self.task.mean_of_folds else self.folds[-1][objective]
             self._report(done, value, last=done == len(self.task.folds))
@@ -139,13 +145,6 @@ class _Trial:
         self.steps[step] = value
         if self.pruning.report(step, value) and not last:
             raise _PruningError
-
-
-def _update_best(metrics: dict[str, float], row: Row, monitor: str) -> dict[str, float]:
-    """The metrics of the row, if it is the best so far."""
-    if monitor in metrics and score(row, monitor) <= score(metrics, monitor):
-        return {}
-    return {name: row[name] for name in MONITORED}
 
 
 @lru_cache(maxsize=64)

@@ -43,3 +43,4 @@ class TrialTask:
     device: str
     root: Path  # of the repository, for the journal
     record: dict[str, Any]  # for the journal
+    metrics: tuple[str, ...] = ()  # of the validation images, which objectives and constraints need

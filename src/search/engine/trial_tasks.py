@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src.config.schema import Config
+from src.config.schema.sweep import Sweep
 from src.core.hashing import json_hash
+from src.core.metric_names import MONITORED, is_listed
 from src.core.processes import process_identity
 from src.core.seeds import derive_seed
 from src.data.dataset.index import DatasetIndex, read_index, read_split
@@ -18,6 +20,7 @@ from src.data.splitting.folds import fold_rows
 from src.data.splitting.rule import SplitRule
 from src.data.splitting.rule_file import read_rule
 from src.provenance.journal import RunRecord, attempts, child_record
+from src.search.engine.constraints import parse_constraint
 from src.search.engine.records import Proposal, Settings, Trial
 from src.search.engine.trial import close_attempt
 from src.search.engine.trial_configs import TrialConfigs
@@ -33,7 +36,7 @@ def read_trial_data(config: Config, ingest: Path, split: Path, features: Path) -
     """
     rows, (splits, _) = read_index(ingest), read_split(split, ingest)
     sample = SharedDataset(
-        ingest / "images.npy", rows.targets, len(rows.classes), config.normalize.method, features
+        ingest / "images.npy", rows.targets, rows.classes, config.normalize.method, features
     )
     if not config.sweep.folds:
         return sample, ((rows.ids[splits == "train"], rows.ids[splits == "val"]),)
@@ -86,6 +89,7 @@ class TrialTasks:
             device=config.machine.device,
             root=self.root,
             record=trial_record(self.record, proposal.number, proposal.settings),
+            metrics=_validation_metrics(sweep),
         )
 
     def running(self, number: int) -> Path:
@@ -98,6 +102,13 @@ def trial_record(parent: dict[str, Any], number: int, settings: Settings) -> dic
     lineage = trial_lineage(parent["lineage"], number)
     tags = {"trial.number": str(number)}
     return child_record(parent, "trial", f"trial-{number:03d}", lineage, settings, tags)
+
+
+def _validation_metrics(sweep: Sweep) -> tuple[str, ...]:
+    """Metrics of the validation images that objectives and constraints name."""
+    constrained = (parse_constraint(constraint)[0] for constraint in sweep.constraints)
+    named = dict.fromkeys((*sweep.objectives, *constrained))
+    return tuple(name for name in named if is_listed(name, MONITORED))
 
 
 @dataclass
