@@ -2,7 +2,7 @@
 
     python -m src.start PATH                       propose, and make it the default
     python -m src.start PATH --dry-run             only show what would be done
-    python -m src.start PATH --minutes 30 --goal speed
+    python -m src.start PATH --minutes 30 --goal balanced
 
 Inspects the images, measures two or three candidates on this machine for a few seconds each, and gives its
 reasons. Then it copies the folder to data/raw/NAME (one that is there stays), adds it to DVC, writes
@@ -41,7 +41,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--minutes", type=float, default=10, help="for the final training on this machine (default: 10)"
     )
-    parser.add_argument("--goal", default="accuracy", help="accuracy (default), size or speed")
+    parser.add_argument(
+        "--goal", default="accuracy", help="accuracy (default), balanced, recall:CLASS, size or speed"
+    )
     parser.add_argument("--dry-run", action="store_true", help="print it all, and write nothing")
     return parser.parse_args()
 

@@ -121,7 +121,7 @@ def _uneven(found: Inspection) -> Iterator[str]:
     if ratio >= UNEVEN:
         yield (
             f"The largest class has {ratio:.0f} times the images of the smallest: accuracy says little about "
-            "small classes, so look at macro F1 too."
+            "small classes, so look at macro F1 too (--goal balanced)."
         )
 
 

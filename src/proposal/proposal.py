@@ -15,10 +15,11 @@ from src.data.splitting.report import SplitSettings, split_and_report
 from src.proposal import findings
 from src.proposal.available_weights import Weights
 from src.proposal.candidates import Candidate, augmentation, list_candidates
-from src.proposal.goals import Goal
+from src.proposal.goals import Goal, describe_goal, goal_settings, refuse_unknown_class
 from src.proposal.inspection import Inspection
 from src.proposal.machine import Machine
 from src.proposal.planning import Plan, plan
+from src.proposal.setting import Setting
 from src.proposal.timing import StepTimes, measure
 
 MEASURED = 2.0  # seconds for each candidate
@@ -29,15 +30,6 @@ MARGIN = 0.02  # as in conf/register/default.yaml
 FOLDS, VAL, TEST = 5, 0.15, 0.2  # as in conf/split/default.yaml
 
 Compose = Callable[[Sequence[str]], Config]
-
-
-@dataclass(frozen=True)
-class Setting:
-    """A key of the configuration (or a group), its value, and why; "" if that is said elsewhere."""
-
-    key: str
-    value: Any
-    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,23 +72,29 @@ def propose(
         minutes: budget of the final training on this machine.
         compose: overrides -> checked configuration.
     """
+    split, untested = _split(found)
+    tested = [label for label in found.listing.classes if label not in untested]
+    refuse_unknown_class(goal, found.listing.classes, tested)
     candidates = list_candidates(found, weights, small=goal.name == "size")
     plans = [_plan(candidate, found, name, minutes, compose) for candidate in candidates]
     chosen, why = choose(plans, found, goal)
     pretrained = chosen.candidate.way != "scratch"
-    split, split_reasons = _split(found)
     register, deployed = _deploy(found, goal)
+    about_weights = _about_weights(weights, candidates)
     return Proposal(
         name=name,
         source="csv" if found.source == "csv" else "image_folder",
         data=_data(found, name, chosen),
         groups=_groups(found, chosen),
-        settings=[*split, *_training(chosen, minutes), *_validation(chosen), *register],
+        settings=[*split, *_training(chosen, minutes), *goal_settings(goal), *_validation(chosen), *register],
         steps=[
-            ("The data", [*findings.facts(found), *split_reasons]),
+            ("The data", [*findings.facts(found), *_about_untested(untested)]),
             ("Doubts", [*findings.doubts(found)]),
             ("The machine", [*machine.describe(), *map(_measured, plans)]),
-            ("What to try", [_about_weights(weights, candidates), why, _budget(chosen, minutes)]),
+            (
+                "What to try",
+                [about_weights, why, *filter(None, [describe_goal(goal)]), _budget(chosen, minutes)],
+            ),
             ("What to deploy", deployed),
         ],
         weights=weights if pretrained else None,
@@ -269,7 +267,7 @@ def _groups(found: Inspection, chosen: Plan) -> list[Setting]:
 
 
 def _split(found: Inspection) -> tuple[list[Setting], list[str]]:
-    """Settings of section ``split``, and what they mean for small classes."""
+    """Settings of section ``split``, and the classes that are too small to be tested."""
     smallest = min(found.counts.values())
     method = "stratified" if smallest < STABLE_FROM else "stable"
     why = (
@@ -278,15 +276,19 @@ def _split(found: Inspection) -> tuple[list[Setting], list[str]]:
         else "images that you add later move no old ones"
     )
     settings = [Setting("split.method", method, why)]
-    if not found.complete:
+    if not found.complete or _can_divide(found, method):
         return settings, []
-    if _can_divide(found, method):
-        return settings, []
-    lacking = _lacking(found, method)
-    settings.append(Setting("split.rare", "train", f"too few images to be held out: {', '.join(lacking)}"))
-    return settings, [
-        f"{', '.join(lacking)}: too few different images to be divided among training, validation, test and "
-        f"{FOLDS} folds, so they are trained on and not tested."
+    untested = _untested(found, method)
+    reason = f"too small to be held out: {', '.join(untested)}" if untested else "too small for some folds"
+    return [*settings, Setting("split.rare", "train", reason)], untested
+
+
+def _about_untested(untested: list[str]) -> list[str]:
+    if not untested:
+        return []
+    return [
+        f"Classes with too few different images to be held out: {', '.join(untested)}. They are trained on, "
+        "and not tested."
     ]
 
 
@@ -298,10 +300,10 @@ def _can_divide(found: Inspection, method: str) -> bool:
     return True
 
 
-def _lacking(found: Inspection, method: str) -> list[str]:
+def _untested(found: Inspection, method: str) -> list[str]:
     """Classes that are only trained on."""
     missing = _divide(found, method, "train")["missing"]
-    return list(dict.fromkeys(gap["class"] for gap in missing)) or ["some classes, in folds"]
+    return list(dict.fromkeys(gap["class"] for gap in missing))
 
 
 def _divide(found: Inspection, method: Any, rare: Any) -> dict[str, Any]:

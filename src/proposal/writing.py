@@ -16,7 +16,8 @@ from src.config.loading import CONF, PARAMS, compose_text, load_conf
 from src.core.errors import AssayError
 from src.core.files import replaced
 from src.core.hashing import iter_files
-from src.proposal.proposal import Proposal, Setting
+from src.proposal.proposal import Proposal
+from src.proposal.setting import Setting
 from src.provenance.dvc_add import dvc_add, unstage
 
 DATA = CONF / "data"
