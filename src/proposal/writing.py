@@ -182,7 +182,9 @@ def _bring_weights(proposal: Proposal, folder: Path) -> str:
     from src.models.weight_download import fetch_imagenet_weights
 
     assert proposal.weights is not None
-    path = fetch_imagenet_weights(proposal.weights.model, folder, proposal.weights.path)
+    model, path = proposal.weights.model, proposal.weights.path
+    if path is None or path.parent != folder or not path.with_suffix(".json").is_file():
+        path = fetch_imagenet_weights(model, folder, path)
     for part in (path, path.with_suffix(".json")):
         dvc_add(part)
     return f"{path}, from {proposal.weights.place}, is tracked by DVC"

@@ -1,0 +1,40 @@
+"""What a goal changes, and what cannot be one."""
+
+import pytest
+
+from src.core.errors import AssayError
+from src.proposal.goals import Goal, goal_settings, parse_goal, refuse_unknown_class
+
+
+def test_a_goal_is_a_word_or_the_recall_of_a_class():
+    assert parse_goal("balanced") == Goal("balanced")
+    assert parse_goal("recall:ill") == Goal("recall", "ill")
+
+
+@pytest.mark.parametrize("text", ["recall", "recall:", "balance", ""])
+def test_others_are_refused_with_the_known_ones(text):
+    with pytest.raises(AssayError, match="must be one of accuracy, balanced, size, speed, recall:CLASS"):
+        parse_goal(text)
+
+
+def test_balanced_weighs_and_monitors_every_class_alike_and_accuracy_changes_nothing():
+    balanced = {setting.key: setting.value for setting in goal_settings(Goal("balanced"))}
+    assert balanced["train.class_weights"] == "effective_number"
+    assert balanced["train.monitor"] == "val/f1_macro"
+    assert goal_settings(Goal("accuracy")) == []
+
+
+def test_recall_weighs_its_class_and_is_not_monitored_alone():
+    found = {setting.key: setting.value for setting in goal_settings(Goal("recall", "ill"))}
+    assert found["train.class_weights"] == {"ill": 3.0}
+    assert found["train.monitor"] == "val/f1/ill"
+
+
+def test_a_class_that_is_unknown_or_never_tested_has_no_recall():
+    refuse_unknown_class(Goal("recall", "ill"), ["ill", "well"], tested=["ill", "well"])
+    with pytest.raises(AssayError, match="too few different images to be held out"):
+        refuse_unknown_class(Goal("recall", "ill"), ["ill", "well"], tested=["well"])
+    with pytest.raises(
+        AssayError, match=r"no class is called so \(did you mean healthy\?\). The classes: ill, healthy"
+    ):
+        refuse_unknown_class(Goal("recall", "healty"), ["ill", "healthy"], tested=["ill", "healthy"])
