@@ -36,7 +36,7 @@ def test_a_dry_run_shows_everything_and_leaves_no_trace(workspace, photos):
         assert line in done.stdout
     assert "--- conf/data/my_photos.yaml would be:" in done.stdout
     assert "monitor: val/f1_macro" in done.stdout
-    assert "Pretrained weights are not in data/weights" in done.stdout
+    assert "images as small as these show too little" in done.stdout
     assert "Nothing was written." in done.stdout
 
 

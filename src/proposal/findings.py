@@ -130,8 +130,8 @@ def _told_by_format(found: Inspection) -> str:
     alone = {name: next(iter(each)) for name, each in found.formats_by_class.items() if len(each) == 1}
     if len(alone) < len(found.formats_by_class) or len(set(alone.values())) < 2:
         return ""
-    first = {kind: name for name, kind in reversed(alone.items())}
-    return ", ".join(f"{name}: {kind}" for kind, name in first.items())
+    first = {kind: name for name, kind in sorted(alone.items(), reverse=True)}
+    return ", ".join(f"{name}: {kind}" for kind, name in sorted(first.items(), key=lambda pair: pair[1]))
 
 
 def _some(names: list[str]) -> str:

@@ -129,10 +129,13 @@ def choose(plans: Sequence[Plan], found: Inspection, goal: Goal) -> tuple[Plan, 
     """
     fitting = {each.candidate.way: each for each in reversed(plans) if each.fits}
     if not fitting:
-        needed = min(each.seconds / max(each.epochs, 1) * each.candidate.least_epochs for each in plans)
+        needed = min(
+            each.seconds * each.candidate.least_epochs / (each.epochs or each.candidate.epochs)
+            for each in plans
+        )
         raise AssayError(
-            f"no training fits into the budget; the quickest needs about {needed / 60:.0f} minutes: raise "
-            "--minutes, or take fewer images"
+            f"no training fits into the budget; the quickest needs about {np.ceil(needed / 60):.0f} minutes: "
+            "raise --minutes, or take fewer images"
         )
     if goal.name == "size":
         return _smallest(list(fitting.values()))

@@ -12,8 +12,10 @@ from src.proposal.available_weights import find_available, is_available
 
 
 @pytest.fixture(autouse=True)
-def offline(monkeypatch):
+def nothing_at_hand(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    for name in list(weight_download.PACKAGES):  # which may be installed here
+        monkeypatch.delitem(weight_download.PACKAGES, name)
 
 
 def test_without_any_there_are_none(tmp_path):

@@ -43,7 +43,7 @@ def test_the_largest_size_with_all_epochs_is_taken_and_cost_grows_with_the_area(
     rich = plan(candidate("scratch"), TIMES, Found(), budget=10_000)
     assert (rich.image_size, rich.epochs) == ((200, 200), 40)
     assert rich.seconds == pytest.approx(40 * 4 * EPOCH)
-    medium = plan(candidate("scratch"), TIMES, Found(), budget=40 * EPOCH / 0.9)
+    medium = plan(candidate("scratch"), TIMES, Found(), budget=40.5 * EPOCH / 0.9)
     assert (medium.image_size, medium.epochs) == ((100, 100), 40)
 
 
@@ -74,7 +74,7 @@ def plans(*ways: Way, unfit: Sequence[Way] = ()) -> list[Plan]:
             candidate(way),
             (100, 100),
             0 if way in unfit else 40,
-            60.0,
+            6000.0,  # of 40 epochs
             StepTimes(0.01, sizes[way] / 1000, sizes[way] * 1000),
         )
         for way in ways
@@ -102,9 +102,9 @@ def test_few_images_train_a_head_and_many_train_all_weights_if_there_is_time():
 def test_size_and_speed_take_what_is_smallest_and_fastest():
     assert chosen(Found(images=500), "size") == "scratch"
     assert chosen(Found(images=500), "speed") == "scratch"
-    assert chosen(Found(images=500), "size", unfit=["scratch"]) == "head"
+    assert chosen(Found(images=500), "size", unfit=["scratch", "all"]) == "head"
 
 
 def test_without_time_for_anything_the_quickest_is_named():
-    with pytest.raises(AssayError, match="the quickest needs about 1 minutes: raise --minutes"):
+    with pytest.raises(AssayError, match="the quickest needs about 25 minutes: raise --minutes"):
         choose(plans("scratch", unfit=["scratch"]), Found(), Goal("accuracy"))  # type: ignore[arg-type]
