@@ -5,7 +5,7 @@
     python -m src.list_models --time                   measure a training and an inference step here, too
 
 Layers are the convolutions and linear layers on the longest path through the network. Multiply-adds are those
-of one image, bytes those of the weights in fp32. Takes a few seconds, with --time one or two for each model.
+of one image, bytes those of the weights in fp32. Takes a second or two for each model, with --time a few.
 """
 
 import argparse

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from tests.support.pictures import write_folder
-from tests.support.workspaces import Workspace
+from tests.support.workspaces import ROOT, Workspace
 
 OFFLINE = {"HF_HUB_OFFLINE": "1"}
 
@@ -108,8 +108,8 @@ def test_a_folder_in_data_raw_stays_and_keeps_its_name(workspace):
         (["--minutes", "0"], "--minutes must be above 0, but got 0"),
     ],
 )
-def test_wrong_options_are_refused_before_anything_is_read(workspace, photos, arguments, message):
-    done = start(workspace, str(photos), *arguments, check=False)
+def test_wrong_options_are_refused_before_anything_is_read(arguments, message):
+    done = start(Workspace(ROOT), "nowhere", *arguments, check=False)
     assert done.returncode == 1
     assert message in done.stderr
     assert "Traceback" not in done.stderr

@@ -128,6 +128,9 @@ def inspect(folder: Path, workers: int, advance: Callable[[int], None]) -> Inspe
     """
     source = find_source(folder)
     listing = read_listing(folder, source)
+    subject = guess_subject(folder, listing, source)
+    if subject is not None and subject.obvious:
+        listing = read_listing(folder, source, subject.subject)
     headers = _headers(folder, listing)
     height, width = _fitting_size([size for _, size, _ in headers.values()])
     chosen = _sample(len(listing.items), height * width * 3)
@@ -161,7 +164,7 @@ def inspect(folder: Path, workers: int, advance: Callable[[int], None]) -> Inspe
         near=near_pairs(images[good], 0.995),
         digests=np.array([each.digest for each in kept]),
         originals=[each.original or "" for each in kept],
-        subject=guess_subject(folder, listing, source),
+        subject=subject,
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -78,9 +79,9 @@ def longest_path(network: nn.Module, example: torch.Tensor) -> int:
 
 
 def purpose(text: str) -> str:
-    """What a file in conf/model says of itself in its first line."""
-    first = text.splitlines()[0] if text else ""
-    return first.removeprefix("#").strip().rstrip(".") if first.startswith("#") else ""
+    """What a file in conf/model says of itself: the comments above its first key."""
+    lines = takewhile(lambda line: line.startswith("#"), text.splitlines())
+    return " ".join(line.removeprefix("#").strip() for line in lines)
 
 
 def print_table(rows: Sequence[ModelRow], timed: bool) -> None:
@@ -94,7 +95,7 @@ def print_table(rows: Sequence[ModelRow], timed: bool) -> None:
     for name in names:
         table.add_column(name, justify="left" if name == "model" else "right", no_wrap=True)
     table.add_column("weights", no_wrap=True)
-    table.add_column("what it is", overflow="fold")
+    table.add_column("what it is, and good for", overflow="fold")
     for row in sorted(rows, key=lambda each: (each.parameters is None, each.parameters or 0, each.choice)):
         table.add_row(*_cells(row, timed))
     console = Console()

@@ -27,6 +27,7 @@ FEW = 100  # images of a class (median), below which all of a network overfits s
 STABLE_FROM = 50  # images of the smallest class, from which shares that vary a little do no harm
 NORMAL = 3.84  # square of the normal quantile of 0.025: two variants are tested at 0.05 in all
 MARGIN = 0.02  # as in conf/register/default.yaml
+WIDEST = 0.2  # a margin above that would mean nothing
 FOLDS, VAL, TEST = 5, 0.15, 0.2  # as in conf/split/default.yaml
 
 Compose = Callable[[Sequence[str]], Config]
@@ -279,7 +280,10 @@ def _split(found: Inspection) -> tuple[list[Setting], list[str]]:
         else "images that you add later move no old ones"
     )
     settings = [Setting("split.method", method, why)]
-    if not found.complete or _can_divide(found, method):
+    if not found.complete:
+        small = [Setting("split.rare", "train", "some classes may be too small to be held out")]
+        return [*settings, *(small if smallest < findings.FEW else [])], []
+    if _can_divide(found, method):
         return settings, []
     untested = _untested(found, method)
     reason = f"too small to be held out: {', '.join(untested)}" if untested else "too small for some folds"
@@ -335,7 +339,7 @@ def _deploy(found: Inspection, goal: Goal) -> tuple[list[Setting], list[str]]:
     given = sum(item.given_split == "val" for item in found.listing.items)
     images = given or int(VAL * len(found.listing.items))
     least = NORMAL / (images + NORMAL)  # what so many images without a disagreement show (Tango, 1998)
-    margin = max(MARGIN, float(np.ceil(100 * 1.5 * least) / 100))
+    margin = float(np.clip(np.ceil(150 * least) / 100, MARGIN, WIDEST))
     settings = []
     sentences = [
         "The network as ONNX, and the same with int8 weights, a quarter of the size: the registry takes int8 "

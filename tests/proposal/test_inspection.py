@@ -95,6 +95,14 @@ def test_near_copies_are_counted(tmp_path):
     assert "Pairs of near copies: 1" in said(look(tmp_path))
 
 
+def test_an_obvious_subject_keeps_its_images_together_in_the_index(tmp_path):
+    for n in range(36):
+        picture(tmp_path, "ill" if n < 18 else "well", f"patient{n // 3:02d}_{n}.png", noise(n))
+    found = look(tmp_path)
+    assert len(set(found.index().subjects)) == 12
+    assert "Names such as patient00 say what belongs together (12 subjects)" in said(found)
+
+
 def test_idx_files_keep_their_size():
     found = look(ROOT / "data/raw/digits")
     assert (found.source, found.image_size, found.channels) == ("idx", (8, 8), 1)
