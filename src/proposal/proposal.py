@@ -5,16 +5,16 @@ What are the data like, what does the machine allow, what is worth trying, what 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from src.config.schema import Config
 from src.core.errors import AssayError
-from src.data.splitting.report import SplitSettings, split_and_report
 from src.proposal import findings
 from src.proposal.available_weights import Weights
 from src.proposal.candidates import Candidate, augmentation, list_candidates
+from src.proposal.data_settings import FOLDS, data_settings, describe_untested, split_settings
+from src.proposal.deployment import deployment
 from src.proposal.goals import Goal, describe_goal, goal_settings, refuse_unknown_class
 from src.proposal.inspection import Inspection
 from src.proposal.machine import Machine
@@ -24,11 +24,6 @@ from src.proposal.timing import StepTimes, measure
 
 MEASURED = 2.0  # seconds for each candidate
 FEW = 100  # images of a class (median), below which all of a network overfits sooner than its head
-STABLE_FROM = 50  # images of the smallest class, from which shares that vary a little do no harm
-NORMAL = 3.84  # square of the normal quantile of 0.025: two variants are tested at 0.05 in all
-MARGIN = 0.02  # as in conf/register/default.yaml
-WIDEST = 0.2  # a margin above that would mean nothing
-FOLDS, VAL, TEST = 5, 0.15, 0.2  # as in conf/split/default.yaml
 
 Compose = Callable[[Sequence[str]], Config]
 
@@ -73,23 +68,23 @@ def propose(
         minutes: budget of the final training on this machine.
         compose: overrides -> checked configuration.
     """
-    split, untested = _split(found)
+    split, untested = split_settings(found)
     tested = [label for label in found.listing.classes if label not in untested]
     refuse_unknown_class(goal, found.listing.classes, tested)
     candidates = list_candidates(found, weights, small=goal.name == "size")
     plans = [_plan(candidate, found, name, minutes, compose) for candidate in candidates]
     chosen, why = choose(plans, found, goal)
     pretrained = chosen.candidate.way != "scratch"
-    register, deployed = _deploy(found, goal)
+    register, deployed = deployment(found, goal)
     about_weights = _about_weights(weights, candidates)
     return Proposal(
         name=name,
         source="csv" if found.source == "csv" else "image_folder",
-        data=_data(found, name, chosen),
+        data=data_settings(found, name, chosen.image_size),
         groups=_groups(found, chosen),
         settings=[*split, *_training(chosen, minutes), *goal_settings(goal), *_validation(chosen), *register],
         steps=[
-            ("The data", [*findings.facts(found), *_about_untested(untested)]),
+            ("The data", [*findings.facts(found), *describe_untested(untested)]),
             ("Doubts", [*findings.doubts(found)]),
             ("The machine", [*machine.describe(), *map(_measured, plans)]),
             (
@@ -225,37 +220,6 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
-def _data(found: Inspection, name: str, chosen: Plan) -> list[Setting]:
-    median = np.median(found.original_sizes, axis=0).astype(int)
-    height, width = chosen.image_size
-    settings = [
-        Setting("name", name),
-        Setting("source", found.source),
-        Setting(
-            "image_size",
-            [height, width],
-            f"pixels; the originals have {median[0]} × {median[1]} (median, width × height)",
-        ),
-        Setting(
-            "channels",
-            found.channels,
-            f"{int(found.colored.sum()):,} of {len(found.rows):,} images have color",
-        ),
-    ]
-    if found.conflicts or not found.complete:
-        why = "some images are in two classes" if found.conflicts else "not all were compared"
-        settings.append(Setting("on_conflict", "drop", why))
-    if found.subject and found.subject.obvious:
-        settings.append(
-            Setting(
-                "subject",
-                found.subject.subject,
-                f"{found.subject.subjects:,} of them, such as {found.subject.example}",
-            )
-        )
-    return settings
-
-
 def _groups(found: Inspection, chosen: Plan) -> list[Setting]:
     groups = chosen.candidate.groups
     why = {
@@ -268,56 +232,6 @@ def _groups(found: Inspection, chosen: Plan) -> list[Setting]:
         Setting("sweep", "none", "search later: dvc exp run -S sweep=default"),
         Setting("compress", "int8", "the network as it is, and with int8 weights"),
     ]
-
-
-def _split(found: Inspection) -> tuple[list[Setting], list[str]]:
-    """Settings of section ``split``, and the classes that are too small to be tested."""
-    smallest = min(found.counts.values())
-    method = "stratified" if smallest < STABLE_FROM else "stable"
-    why = (
-        f"exact shares of every class; the smallest has {smallest:,} images"
-        if method == "stratified"
-        else "images that you add later move no old ones"
-    )
-    settings = [Setting("split.method", method, why)]
-    if not found.complete:
-        small = [Setting("split.rare", "train", "some classes may be too small to be held out")]
-        return [*settings, *(small if smallest < findings.FEW else [])], []
-    if _can_divide(found, method):
-        return settings, []
-    untested = _untested(found, method)
-    reason = f"too small to be held out: {', '.join(untested)}" if untested else "too small for some folds"
-    return [*settings, Setting("split.rare", "train", reason)], untested
-
-
-def _about_untested(untested: list[str]) -> list[str]:
-    if not untested:
-        return []
-    return [
-        f"Classes with too few different images to be held out: {', '.join(untested)}. They are trained on, "
-        "and not tested."
-    ]
-
-
-def _can_divide(found: Inspection, method: str) -> bool:
-    try:
-        _divide(found, method, "refuse")
-    except AssayError:
-        return False
-    return True
-
-
-def _untested(found: Inspection, method: str) -> list[str]:
-    """Classes that are only trained on."""
-    missing = _divide(found, method, "train")["missing"]
-    return list(dict.fromkeys(gap["class"] for gap in missing))
-
-
-def _divide(found: Inspection, method: Any, rare: Any) -> dict[str, Any]:
-    """The report of stage ``split`` with these settings."""
-    settings = SplitSettings(method, VAL, TEST, FOLDS, rare, "group", 0.995, seed=0)
-    kept = np.array([place not in found.conflicting for place in range(len(found.rows))])
-    return split_and_report(found.index(), found.images[kept], settings, show=False).report
 
 
 def _training(chosen: Plan, minutes: float) -> list[Setting]:
@@ -333,28 +247,3 @@ def _validation(chosen: Plan) -> list[Setting]:
         return []
     epochs = max(2, chosen.epochs // 3)
     return [Setting("cross_validate.proxy", {"train.epochs": epochs}, "shorter than the final training")]
-
-
-def _deploy(found: Inspection, goal: Goal) -> tuple[list[Setting], list[str]]:
-    given = sum(item.given_split == "val" for item in found.listing.items)
-    images = given or int(VAL * len(found.listing.items))
-    least = NORMAL / (images + NORMAL)  # what so many images without a disagreement show (Tango, 1998)
-    margin = float(np.clip(np.ceil(150 * least) / 100, MARGIN, WIDEST))
-    settings = []
-    sentences = [
-        "The network as ONNX, and the same with int8 weights, a quarter of the size: the registry takes int8 "
-        "if it is not worse.",
-    ]
-    if margin > MARGIN:
-        settings.append(
-            Setting(
-                "register.policy.margin", margin, f"{images:,} validation images can show no smaller loss"
-            )
-        )
-        sentences.append(
-            f"{images:,} validation images cannot rule out a loss below {100 * least:.1f} points, so the "
-            f"margin is {100 * margin:.0f} points."
-        )
-    if goal.name == "size":
-        settings.append(Setting("register.policy.optimize", "model/bytes", "the goal is size"))
-    return settings, sentences
