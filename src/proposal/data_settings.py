@@ -47,7 +47,7 @@ def data_settings(found: Inspection, name: str, image_size: tuple[int, int]) -> 
 
 
 def split_settings(found: Inspection) -> tuple[list[Setting], list[str]]:
-    """Settings of section ``split``, and the classes that are too small to be tested: as that stage finds them."""
+    """Settings of section ``split``, and the classes that are too small to be tested, as that stage finds."""
     smallest = min(found.counts.values())
     method = "stratified" if smallest < STABLE_FROM else "stable"
     why = (

@@ -13,7 +13,7 @@ WIDEST = 0.2  # a margin above that would mean nothing
 
 
 def deployment(found: Inspection, goal: Goal) -> tuple[list[Setting], list[str]]:
-    """Settings, and sentences about them; the margin is no smaller than what the validation images can show."""
+    """Settings, and sentences about them; the margin is no smaller than the validation images can show."""
     given = sum(item.given_split == "val" for item in found.listing.items)
     images = given or int(VAL * len(found.listing.items))
     least = NORMAL / (images + NORMAL)  # what so many images without a disagreement show (Tango, 1998)
