@@ -74,7 +74,7 @@ def propose(
     candidates = list_candidates(found, weights, small=goal.name == "size")
     plans = [_plan(candidate, found, name, minutes, compose) for candidate in candidates]
     chosen, why = choose(plans, found, goal)
-    pretrained = chosen.candidate.way != "scratch"
+    pretrained, head_only = chosen.candidate.way != "scratch", chosen.candidate.way == "head"
     register, deployed = deployment(found, goal)
     about_weights = _about_weights(weights, candidates)
     return Proposal(
@@ -82,14 +82,25 @@ def propose(
         source="csv" if found.source == "csv" else "image_folder",
         data=data_settings(found, name, chosen.image_size),
         groups=_groups(found, chosen),
-        settings=[*split, *_training(chosen, minutes), *goal_settings(goal), *_validation(chosen), *register],
+        settings=[
+            *split,
+            *_training(chosen, minutes),
+            *goal_settings(goal, head_only),
+            *_validation(chosen),
+            *register,
+        ],
         steps=[
             ("The data", [*findings.facts(found), *describe_untested(untested)]),
             ("Doubts", [*findings.doubts(found)]),
             ("The machine", [*machine.describe(), *map(_measured, plans)]),
             (
                 "What to try",
-                [about_weights, why, *filter(None, [describe_goal(goal)]), _budget(chosen, minutes)],
+                [
+                    about_weights,
+                    why,
+                    *filter(None, [describe_goal(goal, head_only)]),
+                    _budget(chosen, minutes),
+                ],
             ),
             ("What to deploy", deployed),
         ],

@@ -18,14 +18,19 @@ def test_others_are_refused_with_the_known_ones(text):
 
 
 def test_balanced_weighs_and_monitors_every_class_alike_and_accuracy_changes_nothing():
-    balanced = {setting.key: setting.value for setting in goal_settings(Goal("balanced"))}
+    balanced = {setting.key: setting.value for setting in goal_settings(Goal("balanced"), head_only=False)}
     assert balanced["train.class_weights"] == "effective_number"
     assert balanced["train.monitor"] == "val/f1_macro"
-    assert goal_settings(Goal("accuracy")) == []
+    assert goal_settings(Goal("accuracy"), head_only=False) == []
+
+
+def test_a_head_alone_has_no_weights():
+    (only,) = goal_settings(Goal("balanced"), head_only=True)
+    assert (only.key, only.value) == ("train.monitor", "val/f1_macro")
 
 
 def test_recall_weighs_its_class_and_is_not_monitored_alone():
-    found = {setting.key: setting.value for setting in goal_settings(Goal("recall", "ill"))}
+    found = {setting.key: setting.value for setting in goal_settings(Goal("recall", "ill"), head_only=True)}
     assert found["train.class_weights"] == {"ill": 3.0}
     assert found["train.monitor"] == "val/f1/ill"
 
