@@ -56,8 +56,8 @@ def refuse_unknown_class(goal: Goal, classes: Sequence[str], tested: Sequence[st
 def goal_settings(goal: Goal, head_only: bool) -> list[Setting]:
     """What the goal changes in section ``train``.
 
-    Weights of classes help a network that is trained as a whole (tests/training/test_imbalance.py). Where only
-    the head is trained they did not: on ten splits of 800 pictures in 17 classes of 3 to 247 images the macro
+    Weights of classes help a network that is trained as a whole (docs/training.md). Where only the head is
+    trained they did not: on ten splits of 800 pictures in 17 classes of 3 to 247 images the macro
     F1 of the validation images after the last epoch was 0.587 without, 0.585 and 0.579 with weak weights.
     """
     if goal.name == "balanced":
@@ -78,7 +78,7 @@ def describe_goal(goal: Goal, head_only: bool) -> str:
     """What is done for the goal, in a sentence; "" if nothing special is."""
     if goal.name == "balanced":
         weights = "" if head_only else "images of small classes count more in the loss, and "
-        return f"For a balanced result, {weights}the epoch with the best macro F1 of the validation images is kept."
+        return f"For a balanced result, {weights}the epoch with the best validation macro F1 is kept."
     if goal.of_class is not None:
         return (
             f"For the recall of {goal.of_class}, its images count {WEIGHT:g} times in the loss, and the "

@@ -71,7 +71,7 @@ def write(proposal: Proposal, folder: Path, raw: Path, weights: Path) -> Iterato
     name, place = proposal.name, raw / proposal.name
     texts = [data_file(name), experiment_file(name), DEFAULTS, PARAMS]
     tracked = [raw / f"{name}.dvc", raw / ".gitignore", *_weight_notes(proposal, weights)]
-    with _all_or_nothing([*texts, *tracked], [place, *_new_weights(proposal, weights)]):
+    with _all_or_nothing(texts, tracked, [place, *_new_weights(proposal, weights)]):
         yield _bring(folder, place)
         dvc_add(place)
         yield f"{place} is tracked by DVC ({place}.dvc)"
@@ -223,9 +223,15 @@ def _write(path: Path, text: str) -> None:
 
 
 @contextmanager
-def _all_or_nothing(texts: Sequence[Path], places: Sequence[Path]) -> Iterator[None]:
-    """Bring small files back, and remove what was not there, if the block does not end well."""
-    before = {path: path.read_bytes() if path.is_file() else None for path in texts}
+def _all_or_nothing(texts: Sequence[Path], tracked: Sequence[Path], places: Sequence[Path]) -> Iterator[None]:
+    """Bring small files back, and remove what was not there, if the block does not end well.
+
+    Args:
+        texts: small files of ours.
+        tracked: small files of DVC, which stages them in git.
+        places: files and folders that may be new.
+    """
+    before = {path: path.read_bytes() if path.is_file() else None for path in (*texts, *tracked)}
     fresh = [path for path in places if not path.exists()]
     try:
         yield
@@ -235,7 +241,7 @@ def _all_or_nothing(texts: Sequence[Path], places: Sequence[Path]) -> Iterator[N
                 _remove(path)
             for path, content in before.items():
                 _restore(path, content)
-            unstage([path for path, content in before.items() if content is None])  # DVC has staged them
+            unstage(tracked)
         raise
 
 

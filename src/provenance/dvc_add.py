@@ -23,6 +23,10 @@ def dvc_add(path: Path) -> None:
 
 
 def unstage(paths: Sequence[Path]) -> None:
-    """Take files that no longer exist out of git's index, where ``dvc add`` has put them (autostage)."""
-    if paths:
-        git(Path(), "rm", "--cached", "--quiet", "--ignore-unmatch", "--", *map(str, paths))
+    """Take out of git's index what ``dvc add`` has put there (autostage); the files stay as they are."""
+    there = [str(path) for path in paths if path.exists()]
+    gone = [str(path) for path in paths if not path.exists()]
+    if there:
+        git(Path(), "reset", "--quiet", "--", *there)
+    if gone:
+        git(Path(), "rm", "--cached", "--quiet", "--ignore-unmatch", "--", *gone)
