@@ -24,7 +24,7 @@ def test_every_model_has_a_line_with_its_numbers_and_its_description():
     lines = {line.split()[0]: line for line in text.splitlines() if line.strip()}
     for path in (ROOT / "conf/model").glob("*.yaml"):
         assert path.stem in lines
-    assert lines["lenet"].split()[1:6] == ["44,426", "5", "281,640", "177,704", "4"]
+    assert lines["lenet"].split()[1:6] == ["61,706", "5", "416,520", "246,824", "4"]
     assert "LeNet-5" in lines["lenet"]
 
 

@@ -62,8 +62,8 @@ def test_it_writes_settings_that_compose_copies_the_images_and_names_the_next_co
 @pytest.mark.slow
 def test_what_fails_at_the_end_undoes_everything_in_git_too(workspace, photos):
     config = workspace / "conf/config.yaml"
-    config.write_text(config.read_text().replace("  - experiment: null\n", ""))
-    workspace.run("git", "commit", "--quiet", "--all", "--message", "No experiment")
+    config.write_text(config.read_text().replace("- experiment: null", '- "experiment": null'))
+    workspace.run("git", "commit", "--quiet", "--all", "--message", "Another spelling")
     done = start(workspace, str(photos), check=False)
     assert done.returncode == 1
     assert "conf/config.yaml has no line `- experiment: null`" in done.stderr

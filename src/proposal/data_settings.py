@@ -7,11 +7,11 @@ import numpy as np
 from src.core.errors import AssayError
 from src.data.splitting.report import SplitSettings, split_and_report
 from src.proposal.findings import FEW
-from src.proposal.inspection import Inspection
+from src.proposal.inspection import VAL, Inspection
 from src.proposal.setting import Setting
 
 STABLE_FROM = 50  # images of the smallest class, from which shares that vary a little do no harm
-FOLDS, VAL, TEST = 5, 0.15, 0.2  # as in conf/split/default.yaml
+FOLDS, TEST = 5, 0.2  # as in conf/split/default.yaml
 
 
 def data_settings(found: Inspection, name: str, image_size: tuple[int, int]) -> list[Setting]:

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from src.proposal.data_settings import VAL
 from src.proposal.goals import Goal
 from src.proposal.inspection import Inspection
 from src.proposal.setting import Setting
@@ -14,8 +13,7 @@ WIDEST = 0.2  # a margin above that would mean nothing
 
 def deployment(found: Inspection, goal: Goal) -> tuple[list[Setting], list[str]]:
     """Settings, and sentences about them; the margin is no smaller than the validation images can show."""
-    given = sum(item.given_split == "val" for item in found.listing.items)
-    images = given or int(VAL * len(found.listing.items))
+    images = found.validation_images
     least = NORMAL / (images + NORMAL)  # what so many images without a disagreement show (Tango, 1998)
     margin = float(np.clip(np.ceil(150 * least) / 100, MARGIN, WIDEST))
     settings = []

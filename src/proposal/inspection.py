@@ -32,6 +32,7 @@ SAMPLE = 4000  # images that are decoded, at most
 SAMPLE_BYTES = 256 * 2**20  # of their pixels
 MAX_PIXELS = 100_000_000  # as in conf/data/image_folder.yaml
 GRAY_LEVELS = 8  # by which the channels of a gray image may differ: JPEG rounds them
+VAL = 0.15  # share of validation images, as in conf/split/default.yaml
 COLORED = 0.02  # share of the images that must have color for RGB to be worth it
 
 Images = NDArray[np.uint8]
@@ -91,6 +92,12 @@ class Inspection:
         """Images of each class, in the order of the classes."""
         found = Counter(item.label for item in self.listing.items)
         return Counter({name: found[name] for name in self.listing.classes})
+
+    @property
+    def validation_images(self) -> int:
+        """Those that are given, or about as many as will be drawn."""
+        given = sum(item.given_split == "val" for item in self.listing.items)
+        return given or int(VAL * len(self.listing.items))
 
     @property
     def duplicates(self) -> int:
