@@ -35,7 +35,7 @@ def test_a_dry_run_shows_everything_and_leaves_no_trace(workspace, photos):
     for line in ("The data", "The machine", "What to try", "What to deploy", "45 images in 2 classes"):
         assert line in done.stdout
     assert "--- conf/data/my_photos.yaml would be:" in done.stdout
-    assert "monitor: val/f1_macro" in done.stdout
+    assert "class_weights: effective_number" in done.stdout
     assert "images as small as these show too little" in done.stdout
     assert "Nothing was written." in done.stdout
 

@@ -99,8 +99,8 @@ def describe_goal(goal: Goal, head_only: bool, validation: int) -> str:
         )
     if goal.name == "balanced" and not head_only:
         return (
-            "For a balanced result, images of small classes count more in the loss, and the epoch with the best "
-            "validation macro F1 is kept."
+            "For a balanced result, images of small classes count more in the loss, and the epoch with the "
+            "best validation macro F1 is kept."
         )
     if validation < STEADY:
         return (

@@ -76,6 +76,8 @@ def propose(
     chosen, why = choose(plans, found, goal)
     pretrained, head_only = chosen.candidate.way != "scratch", chosen.candidate.way == "head"
     register, deployed = deployment(found, goal)
+    for_goal = goal_settings(goal, head_only, found.validation_images)
+    about_goal = describe_goal(goal, head_only, found.validation_images)
     about_weights = _about_weights(weights, candidates)
     return Proposal(
         name=name,
@@ -85,7 +87,7 @@ def propose(
         settings=[
             *split,
             *_training(chosen, minutes),
-            *goal_settings(goal, head_only),
+            *for_goal,
             *_validation(chosen),
             *register,
         ],
@@ -98,7 +100,7 @@ def propose(
                 [
                     about_weights,
                     why,
-                    *filter(None, [describe_goal(goal, head_only)]),
+                    *filter(None, [about_goal]),
                     _budget(chosen, minutes),
                 ],
             ),

@@ -17,22 +17,28 @@ def test_others_are_refused_with_the_known_ones(text):
         parse_goal(text)
 
 
+def settings(goal: Goal, head_only: bool, validation: int) -> dict[str, object]:
+    return {each.key: each.value for each in goal_settings(goal, head_only, validation)}
+
+
 def test_balanced_weighs_and_monitors_every_class_alike_and_accuracy_changes_nothing():
-    balanced = {setting.key: setting.value for setting in goal_settings(Goal("balanced"), head_only=False)}
-    assert balanced["train.class_weights"] == "effective_number"
-    assert balanced["train.monitor"] == "val/f1_macro"
-    assert goal_settings(Goal("accuracy"), head_only=False) == []
+    balanced = settings(Goal("balanced"), head_only=False, validation=120)
+    assert balanced == {"train.class_weights": "effective_number", "train.monitor": "val/f1_macro"}
+    assert settings(Goal("accuracy"), head_only=False, validation=5000) == {}
 
 
 def test_a_head_alone_has_no_weights():
-    (only,) = goal_settings(Goal("balanced"), head_only=True)
-    assert (only.key, only.value) == ("train.monitor", "val/f1_macro")
+    assert settings(Goal("balanced"), head_only=True, validation=5000) == {"train.monitor": "val/f1_macro"}
+
+
+@pytest.mark.parametrize("goal", ["accuracy", "balanced", "size", "speed"])
+def test_few_validation_images_choose_the_epoch_by_loss(goal):
+    assert settings(Goal(goal), head_only=True, validation=120) == {"train.monitor": "val/loss"}
 
 
 def test_recall_weighs_its_class_and_is_not_monitored_alone():
-    found = {setting.key: setting.value for setting in goal_settings(Goal("recall", "ill"), head_only=True)}
-    assert found["train.class_weights"] == {"ill": 3.0}
-    assert found["train.monitor"] == "val/f1/ill"
+    found = settings(Goal("recall", "ill"), head_only=True, validation=120)
+    assert found == {"train.class_weights": {"ill": 3.0}, "train.monitor": "val/f1/ill"}
 
 
 def test_a_class_that_is_unknown_or_never_tested_has_no_recall():
