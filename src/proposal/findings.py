@@ -85,8 +85,8 @@ def _damaged(found: Inspection) -> Iterator[str]:
         yield f"{_images(len(found.unreadable))} cannot be read, such as {found.unreadable[0]}; left out."
     if found.conflicts:
         yield (
-            f"{_images(len(found.conflicts))} in more than one class, so all copies are left out, such as "
-            f"{found.conflicts[0]}. Keep each in the right class only."
+            f"Images in more than one class: {len(found.conflicts):,}. All copies of them are left out, such "
+            f"as {found.conflicts[0]}. Keep each in the right class only."
         )
 
 

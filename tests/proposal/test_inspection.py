@@ -59,7 +59,7 @@ def test_copies_conflicts_damage_and_tiny_images_are_doubts(tmp_path):
     (tmp_path / "dog/broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     (tmp_path / "dog/notes.txt").write_text("mine")
     text = said(look(tmp_path))
-    assert "1 image in more than one class" in text
+    assert "Images in more than one class: 1. All copies of them are left out" in text
     assert "cat/0001.png (cat) = dog/wrong.png (dog)" in text
     assert "Copies of another image of their class: 1" in text
     assert "1 image cannot be read, such as dog/broken.png" in text
