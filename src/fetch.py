@@ -13,8 +13,6 @@ continues with the next file when the command runs again. Weights come from the 
 """
 
 import argparse
-import subprocess
-import sys
 from pathlib import Path
 
 from src.core.errors import AssayError, ends_with_message
@@ -22,6 +20,7 @@ from src.core.files import replaced
 from src.data.download import download
 from src.data.ingestion.known_datasets import DIGITS, KNOWN_DATASETS, KnownDataset
 from src.pipeline.paths import RAW, WEIGHTS
+from src.provenance.dvc_add import dvc_add
 
 CACHE = Path(".assay/downloads")
 
@@ -67,7 +66,7 @@ def _fetch(dataset: KnownDataset, places: list[str]) -> None:
     folder = RAW / dataset.name
     downloaded = download(folder, dataset.files, places, CACHE / dataset.name, _say)
     _write_classes(folder, dataset)
-    _dvc_add(folder)
+    dvc_add(folder)
     state = "is complete" if downloaded else "was complete already"
     _say(f"{folder} {state}, checksums right, tracked by DVC. Next: dvc exp run -S experiment={dataset.name}")
 
@@ -84,7 +83,7 @@ def _fetch_weights(name: str, source: str | None) -> None:
         path = fetch_imagenet_weights(name, WEIGHTS, Path(source) if source else None)
         setting = f"model=timm model.name={name} model.weights=imagenet"
     for part in (path, path.with_suffix(".json")):
-        _dvc_add(part)
+        dvc_add(part)
     _say(f"{path} is complete, tracked by DVC. Next: {setting}")
 
 
@@ -111,16 +110,6 @@ def _write_classes(folder: Path, dataset: KnownDataset) -> None:
 def _write(path: Path, content: bytes) -> None:
     with replaced(path) as beside:
         beside.write_bytes(content)
-
-
-def _dvc_add(folder: Path) -> None:
-    command = [sys.executable, "-m", "dvc", "add", str(folder)]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    if result.returncode:
-        raise AssayError(
-            f"the files are in {folder} with the right checksums, but dvc add failed:\n"
-            f"{result.stderr.strip() or result.stdout.strip()}\nFix that, then: dvc add {folder}"
-        )
 
 
 def _say(text: str) -> None:

@@ -56,7 +56,7 @@ def fetch_imagenet_weights(name: str, folder: Path, source: Path | None = None) 
     """
     said = _known(name)
     folder.mkdir(parents=True, exist_ok=True)
-    packaged = _packaged(name) if source is None else None
+    packaged = packaged_weights(name) if source is None else None
     source = source or packaged
     path = _download(name, str(said.hf_hub_id), folder) if source is None else _copy(name, source, folder)
     note = {
@@ -68,7 +68,7 @@ def fetch_imagenet_weights(name: str, folder: Path, source: Path | None = None) 
     return path
 
 
-def _packaged(name: str) -> Path | None:
+def packaged_weights(name: str) -> Path | None:
     """The file of an installed package with these weights."""
     package, digest = PACKAGES.get(name, ("", ""))
     found = find_spec(package) if package else None

@@ -79,19 +79,32 @@ def _copy_arrays(
     outcomes: list[DecodedImage] = []
     for source in listing.arrays:
         for block in idx_format.read_images(source, image_format.max_pixels):
-            fitted = _fit_block(block, image_format)
+            fitted, found = fit_block(block, image_format)
             write_rows(array, len(outcomes), fitted)
-            _, height, width = block.shape
-            outcomes += [
-                DecodedImage(pixel_hash(image), width, height, original=pixel_hash(original))
-                for image, original in zip(fitted, block, strict=True)
-            ]
+            outcomes += found
             advance(len(block))
     return outcomes
+
+
+def fit_block(
+    block: npt.NDArray[np.uint8], image_format: ImageFormat
+) -> tuple[npt.NDArray[np.uint8], list[DecodedImage]]:
+    """Grey images (n, H, W) of an idx file as (n, C, height, width), and what they were."""
+    fitted = _fit_block(block, image_format)
+    _, height, width = block.shape
+    return fitted, [
+        DecodedImage(pixel_hash(image), width, height, original=pixel_hash(original))
+        for image, original in zip(fitted, block, strict=True)
+    ]
 
 
 def _fit_block(block: npt.NDArray[np.uint8], image_format: ImageFormat) -> npt.NDArray[np.uint8]:
     """Turn grey images (n, H, W) into (n, C, height, width)."""
     if block.shape[1:] == (image_format.height, image_format.width):
         return np.repeat(block[:, None], image_format.channels, axis=1)
-    return np.stack([fit_image(Image.fromarray(image), image_format) for image in block])
+    empty = np.zeros((0, image_format.channels, image_format.height, image_format.width), np.uint8)
+    return (
+        np.stack([fit_image(Image.fromarray(image), image_format) for image in block])
+        if len(block)
+        else empty
+    )

@@ -1,0 +1,118 @@
+"""Look at a folder of images, propose settings that suit it and this machine, and write them down.
+
+    python -m src.start PATH                       propose, and make it the default
+    python -m src.start PATH --dry-run             only show what would be done
+    python -m src.start PATH --minutes 30 --goal balanced
+
+Inspects the images, measures two or three candidates on this machine for a few seconds each, and gives its
+reasons. Then it copies the folder to data/raw/NAME (one that is there stays), adds it to DVC, writes
+conf/data/NAME.yaml and conf/experiment/NAME.yaml with the reasons as comments, and composes params.yaml.
+Takes less than a minute. After an error or Ctrl-C nothing has changed. The next command is then: dvc repro
+"""
+
+import argparse
+import re
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from src.core.errors import AssayError, ends_with_message
+
+if TYPE_CHECKING:
+    from src.proposal.proposal import Proposal
+
+WIDTH = 110  # characters of a line
+
+
+def main() -> None:
+    """Run the command."""
+    arguments = _arguments()
+    with ends_with_message("start"):
+        if not Path("conf").is_dir():
+            raise AssayError("conf/ is missing: run this in the root of the repository")
+        _run(arguments)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m src.start", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("path", type=Path, help="folder with the images: CLASS/IMAGE.png, labels.csv or idx")
+    parser.add_argument("--name", help="of the data set and the experiment (default: the folder's name)")
+    parser.add_argument(
+        "--minutes", type=float, default=10, help="for the final training on this machine (default: 10)"
+    )
+    parser.add_argument(
+        "--goal", default="accuracy", help="accuracy (default), balanced, recall:CLASS, size or speed"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="print it all, and write nothing")
+    return parser.parse_args()
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    from src.config.loading import load_conf
+    from src.core.cpus import available_cpus
+    from src.core.progress import progress_bar
+    from src.pipeline.paths import RAW, WEIGHTS
+    from src.proposal import writing
+    from src.proposal.available_weights import find_available
+    from src.proposal.goals import parse_goal
+    from src.proposal.inspection import inspect
+    from src.proposal.machine import look_at_machine
+    from src.proposal.proposal import propose
+
+    if not arguments.minutes > 0:
+        raise AssayError(f"--minutes must be above 0, but got {arguments.minutes:g}")
+    goal = parse_goal(arguments.goal)
+    folder: Path = arguments.path
+    name = arguments.name or _name_of(folder)
+    writing.refuse_existing(name, folder, RAW)
+    with progress_bar("Decoding images", total=None, show=True) as advance:
+        found = inspect(folder, available_cpus(), advance)
+    proposal = propose(
+        found,
+        look_at_machine(),
+        find_available(WEIGHTS),
+        name=name,
+        goal=goal,
+        minutes=arguments.minutes,
+        compose=lambda overrides: load_conf(overrides).config,
+    )
+    _show(proposal)
+    if arguments.dry_run:
+        _show_files(proposal)
+        return
+    for line in writing.write(proposal, folder, RAW, WEIGHTS):
+        print(f"{'start':<20} {line}", flush=True)
+    print("\nNext: dvc repro")
+
+
+def _name_of(folder: Path) -> str:
+    """The folder's name, with what a data set's name cannot have replaced."""
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "_", folder.resolve().name).strip("_.-")
+    if not name:
+        raise AssayError(f"{folder} has no name that a data set can have: choose one with --name")
+    return name
+
+
+def _show(proposal: "Proposal") -> None:
+    for title, lines in proposal.steps:
+        if lines:
+            print(f"\n{title}")
+        for line in lines:
+            print(textwrap.fill(line, WIDTH, initial_indent="  - ", subsequent_indent="    "))
+    print(flush=True)
+
+
+def _show_files(proposal: "Proposal") -> None:
+    from src.proposal.writing import data_file, data_text, experiment_file, experiment_text
+
+    for path, text in (
+        (data_file(proposal.name), data_text(proposal)),
+        (experiment_file(proposal.name), experiment_text(proposal)),
+    ):
+        print(f"--- {path} would be:\n{text}")
+    print("Nothing was written. Without --dry-run the next command is then: dvc repro")
+
+
+if __name__ == "__main__":
+    main()
