@@ -20,6 +20,7 @@ from src.core.errors import AssayError, first_line
 from src.core.files import replaced, write_json
 from src.core.hashing import file_hash
 from src.data.dataset.weight_files import ENDINGS, SAFETENSORS
+from src.data.ingestion.known_datasets import KNOWN_DATASETS
 
 FILE = "model.safetensors"  # as the hub names it
 # ImageNet weights that ship as ordinary packages, with the SHA-256 of their only file.
@@ -87,9 +88,10 @@ def _known(name: str) -> PretrainedCfg:
     if is_model(name):
         tags = difflib.get_close_matches(name, list_models(pretrained=True), n=3)
         raise AssayError(f"timm has no ImageNet weights of {name}; it has those of {_names(tags)}")
+    near = difflib.get_close_matches(name, [*KNOWN_DATASETS, *list_models()], n=5)
     raise AssayError(
-        f"{name} is neither a data set nor a model of timm; did you mean "
-        f"{_names(difflib.get_close_matches(name, list_models(), n=5))}?"
+        f"{name} is neither a data set ({', '.join(sorted(KNOWN_DATASETS))}) nor a model of timm"
+        f"{f'; did you mean {_names(near)}?' if near else ''}"
     )
 
 
