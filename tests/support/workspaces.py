@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,11 @@ from pathlib import Path
 from src.records.files import FOLDER
 
 ROOT = Path(__file__).parents[2]
+
+
+def _listen_to_interrupts() -> None:
+    """Where pytest runs in the background, its children would ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Workspace:
@@ -62,6 +68,7 @@ class Workspace:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            preexec_fn=_listen_to_interrupts,  # noqa: PLW1509  # the child does nothing else before it starts
         )
 
 
