@@ -112,8 +112,8 @@ def _download(name: str, repository: str, folder: Path) -> Path:
                 )
     except (HTTPError, HfHubHTTPError, OfflineModeIsEnabled, OSError) as error:
         raise AssayError(
-            f"the weights of {name} cannot be had from the Hugging Face hub ({first_line(error)}). Download "
-            f"{FILE} of {repository} elsewhere, then: python -m src.fetch {name} --from FILE"
+            f"the weights of {name} could not be downloaded from the Hugging Face hub ({first_line(error)}). "
+            f"Download {FILE} of {repository} elsewhere, then: python -m src.fetch {name} --from FILE"
         ) from error
     finally:
         shutil.rmtree(folder / f".{name}", ignore_errors=True)
@@ -127,6 +127,11 @@ def _copy(name: str, source: Path, folder: Path) -> Path:
         wanted = " or ".join(f"{name}{ending}" for ending in ENDINGS)
         raise AssayError(f"--from {source}: no weights there. Name a file, or a folder that has {wanted}")
     path = folder / f"{name}{found.suffix}"
+    for other in (folder / f"{name}{ending}" for ending in ENDINGS):
+        if other != path and other.is_file():
+            raise AssayError(
+                f"{other} is there already: delete it first (dvc remove {other}.dvc), or keep it"
+            )
     if path.exists() and path.samefile(found):
         return path
     with replaced(path) as beside:

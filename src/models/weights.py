@@ -14,11 +14,17 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from src.core.errors import AssayError, first_line
+from src.core.errors import AssayError
 from src.data.dataset.weight_files import SAFETENSORS
 from src.models.head import head_names
 
 State = dict[str, Tensor]
+
+# What torch and safetensors raise for files that are damaged or hold something else.
+UNREADABLE = (
+    *(OSError, RuntimeError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError),
+    *(SafetensorError, UnpicklingError),
+)
 
 WRAPPERS = ("state_dict", "model")  # keys under which checkpoints keep the weights
 COUNTER = "num_batches_tracked"  # of a batch norm; old files lack it, and it changes no output
@@ -46,6 +52,7 @@ def load_weights(network: nn.Module, path: Path) -> list[str]:
     counters = {name: value for name, value in own.items() if name.endswith(COUNTER)}
     state = counters | state
     _refuse_mismatch(path, state, own)
+    _refuse_broken(path, state)
     network.load_state_dict(state)
     return notes
 
@@ -60,17 +67,22 @@ def read_weights(path: Path) -> State:
         if path.suffix == SAFETENSORS:
             return dict(load_file(path))
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, SafetensorError, UnpicklingError) as error:
+    except UNREADABLE as error:  # torch's own text advises to run the file's code
         raise AssayError(
-            f"{path} cannot be read as weights ({first_line(error)}): it must be a safetensors file, or a "
-            "state dict that torch.load reads with weights_only=True"
+            f"{path} cannot be read as weights ({type(error).__name__}): it must be a safetensors file, or a "
+            "state dict of torch with tensors only"
         ) from error
     for key in WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
-    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
+    if not isinstance(content, Mapping) or not all(map(_is_weight, content.items())):
         raise AssayError(f"{path} holds no state dict: a mapping of names to tensors was expected")
     return dict(content)
+
+
+def _is_weight(item: tuple[object, object]) -> bool:
+    name, value = item
+    return isinstance(name, str) and isinstance(value, Tensor) and value.layout == torch.strided
 
 
 def _in_own_names(state: State, own: State, notes: list[str]) -> State:
@@ -110,7 +122,7 @@ def _adapt_first_convolution(network: nn.Module, state: State, own: State, notes
 def _empty_other_head(network: nn.Module, state: State, own: State, notes: list[str]) -> None:
     for head in head_names(network):
         names = [name for name in (f"{head}.weight", f"{head}.bias") if name in state and name in own]
-        if not names or state[names[0]].shape[:1] == own[names[0]].shape[:1]:
+        if not names or not state[names[0]].ndim or state[names[0]].shape[:1] == own[names[0]].shape[:1]:
             continue
         counts = len(state[names[0]]), len(own[names[0]])
         notes.append(
@@ -134,6 +146,16 @@ def _refuse_mismatch(path: Path, state: State, own: State) -> None:
         raise AssayError(
             f"the weights in {path} do not fit the model ({'; '.join(found)}): choose the model that they "
             "were trained for, or other weights"
+        )
+
+
+def _refuse_broken(path: Path, state: State) -> None:
+    broken = [
+        name for name, value in state.items() if value.is_complex() or not torch.isfinite(value.float()).all()
+    ]
+    if broken:
+        raise AssayError(
+            f"{path} has weights that are not finite real numbers ({_some(broken)}): take another file"
         )
 
 

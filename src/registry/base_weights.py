@@ -56,7 +56,7 @@ def _download(version: VersionFacts, place: Path) -> Path:
             return Path(download_artifacts(run_id=run, artifact_path=KEPT, dst_path=str(place)))
     except Exception as error:  # MLflow raises its own errors, those of requests and of the file system
         raise AssayError(
-            f"the weights behind {version.title} cannot be had: {first_line(error)}. Make them again with "
-            "python -m src.track, or dvc pull models/base"
+            f"the weights behind {version.title} could not be downloaded: {first_line(error)}. Make them "
+            "again with python -m src.track, or dvc pull models/base"
         ) from error
     raise AssayError(f"MLflow has no run of the base of {version.title}: python -m src.track brings it back")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from src.core.files import replaced
-from src.core.hashing import json_hash
+from src.core.hashing import file_hash, json_hash
 from src.core.progress import progress_bar
 from src.models.head import head_names
 from src.models.normalization import NormalizedModel
@@ -23,6 +23,7 @@ from src.training.task import TrainingTask
 
 FEATURES = Path(".assay/features")  # below the root of the repository
 BATCH = 64  # images at a time
+RANDOM = ("dropout", "drop_path")  # do nothing where features are computed
 
 Features = NDArray[np.float32]
 
@@ -60,11 +61,22 @@ def shared_features(
     path = task.features / f"{_key(network, task, numerics)}.npy"
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock"):
-        if not path.is_file():
+        if not _is_intact(path):
             with replaced(path) as beside, beside.open("wb") as file:
                 np.save(file, _compute(network, task, device, show))
+            _mark(path).write_text(file_hash(path), encoding="utf-8")
     features: Features = np.load(path, mmap_mode="r")
     return features
+
+
+def _mark(path: Path) -> Path:
+    """A file with the SHA-256 of the features, written after them."""
+    return path.with_suffix(".sha256")
+
+
+def _is_intact(path: Path) -> bool:
+    mark = _mark(path)
+    return path.is_file() and mark.is_file() and mark.read_text(encoding="utf-8") == file_hash(path)
 
 
 def _key(network: nn.Module, task: TrainingTask, numerics: dict[str, str | int]) -> str:
@@ -75,7 +87,7 @@ def _key(network: nn.Module, task: TrainingTask, numerics: dict[str, str | int])
     return json_hash(
         {
             "backbone": hash_tensors(backbone),
-            "model": task.model.model_dump(mode="json"),
+            "model": task.model.model_dump(mode="json", exclude=set(RANDOM)),
             "images": hashlib.sha256(np.ascontiguousarray(task.images).data).hexdigest(),
             "normalization": [list(task.shift), list(task.scale)],
             "numerics": numerics,

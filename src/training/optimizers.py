@@ -51,7 +51,7 @@ def create_optimizer(
             filter_bias_and_bn=True,
             **(kernel | optimizer.options),
         )
-    except (AssertionError, TypeError, ValueError) as error:
+    except (AssertionError, IndexError, TypeError, ValueError) as error:
         raise AssayError(
             f"train.optimizer.name={optimizer.name} does not take options={optimizer.options}: {error}"
         ) from error

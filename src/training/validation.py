@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from src.core.errors import AssayError
 from src.core.metric_names import ALWAYS, class_of
+from src.core.wording import counted
 from src.evaluation.metrics.by_name import metric_value, refuse_unknown_classes
 from src.evaluation.metrics.classification import Integers, softmax
 
@@ -61,8 +62,8 @@ class ValidationMetrics:
         undefined = [name for name, value in found.items() if np.isnan(value)]
         if undefined:
             raise AssayError(
-                f"{', '.join(undefined)} is undefined for these {self._count} validation images, which lack "
-                "a class: take another metric, or more validation images (split.val)"
+                f"{', '.join(undefined)} is undefined for {counted(self._count, 'validation image')}, which "
+                "lack a class: take another metric, or more validation images (split.val)"
             )
         return found
 

@@ -53,6 +53,8 @@ def test_every_choice_of_conf_is_valid(path):
         overrides = [f"data={path.stem}", "data.name=cats"]
     else:
         overrides = [f"{path.parent.name}={path.stem}"]
+    if path.stem == "pretrained":  # its statistics are those of weights
+        overrides += ["model.weights=mine.safetensors"]
     assert validate_config(compose(overrides), "conf/").seed == 0
 
 
@@ -368,3 +370,19 @@ def test_a_refused_value_is_shown_as_one_writes_it_with_what_was_expected(text):
 def test_no_field_is_explained_by_a_regular_expression():
     """Every pattern of the schema has words."""
     assert [field.key for field in schema_fields() if re.search(r"[\^\\]", field.type)] == []
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["normalize=pretrained"], "model.weights: must name weights to start from"),
+        (["model.weights=imagenet"], "model.weights: imagenet is for timm models"),
+        (
+            ["train.finetune.layers=head"],
+            "train.finetune.layers: head keeps weights that were trained before",
+        ),
+    ],
+)
+def test_what_needs_weights_is_refused_without_them(overrides, message):
+    with pytest.raises(AssayError, match=re.escape(message)):
+        validate_config(compose(overrides), "conf/")

@@ -16,6 +16,7 @@ from torch import nn
 from src.config.schema.model import ModelConfig
 from src.core.errors import AssayError
 from src.core.files import write_json
+from src.core.hashing import file_hash
 from src.data.dataset.weight_files import find_weights, pretrained_normalization
 from src.models.build import build_model
 from src.models.normalization import NormalizedModel
@@ -189,3 +190,45 @@ def test_real_imagenet_weights_recognize_real_photos(tmp_path, picture, expected
     with torch.inference_mode():
         logits = NormalizedModel(network, shift, scale).eval()(images)
     assert int(logits.argmax()) == expected
+
+
+def test_two_files_for_one_model_are_refused(tmp_path):
+    for ending in ("safetensors", "pth"):
+        (tmp_path / f"resnet18.{ending}").touch()
+    with pytest.raises(AssayError, match=r"resnet18\.safetensors and .*resnet18\.pth are both there"):
+        find_weights(timm_model("resnet18"), tmp_path)
+
+
+def test_weights_that_are_not_what_their_note_says_are_refused(tmp_path):
+    (tmp_path / "resnet18.pth").write_bytes(b"other")
+    write_json(tmp_path / "resnet18.json", {"sha256": "0" * 64})
+    with pytest.raises(AssayError, match=r"resnet18\.pth is not the file that resnet18\.json describes"):
+        find_weights(timm_model("resnet18"), tmp_path)
+    write_json(tmp_path / "resnet18.json", {"sha256": file_hash(tmp_path / "resnet18.pth")})
+    assert find_weights(timm_model("resnet18"), tmp_path) == tmp_path / "resnet18.pth"
+
+
+@pytest.mark.parametrize(
+    "note", [{}, {"normalization": {}}, {"normalization": {"shift": [0.5], "scale": [0.0]}}, []]
+)
+def test_a_damaged_note_is_refused(tmp_path, note):
+    (tmp_path / "resnet18.pth").touch()
+    write_json(tmp_path / "resnet18.json", note)
+    with pytest.raises(AssayError, match=r"resnet18\.json is damaged"):
+        pretrained_normalization(timm_model("resnet18"), tmp_path, 1)
+
+
+@pytest.mark.parametrize("content", [{1: torch.zeros(3)}, {"a": 1}, {"a": torch.zeros(2).to_sparse()}, [1]])
+def test_what_is_no_state_dict_is_refused(tmp_path, content):
+    torch.save(content, tmp_path / "w.pth")
+    with pytest.raises(AssayError, match="holds no state dict"):
+        load_weights(build_model(model(**CNN), 3, 5, (16, 16)), tmp_path / "w.pth")
+
+
+def test_weights_that_are_not_finite_are_refused_by_name(tmp_path):
+    network = build_model(model(**CNN), 3, 5, (16, 16))
+    state = network.state_dict()
+    state["0.0.weight"] = torch.full_like(state["0.0.weight"], float("nan"))
+    torch.save(state, tmp_path / "w.pth")
+    with pytest.raises(AssayError, match=r"not finite real numbers \(0\.0\.weight\)"):
+        load_weights(network, tmp_path / "w.pth")

@@ -137,3 +137,23 @@ def test_images_that_are_augmented_have_no_features(tmp_path):
     crop = digits_task(augment=[{"name": "crop", "padding": 1}]).augment
     assert head_on_features(initial(task), task) is not None
     assert head_on_features(initial(task), replace(task, augment=crop)) is None
+
+
+@pytest.mark.parametrize("damage", [b"", b"noise", None])
+def test_damaged_features_are_computed_again(tmp_path, damage):
+    task = replace(task_with("head"), features=tmp_path / "features")
+    first = fit(task, tmp_path / "0", device="cpu")
+    (path,) = (tmp_path / "features").glob("*.npy")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-40] + bytes(40) if damage is None else damage)
+    second = fit(task, tmp_path / "1", device="cpu")
+    assert path.read_bytes() == whole
+    assert first.history == second.history
+
+
+def test_dropout_of_the_head_shares_the_features(tmp_path):
+    task = replace(task_with("head"), features=tmp_path / "features")
+    for number, share in enumerate((0.0, 0.3)):
+        model = task.model.model_copy(update={"dropout": share})
+        fit(replace(task, model=model), tmp_path / str(number), device="cpu")
+    assert len(list((tmp_path / "features").glob("*.npy"))) == 1

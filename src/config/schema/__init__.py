@@ -16,7 +16,7 @@ from src.config.schema.compress import Compress
 from src.config.schema.data import Data, Normalize, Split
 from src.config.schema.evaluate import Benchmark, CrossValidate, Evaluate
 from src.config.schema.machine import Machine
-from src.config.schema.model import ModelConfig
+from src.config.schema.model import IMAGENET, ModelConfig
 from src.config.schema.register import Register
 from src.config.schema.sweep import Sweep
 from src.config.schema.train import Train
@@ -41,6 +41,32 @@ class Config(Section):
     benchmark: Benchmark
     register_: Annotated[Register, Field(alias="register")]
     machine: Machine
+
+    @field_validator("model")
+    @classmethod
+    def _statistics_have_weights(cls, model: ModelConfig, before: ValidationInfo) -> ModelConfig:
+        normalize = before.data.get("normalize")
+        if normalize is not None and normalize.method == "pretrained" and model.weights is None:
+            raise FieldError("weights", "must name weights to start from with normalize.method=pretrained")
+        if model.weights == IMAGENET and model.kind != "timm":
+            raise FieldError(
+                "weights",
+                f"imagenet is for timm models, and model.kind={model.kind}: take a model such as "
+                "model=resnet18, or name a file in data/weights",
+            )
+        return model
+
+    @field_validator("train")
+    @classmethod
+    def _frozen_layers_have_weights(cls, train: Train, before: ValidationInfo) -> Train:
+        model, layers = before.data.get("model"), train.finetune.layers
+        if layers != "all" and model is not None and model.weights is None:
+            raise FieldError(
+                "finetune.layers",
+                f"{layers} keeps weights that were trained before, but model.weights=null: set "
+                "model.weights, or train.finetune.layers=all",
+            )
+        return train
 
     @field_validator("sweep", "cross_validate")
     @classmethod

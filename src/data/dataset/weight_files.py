@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from src.config.schema.model import IMAGENET, ModelConfig, Timm
 from src.core.errors import AssayError
 from src.core.files import read_json
+from src.core.hashing import file_hash
+from src.core.wording import counted
 
 SAFETENSORS = ".safetensors"
 ENDINGS = (SAFETENSORS, ".pth", ".pt", ".bin")  # the others are read with weights_only=True
@@ -42,6 +44,12 @@ def find_weights(model: ModelConfig, folder: Path) -> Path | None:
             f"model.weights=imagenet: {folder / model.name}{SAFETENSORS} is missing. Download it: python -m "
             f"src.fetch {model.name}. Or put a file there yourself (endings: {', '.join(ENDINGS)})"
         )
+    if len(found) > 1:
+        raise AssayError(
+            f"model.weights=imagenet: {' and '.join(map(str, found))} are both there. Delete one, or name "
+            "the other in model.weights"
+        )
+    _refuse_changed(found[0])
     return found[0]
 
 
@@ -65,16 +73,52 @@ def pretrained_normalization(model: ModelConfig, folder: Path, channels: int) ->
             f"normalize.method=pretrained: {beside} is missing, which says how {path.name} was normalized. "
             f"Write it: python -m src.fetch {path.stem} --from {folder}, or set normalize.method=standard"
         )
-    said = read_json(beside)["normalization"]
-    shift, scale = (np.asarray(said[name], np.float64) for name in ("shift", "scale"))
+    shift, scale = _normalization(beside)
     if channels == 1 and len(shift) == 3:
         return shift.mean(keepdims=True), scale.mean(keepdims=True)
+    if channels != len(shift):
+        raise AssayError(
+            f"normalize.method=pretrained: {path.name} was trained on {counted(len(shift), 'channel')}, but "
+            f"data.channels={channels}: set normalize.method=standard"
+        )
     return shift, scale
+
+
+def _normalization(beside: Path) -> tuple[Floats, Floats]:
+    try:
+        said = read_json(beside)["normalization"]
+        shift, scale = (np.asarray(said[name], np.float64) for name in ("shift", "scale"))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise AssayError(
+            f"{beside} is damaged ({type(error).__name__}: {error}): write it again with fetch"
+        ) from error
+    if shift.shape != scale.shape or shift.ndim != 1 or not (scale > 0).all():
+        raise AssayError(
+            f"{beside} is damaged: shift and scale must have a value for each channel, scale above 0"
+        )
+    return shift, scale
+
+
+def _refuse_changed(path: Path) -> None:
+    """``NAME.json`` beside the weights may say which hash they have."""
+    beside = path.with_suffix(".json")
+    if not beside.is_file():
+        return
+    try:
+        known = read_json(beside).get("sha256")
+    except (OSError, ValueError, AttributeError) as error:
+        raise AssayError(f"{beside} is damaged ({error}): delete it, or fetch the weights again") from error
+    if known is not None and known != file_hash(path):
+        raise AssayError(
+            f"{path} is not the file that {beside.name} describes. Fetch it again, or delete {beside.name} "
+            "if the weights were replaced on purpose"
+        )
 
 
 def _existing(folder: Path, name: str) -> Path:
     path = folder / name
     if path.is_file():
+        _refuse_changed(path)
         return path
     there = sorted(file.name for file in folder.glob("*") if file.suffix in ENDINGS)
     raise AssayError(

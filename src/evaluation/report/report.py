@@ -69,7 +69,8 @@ class Report:
         if not names:
             return ""
         shown = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
-        return f"; {len(names)} of {counted(len(self.classes), 'class')} are never right: {shown}"
+        verb = "is" if len(names) == 1 else "are"
+        return f"; {len(names)} of {counted(len(self.classes), 'class')} {verb} never right: {shown}"
 
     def _calibration(self) -> str:
         if not self.uncalibrated:
