@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -80,10 +81,9 @@ def size_of(model: OnnxModel) -> ModelSize:
 
 def write_result(path: Path, result: VariantResult) -> None:
     """Write ``variant.json``: status, reason, steps, and the metrics nested by the parts of their names."""
-    about = {
-        **{"status": result.status, "reason": result.reason, "steps": result.steps},
-        "temperature": result.temperature,
-    }
+    about: dict[str, Any] = {"status": result.status, "reason": result.reason, "steps": result.steps}
+    if result.reason is None:
+        about["temperature"] = result.temperature
     write_json(path, about | nest(result.metrics))
 
 

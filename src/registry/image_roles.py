@@ -34,6 +34,7 @@ def _by_validation_images(config: Config) -> list[str]:
     return [
         *(["the trials of the sweep"] if searches else []),
         "the epoch of the base",
+        *(["the temperature of the probabilities"] if config.train.temperature_scaling else []),
         "whether an exported model agrees with its source",
         "the variant",
         "the promotion",

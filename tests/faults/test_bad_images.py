@@ -141,7 +141,7 @@ def test_a_truncated_idx_file(workspace: Workspace) -> None:
     message = refused(workspace, "data=digits")
     assert "images-idx3-ubyte.gz is damaged" in message
     (workspace / "data/raw/digits/labels-idx1-ubyte.gz").write_bytes(to_bytes(np.arange(4, dtype=np.uint8)))
-    assert "1797 images, but labels-idx1-ubyte.gz has 4 labels" in refused(workspace, "data=digits")
+    assert "1,797 images, but labels-idx1-ubyte.gz has 4 labels" in refused(workspace, "data=digits")
 
 
 def test_a_failure_leaves_the_last_good_result_in_reach(workspace: Workspace, raw: Path) -> None:

@@ -599,9 +599,8 @@ def test_a_person_promotes_and_rolls_back(here: Workspace) -> None:
     assert registry(here.root) == before
     _, versions = track(here.root, rebuild=True)
     assert registry(here.root) == before
-    assert [str(version) for version in versions] == [
-        "shapes version 1", "shapes version 2 (champion)", "shapes version 3", "shapes version 4 (challenger)"
-    ]  # fmt: skip
+    told = [str(version) for version in versions]  # those whose aliases were set again
+    assert told == ["shapes version 2 (champion)", "shapes version 4 (challenger)"]
 
 
 def test_a_promotion_needs_a_reason_and_an_existing_version(here: Workspace) -> None:

@@ -116,6 +116,8 @@ class Workspace:
         (self.folder / "data/ingest/report.json").write_text(json.dumps(report))
         splits = pd.DataFrame({"id": np.arange(IMAGES), "split": self.split, "fold": 0})
         splits.to_parquet(self.folder / "data/split/splits.parquet")
+        sizes = {name: {"images": int((self.split == name).sum())} for name in ("train", "val", "test")}
+        (self.folder / "data/split/report.json").write_text(json.dumps({"splits": sizes}))
 
     def add(
         self,

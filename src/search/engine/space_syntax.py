@@ -62,6 +62,8 @@ def _parse(text: str) -> Distribution:
     if isinstance(value, RangeSweep):
         return Categorical(_range(value.start, value.stop, value.step))
     assert isinstance(value, ChoiceSweep)
+    if not value.list:
+        raise AssayError("must have at least one value")
     return _choice([_plain(item) for item in value.list])
 
 
