@@ -129,9 +129,7 @@ def _copy(name: str, source: Path, folder: Path) -> Path:
     path = folder / f"{name}{found.suffix}"
     for other in (folder / f"{name}{ending}" for ending in ENDINGS):
         if other != path and other.is_file():
-            raise AssayError(
-                f"{other} is there already: delete it first (dvc remove {other}.dvc), or keep it"
-            )
+            raise AssayError(f"{other} already exists: delete it first (dvc remove {other}.dvc), or keep it")
     if path.exists() and path.samefile(found):
         return path
     with replaced(path) as beside:
