@@ -1,11 +1,11 @@
-"""Where pretrained weights can be had: data/weights, an installed package, the Hugging Face hub."""
+"""Where pretrained weights are available: data/weights, an installed package, the Hugging Face hub."""
 
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 from src.data.dataset.weight_files import ENDINGS
-from src.models.weight_download import PACKAGES, packaged_weights
+from src.models.weight_download import FILE, PACKAGES, packaged_weights
 
 # A network for small machines and int8, whose ImageNet weights ship as an ordinary package.
 DEFAULT = "tf_efficientnet_lite0"
@@ -79,7 +79,7 @@ def _ask(model: str, answers: list[bool]) -> None:
     if said is None:
         return
     try:
-        get_hf_file_metadata(hf_hub_url(str(said.hf_hub_id), "model.safetensors"), timeout=PATIENCE)
+        get_hf_file_metadata(hf_hub_url(str(said.hf_hub_id), FILE), timeout=PATIENCE)
     except (HTTPError, HfHubHTTPError, OfflineModeIsEnabled, OSError):
         return
     answers.append(True)

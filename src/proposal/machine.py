@@ -6,6 +6,7 @@ import psutil
 import torch
 
 from src.core.cpus import available_cpus, available_memory
+from src.core.wording import counted
 
 GIB = 2**30
 BUSY = 1.2  # programs for each core
@@ -22,8 +23,9 @@ class Machine:
 
     def describe(self) -> list[str]:
         """A sentence or two."""
-        cores = f"{self.cores} core{'s' * (self.cores > 1)}"
-        sentences = [f"{cores}, {self.memory / GIB:.0f} GiB of memory, {self.gpu or 'no GPU'}."]
+        sentences = [
+            f"{counted(self.cores, 'core')}, {self.memory / GIB:.0f} GiB of memory, {self.gpu or 'no GPU'}."
+        ]
         if self.load > BUSY * self.cores:
             sentences.append(
                 f"Other programs keep it busy (a load of {self.load:.0f}); the times below are those "

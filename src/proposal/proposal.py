@@ -199,8 +199,8 @@ def _about_weights(weights: Weights | None, candidates: Sequence[Candidate]) -> 
         )
     if all(candidate.way == "scratch" for candidate in candidates):
         return (
-            f"ImageNet weights of {weights.model} can be had ({weights.place}), but images as small as these "
-            "show too little of what such a network looks for."
+            f"ImageNet weights of {weights.model} are available ({weights.place}), but images as small as "
+            "these show too little of what such a network looks for."
         )
     return f"ImageNet weights of {weights.model} come from {weights.place}."
 

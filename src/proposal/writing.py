@@ -16,12 +16,14 @@ from src.config.loading import CONF, PARAMS, compose_text, load_conf
 from src.core.errors import AssayError
 from src.core.files import replaced
 from src.core.hashing import iter_files
+from src.data.dataset.weight_files import ENDINGS
 from src.proposal.proposal import Proposal
 from src.proposal.setting import Setting
 from src.provenance.dvc_add import dvc_add, unstage
 
 DATA = CONF / "data"
 MOST_WIDTH = 118  # characters of a comment's line
+WRITTEN = (*ENDINGS, ".json")  # of files of weights, and of the note beside them
 ROOM = 2.2  # times the folder's bytes that must be free: a copy, and another in DVC's cache
 
 
@@ -194,8 +196,7 @@ def _new_weights(proposal: Proposal, folder: Path) -> list[Path]:
     """Files of weights that are not there yet."""
     if proposal.weights is None:
         return []
-    names = (".safetensors", ".pth", ".pt", ".bin", ".json")
-    files = [folder / f"{proposal.weights.model}{ending}" for ending in names]
+    files = [folder / f"{proposal.weights.model}{ending}" for ending in WRITTEN]
     return [path for path in files if not path.exists()]
 
 
@@ -204,7 +205,7 @@ def _weight_notes(proposal: Proposal, folder: Path) -> list[Path]:
     if proposal.weights is None:
         return []
     model = proposal.weights.model
-    names = [f"{model}{ending}.dvc" for ending in (".safetensors", ".pth", ".pt", ".bin", ".json")]
+    names = [f"{model}{ending}.dvc" for ending in WRITTEN]
     return [folder / ".gitignore", folder / f"{model}.json", *(folder / name for name in names)]
 
 

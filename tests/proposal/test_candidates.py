@@ -1,4 +1,4 @@
-"""What is worth trying depends on the images and on what can be had."""
+"""What is worth trying depends on the images and on what is available."""
 
 from pathlib import Path
 
