@@ -22,8 +22,8 @@ from src.config.loading import group_choices, load_conf
 from src.config.schema.model import ModelConfig
 from src.core.errors import AssayError
 from src.models.build import build_model, smallest_side
+from src.models.networks.stems import SMALL
 from src.models.size import count_parameters
-from src.models.stems import SMALL
 
 MEASURED = ROOT / "benchmarks/models.csv"
 PAGE = ROOT / "docs/models.md"

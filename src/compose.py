@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from src.config.command_line import add_overrides
 from src.config.dotted_keys import differing_keys
 from src.core.errors import ends_with_message
-from src.core.files import replaced
+from src.core.files import write_text
 
 if TYPE_CHECKING:
     from src.config.experiment import SavedExperiment
@@ -52,8 +52,7 @@ def _run(overrides: list[str], check: bool, name: str | None) -> int:
     if name is not None:
         print(f"{_describe(save_as_default(name, overrides), overrides)}\nWrote {PARAMS}. Next: dvc repro")
         return 0
-    with replaced(PARAMS) as beside:
-        beside.write_text(compose_text(overrides), encoding="utf-8")
+    write_text(PARAMS, compose_text(overrides))
     print(f"Wrote {PARAMS}. Next: dvc repro")
     return 0
 

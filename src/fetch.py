@@ -78,7 +78,7 @@ def _fetch_weights(name: str, source: str | None) -> None:
         path = fetch_base_weights(Path.cwd(), name, WEIGHTS)
         setting = f"model.weights={path.name}"
     else:
-        from src.models.weight_download import fetch_imagenet_weights  # timm takes a second
+        from src.pretrained.download import fetch_imagenet_weights  # timm takes a second
 
         path = fetch_imagenet_weights(name, WEIGHTS, Path(source) if source else None)
         setting = f"model=timm model.name={name} model.weights=imagenet"

@@ -47,7 +47,7 @@ def build(config: "Config", run: StageRun) -> None:
 
 def _pretrained(config: "Config", channels: int) -> "tuple[Floats, Floats]":
     """Shift and scale that the weights to start from were trained with."""
-    from src.data.dataset.weight_files import pretrained_normalization
+    from src.pretrained.files import pretrained_normalization
 
     return pretrained_normalization(config.model, WEIGHTS, channels)
 

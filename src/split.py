@@ -37,8 +37,8 @@ def build(config: "Config", run: StageRun) -> None:
     from src.data.dataset.arrays import open_array
     from src.data.dataset.index import read_index
     from src.data.dataset.spec import describe_data
+    from src.data.splitting.assignment.rule_file import write_rule
     from src.data.splitting.report import SplitSettings, split_and_report, write_splits
-    from src.data.splitting.rule_file import write_rule
 
     wanted, data, rows = config.split, config.data, read_index(INGEST)
     settings = SplitSettings(

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from src.core.errors import AssayError, ends_with_message
+from src.pipeline.paths import RAW, WEIGHTS
 
 if TYPE_CHECKING:
     from src.proposal.proposal import Proposal
@@ -49,39 +50,27 @@ def _arguments() -> argparse.Namespace:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    from src.config.loading import load_conf
-    from src.core.cpus import available_cpus
-    from src.core.progress import progress_bar
-    from src.pipeline.paths import RAW, WEIGHTS
-    from src.proposal import writing
-    from src.proposal.available_weights import find_available
-    from src.proposal.goals import parse_goal
-    from src.proposal.inspection import inspect
-    from src.proposal.machine import look_at_machine
-    from src.proposal.proposal import propose
+    from src.proposal.preparation import prepare  # torch takes seconds
+    from src.proposal.writing import describe_files, write
 
     if not arguments.minutes > 0:
         raise AssayError(f"--minutes must be above 0, but got {arguments.minutes:g}")
-    goal = parse_goal(arguments.goal)
     folder: Path = arguments.path
-    name = arguments.name or _name_of(folder)
-    writing.refuse_existing(name, folder, RAW)
-    with progress_bar("Decoding images", total=None, show=True) as advance:
-        found = inspect(folder, available_cpus(), advance)
-    proposal = propose(
-        found,
-        look_at_machine(),
-        find_available(WEIGHTS),
-        name=name,
-        goal=goal,
+    proposal = prepare(
+        folder,
+        name=arguments.name or _name_of(folder),
+        goal=arguments.goal,
         minutes=arguments.minutes,
-        compose=lambda overrides: load_conf(overrides).config,
+        raw=RAW,
+        weights=WEIGHTS,
     )
     _show(proposal)
     if arguments.dry_run:
-        _show_files(proposal)
+        for text in describe_files(proposal):
+            print(text)
+        print("Nothing was written. Without --dry-run the next command is then: dvc repro")
         return
-    for line in writing.write(proposal, folder, RAW, WEIGHTS):
+    for line in write(proposal, folder, RAW, WEIGHTS):
         print(f"{'start':<20} {line}", flush=True)
     print("\nNext: dvc repro")
 
@@ -101,17 +90,6 @@ def _show(proposal: "Proposal") -> None:
         for line in lines:
             print(textwrap.fill(line, WIDTH, initial_indent="  - ", subsequent_indent="    "))
     print(flush=True)
-
-
-def _show_files(proposal: "Proposal") -> None:
-    from src.proposal.writing import data_file, data_text, experiment_file, experiment_text
-
-    for path, text in (
-        (data_file(proposal.name), data_text(proposal)),
-        (experiment_file(proposal.name), experiment_text(proposal)),
-    ):
-        print(f"--- {path} would be:\n{text}")
-    print("Nothing was written. Without --dry-run the next command is then: dvc repro")
 
 
 if __name__ == "__main__":

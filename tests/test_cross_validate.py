@@ -12,8 +12,8 @@ from src.config.loading import load
 from src.core.errors import AssayError
 from src.cross_validation.fold_tasks import make_tasks
 from src.data.dataset.index import read_index
-from src.data.splitting.rule import SplitRule
-from src.data.splitting.rule_file import read_rule, write_rule
+from src.data.splitting.assignment.rule import SplitRule
+from src.data.splitting.assignment.rule_file import read_rule, write_rule
 from src.data.splitting.splits import divide
 from src.pipeline.paths import INGEST, SPLIT
 from src.provenance.journal import INHERITED

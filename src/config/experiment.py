@@ -14,7 +14,7 @@ from src.config.loading import CONF, PARAMS, compose, compose_text
 from src.config.patterns import WORDS
 from src.config.schema.base import NAME
 from src.core.errors import AssayError
-from src.core.files import replaced
+from src.core.files import write_text
 
 EXPERIMENTS = CONF / "experiment"
 DEFAULTS = CONF / "config.yaml"
@@ -55,8 +55,8 @@ def save_as_default(name: str, overrides: Sequence[str]) -> SavedExperiment:
         replaced = write_experiment(
             path, wanted, groups, comment, other="--save OTHER", replace=name == earlier
         )
-        _write(DEFAULTS, defaults)
-        _write(PARAMS, compose_text())
+        write_text(DEFAULTS, defaults)
+        write_text(PARAMS, compose_text())
     return SavedExperiment(path, base, earlier, replaced)
 
 
@@ -97,7 +97,7 @@ def write_experiment(
     if differs and not replace:
         raise AssayError(f"{path} exists already and differs. Choose another name: {other}")
     with _undone_on_error(path):
-        _write(path, text)
+        write_text(path, text)
         refuse_difference(without(compose([f"experiment={path.stem}"])), without(wanted))
     return differs
 
@@ -197,10 +197,5 @@ def _undone_on_error(*paths: Path) -> Iterator[None]:
         yield
     except BaseException:
         for path, text in before.items():
-            path.unlink(missing_ok=True) if text is None else _write(path, text)
+            path.unlink(missing_ok=True) if text is None else write_text(path, text)
         raise
-
-
-def _write(path: Path, text: str) -> None:
-    with replaced(path) as beside:
-        beside.write_text(text, encoding="utf-8")

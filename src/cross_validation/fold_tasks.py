@@ -13,9 +13,9 @@ from src.core.hashing import json_hash
 from src.core.seeds import derive_seed
 from src.cross_validation.fold_task import FoldTask
 from src.data.dataset.index import DatasetIndex, read_index, read_split
-from src.data.splitting.folds import fold_rows, hold_out
-from src.data.splitting.rule import SplitRule
-from src.data.splitting.rule_file import read_rule
+from src.data.splitting.assignment.folds import fold_rows, hold_out
+from src.data.splitting.assignment.rule import SplitRule
+from src.data.splitting.assignment.rule_file import read_rule
 from src.provenance.journal import child_record
 from src.training.features import FEATURES
 from src.training.subset_task import SharedDataset

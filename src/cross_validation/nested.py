@@ -14,7 +14,7 @@ from src.cross_validation.fold_task import FoldTask
 from src.cross_validation.fold_tasks import fold_configuration
 from src.cross_validation.worker import run_fold_in_worker
 from src.data.dataset.index import DatasetIndex
-from src.data.splitting.rule import SplitRule
+from src.data.splitting.assignment.rule import SplitRule
 from src.search.engine.executor import InProcessRunner
 from src.search.engine.ranking import best
 from src.search.engine.records import Settings

@@ -8,7 +8,7 @@ from src.core.errors import AssayError
 from src.cross_validation.fold_task import FoldTask
 from src.cross_validation.worker import run_fold_in_worker
 from src.data.dataset.index import read_index
-from src.data.splitting.rule_file import read_rule
+from src.data.splitting.assignment.rule_file import read_rule
 from src.search.engine.worker_pool import WorkerLost, WorkerPool
 
 if TYPE_CHECKING:

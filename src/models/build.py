@@ -12,11 +12,11 @@ from torch import nn
 
 from src.config.schema.model import Cnn, Lenet, Mlp, ModelConfig, PlainCnn, Rnn, Timm, Torchvision
 from src.core.errors import AssayError
-from src.models.cnn import create_cnn
-from src.models.lenet import create_lenet
-from src.models.mlp import create_mlp
-from src.models.plain_cnn import create_plain_cnn
-from src.models.rnn import create_rnn
+from src.models.networks.cnn import create_cnn
+from src.models.networks.lenet import create_lenet
+from src.models.networks.mlp import create_mlp
+from src.models.networks.plain_cnn import create_plain_cnn
+from src.models.networks.rnn import create_rnn
 
 CREATE: dict[type[ModelConfig], Callable[..., nn.Module]] = {
     Cnn: create_cnn,
@@ -81,10 +81,10 @@ def _create(model: ModelConfig, channels: int, classes: int, image_size: tuple[i
 def _from_library(model: ModelConfig) -> Callable[..., nn.Module]:
     """Both libraries take a second to import, and few runs need them."""
     if isinstance(model, Torchvision):
-        from src.models.torchvision_models import build_torchvision_model
+        from src.models.networks.torchvision_models import build_torchvision_model
 
         return build_torchvision_model
-    from src.models.timm_models import build_timm_model
+    from src.models.networks.timm_models import build_timm_model
 
     return build_timm_model
 

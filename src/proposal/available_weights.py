@@ -4,8 +4,8 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from src.data.dataset.weight_files import ENDINGS
-from src.models.weight_download import FILE, PACKAGES, packaged_weights
+from src.pretrained.download import FILE, PACKAGES, packaged_weights
+from src.pretrained.files import ENDINGS
 
 # A network for small machines and int8, whose ImageNet weights ship as an ordinary package.
 DEFAULT = "tf_efficientnet_lite0"

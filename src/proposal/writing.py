@@ -14,9 +14,9 @@ import yaml
 from src.config.experiment import CHOICE, DEFAULTS, EXPERIMENTS
 from src.config.loading import CONF, PARAMS, compose_text, load_conf
 from src.core.errors import AssayError
-from src.core.files import replaced
+from src.core.files import replaced, write_text
 from src.core.hashing import iter_files
-from src.data.dataset.weight_files import ENDINGS
+from src.pretrained.files import ENDINGS
 from src.proposal.proposal import Proposal
 from src.proposal.setting import Setting
 from src.provenance.dvc_add import dvc_add, unstage
@@ -79,12 +79,18 @@ def write(proposal: Proposal, folder: Path, raw: Path, weights: Path) -> Iterato
         yield f"{place} is tracked by DVC ({place}.dvc)"
         if proposal.weights is not None:
             yield _bring_weights(proposal, weights)
-        _write(data_file(name), data_text(proposal))
-        _write(experiment_file(name), experiment_text(proposal))
+        write_text(data_file(name), data_text(proposal))
+        write_text(experiment_file(name), experiment_text(proposal))
         _make_default(name)
         load_conf()  # refuses what the schema does not allow
-        _write(PARAMS, compose_text())
+        write_text(PARAMS, compose_text())
         yield f"wrote {data_file(name)} and {experiment_file(name)}, now the default, and {PARAMS}"
+
+
+def describe_files(proposal: Proposal) -> Iterator[str]:
+    """What `write` would write, one text for each file."""
+    yield f"--- {data_file(proposal.name)} would be:\n{data_text(proposal)}"
+    yield f"--- {experiment_file(proposal.name)} would be:\n{experiment_text(proposal)}"
 
 
 def data_text(proposal: Proposal) -> str:
@@ -181,7 +187,7 @@ def _bring(folder: Path, place: Path) -> str:
 
 
 def _bring_weights(proposal: Proposal, folder: Path) -> str:
-    from src.models.weight_download import fetch_imagenet_weights
+    from src.pretrained.download import fetch_imagenet_weights
 
     assert proposal.weights is not None
     model, path = proposal.weights.model, proposal.weights.path
@@ -215,12 +221,7 @@ def _make_default(name: str) -> None:
         raise AssayError(
             f"{DEFAULTS} has no line `- experiment: null` in its defaults, to name {name}: add it"
         )
-    _write(DEFAULTS, text)
-
-
-def _write(path: Path, text: str) -> None:
-    with replaced(path) as beside:
-        beside.write_text(text, encoding="utf-8")
+    write_text(DEFAULTS, text)
 
 
 @contextmanager

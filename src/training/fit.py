@@ -20,7 +20,7 @@ from src.data.loading.augmentation import Augmentation
 from src.data.loading.datamodule import DataModule
 from src.models.build import build_model, refuse_single_images
 from src.models.numerics import choose_device, computing, resolve_numerics, seed_torch
-from src.models.weights import load_weights
+from src.pretrained.loading import load_weights
 from src.training.callback_loading import load_callbacks
 from src.training.checkpoint import EarlierTraining, LastCheckpoint, read_checkpoint
 from src.training.classifier import Classifier

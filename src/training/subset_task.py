@@ -17,7 +17,7 @@ from src.config.schema.model import ModelConfig
 from src.config.schema.train import Train
 from src.data.dataset.arrays import open_array
 from src.data.dataset.statistics import Floats, Method, channel_statistics, normalization_from
-from src.data.dataset.weight_files import find_weights, pretrained_normalization
+from src.pretrained.files import find_weights, pretrained_normalization
 from src.training.task import Rows, TrainingTask
 
 CACHED = 32  # normalizations that a process remembers: trials share a few sets of rows

@@ -13,7 +13,7 @@ from src.config.schema.train import Train
 from src.data.dataset.arrays import open_array
 from src.data.dataset.index import read_index, read_split
 from src.data.dataset.spec import DataSpec
-from src.data.dataset.weight_files import find_weights
+from src.pretrained.files import find_weights
 
 Rows = NDArray[np.int64]
 

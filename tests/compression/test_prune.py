@@ -16,7 +16,7 @@ from src.compression.prune import prune_structured, prune_unstructured
 from src.config.schema.compress import Finetune, PruneStructured, PruneUnstructured
 from src.config.schema.model import Cnn, Lenet, Timm
 from src.models.build import build_model
-from src.models.cnn import Residual
+from src.models.networks.cnn import Residual
 from src.models.size import count_macs, count_nonzero, count_parameters
 from tests.support.compression import accuracy, base, context, weights
 from tests.support.digits import make_spec

@@ -15,8 +15,8 @@ from src.cross_validation.fold import read_fold, run_fold
 from src.cross_validation.fold_tasks import FoldTasks, fold_configuration
 from src.cross_validation.nested import nested_fold, search_and_train
 from src.data.dataset.index import read_index, read_split
-from src.data.splitting.rule import SplitRule
-from src.data.splitting.rule_file import write_rule
+from src.data.splitting.assignment.rule import SplitRule
+from src.data.splitting.assignment.rule_file import write_rule
 from src.provenance.journal import INHERITED
 from src.search.engine.executor import InProcessRunner
 from src.search.engine.ranking import best

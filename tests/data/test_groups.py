@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from src.data.splitting.groups import group_rows
-from src.data.splitting.rule import SplitRule
+from src.data.splitting.assignment.groups import group_rows
+from src.data.splitting.assignment.rule import SplitRule
 
 NONE = np.zeros((0, 2), dtype=np.int64)
 

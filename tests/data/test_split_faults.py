@@ -7,10 +7,10 @@ import pytest
 
 from src.core.errors import AssayError
 from src.data.dataset.index import DatasetIndex
-from src.data.splitting.folds import fold_rows
-from src.data.splitting.rule import SplitRule
+from src.data.splitting.assignment.folds import fold_rows
+from src.data.splitting.assignment.rule import SplitRule
+from src.data.splitting.assignment.stable import place_units, unit_names
 from src.data.splitting.splits import Division, divide
-from src.data.splitting.stable import place_units, unit_names
 from tests.data.test_splits import rows_of
 
 

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from src.core.errors import AssayError
 from src.data.dataset.index import DatasetIndex
-from src.data.splitting.allocation import round_columns, stratified_group_allocation
-from src.data.splitting.conflicts import LeftOut
-from src.data.splitting.folds import fold_rows, hold_out
-from src.data.splitting.rule import SplitRule
+from src.data.splitting.assignment.allocation import round_columns, stratified_group_allocation
+from src.data.splitting.assignment.conflicts import LeftOut
+from src.data.splitting.assignment.folds import fold_rows, hold_out
+from src.data.splitting.assignment.rule import SplitRule
 from src.data.splitting.splits import SPLITS, divide
 from tests.data.test_stable_splits import Picture, index_of
 

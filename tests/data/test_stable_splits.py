@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from src.core.errors import AssayError
 from src.core.seeds import derive_seed
 from src.data.dataset.index import DatasetIndex
-from src.data.splitting.conflicts import leave_out
-from src.data.splitting.folds import fold_rows, hold_out
-from src.data.splitting.rule import SplitRule
+from src.data.splitting.assignment.conflicts import leave_out
+from src.data.splitting.assignment.folds import fold_rows, hold_out
+from src.data.splitting.assignment.rule import SplitRule
+from src.data.splitting.assignment.stable import place_units, unit_names
 from src.data.splitting.splits import Division, divide, without_copies
-from src.data.splitting.stable import place_units, unit_names
 from src.search.engine.trial_tasks import make_folds
 
 SEEDS = st.integers(0, 2**32 - 1)

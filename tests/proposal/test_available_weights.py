@@ -7,15 +7,15 @@ import torch
 
 from src.core.errors import AssayError
 from src.core.hashing import file_hash
-from src.models import weight_download
+from src.pretrained import download
 from src.proposal.available_weights import find_available, is_available
 
 
 @pytest.fixture(autouse=True)
 def nothing_at_hand(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    for name in list(weight_download.PACKAGES):  # which may be installed here
-        monkeypatch.delitem(weight_download.PACKAGES, name)
+    for name in list(download.PACKAGES):  # which may be installed here
+        monkeypatch.delitem(download.PACKAGES, name)
 
 
 def test_without_any_there_are_none(tmp_path):
@@ -40,7 +40,7 @@ def test_a_package_counts_and_a_damaged_one_is_refused(tmp_path, monkeypatch):
     (package / "models/a.pth").write_bytes(b"weights")
     monkeypatch.syspath_prepend(str(package.parent))
     digest = file_hash(package / "models/a.pth")
-    monkeypatch.setitem(weight_download.PACKAGES, "resnet18", (package.name, digest))
+    monkeypatch.setitem(download.PACKAGES, "resnet18", (package.name, digest))
     found = find_available(tmp_path)
     assert found is not None
     assert (found.model, found.path) == ("resnet18", package / "models/a.pth")

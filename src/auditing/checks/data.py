@@ -16,7 +16,7 @@ from src.core.hashing import file_hash
 from src.data.dataset.arrays import open_array, pixel_hash
 from src.data.dataset.index import DatasetIndex, read_index, read_split
 from src.data.dataset.statistics import Floats, channel_statistics, normalization_from
-from src.data.dataset.weight_files import pretrained_normalization
+from src.pretrained.files import pretrained_normalization
 from src.provenance.dvc_lock import file_md5, md5_of
 
 QUESTION = "Are the data what was recorded, and divided as recorded?"

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from src.data.dataset.index import DatasetIndex
 from src.data.dataset.spec import DataSpec, with_spec
-from src.data.splitting.conflicts import LeftOut
-from src.data.splitting.groups import group_rows
+from src.data.splitting.assignment.conflicts import LeftOut
+from src.data.splitting.assignment.groups import group_rows
+from src.data.splitting.assignment.rule import NO_PAIRS, SplitRule
+from src.data.splitting.assignment.stable import unit_names
 from src.data.splitting.leakage import LISTED, NearDuplicate, near_duplicates, near_pairs
-from src.data.splitting.rule import NO_PAIRS, SplitRule
 from src.data.splitting.splits import SPLITS, Division, divide, without_copies
-from src.data.splitting.stable import unit_names
 
 Mask = NDArray[np.bool_]
 NearPolicy = Literal["group", "keep", "drop"]

@@ -10,11 +10,11 @@ from src.core.errors import AssayError
 from src.core.seeds import derive_seed
 from src.core.wording import counted
 from src.data.dataset.index import DatasetIndex
-from src.data.splitting.allocation import stratified_group_allocation
-from src.data.splitting.conflicts import LeftOut, leave_out
-from src.data.splitting.faults import Fault, Shortage, refuse
-from src.data.splitting.folds import HALF, number_folds
-from src.data.splitting.rule import (
+from src.data.splitting.assignment.allocation import stratified_group_allocation
+from src.data.splitting.assignment.conflicts import LeftOut, leave_out
+from src.data.splitting.assignment.faults import Fault, Shortage, refuse
+from src.data.splitting.assignment.folds import HALF, number_folds
+from src.data.splitting.assignment.rule import (
     NO_PAIRS,
     Numbers,
     SplitRule,
@@ -23,7 +23,7 @@ from src.data.splitting.rule import (
     shared_names,
     too_few_groups,
 )
-from src.data.splitting.stable import place_units, unit_names
+from src.data.splitting.assignment.stable import place_units, unit_names
 
 SPLITS = ("train", "val", "test")
 Names = NDArray[np.str_]

@@ -16,9 +16,9 @@ from src.core.metric_names import MONITORED, is_listed
 from src.core.processes import process_identity
 from src.core.seeds import derive_seed
 from src.data.dataset.index import DatasetIndex, read_index, read_split
-from src.data.splitting.folds import fold_rows
-from src.data.splitting.rule import SplitRule
-from src.data.splitting.rule_file import read_rule
+from src.data.splitting.assignment.folds import fold_rows
+from src.data.splitting.assignment.rule import SplitRule
+from src.data.splitting.assignment.rule_file import read_rule
 from src.provenance.journal import RunRecord, attempts, child_record
 from src.search.engine.constraints import parse_constraint
 from src.search.engine.records import Proposal, Settings, Trial

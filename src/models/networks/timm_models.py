@@ -10,7 +10,7 @@ from torch import nn
 
 from src.config.schema.model import IMAGENET, Timm
 from src.core.errors import AssayError
-from src.models.stems import Stem, keep_resolution, new_convolution, wants_small_stem
+from src.models.networks.stems import Stem, keep_resolution, new_convolution, wants_small_stem
 
 # Families (modules of timm) that take patches instead of a convolution with a stride first.
 PATCHES = {"vision_transformer", "deit"}

@@ -6,7 +6,7 @@ from torch import nn
 from torchvision import models
 
 from src.config.schema.model import Torchvision
-from src.models.stems import Stem, keep_resolution, take_channels, wants_small_stem
+from src.models.networks.stems import Stem, keep_resolution, take_channels, wants_small_stem
 
 # By the first part of the name: AlexNet (Krizhevsky, 2014), GoogLeNet (Szegedy et al., 2015), SqueezeNet
 # (Iandola et al., 2016), ShuffleNet V2 (Ma et al., 2018).

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from src.data.splitting.rule import SplitRule
+from src.data.splitting.assignment.rule import SplitRule
 
 KEY = b"assay.split"  # of the metadata of the table
 FIELDS = ("method", "rare")

@@ -4,7 +4,7 @@ from torch import nn
 
 from src.config.schema.model import Lenet
 from src.core.errors import AssayError
-from src.models.activations import ACTIVATIONS
+from src.models.networks.activations import ACTIVATIONS
 
 
 def create_lenet(model: Lenet, channels: int, classes: int, image_size: tuple[int, int]) -> nn.Sequential:

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from src.core.wording import counted
 from src.data.dataset.index import DatasetIndex
-from src.data.splitting.allocation import groups_per_class
-from src.data.splitting.faults import Fault, Shortage
-from src.data.splitting.groups import group_rows
-from src.data.splitting.stable import unit_names
+from src.data.splitting.assignment.allocation import groups_per_class
+from src.data.splitting.assignment.faults import Fault, Shortage
+from src.data.splitting.assignment.groups import group_rows
+from src.data.splitting.assignment.stable import unit_names
 
 NO_PAIRS = np.zeros((0, 2), dtype=np.int64)
 Numbers = NDArray[np.int64]

@@ -17,11 +17,11 @@ from src.config.schema.model import ModelConfig
 from src.core.errors import AssayError
 from src.core.files import write_json
 from src.core.hashing import file_hash
-from src.data.dataset.weight_files import find_weights, pretrained_normalization
 from src.models.build import build_model
 from src.models.normalization import NormalizedModel
-from src.models.weight_download import fetch_imagenet_weights
-from src.models.weights import load_weights
+from src.pretrained.download import fetch_imagenet_weights
+from src.pretrained.files import find_weights, pretrained_normalization
+from src.pretrained.loading import load_weights
 
 CNN = {
     "kind": "cnn",

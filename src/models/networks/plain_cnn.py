@@ -4,7 +4,7 @@ from torch import nn
 
 from src.config.schema.model import PlainCnn
 from src.core.errors import AssayError
-from src.models.activations import ACTIVATIONS
+from src.models.networks.activations import ACTIVATIONS
 
 POOLINGS: dict[str, type[nn.Module]] = {"max": nn.MaxPool2d, "avg": nn.AvgPool2d}
 

@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from src.core.errors import AssayError
-from src.data.dataset.weight_files import SAFETENSORS
 from src.models.head import head_names
+from src.pretrained.files import SAFETENSORS
 
 State = dict[str, Tensor]
 

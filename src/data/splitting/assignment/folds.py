@@ -7,11 +7,18 @@ from src.core.errors import AssayError
 from src.core.seeds import derive_seed
 from src.core.wording import counted
 from src.data.dataset.index import DatasetIndex
-from src.data.splitting.allocation import groups_per_class, stratified_group_allocation
-from src.data.splitting.conflicts import leave_out
-from src.data.splitting.faults import Fault, refuse
-from src.data.splitting.rule import Numbers, SplitRule, groups_of, order_of, shared_names, too_few_groups
-from src.data.splitting.stable import place_units, unit_names
+from src.data.splitting.assignment.allocation import groups_per_class, stratified_group_allocation
+from src.data.splitting.assignment.conflicts import leave_out
+from src.data.splitting.assignment.faults import Fault, refuse
+from src.data.splitting.assignment.rule import (
+    Numbers,
+    SplitRule,
+    groups_of,
+    order_of,
+    shared_names,
+    too_few_groups,
+)
+from src.data.splitting.assignment.stable import place_units, unit_names
 
 HALF = 0.5 - 1e-9  # of an image; from here a share is rounded up to one image
 

@@ -19,8 +19,8 @@ from timm.models import PretrainedCfg
 from src.core.errors import AssayError, first_line
 from src.core.files import replaced, write_json
 from src.core.hashing import file_hash
-from src.data.dataset.weight_files import ENDINGS, SAFETENSORS
 from src.data.ingestion.known_datasets import KNOWN_DATASETS
+from src.pretrained.files import ENDINGS, SAFETENSORS
 
 FILE = "model.safetensors"  # as the hub names it
 # ImageNet weights that ship as ordinary packages, with the SHA-256 of their only file.

@@ -5,7 +5,7 @@ from math import prod
 from torch import nn
 
 from src.config.schema.model import Mlp
-from src.models.activations import ACTIVATIONS
+from src.models.networks.activations import ACTIVATIONS
 
 
 def create_mlp(model: Mlp, channels: int, classes: int, image_size: tuple[int, int]) -> nn.Sequential:

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 from src.config.schema.model import Cnn
 from src.core.errors import AssayError
-from src.models.activations import ACTIVATIONS
+from src.models.networks.activations import ACTIVATIONS
 
 
 def create_cnn(model: Cnn, channels: int, classes: int, image_size: tuple[int, int]) -> nn.Sequential:

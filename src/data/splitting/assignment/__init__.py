@@ -1,0 +1,1 @@
+"""How images are assigned to splits and folds."""

@@ -1,0 +1,1 @@
+"""The networks that ``model`` chooses from."""

@@ -1,0 +1,42 @@
+"""Everything that a proposal needs: the folder, the machine and the weights within reach."""
+
+from pathlib import Path
+
+from src.config.loading import load_conf
+from src.core.cpus import available_cpus
+from src.core.progress import progress_bar
+from src.proposal.available_weights import find_available
+from src.proposal.goals import parse_goal
+from src.proposal.inspection import inspect
+from src.proposal.machine import look_at_machine
+from src.proposal.proposal import Proposal, propose
+from src.proposal.writing import refuse_existing
+
+
+def prepare(folder: Path, *, name: str, goal: str, minutes: float, raw: Path, weights: Path) -> Proposal:
+    """Inspect a folder of images and this machine, and propose settings that suit both.
+
+    Args:
+        folder: with the images.
+        name: of the data set and of the experiment.
+        goal: as a person types it.
+        minutes: budget of the final training on this machine.
+        raw: data/raw.
+        weights: data/weights.
+
+    Raises:
+        AssayError: the name is taken, the goal unknown, or the folder holds nothing to learn from.
+    """
+    wanted = parse_goal(goal)
+    refuse_existing(name, folder, raw)
+    with progress_bar("Decoding images", total=None, show=True) as advance:
+        found = inspect(folder, available_cpus(), advance)
+    return propose(
+        found,
+        look_at_machine(),
+        find_available(weights),
+        name=name,
+        goal=wanted,
+        minutes=minutes,
+        compose=lambda overrides: load_conf(overrides).config,
+    )
