@@ -1,6 +1,6 @@
 """From section ``model`` of the configuration to a network.
 
-A new kind of model is a class in ``src/config/schema/model.py``, a module beside this one, a line in
+A new kind of model is a class in ``src/config/schema/model.py``, a module in ``networks``, a line in
 ``CREATE`` and a file in ``conf/model/``.
 """
 
