@@ -28,7 +28,7 @@ CHECKS = {
     "Parameters": parameters,
     "Data": data,
     "Artifacts": artifacts,
-    "Figures": metrics,
+    "Metrics": metrics,
     "Environment": environment,
     "Provenance": signature,
 }

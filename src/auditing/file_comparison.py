@@ -1,6 +1,6 @@
 """Two results that are not the same bytes: what is different inside, and by how much.
 
-The tolerance, stated once: a figure moves by at most ``MOVE`` or stays within its recorded interval, and at
+The tolerance, stated once: a metric moves by at most ``MOVE`` or stays within its recorded interval, and at
 most ``CHANGED`` of the predictions are of another class. Weights may differ by any amount: training magnifies
 a rounding, and what counts is what the model says.
 """
@@ -98,7 +98,7 @@ def _json(recorded: Path, remade: Path) -> tuple[str, bool]:
 
 
 def _within(key: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether a figure is where it may be. Ends of intervals follow their figure, and counts have no say."""
+    """Whether a metric is where it may be. Ends of intervals follow their metric, and counts have no say."""
     name, _, last = key.rpartition(".")
     old, new = one.get(key), other.get(key)
     if last in ("low", "high", "corrected_low", "corrected_high") or not _is_share(key, old, new):

@@ -54,7 +54,7 @@ def lineage_chain(audit: Audit) -> list[Link]:
         ("Model", subject.stage, "Artifacts"),
     ]
     if subject.run is not None:
-        boxes.append(("Run", subject.run.id, "Figures"))
+        boxes.append(("Run", subject.run.id, "Metrics"))
     if subject.version is not None:
         boxes.append(("Version", f"{subject.version.name} {subject.version.version}", "Provenance"))
         boxes += [("Alias", alias, "Lineage") for alias in subject.version.aliases]

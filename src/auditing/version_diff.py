@@ -1,4 +1,4 @@
-"""Why do two registered versions differ? Code, parameters, data, environment, and the figures that moved."""
+"""Why do two registered versions differ? Code, parameters, data, environment, and the metrics that moved."""
 
 from collections.abc import Mapping
 
@@ -18,7 +18,7 @@ def explain_difference(one: AuditTarget, other: AuditTarget) -> list[str]:
         ("Parameters", _changed(dict(flatten(one.params)), dict(flatten(other.params)))),
         ("Data", _changed(one.raw, other.raw, values=False) + _changed(_digest(one), _digest(other))),
         ("Environment", _changed(_environment(one), _environment(other))),
-        ("Figures", _changed(_figures(one), _figures(other))),
+        ("Metrics", _changed(_metrics(one), _metrics(other))),
     ):
         lines += ["", title, *(f"  {line}" for line in found or ["the same"])]
     return lines
@@ -55,5 +55,5 @@ def _environment(subject: AuditTarget) -> Mapping[str, object]:
     }
 
 
-def _figures(subject: AuditTarget) -> Mapping[str, object]:
+def _metrics(subject: AuditTarget) -> Mapping[str, object]:
     return dict(subject.run.metrics) if subject.run else {}

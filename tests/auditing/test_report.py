@@ -27,7 +27,7 @@ def made(verdict=Verdict.TAMPERED, rebuilt=None):
     checks = (
         Check("Code", "Is it?", good),
         Check("Artifacts", "The same?", bad),
-        Check("Figures", "Do they?", none),
+        Check("Metrics", "Do they?", none),
     )
     subject = AuditTarget("a title", Path(), Path(), "train", lacks={"record": "none was kept"})
     return Audit(subject, checks, verdict, "records that agree", rebuilt)

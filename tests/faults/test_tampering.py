@@ -263,18 +263,18 @@ def without_the_record_of_the_split(scene):
 
 
 CASES = [
-    (a_record_of_the_base, WORKSPACE, "Figures", Verdict.TAMPERED, "val/accuracy of reports/records/"),
-    (a_record_of_the_base, CHAMPION, "Figures", Verdict.TAMPERED, "val/accuracy of reports/records/"),
-    (a_record_of_the_comparison, CHAMPION, "Figures", Verdict.TAMPERED, "test/accuracy of reports/records/"),
+    (a_record_of_the_base, WORKSPACE, "Metrics", Verdict.TAMPERED, "val/accuracy of reports/records/"),
+    (a_record_of_the_base, CHAMPION, "Metrics", Verdict.TAMPERED, "val/accuracy of reports/records/"),
+    (a_record_of_the_comparison, CHAMPION, "Metrics", Verdict.TAMPERED, "test/accuracy of reports/records/"),
     (a_hash_in_a_record, WORKSPACE, "Records", Verdict.TAMPERED, "models/base/history.csv"),
-    (a_validation_metric_of_the_base, CHAMPION, "Figures", Verdict.TAMPERED, "val/accuracy of the base"),
+    (a_validation_metric_of_the_base, CHAMPION, "Metrics", Verdict.TAMPERED, "val/accuracy of the base"),
     (without_the_record_of_the_split, WORKSPACE, "Records", Verdict.INCOMPLETE, "reports/records/"),
     (without_the_record_of_the_split, CHAMPION, "Records", Verdict.INCOMPLETE, "reports/records/"),
     (a_byte_of_the_registered_file, CHAMPION, "Artifacts", Verdict.TAMPERED, "the registered file"),
     (a_byte_of_an_image, WORKSPACE, "Data", Verdict.TAMPERED, "images.npy"),
     (a_label, WORKSPACE, "Data", Verdict.TAMPERED, "manifest.parquet"),
     (a_swapped_pair, WORKSPACE, "Data", Verdict.TAMPERED, "splits.parquet"),
-    (a_metric_in_mlflow, CHAMPION, "Figures", Verdict.TAMPERED, "test/accuracy"),
+    (a_metric_in_mlflow, CHAMPION, "Metrics", Verdict.TAMPERED, "test/accuracy"),
     (a_parameter_in_mlflow, CHAMPION, "Parameters", Verdict.TAMPERED, "train.optimizer.lr"),
     (metrics_json, WORKSPACE, "Data", Verdict.TAMPERED, "reports/evaluate"),
     (a_lock_that_matches, WORKSPACE, "Lineage", Verdict.TAMPERED, "reports/evaluate/metrics.json"),
@@ -341,11 +341,11 @@ def test_why_two_versions_differ(scene):
     versions = ("models:/assay-digits/1", "models:/assay-digits/2")
     said = scene.workspace.run("python", "-m", "src.audit", "--diff", *versions).stdout
     sections = {part.split("\n")[0]: part for part in said.split("\n\n")[1:]}
-    assert sections.keys() == {"Code", "Parameters", "Data", "Environment", "Figures"}
+    assert sections.keys() == {"Code", "Parameters", "Data", "Environment", "Metrics"}
     assert all(
         sections[name].endswith("  the same") for name in ("Code", "Parameters", "Data", "Environment")
     )
-    assert "bytes: " in sections["Figures"] and " -> " in sections["Figures"]
+    assert "bytes: " in sections["Metrics"] and " -> " in sections["Metrics"]
 
 
 def test_what_nobody_knows_is_refused(scene):

@@ -1,4 +1,4 @@
-"""Do the figures follow from the predictions, and the predictions from the model?"""
+"""Do the metrics follow from the predictions, and the predictions from the model?"""
 
 import json
 from collections.abc import Mapping
@@ -25,11 +25,11 @@ from src.models.inference import predict_logits
 from src.models.saving import load_model
 from src.registry.variant_metrics import evaluate_metrics
 
-QUESTION = "Do the figures follow from the predictions, and these from the model?"
+QUESTION = "Do the metrics follow from the predictions, and these from the model?"
 PREDICTIONS = "predictions.parquet"
-EXACT = 1e-9  # of a figure that follows from stored predictions
+EXACT = 1e-9  # of a metric that follows from stored predictions
 TOLERANCE = 1e-3  # of a logit, for the same file on another machine
-DIGITS = 6  # that a tag keeps of a figure
+DIGITS = 6  # that a tag keeps of a metric
 OBSERVED = "speed"  # scope of the metrics of a machine, which benchmark may replace at any time
 
 
@@ -175,7 +175,7 @@ def _recorded(
             found = {**found, **validated}
         compared += _compare(found, claimed, f"of {path}", see, slack if lineage == base else {})
     if compared:
-        see.agree(f"{compared} figures of the records in git compared with the results")
+        see.agree(f"{compared} metrics of the records in git compared with the results")
 
 
 def _evaluated(subject: AuditTarget, claimed: Mapping[str, float], see: CheckLog) -> None:
@@ -186,9 +186,9 @@ def _evaluated(subject: AuditTarget, claimed: Mapping[str, float], see: CheckLog
 
 
 def _claimed(found: Mapping[str, float], claimed: Mapping[str, float], whose: str, see: CheckLog) -> None:
-    """Compare figures that were found with those that are claimed; a missing claim is no lie."""
+    """Compare metrics that were found with those that are claimed; a missing claim is no lie."""
     compared = _compare(found, claimed, whose, see)
-    see.agree(f"{compared} figures {whose} compared with what was recomputed")
+    see.agree(f"{compared} metrics {whose} compared with what was recomputed")
 
 
 def _compare(
@@ -198,7 +198,7 @@ def _compare(
     see: CheckLog,
     slack: Mapping[str, float] = MappingProxyType({}),
 ) -> int:
-    """Note what differs by more than ``slack``, by name; returns how many figures were compared."""
+    """Note what differs by more than ``slack``, by name; returns how many metrics were compared."""
     shared = [name for name, value in found.items() if name in claimed and np.isfinite(value)]
     for name in shared:
         if abs(claimed[name] - found[name]) > slack.get(name, EXACT * max(1.0, abs(found[name]))):
@@ -208,7 +208,7 @@ def _compare(
 
 
 def _tags(tags: Mapping[str, str], metrics: Mapping[str, float], see: CheckLog) -> None:
-    """The figures on the version are those on its run."""
+    """The metrics on the version are those on its run."""
     compared = 0
     for name, text in tags.items():
         if name not in metrics or name.startswith(OBSERVED):
@@ -218,7 +218,7 @@ def _tags(tags: Mapping[str, str], metrics: Mapping[str, float], see: CheckLog) 
             see.find(
                 f"{name} of the version", f"{metrics[name]:.{DIGITS}g} on its run", text, Verdict.TAMPERED
             )
-    see.agree(f"{compared} figures of the version compared with those of its run")
+    see.agree(f"{compared} metrics of the version compared with those of its run")
 
 
 def _same_answers(

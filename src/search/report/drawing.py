@@ -59,7 +59,7 @@ def kind_of(trial: Trial, plan: SearchPlan) -> str:
 
 
 def value_of(trial: Trial, objective: str) -> float | None:
-    """The figure, or what a pruned trial reported last; None for failed ones."""
+    """The value, or what a pruned trial reported last; None for failed ones."""
     if trial.outcome.state == "failed":
         return None
     value = trial.outcome.metrics.get(objective)

@@ -75,15 +75,15 @@ def _draw_plane(axes: Axes, trials: Sequence[Trial], plan: SearchPlan, across: s
 def _draw_bounds(axes: Axes, plan: SearchPlan, across: str, up: str) -> None:
     """A shade over what the constraints forbid, as far as it lies in the picture."""
     for constraint in plan.constraints:
-        figure, relation, bound = parse_constraint(constraint)
-        if figure not in (across, up):
+        metric, relation, bound = parse_constraint(constraint)
+        if metric not in (across, up):
             continue
-        low, high = axes.get_xlim() if figure == across else axes.get_ylim()
+        low, high = axes.get_xlim() if metric == across else axes.get_ylim()
         start, end = (max(bound, low), high) if relation == "<=" else (low, min(bound, high))
         if start < end:
-            span = axes.axvspan if figure == across else axes.axhspan
+            span = axes.axvspan if metric == across else axes.axhspan
             span(start, end, color=FORBIDDEN, zorder=0)
-            _name_bound(axes, constraint, bound, vertical=figure == across)
+            _name_bound(axes, constraint, bound, vertical=metric == across)
 
 
 def _name_bound(axes: Axes, constraint: str, bound: float, vertical: bool) -> None:
