@@ -23,7 +23,7 @@ test-fast: $(BIN)/.installed-dev
 	@pytest -n 2 --dist loadfile -m "not prove and not pipeline and not slow"
 
 prove: $(BIN)/.installed-dev
-	@pytest -m prove -s --durations=0 --ignore tests/faults/test_rebuild.py
+	@pytest -m prove -n 2 --dist loadfile --durations=0 --ignore tests/faults/test_rebuild.py
 	@pytest -m prove -n 2 --durations=0 tests/faults/test_rebuild.py
 
 lint: $(BIN)/.installed-dev

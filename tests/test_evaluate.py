@@ -109,7 +109,7 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 def test_files_agree_with_each_other_and_are_the_same_in_another_process(workspace, monkeypatch):
     rows, targets = prepare(workspace)
     (workspace / "dvc.lock").unlink()  # it records other inputs

@@ -17,7 +17,7 @@ def table(*arguments: str) -> str:
     return done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 def test_every_model_has_a_line_with_its_numbers_and_its_description():
     text = table("--data", "fashion_mnist")
     assert "For gray images of 28 × 28 pixels (fashion_mnist)" in text

@@ -50,7 +50,7 @@ def test_carries_its_outputs_and_defines_nothing(path: Path) -> None:
     assert [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, definitions)] == []
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 def test_the_data_are_shown_in_a_fresh_clone_as_the_notebook_carries_them(workspace: Workspace) -> None:
     for stage in ("ingest", "split", "normalize"):
         workspace.run(sys.executable, "-m", f"src.{stage}")
@@ -61,7 +61,7 @@ def test_the_data_are_shown_in_a_fresh_clone_as_the_notebook_carries_them(worksp
     assert pictures(notebook) == drawn
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 def test_the_variants_of_a_finished_pipeline_are_found_and_compared(finished: Workspace) -> None:
     notebook = read(finished / "notebooks/02_compare_runs.ipynb")
     drawn = pictures(notebook)

@@ -27,7 +27,7 @@ def photos(tmp_path):
     return tmp_path / "my photos"
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 def test_a_dry_run_shows_everything_and_leaves_no_trace(workspace, photos):
     done = start(workspace, str(photos), "--dry-run", "--goal", "balanced")
     assert status(workspace) == ""
@@ -59,7 +59,7 @@ def test_it_writes_settings_that_compose_copies_the_images_and_names_the_next_co
     assert "Choose another name: --name OTHER" in again.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 def test_what_fails_at_the_end_undoes_everything_in_git_too(workspace, photos):
     config = workspace / "conf/config.yaml"
     config.write_text(config.read_text().replace("- experiment: null", '- "experiment": null'))
@@ -72,7 +72,7 @@ def test_what_fails_at_the_end_undoes_everything_in_git_too(workspace, photos):
     assert not (workspace / "data/raw/my_photos").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 def test_ctrl_c_leaves_nothing_half_made(workspace, photos):
     process = workspace.start(sys.executable, "-m", "src.start", str(photos), **OFFLINE)
     assert process.stdout is not None
@@ -91,7 +91,7 @@ def test_ctrl_c_leaves_nothing_half_made(workspace, photos):
     assert not (workspace / "data/raw/my_photos").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 def test_a_folder_in_data_raw_stays_and_keeps_its_name(workspace):
     write_folder(workspace / "data/raw/pets", {"cat": 12, "dog": 12})
     refused = start(workspace, "data/raw/pets", "--name", "animals", check=False)

@@ -45,7 +45,7 @@ def file(int8, tmp_path_factory):
     return export(int8, Export(name="export"), make_context(trained(), tmp_path_factory.mktemp("export")))
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 def test_the_file_says_what_the_converted_network_says_and_is_as_right(file):
     images = digits()[0][VAL_ROWS]
     logits = onnx_logits(file.content, images, 2)
@@ -139,7 +139,7 @@ def test_norms_follow_batches_in_training_and_not_in_evaluation():
         assert sum(not torch.equal(before[name], prepared.state_dict()[name]) for name in means) == moved
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 def test_a_norm_with_another_epsilon_and_a_scale_of_zero_is_converted_right():
     """torchao's patterns know 1e-5 only, and divide by the scale."""
     torch.manual_seed(0)

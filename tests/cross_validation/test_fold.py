@@ -183,7 +183,7 @@ def test_folds_computed_in_different_ways_are_not_mixed(plain, tmp_path):
         read_folds([plain[0].outcome, other.outcome])
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 def test_a_worker_whose_parent_is_gone_ends_after_its_epoch(tmp_path):
     process = subprocess.Popen([sys.executable, str(VICTIM), str(tmp_path)], stdout=subprocess.PIPE)
     deadline = time.monotonic() + 120

@@ -155,6 +155,7 @@ def divided(workspace: Workspace) -> tuple[dict[str, Any], dict[str, dict[str, i
     return report, counts
 
 
+@pytest.mark.prove
 def test_rare_classes_only_train_or_are_dropped(workspace: Workspace) -> None:
     write_rare_classes(workspace)
     ingest(workspace, DRAWN, "split.rare=train")
@@ -175,6 +176,7 @@ def test_rare_classes_only_train_or_are_dropped(workspace: Workspace) -> None:
     assert counts["train"].keys() == counts["test"].keys() == {"common", "usual", "six"}
 
 
+@pytest.mark.prove
 def test_rare_classes_of_a_stable_split(workspace: Workspace) -> None:
     """No image goes elsewhere because its class is rare: it would move once the class has grown."""
     write_rare_classes(workspace)

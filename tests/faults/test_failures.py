@@ -47,6 +47,7 @@ def test_the_last_good_report_comes_back_from_git(copy):
     assert hash_tree(copy / "reports/evaluate") == before
 
 
+@pytest.mark.prove
 def test_a_loss_that_is_no_number_stops_and_names_epoch_and_step(copy):
     """And the run has failed in MLflow too."""
     copy.run("python", "-m", "src.track", "--rebuild")

@@ -77,6 +77,7 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_bytes(prepared, unbrok
     assert 3 <= before < EPOCHS and epochs_so_far(prepared, again) >= EPOCHS - before
 
 
+@pytest.mark.prove
 def test_ctrl_c_ends_with_one_line_and_the_same_command_continues(prepared, unbroken):
     since = time.time()
     process = prepared.start("python", "-m", "src.train")
@@ -94,6 +95,7 @@ def test_ctrl_c_ends_with_one_line_and_the_same_command_continues(prepared, unbr
     assert 3 <= before < EPOCHS and epochs_so_far(prepared, again) >= EPOCHS - before
 
 
+@pytest.mark.prove
 def test_an_orphaned_stage_is_waited_for_and_named(prepared, unbroken):
     """Killing dvc leaves its stage running; the next dvc repro must not write beside it."""
     since = time.time()
@@ -117,6 +119,7 @@ def test_an_orphaned_stage_is_waited_for_and_named(prepared, unbroken):
     assert "Data and pipelines are up to date" in prepared.run("dvc", "repro", "train").stdout
 
 
+@pytest.mark.prove
 def test_two_calls_side_by_side_do_not_disturb_each_other(prepared, unbroken):
     """DVC refuses the second, naming the process that is at work."""
     since = time.time()
@@ -143,6 +146,7 @@ def test_work_that_was_finished_but_not_published_is_not_done_again(prepared, un
     assert hash_tree(prepared / "models/base") == unbroken
 
 
+@pytest.mark.prove
 def test_a_forced_repetition_really_repeats(copy):
     before, again = hash_tree(copy / "models/base"), time.time()
     copy.run("dvc", "repro", "--force", "--single-item", "train")

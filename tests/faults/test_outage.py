@@ -81,6 +81,7 @@ def test_a_server_that_hangs(server: Server, tmp_path: Path, monkeypatch: pytest
     assert curve(server, "hung") == ("FINISHED", CURVE)
 
 
+@pytest.mark.prove
 def test_a_server_that_dies(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
     said, spent = train(tmp_path, "orphaned", server.kill)

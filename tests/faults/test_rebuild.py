@@ -146,6 +146,7 @@ def remade(workspace, scratch, settings, stages=()):
     return [one.verdict for one in found], "\n".join(map(findings, found))
 
 
+@pytest.mark.prove
 def test_an_honest_record_is_intact_and_its_model_identical(copy, tmp_path):
     verdicts, said = remade(copy, tmp_path / "scratch", HONEST[0], stages=("train", "compress"))
     assert verdicts == [Verdict.INTACT, Verdict.IDENTICAL], said

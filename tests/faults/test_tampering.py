@@ -331,12 +331,14 @@ def test_a_revision_whose_results_are_not_here_is_incomplete(scene):
     assert "not in DVC's cache: run dvc pull, or --rebuild to make it again" in findings(found)
 
 
+@pytest.mark.prove
 def test_every_version_has_a_line(scene):
     lines = scene.workspace.run("python", "-m", "src.audit", "--all", "--no-write").stdout.splitlines()
     assert len(lines) == len(scene.ask("select version from model_versions"))
     assert all(line.startswith("INTACT     assay-digits version ") for line in lines)
 
 
+@pytest.mark.prove
 def test_why_two_versions_differ(scene):
     versions = ("models:/assay-digits/1", "models:/assay-digits/2")
     said = scene.workspace.run("python", "-m", "src.audit", "--diff", *versions).stdout
@@ -440,6 +442,7 @@ def test_a_stage_refuses_an_edited_result_of_another(scene, command):
     assert f"dvc repro --force --single-item {maker}" in failed.stderr
 
 
+@pytest.mark.prove
 def test_code_that_was_never_committed(finished, tmp_path):
     """It ran, it was registered, and the record has it; but nobody can find it in git."""
     workspace = finished.copy(tmp_path / "clone")

@@ -10,6 +10,8 @@ from src.auditing.verdict import Verdict
 from src.provenance.journal import attempts
 from tests.support.audits import Scene, check_of, findings
 
+pytestmark = pytest.mark.prove
+
 PICTURES = {"confusion.png", "curves.png", "mistakes.png", "pr.png", "reliability.png", "roc.png"}
 
 

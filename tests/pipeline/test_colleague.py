@@ -15,6 +15,8 @@ from src.registry.decisions import decisions
 from tests.support.audits import CHAMPION
 from tests.support.journals import png
 
+pytestmark = pytest.mark.prove
+
 SHOW = """
 import json, mlflow
 client = mlflow.MlflowClient()
@@ -118,7 +120,6 @@ def test_the_champion_classifies_and_stands_an_audit(colleague, tmp_path):
     assert "this machine ran" not in audit.stdout and "this machine made 0 of them" in audit.stdout
 
 
-@pytest.mark.prove
 def test_the_colleague_makes_it_again_byte_for_byte(colleague):
     options = ("--rebuild", "--stages", "train,evaluate", "--no-write")
     assert "IDENTICAL" in colleague.run("python", "-m", "src.audit", CHAMPION, *options).stdout

@@ -37,6 +37,7 @@ def checkpoints(workspace: Workspace) -> list[float]:
     ]
 
 
+@pytest.mark.prove
 def test_a_variant_killed_at_random_moments_ends_with_the_same_bytes(copy, unbroken):
     """Three kills of the whole process group, the second and third while it distils."""
     copy.run("python", "-m", "src.compose", *SETTINGS)
@@ -53,6 +54,7 @@ def test_a_variant_killed_at_random_moments_ends_with_the_same_bytes(copy, unbro
     assert hash_tree(copy / f"models/{VARIANT}") == unbroken
 
 
+@pytest.mark.prove
 def test_what_another_variant_has_trained_is_not_trained_again(copy, unbroken):
     begun = f"+compress.variants.structured_50={{steps:[{PRUNE},{DISTILL},{EXPORT}]}}"
     copy.run("python", "-m", "src.compose", *SETTINGS, begun)
@@ -62,6 +64,7 @@ def test_what_another_variant_has_trained_is_not_trained_again(copy, unbroken):
     assert hash_tree(copy / f"models/{VARIANT}") == unbroken
 
 
+@pytest.mark.prove
 def test_a_method_that_cannot_do_the_model_is_a_result_with_its_reason(copy):
     """The stage ends well, the variant has no model, and the leaderboard says why."""
     student = DISTILL.replace("student:null", "student:{width:[4]}")

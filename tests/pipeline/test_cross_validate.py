@@ -12,6 +12,8 @@ from src.core.hashing import hash_tree
 from src.provenance.journal import attempts
 from tests.support.workspaces import Workspace
 
+pytestmark = pytest.mark.prove
+
 EPOCHS, FOLDS = 12, 5
 SETTINGS = (
     "experiment=tiny",
@@ -42,7 +44,6 @@ def unbroken(finished, tmp_path_factory):
     return workspace
 
 
-@pytest.mark.prove  # tests/pipeline/test_sweep.py shows the same of trials, which are kept in the same way
 def test_killed_three_times_and_with_two_workers_it_ends_with_the_same_bytes(copy, unbroken):
     copy.run("python", "-m", "src.compose", *SETTINGS, "cross_validate.n_jobs=2")
     begin, kept = time.time(), {}

@@ -41,6 +41,7 @@ OWN = (
 )
 
 
+@pytest.mark.prove
 def test_saved_settings_stay_and_every_result_says_what_it_is_of(shapes):
     """As the README says."""
     shapes.run("dvc", "add", "data/raw/shapes")
@@ -134,6 +135,7 @@ def test_an_image_more_and_other_names_move_nothing(grown):
     assert f" 0 of {400 - left_out} images moved to another split since the last version\n" in output
 
 
+@pytest.mark.prove
 def test_a_drawn_split_says_how_many_moved(grown):
     before, after, output = grown("split.method=stratified")
     moved = sum(before[name][0] != after[name][0] for name in before)

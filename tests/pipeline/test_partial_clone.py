@@ -45,6 +45,7 @@ def test_one_stage_from_its_own_inputs(shared, colleague):
     assert (ours["lineage"], ours["parents"]) == (theirs["lineage"], theirs["parents"])
 
 
+@pytest.mark.prove
 def test_a_changed_setting_without_the_raw_data(colleague):
     colleague.run("dvc", "pull", "--quiet", "data/ingest", "data/split")
     colleague.run("python", "-m", "src.compose", "experiment=tiny", "normalize=minmax")

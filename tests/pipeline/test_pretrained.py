@@ -27,6 +27,7 @@ def train(workspace):
     return json.loads((workspace / "models/base/model.json").read_text())
 
 
+@pytest.mark.prove
 def test_other_weights_are_another_training(pretrained):
     path = pretrained / "data/weights/mine.safetensors"
     first, before = train(pretrained), load_file(path)
@@ -43,6 +44,7 @@ def test_other_weights_are_another_training(pretrained):
     assert not again["0.0.weight"].equal(after["0.0.weight"])  # not the old model from the state
 
 
+@pytest.mark.prove
 def test_missing_weights_are_named_before_anything_is_trained(pretrained):
     (pretrained / "data/weights/mine.safetensors").unlink()
     pretrained.run("python", "-m", "src.sweep")
@@ -52,6 +54,7 @@ def test_missing_weights_are_named_before_anything_is_trained(pretrained):
     assert "Traceback" not in failed.stderr
 
 
+@pytest.mark.prove
 def test_features_of_a_frozen_backbone_are_shared_by_folds_and_trainings(pretrained):
     """With the statistics of the weights all folds see the same images, so one file is enough."""
     folder = pretrained / "data/weights"

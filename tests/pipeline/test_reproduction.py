@@ -42,6 +42,7 @@ def test_a_changed_knob_reruns_only_what_reads_it(copy):
     assert [line for line in plan.splitlines() if line.startswith("> ")] == ["> python -m src.evaluate"]
 
 
+@pytest.mark.prove
 def test_the_old_configuration_comes_back_from_the_cache(copy):
     before = locked(copy)
     for seed in ("1", "0"):

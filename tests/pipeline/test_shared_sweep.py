@@ -7,6 +7,8 @@ import pytest
 from src.provenance.journal import attempts
 from tests.support.postgres import postgres_server
 
+pytestmark = pytest.mark.prove
+
 TRIALS = 5
 
 

@@ -82,6 +82,7 @@ def unbroken(finished, tmp_path_factory):
     return hash_tree(workspace / "sweep")
 
 
+@pytest.mark.prove
 def test_two_workers_find_the_same_bytes_as_one_and_all_trials_are_tracked(tracked, unbroken):
     tracked.run("python", "-m", "src.compose", *SETTINGS, "sweep.n_jobs=2")
     tracked.run("python", "-m", "src.sweep")
@@ -98,6 +99,7 @@ def test_two_workers_find_the_same_bytes_as_one_and_all_trials_are_tracked(track
     assert rows(tracked)[int(best["trial.number"])]["state"] == "complete"
 
 
+@pytest.mark.prove
 def test_a_search_killed_at_random_moments_loses_nothing(tracked, unbroken):
     """Kills of the whole process group, at random shares of the epochs that are still to be trained."""
     tracked.run("python", "-m", "src.compose", *SETTINGS, "sweep.n_jobs=2")
@@ -148,6 +150,7 @@ def test_a_worker_that_is_killed_costs_nothing_but_time(prepared, unbroken):
     assert hash_tree(prepared / "sweep") == unbroken
 
 
+@pytest.mark.prove
 def test_a_trial_that_diverges_has_failed_and_the_search_goes_on(tracked):
     tracked.run("python", "-m", "src.compose", *SETTINGS, WILD)
     tracked.run("python", "-m", "src.sweep")
@@ -161,6 +164,7 @@ def test_a_trial_that_diverges_has_failed_and_the_search_goes_on(tracked):
         assert "diverged" in children[row["number"]]["status.reason"]
 
 
+@pytest.mark.prove
 def test_a_search_by_hand_chooses_whole_groups_and_is_adopted(copy):
     groups = "model:'choice(cnn,lenet)',model.activation:'choice(relu)',model.kernel_size:'choice(1,3)'"
     done = copy.run(
@@ -178,6 +182,7 @@ def test_a_search_by_hand_chooses_whole_groups_and_is_adopted(copy):
     assert params["sweep"]["method"] == "none"
 
 
+@pytest.mark.prove
 def test_the_training_says_and_uses_what_was_found(copy):
     """The tiny pipeline has a search of its own."""
     found = yaml.safe_load((copy / "sweep/best.yaml").read_text())

@@ -98,7 +98,7 @@ def test_without_a_network_the_message_says_where_to_put_the_file(workspace: Wor
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 def test_a_file_of_a_person_is_copied(workspace: Workspace, weights: bytes, tmp_path: Path) -> None:
     (tmp_path / "mine.safetensors").write_bytes(weights)
     fetch(workspace, NAME, "--from", str(tmp_path / "mine.safetensors"))

@@ -661,7 +661,7 @@ def test_a_line_that_was_cut_short_is_no_decision(here: Workspace) -> None:
     assert decisions(here.root) == before
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 def test_a_variant_from_the_cache_is_registered_though_the_journal_did_not_see_it_made(
     here: Workspace,
 ) -> None:

@@ -146,7 +146,7 @@ def test_same_bytes_each_time_whatever_the_user_has_set(tmp_path):
     assert first == second
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 def test_what_is_drawn_depends_on_the_trials(tmp_path):
     trials, search = CASES["two objectives, constraints"]
     first = draw_all(tmp_path / "all", trials, search)

@@ -207,7 +207,7 @@ def test_each_version_decodes_with_the_code_it_was_registered_with(
     assert done.stdout.splitlines()[1].split(",")[1] == "circle", done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 def test_a_view_that_is_made_again_serves_with_the_code_in_the_journal(
     root: Path, changed: Path, tmp_path: Path
 ) -> None:
@@ -397,7 +397,7 @@ def test_the_base_model_is_kept_as_files(root: Path, tmp_path: Path) -> None:
     assert "model.id" not in run.data.tags
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 def test_predict_names_what_it_cannot_read(registered: Path, tmp_path: Path) -> None:
     folder = tmp_path / "images" / "deeper"
     folder.mkdir(parents=True)

@@ -83,7 +83,7 @@ def test_the_layout_is_that_of_a_bare_client(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 @pytest.mark.parametrize("first", ["bare", "assay"])
 def test_bare_clients_and_stages_create_the_database_side_by_side(tmp_path: Path, first: str) -> None:
     stage = (
@@ -123,7 +123,7 @@ def test_what_a_bare_client_left_half_made_is_completed(tmp_path: Path) -> None:
     assert count(synchronize(tmp_path), "created") == 1
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 def test_a_rebuild_refuses_to_lose_runs_that_are_not_its_own(root: Path) -> None:
     trained(root)
     synchronize(root)
@@ -136,7 +136,7 @@ def test_a_rebuild_refuses_to_lose_runs_that_are_not_its_own(root: Path) -> None
     assert count(rebuild(root, then=nothing), "created") == 1
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 def test_a_deleted_experiment_is_reported_with_what_helps(root: Path) -> None:
     trained(root)
     synchronize(root)
@@ -151,7 +151,7 @@ def test_a_deleted_experiment_is_reported_with_what_helps(root: Path) -> None:
     assert count(track(root, rebuild=True)[0], "created") == 1
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 def test_a_database_of_an_older_mlflow_is_built_again(root: Path) -> None:
     finish(begin(root))
     with closing(sqlite3.connect(database(root))) as connection, connection:

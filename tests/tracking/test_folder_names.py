@@ -11,6 +11,8 @@ from tests.support.journals import trained
 from tests.tracking.test_bare_clients import answer
 from tests.tracking.test_sync import CURVE, curve, runs
 
+pytestmark = pytest.mark.prove
+
 RUNS = "import mlflow; print(*mlflow.search_runs(experiment_names=['shapes'])['tags.stage'])"
 # percent signs, quotes and a hash, a question mark, a backslash and a line break, not ASCII, 350 characters
 NAMES = [
@@ -23,7 +25,6 @@ NAMES = [
 ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
 def test_the_view_is_made_and_read_in_a_folder_with_any_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str

@@ -271,7 +271,7 @@ def test_a_variant_is_a_child_with_its_model(root: Path, tmp_path: Path) -> None
     assert {metric.key: metric.value for metric in model.metrics} == {"val/accuracy": 0.8}
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 def test_four_processes_on_a_missing_database(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from src.tracking.live import Tracker;"
@@ -317,7 +317,7 @@ def test_rebuild_waits_for_nobody_but_says_who_is_running(root: Path) -> None:
         rebuild(root, then=nothing)
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 def test_a_wiped_database_is_brought_back_by_a_replay(root: Path, empty_database: Path) -> None:
     trained(root)
     synchronize(root)
