@@ -53,8 +53,10 @@ def build(config: Config, run: StageRun) -> None:
         )
         device = choose_device(config.machine.device)  # for training; all else runs on the CPU
         run.log(numerics=resolve_numerics(config.train, device, context.base.network))
-        result = make_variant(steps, context, config.compress, INGEST, SPLIT, run.folder)
-    spec = replace(context.base.spec, temperature=result.temperature)
+        result = make_variant(
+            steps, context, config.compress, config.evaluate.decision, INGEST, SPLIT, run.folder
+        )
+    spec = replace(context.base.spec, temperature=result.temperature, decision=result.decision)
     (run.folder / "model.json").write_text(spec.to_json(), encoding="utf-8")
     _log(run, result)
 

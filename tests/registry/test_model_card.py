@@ -41,6 +41,7 @@ FACTS = ModelCardFacts(
     weakest=("a|b", 40, 35),
     never_right=["c|d", "e"],
     confusions=[("a|b", "circle", 4), ("circle", "T-shirt/top", 1)],
+    decision=None,
     roles=[ImageRole("val", 1270, ["the epoch of the base", "the variant"]), ImageRole("test", 359, [])],
     lineage="l" * 64,
     sha256="s" * 64,
