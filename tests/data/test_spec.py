@@ -229,7 +229,9 @@ def compress_fp32(config, folder):
     show = {"show": False, "say": lambda line: None}
     context = read_context(BASE, INGEST, SPLIT, **settings, state=folder / "state", **show)
     steps = config.compress.variants["onnx_fp32"].steps
-    assert make_variant(steps, context, config.compress, INGEST, SPLIT, folder).reason is None
+    decision = config.evaluate.decision
+    result = make_variant(steps, context, config.compress, decision, INGEST, SPLIT, folder)
+    assert result.reason is None
 
 
 @pytest.mark.slow

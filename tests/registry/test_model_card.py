@@ -80,6 +80,13 @@ def test_what_it_says(line):
     assert line in model_card(FACTS)
 
 
+def test_it_names_the_rule_by_which_the_model_answers():
+    assert "It always answers with one of its classes" in model_card(FACTS)
+    text = model_card(replace(FACTS, decision="the most probable class from 0.9 on, else no answer"))
+    assert "- **Answer**: the most probable class from 0.9 on, else no answer. `label` stays" in text
+    assert "Its label is always one of its classes" in text and "It always answers" not in text
+
+
 def test_missing_metrics_are_left_out():
     text = model_card(
         replace(FACTS, metrics={"test/accuracy": 1.0}, weakest=None, never_right=[], confusions=[], dirty=[])

@@ -117,7 +117,7 @@ class _Draw:
     def splits(self, without: list[int]) -> tuple[Names, list[LeftOut], list[Fault]]:
         """The split of each row, (N,), but dropped for the rows ``without``; and what is wrong with it."""
         rows = self.rows
-        splits = np.array([name or "train" for name in rows.given_splits], dtype="<U7")
+        splits = np.array([name or "train" for name in rows.given_splits], dtype="<U11")
         shares = {name: share for name, share in self.shares.items() if name not in splits}
         splits[without] = "dropped"
         splits[np.isin(rows.targets, [*self.gone])] = "dropped"
