@@ -6,7 +6,8 @@ Writes models/VARIANT/: model.onnx (uint8 images in, logits out; the normalizati
 (classes and image format), variant.json (metrics on validation images) and predictions.parquet (validation
 and test images). Takes about ten seconds, most of them for imports, and more where a step trains. A method
 that does not support the model ends with `status: failed`, the reason, and exit code 0. A killed run
-continues from its last finished epoch, or from what another variant has trained with the same steps.
+continues from its last finished epoch, or from what another variant has trained with the same steps; another
+evaluate.decision trains nothing again.
 """
 
 from __future__ import annotations
@@ -16,11 +17,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from src.config.dotted_keys import set_dotted
 from src.pipeline.execution import StageRun, run_stage
 from src.pipeline.job import stage_address
 from src.pipeline.paths import BASE, INGEST, SPLIT
 from src.provenance.work_dir import WorkDir
 from src.tracking.logged_model import store_code
+
+DECISION = "evaluate.decision"
 
 if TYPE_CHECKING:
     from src.compression.result import VariantResult
@@ -37,7 +41,10 @@ def build(config: Config, run: StageRun) -> None:
     if not run.job.loaded.is_ad_hoc:  # whose settings may differ from those of the other variants
         variants = run.job.loaded.unrestricted().compress.variants  # whose checkpoints to copy, no result
         chains = {name: variant.steps for name, variant in variants.items()}
-        reuse_checkpoints(chains, run.variant, lambda name: _work_dir(run, name), run.say)
+        states = {name: _work_dir(run, name) for name in chains}
+        earlier = f"{run.variant} with another decision rule"
+        chains[earlier], states[earlier] = chains[run.variant], _work_dir_of_last_rule(run)
+        reuse_checkpoints(chains, run.variant, states.__getitem__, run.say)
     steps = config.compress.variants[run.variant].steps
     with computing(config.train) as threads:
         context = read_context(
@@ -53,21 +60,29 @@ def build(config: Config, run: StageRun) -> None:
         )
         device = choose_device(config.machine.device)  # for training; all else runs on the CPU
         run.log(numerics=resolve_numerics(config.train, device, context.base.network))
-        result = make_variant(steps, context, config.compress, INGEST, SPLIT, run.folder)
-    spec = replace(context.base.spec, temperature=result.temperature)
+        result = make_variant(
+            steps, context, config.compress, config.evaluate.decision, INGEST, SPLIT, run.folder
+        )
+    spec = replace(context.base.spec, temperature=result.temperature, decision=result.decision)
     (run.folder / "model.json").write_text(spec.to_json(), encoding="utf-8")
     _log(run, result)
 
 
 def _work_dir(run: StageRun, variant: str) -> Path:
     """The folder with the checkpoints of a variant, as it would be made now."""
-
     name = stage_address("compress", variant)
     return WorkDir(run.root, name, run.job.graph.of(name).id).path
 
 
-def _log(run: StageRun, result: VariantResult) -> None:
+def _work_dir_of_last_rule(run: StageRun) -> Path:
+    """The folder of this variant with the rule that dvc.lock records: a rule changes no network."""
+    job, graph = run.job, run.job.graph
+    recorded = graph.lock[job.address].parameters if job.address in graph.lock else {}
+    values = set_dotted(graph.values, {key: recorded[key] for key in (DECISION,) if key in recorded})
+    return WorkDir(run.root, job.address, graph.of(job.address, values).id).path
 
+
+def _log(run: StageRun, result: VariantResult) -> None:
     if result.reason is not None:
         run.log(status=result.status, failure=result.reason)
         run.say(f"this model has no such variant: {result.reason}")

@@ -6,12 +6,15 @@
 Reads models/base and the test rows of data/split. Writes reports/evaluate: metrics.json (each metric with
 its bootstrap interval), summary.json (the few that DVC shows), predictions.parquet, mistakes.csv (path, true
 and predicted class of each wrong prediction), confusion.csv, roc.csv, pr.csv, calibration.csv, per_class.csv
-and the figures confusion, roc, pr, reliability, mistakes and curves (PNG). Takes about ten seconds for the
+and the figures confusion, roc, pr, reliability, mistakes and curves (PNG). With evaluate.decision also
+decision.json, and with abstention coverage.csv and coverage.png. Takes about ten seconds for the
 digits, mostly imports; the default model classifies 98 to 99 of 100 digits correctly.
 """
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from src.core.progress import progress_bar
@@ -20,21 +23,30 @@ from src.pipeline.paths import BASE, INGEST, SPLIT
 
 if TYPE_CHECKING:
     from src.config.schema import Config
+    from src.evaluation.predictions import Predictions
 
 
 def build(config: Config, run: StageRun) -> None:
     """Write the tables and figures into ``run.folder``."""
-    from src.evaluation.predictions import predict_test_images
+    from src.evaluation.predictions import predict_images
     from src.evaluation.report.publish import publish_report
     from src.evaluation.report.report import make_report, with_uncalibrated
     from src.evaluation.report.tables import write_mistakes
     from src.models.numerics import computing
 
     settings, show = config.evaluate, run.progress
+    predict = partial(
+        predict_images,
+        model=BASE,
+        ingest=INGEST,
+        split=SPLIT,
+        batch_size=settings.batch_size,
+        device=config.machine.device,
+        show=show,
+    )
     with computing(config.train):
-        tested = predict_test_images(
-            BASE, INGEST, SPLIT, batch_size=settings.batch_size, device=config.machine.device, show=show
-        )
+        fitting = None if settings.decision.method == "argmax" else predict(_fitting_split(config))
+        tested = predict("test")
         with progress_bar("Resampling", total=settings.bootstrap, show=show) as advance:
             report = make_report(
                 tested.probabilities, tested.targets, tested.classes, settings, config.seed, advance
@@ -45,8 +57,37 @@ def build(config: Config, run: StageRun) -> None:
         run.folder, report, tested.ids, INGEST / "images.npy", BASE / "history.csv", settings, tested.data
     )
     write_mistakes(run.folder / "mistakes.csv", report, tested.sources)
-    run.log(subject="train", metrics=report.to_metrics(), figures=figures)
     run.say(report.sentence())
+    if fitting is not None:
+        figures += _decide(config, run, fitting, tested)
+    run.log(subject="train", metrics=report.to_metrics(), figures=figures)
+
+
+def _fitting_split(config: Config) -> str:
+    """The split that the decision rule is fitted to.
+
+    Raises:
+        AssayError: its images do not allow such a rule.
+    """
+    from src.data.dataset.index import read_calibration, read_index
+    from src.evaluation.metrics.decision import refuse_impossible
+
+    rows = read_calibration(INGEST, SPLIT)
+    refuse_impossible(config.evaluate.decision, read_index(INGEST).classes, rows.targets)
+    return rows.split
+
+
+def _decide(config: Config, run: StageRun, fitting: Predictions, tested: Predictions) -> list[Path]:
+    """Fit the decision rule, and report what it does; returns the figures."""
+    from src.evaluation.metrics.decision import fit_rule
+    from src.evaluation.report.decision import publish_decision
+
+    settings = config.evaluate
+    rule = fit_rule(settings.decision, fitting.probabilities, fitting.targets, fitting.classes, fitting.split)
+    assert rule is not None  # only argmax needs none
+    figures, sentence = publish_decision(run.folder, rule, fitting, tested, settings.confidence)
+    run.say(sentence)
+    return figures
 
 
 if __name__ == "__main__":

@@ -3,14 +3,17 @@
     python -m src.predict PATHS… [--model models:/NAME@ALIAS] [--out FILE.csv]
 
 PATHS are image files, or folders that are searched recursively. The output has the columns
-path,label,probability; bytes of a path that are not UTF-8 are escaped. A file that cannot be read is reported
-with the reason and left out; the exit code is 1 only if no file could be classified. The last line names the
-version that has answered. Starts in about 4 s, then runs as fast as images can be decoded.
+path,label,probability; bytes of a path that are not UTF-8 are escaped. A model with a decision rule adds the
+column answer: a class, nothing where the rule gives no answer, or a JSON list for a set of classes. A file
+that cannot be read is reported with the reason and left out; the exit code is 1 only if no file could be
+classified. The last lines name the rule, if there is one, and the version that has answered. Starts in about
+4 s, then runs as fast as images can be decoded.
 Without --model: the champion of the registered model that params.yaml names.
 """
 
 import argparse
 import csv
+import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -23,6 +26,7 @@ from src.core.files import printable, replaced
 from src.core.progress import progress_bar
 from src.core.wording import counted
 from src.data.ingestion.listing import ENDINGS, is_hidden, looks_like_image
+from src.serving.decision import describe
 
 BATCH = 256  # files in memory at a time
 HEADER = ("path", "label", "probability")
@@ -60,12 +64,15 @@ def predict(paths: Sequence[Path], model: str | None, out: Path | None) -> tuple
         raise AssayError(f"--out {out} is a folder: name a file, such as {out / 'labels.csv'}")
     files = find_files(paths)
     classifier, version = _load(model)
-    classified = 0
-    with _table(out) as rows, progress_bar("Classifying", total=len(files)) as advance:
+    rule = getattr(classifier.unwrap_python_model(), "rule", None)  # code of before 0.3 has no rules
+    classified, header = 0, HEADER if rule is None else (*HEADER, "answer")
+    with _table(out, header) as rows, progress_bar("Classifying", total=len(files)) as advance:
         for start in range(0, len(files), BATCH):
             batch = files[start : start + BATCH]
             classified += _classify(classifier, batch, rows)
             advance(len(batch))
+    if rule is not None:
+        print(f"answer: {describe(rule)}", file=sys.stderr)
     return classified, len(files), version
 
 
@@ -116,15 +123,20 @@ def _classify(classifier: Any, files: list[Path], rows: Any) -> int:
         return 0
     table: pd.DataFrame = classifier.predict(pd.DataFrame({"image": [content for _, content in read]}))
     written = 0
-    for (file, _), label, probability, error in zip(
-        read, table["label"], table["probability"], table["error"], strict=True
+    answers = [[_text(answer)] for answer in table["answer"]] if "answer" in table else [[]] * len(table)
+    for (file, _), label, probability, answer, error in zip(
+        read, table["label"], table["probability"], answers, table["error"], strict=True
     ):
         if error is not None:
             _report(file, error)
             continue
-        rows.writerow((printable(file), label, f"{probability:.10g}"))
+        rows.writerow((printable(file), label, f"{probability:.10g}", *answer))
         written += 1
     return written
+
+
+def _text(answer: str | list[str] | None) -> str | None:
+    return json.dumps(answer, ensure_ascii=False) if isinstance(answer, list) else answer
 
 
 def _read(file: Path) -> bytes | None:
@@ -140,20 +152,20 @@ def _report(file: Path, reason: str) -> None:
 
 
 @contextmanager
-def _table(out: Path | None) -> Iterator[Any]:
+def _table(out: Path | None, header: Sequence[str]) -> Iterator[Any]:
     """Yield a CSV writer for the terminal, or for a file that appears once it is complete."""
     if out is None:
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # not all can show é
-        yield _writer(sys.stdout)
+        yield _writer(sys.stdout, header)
         return
     out.parent.mkdir(parents=True, exist_ok=True)
     with replaced(out) as beside, beside.open("w", newline="", encoding="utf-8") as file:
-        yield _writer(file)
+        yield _writer(file, header)
 
 
-def _writer(file: TextIO) -> Any:
+def _writer(file: TextIO, header: Sequence[str]) -> Any:
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(HEADER)
+    writer.writerow(header)
     return writer
 
 

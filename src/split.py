@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from src.data.dataset.index import DatasetIndex
     from src.data.splitting.splits import Names
 
-SPLITS = ("train", "val", "test")
 LAST = (("data/ingest", "manifest.parquet"), ("data/split", "splits.parquet"), ("data/split", "report.json"))
 
 
@@ -45,6 +44,7 @@ def build(config: "Config", run: StageRun) -> None:
         method=wanted.method,
         val=wanted.val,
         test=wanted.test,
+        calibration=wanted.calibration,
         folds=wanted.folds,
         rare=wanted.rare,
         near_duplicates=data.near_duplicates,
@@ -60,9 +60,10 @@ def build(config: "Config", run: StageRun) -> None:
 
 
 def _summarize(run: StageRun, report: dict[str, Any]) -> None:
-    parts = report["splits"]
-    sizes = ", ".join(f"{parts[name]['images']:,} {name} ({parts[name]['share']:.1%})" for name in SPLITS)
-    sizes += f", {parts['dropped']['images']:,} dropped"
+    parts = dict(report["splits"])
+    dropped = parts.pop("dropped")["images"]
+    sizes = ", ".join(f"{part['images']:,} {name} ({part['share']:.1%})" for name, part in parts.items())
+    sizes += f", {dropped:,} dropped"
     near = report["leakage"]["near"]["count"]
     run.say(
         f"{sizes}; {counted(len(report['folds']), 'fold')}; {counted(near, 'near duplicate')} across splits"

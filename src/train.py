@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
     from src.config.schema import Config
+    from src.data.dataset.spec import DataSpec
     from src.models.saving import ModelSpec
     from src.training.task import TrainingTask
 
@@ -77,7 +78,7 @@ def build(config: Config, run: StageRun) -> None:
         started_from={"file": task.weights.name, "sha256": file_hash(task.weights)} if task.weights else {},
     )
     if config.train.temperature_scaling:
-        spec = replace(spec, temperature=_temperature(config, trained.network, spec, task))
+        spec = replace(spec, temperature=_temperature(config, trained.network, spec, task, data))
     for note in trained.notes:
         run.say(note)
     save_model(run.folder, trained.network, spec)
@@ -90,15 +91,19 @@ def build(config: Config, run: StageRun) -> None:
     )
 
 
-def _temperature(config: Config, network: Module, spec: ModelSpec, task: TrainingTask) -> float:
-    """The temperature with the lowest log loss on the validation images."""
+def _temperature(
+    config: Config, network: Module, spec: ModelSpec, task: TrainingTask, data: DataSpec
+) -> float:
+    """The one with the lowest log loss on the images that were set apart, else on those of validation."""
+    from src.data.dataset.index import read_calibration
     from src.evaluation.metrics.temperature import fit_temperature
     from src.models.inference import predict_logits
     from src.models.numerics import computing
 
+    rows = read_calibration(INGEST, SPLIT, data)
     with computing(config.train):
-        logits = predict_logits(network, spec, task.images, task.val_rows, device=config.machine.device)
-    return fit_temperature(logits, task.targets[task.val_rows])
+        logits = predict_logits(network, spec, task.images, rows.ids, device=config.machine.device)
+    return fit_temperature(logits, rows.targets)
 
 
 if __name__ == "__main__":

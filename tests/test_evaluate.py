@@ -88,19 +88,20 @@ class Run:
     logged: dict[str, Any] = field(default_factory=dict)
 
     def say(self, text):
-        self.output += text
+        self.output += f"{text}\n"
 
     def log(self, **content):
         self.logged |= content
 
 
-def build_here(root, folder, monkeypatch):
+def build_here(root, folder, monkeypatch, **decision):
     """What the stage does, in this process: no locks, no journal, no MLflow."""
     folder.mkdir()
     monkeypatch.chdir(root)
     run = Run(folder)
     values = yaml.safe_load((ROOT / "params.yaml").read_text())
     values["train"]["precision"] = "fp32"  # portable needs a process that is held to AVX2
+    values["evaluate"]["decision"] |= decision
     build(validate_config(values, "params.yaml"), run)
     return run
 
@@ -143,7 +144,7 @@ def test_files_agree_with_each_other_and_are_the_same_in_another_process(workspa
     again = build_here(workspace.folder, workspace / "again", monkeypatch)
     assert contents(again.folder) == contents(report)
     assert evaluate_metrics(report / "metrics.json") == again.logged["metrics"]
-    assert again.output == done.stdout.splitlines()[-1].split("evaluate", 1)[1].strip()
+    assert again.output.rstrip() == done.stdout.splitlines()[-1].split("evaluate", 1)[1].strip()
 
 
 def assert_journal_has(workspace, accuracy):
@@ -191,7 +192,7 @@ def test_perfect_accuracy_is_reported_with_an_interval_that_has_a_width(inputs, 
     _, targets = prepare(inputs, test_targets=[4], always=4)
     built = build_here(inputs, tmp_path / "report", monkeypatch)
     assert built.output.startswith("Test accuracy 1.0000, 95% interval 0.")
-    assert built.output.endswith(f"to 1.000, {len(targets)} images; macro F1 1.0000")
+    assert built.output.endswith(f"to 1.000, {len(targets)} images; macro F1 1.0000\n")
 
 
 @pytest.mark.slow
@@ -209,6 +210,67 @@ def test_classes_that_are_never_right_are_named_where_the_accuracy_is(inputs, tm
         (f"{row}.png", target) for row, target in zip(rows[wrong], targets[wrong], strict=True)
     }
     assert set(table["predicted"]) == {4} and (table["confidence"].diff().dropna() <= 0).all()
+
+
+def validate_on(root, split):
+    """Call a quarter of the training images so."""
+    path = root / "data/split/splits.parquet"
+    splits = pd.read_parquet(path)
+    splits.loc[(splits["split"] == "train") & (splits["id"] % 4 == 0), "split"] = split
+    splits.to_parquet(path, index=False)
+    return int((splits["split"] == split).sum())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("split", ["val", "calibration"])
+def test_a_rule_is_fitted_to_held_out_images_and_only_reported_on_the_test_images(
+    inputs, tmp_path, monkeypatch, split
+):
+    prepare(inputs)
+    fitted = validate_on(inputs, split)
+    wanted = {"method": "abstain", "accuracy": 0.15}  # of a model that learned nothing
+    built = build_here(inputs, tmp_path / "report", monkeypatch, **wanted)
+    assert set(contents(built.folder)) == FILES | {"decision.json", "coverage.csv", "coverage.png"}
+    report = json.loads((built.folder / "decision.json").read_text())
+    assert report["rule"]["fitted_on"] == {"split": split, "images": fitted}
+    assert report["fitted"]["accuracy_of_answered"]["value"] >= 0.15
+    assert f"fitted to {fitted:,} {split} images. On the test images, " in built.output
+    assert any(path.name == "coverage.png" for path in built.logged["figures"])
+    assert_curve_and_rule(built.folder, report)
+
+    manifest = inputs / "data/ingest/manifest.parquet"
+    rows = pd.read_parquet(manifest)
+    tested = pd.read_parquet(inputs / "data/split/splits.parquet")["split"] == "test"
+    rows.loc[tested, "target"] = rows.loc[tested, "target"].to_numpy()[::-1]
+    rows.to_parquet(manifest, index=False)
+    again = build_here(inputs, tmp_path / "other test labels", monkeypatch, **wanted)
+    other = json.loads((again.folder / "decision.json").read_text())
+    assert (other["rule"], other["fitted"]) == (report["rule"], report["fitted"])
+    assert other["test"] != report["test"]
+
+
+def assert_curve_and_rule(folder, report):
+    """The test metrics follow from the stored predictions and the rule."""
+    predictions = pd.read_parquet(folder / "predictions.parquet")
+    confidence = predictions[[f"p_{k}" for k in range(10)]].max(axis=1)
+    right, answered = (
+        predictions["predicted"] == predictions["target"],
+        confidence >= report["rule"]["confidence"],
+    )
+    assert report["test"]["answered"]["value"] == pytest.approx(answered.mean())
+    assert report["test"]["accuracy_of_answered"]["value"] == pytest.approx(right[answered].mean())
+    curve = pd.read_csv(folder / "coverage.csv")
+    assert curve["coverage"].iloc[-1] == 1
+    assert curve["accuracy"].iloc[-1] == pytest.approx(right.mean())
+
+
+def test_a_rule_for_a_class_that_does_not_exist_is_refused_before_anything_is_predicted(
+    inputs, tmp_path, monkeypatch
+):
+    prepare(inputs)
+    validate_on(inputs, "val")
+    with pytest.raises(AssayError, match="of_class: no class is called ten"):
+        build_here(inputs, tmp_path / "report", monkeypatch, method="thresholds", of_class="ten", recall=0.9)
 
 
 def test_without_test_rows(inputs, tmp_path, monkeypatch):

@@ -30,6 +30,7 @@ class VariantResult:
     reason: str | None = None  # why it failed; None: it did not
     metrics: Mapping[str, float] = field(default_factory=dict)  # by name; none for a failure
     temperature: float = 1.0  # by which the logits were divided
+    decision: Mapping[str, Any] | None = None  # rule of `src.serving.decision`; None: the most probable class
 
     @property
     def status(self) -> str:

@@ -15,10 +15,20 @@ from src.compression.result import VariantResult, failed, measure, write_predict
 from src.compression.steps import run_steps
 from src.config.schema.augment import Augment
 from src.config.schema.compress import Compress, Step
+from src.config.schema.evaluate import Decision
 from src.config.schema.train import Train
 from src.data.dataset.arrays import open_array
-from src.data.dataset.index import read_held_out, read_index, read_split
+from src.data.dataset.index import (
+    CalibrationRows,
+    HeldOutRows,
+    read_calibration,
+    read_held_out,
+    read_index,
+    read_split,
+)
 from src.data.dataset.spec import require_same_data
+from src.evaluation.metrics.classification import softmax
+from src.evaluation.metrics.decision import fit_rule, refuse_impossible
 from src.evaluation.metrics.temperature import fit_temperature
 from src.models.saving import load_model
 
@@ -64,7 +74,13 @@ def read_context(
 
 
 def make_variant(
-    steps: Sequence[Step], context: StepContext, limits: Compress, ingest: Path, split: Path, folder: Path
+    steps: Sequence[Step],
+    context: StepContext,
+    limits: Compress,
+    decision: Decision,
+    ingest: Path,
+    split: Path,
+    folder: Path,
 ) -> VariantResult:
     """Make a variant and write its files.
 
@@ -72,17 +88,23 @@ def make_variant(
         steps: applied to ``context.base`` one after the other.
         context: of the variant; each step gets one of its own, derived from it.
         limits: ``tolerance`` and ``agreement``.
+        decision: how probabilities become an answer.
         ingest: folder of that stage.
         split: folder of that stage.
         folder: gets ``variant.json``, and ``model.onnx`` and ``predictions.parquet`` if there is a model.
+
+    Raises:
+        AssayError: the images do not allow such a decision rule.
     """
-    names = [step.name for step in steps]
+    names, fitting = [step.name for step in steps], read_calibration(ingest, split, context.data)
+    refuse_impossible(decision, context.base.spec.classes, fitting.targets)  # before a training, not after
     try:
         model = run_steps(steps, context)
     except UnsupportedModelError as error:
         result = failed(names, str(error))
     else:
-        result = _measure(names, model, context, limits, ingest, split, folder)
+        held = read_held_out(ingest, split, context.data)
+        result = _measure(names, model, context, limits, decision, held, fitting, folder)
     write_result(folder / "variant.json", result)
     return result
 
@@ -92,8 +114,9 @@ def _measure(
     model: OnnxModel,
     context: StepContext,
     limits: Compress,
-    ingest: Path,
-    split: Path,
+    decision: Decision,
+    held: HeldOutRows,
+    fitting: CalibrationRows,
     folder: Path,
 ) -> VariantResult:
     """Measure the model and write it, unless it disagrees with the network that was exported.
@@ -101,13 +124,14 @@ def _measure(
     What is tracked of a float model is what that network says: ONNX Runtime's float kernels differ by CPU.
     The other of the two is asked for the validation images only. Both are divided by the temperature.
     """
-    held = read_held_out(ingest, split, context.data)
     val, images, int8 = held.validation, context.images[held.ids], is_int8(model.content)
     logits = onnx_logits(model.content, images if int8 else images[val], context.threads)
     expected = torch_logits(model.source, images[val] if int8 else images)
-    temperature = _temperature(context, (logits if int8 else expected)[val], held.targets[val])
+    own = _fitting_logits(model, context, fitting, (logits if int8 else expected)[val])
+    temperature = _temperature(context, own, fitting.targets)
     model = replace(model, content=divide_logits(model.content, temperature))
-    logits, expected = logits / np.float32(temperature), expected / np.float32(temperature)
+    scale = np.float32(temperature)
+    logits, expected = logits / scale, expected / scale
     tracked = logits if int8 else expected
     parity = check_parity(
         model,
@@ -125,11 +149,25 @@ def _measure(
     difference = parity.largest_difference if int8 else None
     base_logits = torch_logits(context.base, images[val])
     result = measure(names, model, difference, tracked[val], base_logits, held.targets[val])
-    return replace(result, temperature=temperature)
+    classes = context.base.spec.classes
+    rule = fit_rule(decision, softmax(own / scale), fitting.targets, classes, fitting.split)
+    return replace(result, temperature=temperature, decision=rule)
+
+
+def _fitting_logits(
+    model: OnnxModel, context: StepContext, fitting: CalibrationRows, validated: Logits
+) -> Logits:
+    """The logits (n, K) that are tracked for the images to fit to; ``validated`` are those of validation."""
+    if fitting.split == "val":
+        return validated
+    images = context.images[fitting.ids]
+    if is_int8(model.content):
+        return onnx_logits(model.content, images, context.threads)
+    return torch_logits(model.source, images)
 
 
 def _temperature(context: StepContext, logits: Logits, targets: NDArray[np.int64]) -> float:
-    """Fitted to the variant's own logits (n, K) of the validation images; the parity check sees the rest."""
+    """Fitted to the variant's own logits (n, K); the parity check sees whether they are finite."""
     if not context.train.temperature_scaling or not np.isfinite(logits).all():
         return 1.0
     return fit_temperature(logits, targets)

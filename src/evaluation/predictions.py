@@ -1,4 +1,4 @@
-"""The base model's predictions for the test images."""
+"""The base model's predictions for the images of one split."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from src.models.saving import load_model
 class Predictions:
     """Probabilities of n images over K classes."""
 
+    split: str  # that the images are of
     classes: list[str]
     ids: Integers  # (n,) rows of the image array, ascending
     targets: Integers  # (n,)
@@ -34,12 +35,13 @@ class Predictions:
     uncalibrated: Floats | None  # (n, K) without the model's temperature; None: it has none
 
 
-def predict_test_images(
-    model: Path, ingest: Path, split: Path, *, batch_size: int, device: str, show: bool
+def predict_images(
+    name: str, model: Path, ingest: Path, split: Path, *, batch_size: int, device: str, show: bool
 ) -> Predictions:
-    """Run the saved model on the images that ``split`` has set aside for testing.
+    """Run the saved model on the images of one split.
 
     Args:
+        name: of the split, such as test.
         model: folder of the model.
         ingest: folder of the images and their manifest.
         split: folder of ``splits.parquet``.
@@ -48,21 +50,22 @@ def predict_test_images(
         show: whether to draw a progress bar.
 
     Raises:
-        AssayError: no test images, a model of other data, or one whose output is not finite.
+        AssayError: no such images, a model of other data, or one whose output is not finite.
     """
     network, spec = load_model(model)
     index, data = read_index(ingest), describe_split(ingest, split)
     require_match((ingest, data), (model, describe_model(model)))
-    ids = index.ids[_is_test(split, ingest, data)]
+    ids = index.ids[_is_in(name, split, ingest, data)]
     images = ingest / "images.npy"
     logits = predict_logits(network, spec, open_array(images), ids, batch_size, device, show)
     broken = ids[~np.isfinite(logits).all(axis=1)]
     if len(broken):
         raise AssayError(
-            f"{model} gives no finite output for {len(broken)} of {len(ids)} test images (the first is row "
+            f"{model} gives no finite output for {len(broken)} of {len(ids)} {name} images (the first is row "
             f"{broken[0]} of {images}). Train again with a lower train.optimizer.lr"
         )
     return Predictions(
+        name,
         spec.classes,
         ids,
         index.targets[ids],
@@ -73,9 +76,9 @@ def predict_test_images(
     )
 
 
-def _is_test(split: Path, ingest: Path, data: DataSpec) -> NDArray[np.bool_]:
-    """Whether each image is for testing, (N,)."""
-    test = read_split(split, ingest, data)[0] == "test"
-    if not test.any():
-        raise AssayError(f"{split / 'splits.parquet'} has no test rows. Split again: dvc repro split")
-    return np.asarray(test)
+def _is_in(name: str, split: Path, ingest: Path, data: DataSpec) -> NDArray[np.bool_]:
+    """Whether each image is in the split of this name, (N,)."""
+    chosen = read_split(split, ingest, data)[0] == name
+    if not chosen.any():
+        raise AssayError(f"{split / 'splits.parquet'} has no {name} rows. Split again: dvc repro split")
+    return np.asarray(chosen)

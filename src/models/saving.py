@@ -49,6 +49,7 @@ class ModelSpec:
     input: Input
     normalization: Normalization
     temperature: float = 1.0  # by which logits are divided, so that probabilities mean what they say
+    decision: Mapping[str, Any] | None = None  # rule of `src.serving.decision`; None: the most probable class
     trained_on: Mapping[str, str] = field(default_factory=dict)  # images and split, see DataSpec
     started_from: Mapping[str, str] = field(default_factory=dict)  # file and SHA-256 of pretrained weights
 
@@ -59,6 +60,7 @@ class ModelSpec:
             "input": vars(self.input),
             "normalization": vars(self.normalization),
             "temperature": self.temperature,
+            "decision": self.decision,
             "trained_on": self.trained_on,
             "started_from": self.started_from,
         }
@@ -73,6 +75,7 @@ class ModelSpec:
             input=Input(**content["input"]),
             normalization=Normalization(**content["normalization"]),
             temperature=float(content.get("temperature", 1.0)),
+            decision=content.get("decision"),
             trained_on=content.get("trained_on", {}),
             started_from=content.get("started_from", {}),
         )

@@ -53,6 +53,7 @@ class ModelCardFacts:
     weakest: tuple[str, int, int] | None  # class it recalls worst: name, test images, and how many are right
     never_right: Sequence[str]  # classes with test images, none of which is right
     confusions: Sequence[tuple[str, str, int]]  # its most frequent errors: actual, predicted, test images
+    decision: str | None  # the rule by which it answers, in words; None: the most probable class
     roles: Sequence[ImageRole]  # which images decided what
     lineage: str
     sha256: str  # of model.onnx
@@ -68,6 +69,7 @@ def model_card(facts: ModelCardFacts) -> str:
         "shown": shown,
         "rest": len(facts.classes) - len(shown),
         "rows": _rows(facts),
+        "decision": facts.decision and _escaped(facts.decision),
         "weakest_name": _escaped(facts.weakest[0]) if facts.weakest else None,
         "never_right": [_escaped(name) for name in facts.never_right[:SHOWN]],
         "confusions": [(_escaped(actual), _escaped(said), n) for actual, said, n in facts.confusions],

@@ -29,6 +29,7 @@ from src.registry.registered_model import Version
 from src.registry.report import build_decision_report
 from src.registry.variant_answers import VariantAnswers, judge_variants, read_answers, validation_metrics
 from src.registry.variant_metrics import VariantMetrics, read_measured
+from src.serving.decision import describe
 from src.tracking.mlflow_store import is_embedded
 
 # Metrics that are tags of a version too, because people sort versions by them; all are on its model and run.
@@ -176,6 +177,7 @@ def _card(
             weakest=classes.weakest(),
             never_right=classes.never_right(),
             confusions=classes.confusions(),
+            decision=describe(spec["decision"]) if spec.get("decision") else None,
             roles=image_roles(config),
             lineage=run.lineage.parents[f"compress@{one.name}"],
             sha256=sha256,

@@ -1,8 +1,8 @@
 """The registered model: images in, class names and probabilities out.
 
 MLflow runs this file ("models from code"), so no pickle is involved. A copy of it travels with the model, and
-so does ``decoding.py``, which it loads from its own folder: each version of a model decodes with the code it
-was registered with, no matter what else is installed or loaded in the process.
+so do ``decoding.py`` and ``decision.py``, which it loads from its own folder: each version of a model decodes
+and decides with the code it was registered with, no matter what else is installed or loaded in the process.
 
 The input is a table with the column ``image``. Each cell is an encoded image (bytes, or base64 text, as
 ``mlflow models serve`` passes them) or a uint8 array of any size, (H, W), (H, W, C) or (C, H, W):
@@ -13,7 +13,9 @@ The input is a table with the column ``image``. Each cell is an encoded image (b
 
 Images are resized as ``ingest`` resized the training images; normalization is part of the ONNX model. The
 result has one row per image: ``label``, ``probability``, ``p_<class>`` for each class, and ``error``, which
-says why an image could not be read (the rest of its row is then empty).
+says why an image could not be read (the rest of its row is then empty). The label is the most probable class.
+A model with a decision rule also gives ``answer``: a class, or None where the rule gives no answer; with a
+conformal rule a list of classes, the most probable first.
 """
 
 import base64
@@ -54,7 +56,9 @@ def _import_sibling(name: str) -> ModuleType:
     return sys.modules.setdefault(module_name, module)
 
 
-decoding: Any = _import_sibling("decoding.py")  # types are not known across such an import
+# Types are not known across such an import.
+decoding: Any = _import_sibling("decoding.py")
+decision: Any = _import_sibling("decision.py")
 
 
 class ImageClassifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc,name-defined]
@@ -65,6 +69,7 @@ class ImageClassifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc,name-defi
         folder = Path(context.artifacts["model"])
         spec = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         self.classes = [str(name) for name in spec["classes"]]
+        self.rule: dict[str, Any] | None = spec.get("decision")
         self.image_format = decoding.ImageFormat(**spec["input"])
         self.session = onnxruntime.InferenceSession(
             str(folder / "model.onnx"), providers=["CPUExecutionProvider"]
@@ -89,9 +94,15 @@ class ImageClassifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc,name-defi
             "label": pd.Series(labels, dtype=object),  # object: as text, pandas would turn None into NaN
             "probability": probabilities[np.arange(len(cells)), best],
             **{f"p_{name}": probabilities[:, column] for column, name in enumerate(self.classes)},
+            **({} if self.rule is None else {"answer": self._answers(probabilities, known)}),
             "error": pd.Series(errors, dtype=object),
         }
         return pd.DataFrame(table)
+
+    def _answers(self, probabilities: npt.NDArray[np.float64], known: npt.NDArray[np.bool_]) -> pd.Series:
+        """By the rule, for the rows (n,) that are ``known``."""
+        answers = iter(decision.decide(probabilities[known], self.classes, self.rule))
+        return pd.Series([next(answers) if ok else None for ok in known], dtype=object)
 
     def _read(self, cells: Sequence[Any]) -> tuple[dict[int, Pixels], list[str | None]]:
         """Images by their place, uint8 (C, H, W), and for each cell the reason if it could not be read."""

@@ -22,7 +22,8 @@ from src.tracking.journal_entry import JournalEntry
 
 SERVING = Path(__file__).parents[1] / "serving"
 ONNX, TORCH, SPEC = "model.onnx", "model.safetensors", "model.json"
-PYFUNC, DECODING, REQUIREMENTS = "pyfunc.py", "decoding.py", "requirements.txt"
+PYFUNC, REQUIREMENTS = "pyfunc.py", "requirements.txt"
+BESIDE = ("decoding.py", "decision.py")  # what pyfunc.py loads from its own folder
 STORED = "serving"  # folder beside a journal entry's model, with the code that serves it
 
 
@@ -72,7 +73,7 @@ def save(folder: Path, model: ModelFiles, root: Path, identity: dict[str, Any]) 
     """Write an ONNX model as an MLflow model.
 
     The folder is all that is needed to serve it. MLflow runs ``pyfunc.py`` from there, which loads
-    ``decoding.py`` beside it. (``code_paths`` would put the code on ``sys.path``, where two versions of a
+    the files beside it. (``code_paths`` would put the code on ``sys.path``, where two versions of a
     model get in each other's way.)
 
     Args:
@@ -100,12 +101,14 @@ def save(folder: Path, model: ModelFiles, root: Path, identity: dict[str, Any]) 
             mlflow_model=Model(**identity),
             **_interface(read_json(model.spec)),
         )
-        shutil.copy(code / DECODING, folder)
+        for name in BESIDE:
+            if (code / name).is_file():  # code of before 0.3 has no decision.py
+                shutil.copy(code / name, folder)
 
 
 def _copy_code(folder: Path, root: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    for name in (PYFUNC, DECODING):
+    for name in (PYFUNC, *BESIDE):
         shutil.copy(SERVING / name, folder)
     lines = "".join(f"{line}\n" for line in requirements(root))
     (folder / REQUIREMENTS).write_text(lines, encoding="utf-8")
@@ -138,12 +141,16 @@ def _interface(spec: dict[str, Any]) -> dict[str, Any]:
     """Signature and input example."""
     import pandas as pd
     from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema, TensorSpec
+    from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+    from mlflow.types.schema import Array
 
     names = ["probability", *(f"p_{name}" for name in spec["classes"])]
+    rule, text = spec.get("decision"), DataType.string
+    answer = Array(text) if rule and rule["method"] == "conformal" else text
     outputs: list[ColSpec | TensorSpec] = [
         ColSpec("string", "label"),
         *(ColSpec("double", name) for name in names),
+        *([ColSpec(answer, "answer", required=False)] if rule else []),
         ColSpec("string", "error", required=False),
     ]
     return {

@@ -9,8 +9,9 @@ from src.compression.export_step import export
 from src.compression.parity import check_parity, onnx_logits, torch_logits
 from src.compression.post_training import quantize_static
 from src.config.schema.compress import Compress, Export, QuantizeStatic, Variant
-from src.data.dataset.index import HeldOutRows
+from src.data.dataset.index import CalibrationRows, HeldOutRows
 from tests.support.digits import VAL_ROWS, digits, make_context, trained
+from tests.support.scores import make_decision
 
 
 @pytest.fixture(scope="module")
@@ -94,11 +95,15 @@ def test_what_is_tracked_of_a_float_variant_is_what_the_network_says(tmp_path, m
     context = make_context(trained(), tmp_path)
     held = HeldOutRows(VAL_ROWS, digits()[1][VAL_ROWS], np.arange(len(VAL_ROWS)) % 2 == 0)
     monkeypatch.setattr(variant, "read_held_out", lambda *folders: held)
+    fitting = CalibrationRows("val", held.ids[held.validation], held.targets[held.validation])
+    monkeypatch.setattr(variant, "read_calibration", lambda *folders: fitting)
     held_out, validation = len(VAL_ROWS), len(VAL_ROWS) // 2
     limits = Compress(tolerance=1e-3, agreement=0.9, variants={"onnx_fp32": Variant(steps=[EXPORT])})
     int8 = QuantizeStatic(name="quantize_static", images=100, calibration="minmax", per_channel=True)
     for steps, runtime in (([EXPORT], False), ([EXPORT, int8], True)):
-        result = variant.make_variant(steps, context, limits, tmp_path, tmp_path, tmp_path)
+        result = variant.make_variant(
+            steps, context, limits, make_decision("argmax"), tmp_path, tmp_path, tmp_path
+        )
         assert result.reason is None
         expected = torch_logits(trained(), digits()[0][VAL_ROWS]) / np.float32(result.temperature)
         if runtime:  # the file divides by the temperature itself

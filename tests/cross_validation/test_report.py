@@ -20,9 +20,17 @@ from src.cross_validation.report import FoldPredictions, cross_validation, share
 from src.data.dataset.spec import DataSpec
 from src.evaluation.metrics import classification
 from src.evaluation.metrics.intervals import Interval
-from tests.support.scores import scores
+from tests.support.scores import make_decision, scores
 
-SETTINGS = Evaluate(bootstrap=100, confidence=0.95, top_k=2, calibration_bins=10, mistakes=1, batch_size=64)
+SETTINGS = Evaluate(
+    bootstrap=100,
+    confidence=0.95,
+    top_k=2,
+    calibration_bins=10,
+    mistakes=1,
+    batch_size=64,
+    decision=make_decision("argmax"),
+)
 NAMES = ["a", "b", "c"]
 
 

@@ -34,7 +34,7 @@ from src.data.dataset.spec import (
     require_same_data,
     with_spec,
 )
-from src.evaluation.predictions import predict_test_images
+from src.evaluation.predictions import predict_images
 from src.leaderboard.speed.benchmark import read_images
 from src.leaderboard.table.rows import LeaderboardRow, write_rows
 from src.registry import variant_answers
@@ -144,7 +144,7 @@ JOINS = {
     "train": lambda: read_task(
         UNWEIGHTED, None, None, {"shift": [0.0], "scale": [1.0]}, INGEST, SPLIT, 0, WEIGHTS
     ),
-    "evaluate": lambda: predict_test_images(BASE, INGEST, SPLIT, batch_size=99, device="cpu", show=False),
+    "evaluate": lambda: predict_images("test", BASE, INGEST, SPLIT, batch_size=99, device="cpu", show=False),
     "compress": lambda: read_context(
         *(BASE, INGEST, SPLIT),
         **dict.fromkeys(("train", "augment", "seed", "threads", "device", "state", "show", "say")),
@@ -229,7 +229,9 @@ def compress_fp32(config, folder):
     show = {"show": False, "say": lambda line: None}
     context = read_context(BASE, INGEST, SPLIT, **settings, state=folder / "state", **show)
     steps = config.compress.variants["onnx_fp32"].steps
-    assert make_variant(steps, context, config.compress, INGEST, SPLIT, folder).reason is None
+    decision = config.evaluate.decision
+    result = make_variant(steps, context, config.compress, decision, INGEST, SPLIT, folder)
+    assert result.reason is None
 
 
 @pytest.mark.slow

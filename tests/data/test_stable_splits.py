@@ -17,7 +17,7 @@ from src.data.splitting.assignment.conflicts import leave_out
 from src.data.splitting.assignment.folds import fold_rows, hold_out
 from src.data.splitting.assignment.rule import SplitRule
 from src.data.splitting.assignment.stable import place_units, unit_names
-from src.data.splitting.splits import Division, divide, without_copies
+from src.data.splitting.splits import SPLITS, Division, divide, without_copies
 from src.search.engine.trial_tasks import make_folds
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -157,7 +157,7 @@ def test_no_more_is_left_out_than_has_to_be(pictures: list[Picture], seed: int) 
         if classes & set(division.dropped):
             return
         assert places[left.kept] is not None
-        assert places[left.kept] != ("train", "val", "test")[left.place or 0]
+        assert places[left.kept] != SPLITS[left.place or 0]
 
 
 @settings(max_examples=30, deadline=None)

@@ -1,6 +1,7 @@
 """A stored model is the same bytes each time, and the same model when it comes back."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -45,6 +46,12 @@ def test_comes_back_as_it_was(tmp_path, model):
         assert torch.equal(before(images), after(images))
 
 
+def test_its_decision_rule_comes_back(tmp_path):
+    rule = {"method": "thresholds", "of_class": "Käfer", "thresholds": {"Käfer": 0.1 + 0.2}}
+    save_model(tmp_path, network(CNN), replace(spec(CNN), decision=rule))
+    assert load_model(tmp_path)[1].decision == rule
+
+
 def test_bytes_depend_on_the_weights_only(tmp_path):
     save_model(tmp_path / "a", network(CNN), spec(CNN))
     save_model(tmp_path / "b", network(CNN).to(memory_format=torch.channels_last), spec(CNN))
@@ -61,6 +68,7 @@ def test_spec_is_readable(tmp_path):
         "input",
         "normalization",
         "temperature",
+        "decision",
         "trained_on",
         "started_from",
     ]

@@ -1,5 +1,6 @@
 """Variants as real processes: killed and repeated, and such as cannot be made."""
 
+import csv
 import json
 import os
 import random
@@ -7,6 +8,7 @@ import signal
 import time
 
 import pytest
+from PIL import Image
 
 from src.core.hashing import hash_tree
 from tests.support.workspaces import Workspace
@@ -17,6 +19,7 @@ DISTILL = f"{{name:distill,student:null,epochs:{EPOCHS},lr:0.002,temperature:2.0
 PRUNE = "{name:prune_structured,ratio:0.5,criterion:magnitude,iterations:1}"
 QUANTIZE = "{name:quantize_static,images:64,calibration:minmax,per_channel:true}"
 VARIANT = "structured_50_int8"
+VARIANTS = ("onnx_fp32", VARIANT)
 SETTINGS = ("experiment=tiny", f"compress.variants.{VARIANT}.steps=[{PRUNE},{DISTILL},{EXPORT},{QUANTIZE}]")
 COMMAND = ("python", "-m", "src.compress", VARIANT)
 
@@ -62,6 +65,42 @@ def test_what_another_variant_has_trained_is_not_trained_again(copy, unbroken):
     told = copy.run(*COMMAND).stdout
     assert "step 2, distill, continues the training of structured_50" in told
     assert hash_tree(copy / f"models/{VARIANT}") == unbroken
+
+
+@pytest.mark.prove
+def test_another_decision_rule_trains_nothing_again_and_ships_with_the_model(copy):
+    """From dvc.lock to the answers of the registered model; the weights stay as they were."""
+    rule = ("evaluate.decision.method=conformal", "evaluate.decision.coverage=0.8")
+    before = (copy / f"models/{VARIANT}/model.onnx").read_bytes()
+    copy.run("python", "-m", "src.compose", "experiment=tiny", *rule)
+    told = copy.run("dvc", "repro", "register").stdout
+    assert f"step 2, distill, continues the training of {VARIANT} with another decision rule" in told
+    assert "python -m src.train" not in told
+    assert (copy / f"models/{VARIANT}/model.onnx").read_bytes() == before
+
+    rules = [json.loads((copy / f"models/{name}/model.json").read_text())["decision"] for name in VARIANTS]
+    for found in rules:
+        assert found["stated"] == {"coverage": 0.8}
+        assert found["fitted_on"] == {"split": "val", "images": 270}
+    assert rules[0]["quantile"] != rules[1]["quantile"], "each variant has its own"
+    report = json.loads((copy / "reports/register/decision.json").read_text())
+    assert "the decision rule" in report["images"]["val"]["decided"]
+    test = json.loads((copy / "reports/evaluate/decision.json").read_text())["test"]
+    assert test["coverage"]["low"] < 0.8 < test["coverage"]["high"] + 0.05
+
+    from sklearn.datasets import load_digits
+
+    pixels = (load_digits().images[0] * 255 / 16).astype("uint8")
+    Image.fromarray(pixels).save(copy / "zero.png")
+    model = ("--model", "models:/assay-digits/1")
+    done = copy.run("python", "-m", "src.predict", "zero.png", *model)
+    assert done.stdout.startswith("path,label,probability\n"), "the version before has no rule"
+    done = copy.run("python", "-m", "src.predict", "zero.png", "--model", "models:/assay-digits/3")
+    (row,) = csv.DictReader(done.stdout.splitlines())
+    assert isinstance(json.loads(row["answer"]), list)
+    assert "a set of classes, which contains the true one of 0.8 of the images" in done.stderr
+    audited = copy.run("python", "-m", "src.audit", "models:/assay-digits/3", check=False).stdout
+    assert "TAMPERED" not in audited
 
 
 @pytest.mark.prove

@@ -41,6 +41,7 @@ FACTS = ModelCardFacts(
     weakest=("a|b", 40, 35),
     never_right=["c|d", "e"],
     confusions=[("a|b", "circle", 4), ("circle", "T-shirt/top", 1)],
+    decision=None,
     roles=[ImageRole("val", 1270, ["the epoch of the base", "the variant"]), ImageRole("test", 359, [])],
     lineage="l" * 64,
     sha256="s" * 64,
@@ -77,6 +78,13 @@ FACTS = ModelCardFacts(
 )
 def test_what_it_says(line):
     assert line in model_card(FACTS)
+
+
+def test_it_names_the_rule_by_which_the_model_answers():
+    assert "It always answers with one of its classes" in model_card(FACTS)
+    text = model_card(replace(FACTS, decision="the most probable class from 0.9 on, else no answer"))
+    assert "- **Answer**: the most probable class from 0.9 on, else no answer. `label` stays" in text
+    assert "Its label is always one of its classes" in text and "It always answers" not in text
 
 
 def test_missing_metrics_are_left_out():

@@ -124,6 +124,89 @@ def test_a_served_model_pads_as_its_training_images_were(
     assert list(answer["label"]) == [label]
 
 
+def with_rule(root: Path, folder: Path, rule: dict[str, Any]) -> Any:
+    """The champion of a repository, whose model.json has a decision rule."""
+    trained(root)
+    attempt = compressed(root, folder)
+    (path,) = attempt.folder.glob("model/model.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"decision": rule}))
+    decide_on(root, folder, attempt.record["lineage"])
+    track(root)
+    return load_model(root, "models:/shapes@champion")
+
+
+ABSTAIN = {"method": "abstain", "confidence": 0.9}
+SETS = {"method": "conformal", "score": "lac", "quantile": 0.6, "stated": {"coverage": 0.9}}
+
+
+@pytest.mark.parametrize(
+    ("rule", "answers"),
+    [(ABSTAIN, ["circle", None, None]), (SETS, [["circle"], ["circle", "cross"], None])],
+    ids=["abstain", "sets"],
+)
+def test_a_served_model_answers_by_its_rule_beside_its_label(
+    root: Path, tmp_path: Path, rule: dict[str, Any], answers: list[Any]
+) -> None:
+    """Grey 64 is as near to the circle as to the cross; of two equal classes the first is ahead."""
+    model = with_rule(root, tmp_path / "onnx", rule)
+    table = model.predict(pd.DataFrame({"image": [grey(0), grey(64), b"no image"]}))
+    assert list(table["answer"]) == answers
+    assert list(table["label"]) == ["circle", "circle", None]
+    from mlflow.models import Model
+
+    outputs = Model.load(str(model_folder(root) / "MLmodel")).signature.outputs
+    (answer,) = [column for column in outputs.to_dict() if column["name"] == "answer"]
+    assert (answer["type"], answer["required"]) == ("array" if rule is SETS else "string", False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("rule", "answers", "said"),
+    [
+        (ABSTAIN, ["circle", ""], "answer: the most probable class from 0.9 on, else no answer"),
+        (SETS, ['["circle"]', '["circle", "cross"]'], "answer: a set of classes, which contains"),
+    ],
+    ids=["abstain", "sets"],
+)
+def test_predict_answers_by_the_rule_and_says_so(
+    root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    rule: dict[str, Any],
+    answers: list[str],
+    said: str,
+) -> None:
+    with_rule(root, tmp_path / "onnx", rule)
+    images = [tmp_path / "dark.png", tmp_path / "middle.png"]
+    for path, value in zip(images, (0, 64), strict=True):
+        path.write_bytes(png(grey(value)))
+    monkeypatch.setenv("DVC_ROOT", str(root))
+    assert predict(images, "models:/shapes@champion", tmp_path / "out.csv")[0] == 2
+    table = pd.read_csv(tmp_path / "out.csv", keep_default_na=False)
+    assert list(table.columns) == ["path", "label", "probability", "answer"]
+    assert list(table["answer"]) == answers
+    assert said in capsys.readouterr().err
+
+
+def test_a_model_that_was_stored_before_there_were_rules_is_served_with_its_own_code(
+    root: Path, tmp_path: Path
+) -> None:
+    trained(root)
+    attempt = compressed(root, tmp_path / "onnx")
+    store_code(attempt.folder, ROOT)
+    code = attempt.folder / "serving"
+    (code / "decision.py").unlink()
+    text = (code / "pyfunc.py").read_text()
+    without = text.replace('decision: Any = _import_sibling("decision.py")\n', "")
+    assert without != text
+    (code / "pyfunc.py").write_text(without)
+    decide_on(root, tmp_path / "onnx", attempt.record["lineage"])
+    track(root)
+    answer = load_model(root, "models:/shapes@champion").predict(pd.DataFrame({"image": [grey(0)]}))
+    assert list(answer["label"]) == ["circle"] and "answer" not in answer
+
+
 CLASSIFY = """
 import sys, mlflow, pandas
 mlflow.set_tracking_uri(sys.argv[1])
@@ -330,7 +413,7 @@ def test_the_stored_model_says_what_it_needs(registered: Path) -> None:
     folder = model_folder(registered)
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     code = {file for file in files if file.endswith((".py", ".pkl", ".pickle", ".pt", ".pth"))}
-    assert code == {"pyfunc.py", "decoding.py"}
+    assert code == {"pyfunc.py", "decoding.py", "decision.py"}
     assert {file for file in files if "/" in file} == {
         "artifacts/model/model.onnx",
         "artifacts/model/model.json",

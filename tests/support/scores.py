@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from src.config.schema.evaluate import Decision
+
 # name: (classes, rows of each class, how sure, steps that probabilities are rounded to or 0)
 CASES = {
     "two classes": (2, [40, 60], 1.5, 0),
@@ -35,3 +37,9 @@ def scores(classes, rows, sureness, steps, seed=0):
 
 def case(name):
     return scores(*CASES[name])
+
+
+def make_decision(method, **changes):
+    """Section evaluate.decision with what the method needs, and nothing else."""
+    values = dict.fromkeys(("of_class", "precision", "recall", "confidence", "accuracy"))
+    return Decision(**{"method": method, "costs": {}, "coverage": 0.9, "score": "lac"} | values | changes)

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from src.pretrained.files import pretrained_normalization
 from src.provenance.dvc_lock import file_md5, md5_of
 
 QUESTION = "Are the data what was recorded, and divided as recorded?"
-SPLITS = ("train", "val", "test", "dropped")
+SPLITS = ("train", "val", "calibration", "test")
 SHOWN = 3
 
 
@@ -159,9 +160,9 @@ def _division(subject: AuditTarget, folder: Path, rows: DatasetIndex, see: Check
     split, fold = read_split(folder, subject.folder / "data/ingest")
     if not see.equal("rows that were divided", len(rows), len(split), Verdict.TAMPERED):
         return
-    strange = sorted(set(split.tolist()) - set(SPLITS))
+    strange = sorted(set(split.tolist()) - {*SPLITS, "dropped"})
     if strange:
-        see.find("splits", ", ".join(SPLITS), f"also {', '.join(strange)}", Verdict.TAMPERED)
+        see.find("splits", ", ".join((*SPLITS, "dropped")), f"also {', '.join(strange)}", Verdict.TAMPERED)
     _disjoint(split, rows, see)
     _folds(subject, split, fold, see)
     _normalization(subject, split, see)
@@ -169,15 +170,13 @@ def _division(subject: AuditTarget, folder: Path, rows: DatasetIndex, see: Check
 
 def _disjoint(split: NDArray[np.str_], rows: DatasetIndex, see: CheckLog) -> None:
     """No image, by its pixels, is in two splits."""
-    sides = {name: set(rows.digests[split == name].tolist()) for name in SPLITS[:3]}
-    shared = [
-        (a, b) for a, b in (("train", "val"), ("train", "test"), ("val", "test")) if sides[a] & sides[b]
-    ]
+    sides = {name: set(rows.digests[split == name].tolist()) for name in SPLITS if name in split}
+    shared = [(a, b) for a, b in combinations(sides, 2) if sides[a] & sides[b]]
     for a, b in shared:
         number = len(sides[a] & sides[b])
         see.find(f"{a} and {b}", "no image in both", f"{number} images in both", Verdict.TAMPERED)
     if not shared:
-        sizes = ", ".join(f"{name} {int((split == name).sum()):,}" for name in SPLITS[:3])
+        sizes = ", ".join(f"{name} {int((split == name).sum()):,}" for name in sides)
         see.agree(f"no image is in two splits: {sizes}")
 
 
@@ -190,7 +189,12 @@ def _folds(subject: AuditTarget, split: NDArray[np.str_], fold: NDArray[np.int64
     found = set(fold[inside].tolist())
     found -= {-1} if subject.params["split"].get("method") == "stable" else set()
     see.equal("folds", list(range(number)), sorted(found), Verdict.TAMPERED)
-    see.equal("rows of test that are in a fold", 0, int((fold[~inside] != -1).sum()), Verdict.TAMPERED)
+    see.equal(
+        "rows of test or calibration that are in a fold",
+        0,
+        int((fold[~inside] != -1).sum()),
+        Verdict.TAMPERED,
+    )
 
 
 def _normalization(subject: AuditTarget, split: NDArray[np.str_], see: CheckLog) -> None:

@@ -16,14 +16,17 @@ from src.auditing.file_comparison import read_table
 from src.auditing.target import BASE, AuditTarget
 from src.auditing.verdict import CheckLog, Verdict
 from src.compression.parity import onnx_logits
+from src.config.schema.evaluate import Decision
 from src.core.cpus import available_cpus
 from src.data.dataset.arrays import open_array
 from src.data.dataset.index import read_index, read_split
 from src.data.dataset.spec import describe_model, describe_split, differences, read_spec
 from src.evaluation.metrics.classification import softmax, summary
+from src.evaluation.metrics.decision import fit_rule
 from src.models.inference import predict_logits
 from src.models.saving import load_model
 from src.registry.variant_metrics import evaluate_metrics
+from src.serving.decision import describe
 
 QUESTION = "Do the metrics follow from the predictions, and these from the model?"
 PREDICTIONS = "predictions.parquet"
@@ -73,7 +76,44 @@ def _variant(subject: AuditTarget, path: Path, see: CheckLog) -> None:
     )
     if subject.run is not None:
         _claimed(found, subject.run.metrics, f"of {subject.run.name} in MLflow", see)
+    _rule(subject, table, see)
     _answers(subject, path, table, see)
+
+
+def _rule(subject: AuditTarget, table: Mapping[str, NDArray[Any]], see: CheckLog) -> None:
+    """The decision rule, fitted again to the stored answers for the validation images."""
+    stage, path = subject.lock.get(subject.stage), subject.model_folder / "model.json"
+    settings = None if stage is None else stage.parameters.get("evaluate.decision")
+    if settings is None or not path.is_file():
+        return
+    spec, val = json.loads(path.read_text(encoding="utf-8")), table["split"] == "val"
+    told = spec.get("decision")
+    if told is not None and told.get("fitted_on", {}).get("split") == "calibration":
+        see.note("the decision rule was not fitted again: the answers that it was fitted to are not stored")
+        return
+    probabilities = softmax(_stored_logits(table)[val])
+    again = fit_rule(
+        Decision.model_validate(settings), probabilities, table["target"][val], spec["classes"], "val"
+    )
+    if not _same_rule(told, again):
+        see.find("the decision rule", f"{again}, from the answers", told, Verdict.TAMPERED)
+    elif told is not None:
+        see.agree(f"the decision rule follows from the answers: {describe(told)}")
+
+
+def _same_rule(told: Any, again: Any) -> bool:
+    """Whether two are equal, up to the last digits of a probability."""
+    if isinstance(told, dict) and isinstance(again, dict):
+        return told.keys() == again.keys() and all(_same_rule(told[key], again[key]) for key in told)
+    if isinstance(told, float) and isinstance(again, float):
+        return abs(told - again) <= EXACT
+    return bool(told == again)
+
+
+def _stored_logits(table: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+    """(n, K)"""
+    classes = sum(name.startswith("logit_") for name in table)
+    return np.stack([table[f"logit_{k}"] for k in range(classes)], axis=1)
 
 
 def _same_data(subject: AuditTarget, model: Path, predictions: Path, see: CheckLog) -> bool:
@@ -99,7 +139,7 @@ def _answers(
     if not _same_data(subject, file.parent, predictions, see):
         return
     logits = onnx_logits(file, open_array(images)[table["id"]], available_cpus())
-    stored = np.stack([table[f"logit_{k}"] for k in range(logits.shape[1])], axis=1)
+    stored = _stored_logits(table)
     # of a float model the network's answers are stored, which the file may differ from
     tolerance = max(TOLERANCE, subject.params["compress"]["tolerance"])
     _same_answers(stored, logits, table["predicted"], see, tolerance)

@@ -48,6 +48,9 @@ class Split(Section):
     )
     val: Annotated[float, Field(gt=0, lt=1)] = Field(description="Share of all images for validation")
     test: Annotated[float, Field(gt=0, lt=1)] = Field(description="Share of all images for the test")
+    calibration: Annotated[float, Field(ge=0, lt=1)] = Field(
+        description="Share set apart for the temperature and the decision rule; 0: validation images fit them"
+    )
     folds: Annotated[int, Field(ge=2)] = Field(description="Folds of train + validation, for cross_validate")
     rare: Literal["refuse", "train", "drop"] = Field(
         description="A class too small to be divided: stop, do not hold it out, or leave it out"
@@ -60,6 +63,16 @@ class Split(Section):
         if val + test >= 1:
             raise ValueError(f"val + test must be below 1, but got {val} + {test}")
         return test
+
+    @field_validator("calibration")
+    @classmethod
+    def _leave_some_of_the_rest(cls, calibration: float, before: ValidationInfo) -> float:
+        val, test = (before.data.get(name, 0) for name in ("val", "test"))
+        if val + test < 1 <= val + test + calibration:
+            raise ValueError(
+                f"val + test + calibration must be below 1, but got {val} + {test} + {calibration}"
+            )
+        return calibration
 
 
 class Normalize(Section):

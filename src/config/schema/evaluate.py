@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
-from src.config.schema.base import Count, Section
+from src.config.schema.base import Count, NotNegative, Section, Share
 
 
 class CrossValidate(Section):
@@ -26,6 +26,82 @@ class CrossValidate(Section):
     )
 
 
+Reached = Annotated[float, Field(gt=0, le=1)]
+DecisionMethod = Literal["argmax", "thresholds", "costs", "abstain", "conformal"]
+# field: the method that needs it, unless another field is set
+ONE_OF = {"recall": ("thresholds", "precision"), "accuracy": ("abstain", "confidence")}
+
+
+class Decision(Section):
+    """How probabilities become an answer, see docs/decisions.md; a method ignores the others' fields."""
+
+    method: DecisionMethod = Field(
+        description="argmax: the most probable class; thresholds: a class from its threshold on; costs: the "
+        "class with the lowest expected cost; abstain: no answer when unsure; conformal: a set of classes"
+    )
+    of_class: str | None = Field(
+        description="thresholds: the class of interest; null: a threshold for each class, for a precision"
+    )
+    precision: Reached | None = Field(description="thresholds: precision of each class, or of the class")
+    recall: Reached | None = Field(description="thresholds: recall of the class of interest")
+    costs: dict[str, dict[str, NotNegative]] = Field(
+        description="costs: {actual class: {answer: cost}}; else a wrong answer costs 1, a right one 0"
+    )
+    confidence: Share | None = Field(description="abstain: lowest probability with which it answers")
+    accuracy: Reached | None = Field(
+        description="abstain: accuracy of what is answered, for which the lowest probability is chosen"
+    )
+    coverage: Share = Field(description="conformal: share of images whose set has their class")
+    score: Literal["lac", "aps"] = Field(
+        description="conformal: lac: smallest sets (Sadinle et al., 2019); aps: sets that grow where the "
+        "model is unsure (Romano et al., 2020)"
+    )
+
+    @field_validator("of_class", mode="before")
+    @classmethod
+    def _name(cls, of_class: Any) -> Any:
+        return str(of_class) if type(of_class) is int else of_class  # a digit, say
+
+    @field_validator("costs", mode="before")
+    @classmethod
+    def _names(cls, costs: Any) -> Any:
+        return (
+            {cls._name(name): cls._names(each) for name, each in costs.items()}
+            if isinstance(costs, dict)
+            else costs
+        )
+
+    @field_validator("recall", "accuracy")
+    @classmethod
+    def _is_one_of_two(cls, value: float | None, before: ValidationInfo) -> float | None:
+        name = before.field_name or ""
+        method, other = ONE_OF[name]
+        if before.data.get("method") == method and other in before.data:
+            values = [before.data[other], value]
+            if values.count(None) != 1:
+                got = "neither" if value is None else f"{other}={values[0]} and {name}={value}"
+                raise ValueError(f"method={method} needs either {other} or {name}, but got {got}")
+        return value
+
+    @field_validator("recall")
+    @classmethod
+    def _is_of_one_class(cls, recall: float | None, before: ValidationInfo) -> float | None:
+        of_class = before.data.get("of_class", "")  # "": it is wrong itself
+        if before.data.get("method") == "thresholds" and of_class is None and recall is not None:
+            raise ValueError(
+                "needs of_class: one answer cannot reach a recall for every class. Sets of classes can: "
+                "method=conformal"
+            )
+        return recall
+
+
+def is_fitted(decision: Decision) -> bool:
+    """Whether the rule depends on images."""
+    return decision.method in ("thresholds", "conformal") or (
+        decision.method == "abstain" and decision.confidence is None
+    )
+
+
 class Evaluate(Section):
     """What is reported about the base model on the test split."""
 
@@ -35,6 +111,7 @@ class Evaluate(Section):
     calibration_bins: Annotated[int, Field(ge=2)] = Field(description="Bins of the reliability diagram")
     mistakes: Count = Field(description="Images in the gallery of the worst mistakes")
     batch_size: Count = Field(description="Images in a batch")
+    decision: Decision
 
 
 class Benchmark(Section):

@@ -138,8 +138,8 @@ class Train(Section):
     )
     finetune: TransferLearning
     temperature_scaling: bool = Field(
-        description="Divide the logits by a temperature fitted to the validation images, so that "
-        "probabilities mean what they say; no prediction changes"
+        description="Divide the logits by a temperature, so that probabilities mean what they say; no "
+        "prediction changes. Fitted to the images of split.calibration, else to those of validation"
     )
     callbacks: list[CallbackConfig] = Field(description="More Lightning callbacks, run in this order")
 

@@ -101,3 +101,23 @@ def read_held_out(ingest: Path, split: Path, data: DataSpec | None = None) -> He
             raise AssayError(f"{split / 'splits.parquet'} has no {name} rows. Make it again: dvc repro split")
     held = np.isin(names, ("val", "test"))
     return HeldOutRows(rows.ids[held], rows.targets[held], names[held] == "val")
+
+
+@dataclass(frozen=True)
+class CalibrationRows:
+    """The n images to which the temperature and the decision rule are fitted."""
+
+    split: str  # calibration; val if no images were set apart for it
+    ids: NDArray[np.int64]  # (n,) rows of the image array, ascending
+    targets: NDArray[np.int64]  # (n,)
+
+
+def read_calibration(ingest: Path, split: Path, data: DataSpec | None = None) -> CalibrationRows:
+    """Read the rows that split.calibration set apart, else those for validation.
+
+    For ``data`` see `read_split`.
+    """
+    rows, (names, _) = read_index(ingest), read_split(split, ingest, data)
+    name = "calibration" if "calibration" in names else "val"
+    chosen = names == name
+    return CalibrationRows(name, rows.ids[chosen], rows.targets[chosen])

@@ -67,18 +67,19 @@ def near_duplicates(
 ) -> tuple[int, list[NearDuplicate]]:
     """Count nearly equal pairs across splits, and return the nearest of them (at most 50).
 
-    Compares test with val and train, and val with train, by the correlation of grey thumbnails of at most
-    12×12 pixels. A constant image has no correlation, so it is near to no other. Products are float32; those
-    within their error of the threshold are computed again in float64, so that neither the number of threads
-    nor the instruction set matters.
+    Compares test with all others, val with calibration and train, and calibration with train, by the
+    correlation of grey thumbnails of at most 12×12 pixels. A constant image has no correlation, so it is near
+    to no other. Products are float32; those within their error of the threshold are computed again in
+    float64, so that neither the number of threads nor the instruction set matters.
 
     Args:
         images: (N, C, H, W) uint8, may be memory-mapped.
-        splits: (N,) train, val, test or dropped.
+        splits: (N,) train, val, calibration, test or dropped.
         threshold: correlation from which a pair is near; 0 to 1.
     """
     thumbnails = standardized_thumbnails(images, show)
-    compared = [("test", ("val", "train")), ("val", ("train",))]
+    order = ("test", "val", "calibration", "train")
+    compared = [(name, order[place + 1 :]) for place, name in enumerate(order[:-1])]
     sides = [(np.flatnonzero(splits == a), np.flatnonzero(np.isin(splits, b))) for a, b in compared]
     total = sum(len(rows) for rows, _ in sides)
     count, nearest = 0, np.zeros((0, 3))

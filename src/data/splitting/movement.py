@@ -6,7 +6,7 @@ from pathlib import Path
 from src.data.dataset.index import DatasetIndex
 from src.data.splitting.splits import Names
 
-PLACES = ("train", "val", "test")
+PLACES = ("train", "val", "calibration", "test")
 
 
 @dataclass(frozen=True)

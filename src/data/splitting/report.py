@@ -28,6 +28,7 @@ class SplitSettings:
         method: stable or stratified.
         val: share of the images.
         test: share of the images.
+        calibration: share of the images; 0: none.
         folds: their number.
         rare: refuse, train or drop: what happens to classes that are too small.
         near_duplicates: group, keep or drop: what happens to near copies.
@@ -43,6 +44,7 @@ class SplitSettings:
     near_duplicates: NearPolicy
     near_threshold: float
     seed: int
+    calibration: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ def split_and_report(
         rule,
         val=settings.val,
         test=settings.test,
+        calibration=settings.calibration,
         folds=settings.folds,
         seed=settings.seed,
         without=without,
@@ -90,7 +93,7 @@ def split_and_report(
 
 
 def write_splits(path: Path, columns: dict[str, Any], data: DataSpec) -> None:
-    """Write ``splits.parquet``: id, split (train, val, test or dropped), fold (-1 outside train and val).
+    """Write ``splits.parquet``: id, split, and fold (-1 outside train and val).
 
     ``data`` says which images were split.
     """
@@ -111,14 +114,15 @@ class SplitReport:
     def counts(self) -> dict[str, Any]:
         """Images per split and class, images per fold and class, and what is missing."""
         splits, folds, names = self.division.splits, self.division.folds, self.rows.classes
+        parts = [name for name in SPLITS if name != "calibration" or name in splits]
         return {
             "given_splits": sorted({name for name in self.rows.given_splits if name is not None}),
-            "splits": {name: self._part(splits == name, shares=True) for name in (*SPLITS, "dropped")},
+            "splits": {name: self._part(splits == name, shares=True) for name in (*parts, "dropped")},
             "folds": [self._part(folds == fold) for fold in range(folds.max() + 1)],
             "in_no_fold": int(((folds < 0) & np.isin(splits, ("train", "val"))).sum()),
             "missing": [
                 {"split": name, "class": names[target]}
-                for name in SPLITS
+                for name in parts
                 for target in np.flatnonzero(self.rows.counts(splits == name) == 0).tolist()
             ],
             "only_trained": [names[target] for target in self.division.only_trained],

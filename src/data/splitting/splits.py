@@ -25,7 +25,7 @@ from src.data.splitting.assignment.rule import (
 )
 from src.data.splitting.assignment.stable import place_units, unit_names
 
-SPLITS = ("train", "val", "test")
+SPLITS = ("train", "val", "calibration", "test")
 Names = NDArray[np.str_]
 
 
@@ -34,7 +34,7 @@ class Division:
     """The splits and folds of N rows.
 
     Attributes:
-        splits: (N,) train, val, test or dropped.
+        splits: (N,) train, val, calibration, test or dropped.
         folds: (N,) 0 … F-1 in train and val; else, and for a near copy of an image in another fold, -1.
         left_out: rows that would join two splits.
         only_trained: classes that a held-out split need not have.
@@ -54,6 +54,7 @@ def divide(
     *,
     val: float,
     test: float,
+    calibration: float = 0.0,
     folds: int,
     seed: int,
     without: Sequence[LeftOut] = (),
@@ -70,6 +71,7 @@ def divide(
         val: share of all images, unless the data give a val split; with ``stable`` on average, and of the
             images whose split is not given.
         test: likewise.
+        calibration: likewise; images that are for fitting a temperature and a decision rule, and in no fold.
         folds: their number.
         seed: same seed, same splits.
         without: rows that were left out before.
@@ -78,8 +80,9 @@ def divide(
         AssayError: a group is in two given splits, or there are too few images. All faults are listed.
     """
     only_trained, gone, grew = set[int](), set[int](), True
+    shares = {"test": test, "val": val} | ({"calibration": calibration} if calibration else {})
     while grew:
-        draw = _Draw(rows, rule, {"test": test, "val": val}, seed, frozenset(only_trained), frozenset(gone))
+        draw = _Draw(rows, rule, shares, seed, frozenset(only_trained), frozenset(gone))
         splits, left, faults = draw.splits([row.dropped for row in without])
         numbers, of_folds = number_folds(rows, splits, folds, seed, rule)
         faults = [*_divided_groups(rows), *faults, *of_folds, *_too_few_classes(rows, gone)]
@@ -106,7 +109,7 @@ class _Draw:
 
     rows: DatasetIndex
     rule: SplitRule
-    shares: dict[str, float]  # of test and val
+    shares: dict[str, float]  # of test, val and calibration
     seed: int
     only_trained: frozenset[int]
     gone: frozenset[int]
@@ -114,7 +117,7 @@ class _Draw:
     def splits(self, without: list[int]) -> tuple[Names, list[LeftOut], list[Fault]]:
         """The split of each row, (N,), but dropped for the rows ``without``; and what is wrong with it."""
         rows = self.rows
-        splits = np.array([name or "train" for name in rows.given_splits], dtype="<U7")
+        splits = np.array([name or "train" for name in rows.given_splits], dtype="<U11")
         shares = {name: share for name, share in self.shares.items() if name not in splits}
         splits[without] = "dropped"
         splits[np.isin(rows.targets, [*self.gone])] = "dropped"
@@ -168,7 +171,8 @@ class _Draw:
 
     def _without_training(self, c: int, pool: float, taken: float, parts: list[str]) -> Fault:
         """Class ``c`` has ``pool`` images to draw from, and these parts leave none of them."""
-        fix, need = "lower split.val or split.test", len(parts) + 1
+        lower = [f"split.{part}" for part in ("val", "test", "calibration") if part in parts]
+        fix, need = f"lower {' or '.join(lower)}", len(parts) + 1
         if pool < need:
             return self._shortage(f"{need} splits", fix, c, pool, need)
         return Fault(

@@ -1,0 +1,168 @@
+"""What a decision rule is worth: ``decision.json``, and for abstention accuracy against coverage."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from src.core.csv_files import write_csv
+from src.core.files import write_json
+from src.evaluation.metrics.classification import ConfusionCounts, Floats, Integers, per_class
+from src.evaluation.metrics.decision import CoverageCurve, coverage_curve
+from src.evaluation.metrics.intervals import wilson
+from src.evaluation.predictions import Predictions
+from src.plotting.style import BLUE, ORANGE, new_figure, save, styled, subtitle
+from src.serving.decision import Answer, decide, describe
+
+Rule = Mapping[str, Any]
+
+
+def publish_decision(
+    folder: Path, rule: Rule, fitting: Predictions, tested: Predictions, confidence: float
+) -> tuple[list[Path], str]:
+    """Write what the rule does to the images that it was fitted to, and to the test images.
+
+    Args:
+        folder: receives decision.json, and with abstention coverage.csv and coverage.png.
+        rule: as in model.json.
+        fitting: predictions for the images that the rule was fitted to, if it was fitted to any.
+        tested: predictions for the test images.
+        confidence: of the intervals.
+
+    Returns:
+        The figures, and one line for the terminal.
+    """
+    test = rule_metrics(rule, tested.probabilities, tested.targets, tested.classes, confidence)
+    fitted = rule_metrics(rule, fitting.probabilities, fitting.targets, fitting.classes, confidence)
+    content = {"rule": rule, "fitted": fitted if "fitted_on" in rule else None, "test": test}
+    figures = []
+    if rule["method"] == "abstain":
+        curve = coverage_curve(tested.probabilities, tested.targets)
+        content["test"] = {**test, "aurc": curve.area}
+        figures.append(_publish_curve(folder, curve, test))
+    write_json(folder / "decision.json", content)
+    return figures, _sentence(rule, test)
+
+
+def rule_metrics(
+    rule: Rule, probabilities: Floats, targets: Integers, classes: Sequence[str], confidence: float
+) -> dict[str, Any]:
+    """What the rule does to n images; a share without images is None.
+
+    Args:
+        rule: as in model.json.
+        probabilities: (n, K).
+        targets: (n,).
+        classes: K names.
+        confidence: of the intervals, which are Wilson's.
+    """
+    answers = decide(probabilities, classes, rule)
+    if rule["method"] == "conformal":
+        return _of_sets(answers, targets, classes, confidence)
+    number = {name: k for k, name in enumerate(classes)}
+    chosen = np.array([-1 if answer is None else number[str(answer)] for answer in answers])
+    metrics = _of_answers(chosen, targets, classes, confidence)
+    if rule["method"] == "costs":
+        costs = np.array([[rule["costs"][actual][answer] for answer in classes] for actual in classes])
+        likeliest = probabilities.argmax(axis=1)
+        metrics["mean_cost"] = float(costs[targets, chosen].mean())
+        metrics["mean_cost_of_the_most_probable"] = float(costs[targets, likeliest].mean())
+    return metrics
+
+
+def _of_answers(
+    chosen: Integers, targets: Integers, classes: Sequence[str], confidence: float
+) -> dict[str, Any]:
+    """``chosen`` (n,) is -1 without an answer, which counts as a miss in the recall of the class."""
+    answered, right = chosen >= 0, chosen == targets
+    counts = ConfusionCounts(
+        hits=np.bincount(targets[right], minlength=len(classes)).astype(np.float64),
+        actual=np.bincount(targets, minlength=len(classes)).astype(np.float64),
+        predicted=np.bincount(chosen[answered], minlength=len(classes)).astype(np.float64),
+    )
+    single = per_class(counts)
+    return {
+        "images": len(targets),
+        "answered": _share(answered, confidence),
+        "accuracy_of_answered": _share(right[answered], confidence),
+        "classes": {
+            name: {metric: _known(single[metric][k]) for metric in ("precision", "recall")}
+            for k, name in enumerate(classes)
+        },
+    }
+
+
+def _of_sets(
+    answers: Sequence[Answer], targets: Integers, classes: Sequence[str], confidence: float
+) -> dict[str, Any]:
+    covered = np.array([classes[k] in (answer or ()) for answer, k in zip(answers, targets, strict=True)])
+    sizes = np.array([len(answer or ()) for answer in answers])
+    return {
+        "images": len(targets),
+        "coverage": _share(covered, confidence),
+        "mean_set_size": float(sizes.mean()),
+        "set_sizes": {str(size): int((sizes == size).sum()) for size in np.unique(sizes).tolist()},
+        "classes": {
+            name: {"coverage": _known(covered[targets == k].mean() if (targets == k).any() else np.nan)}
+            for k, name in enumerate(classes)
+        },
+    }
+
+
+def _share(hits: NDArray[np.bool_], confidence: float) -> dict[str, float] | None:
+    if not len(hits):
+        return None
+    limits = wilson(int(hits.sum()), len(hits), confidence)
+    return {"value": float(hits.mean()), "low": limits.low, "high": limits.high}
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def _sentence(rule: Rule, test: Mapping[str, Any]) -> str:
+    fitted = rule.get("fitted_on")
+    source = f", fitted to {fitted['images']:,} {fitted['split']} images" if fitted else ""
+    return f"Decision: {describe(rule)}{source}. On the test images, {_result(rule, test)}"
+
+
+def _result(rule: Rule, test: Mapping[str, Any]) -> str:
+    if rule["method"] == "conformal":
+        return (
+            f"{test['coverage']['value']:.4f} of the sets have the true class, and a set has "
+            f"{test['mean_set_size']:.2f} classes on average"
+        )
+    if rule["method"] == "costs":
+        return (
+            f"a decision costs {test['mean_cost']:.4f} on average "
+            f"({test['mean_cost_of_the_most_probable']:.4f} if it were the most probable class)"
+        )
+    right = test["accuracy_of_answered"]
+    share = f"{test['answered']['value']:.4f} are answered"
+    return f"{share}, {right['value']:.4f} of these correctly" if right else share
+
+
+def _publish_curve(folder: Path, curve: CoverageCurve, test: Mapping[str, Any]) -> Path:
+    columns = (curve.confidence.tolist(), curve.coverage.tolist(), curve.accuracy.tolist())
+    write_csv(folder / "coverage.csv", ["confidence", "coverage", "accuracy"], zip(*columns, strict=True))
+    return draw_coverage(folder / "coverage.png", curve, test)
+
+
+def draw_coverage(path: Path, curve: CoverageCurve, test: Mapping[str, Any]) -> Path:
+    """Draw accuracy against coverage, and where the rule is; ``test`` is what `rule_metrics` says of it."""
+    with styled():
+        figure = new_figure(5.6, 3.8)
+        axes = figure.subplots()
+        axes.plot(curve.coverage, curve.accuracy, color=BLUE, drawstyle="steps-pre")
+        if test["accuracy_of_answered"]:
+            place = test["answered"]["value"], test["accuracy_of_answered"]["value"]
+            axes.plot(*place, "o", color=ORANGE, markeredgecolor="white", label="the rule")
+            axes.legend(loc="lower left")
+        axes.set(
+            xlim=(0, 1.01), xlabel="Share of the test images that are answered", ylabel="Accuracy of these"
+        )
+        axes.set_title("Accuracy against coverage")
+        subtitle(axes, f"area of the error (AURC) {curve.area:.4f}")
+        return save(figure, path)
