@@ -70,7 +70,7 @@ def _fitting_split(config: Config) -> str:
         AssayError: its images do not allow such a rule.
     """
     from src.data.dataset.index import read_calibration, read_index
-    from src.evaluation.metrics.decision import refuse_impossible
+    from src.evaluation.fitted.decision import refuse_impossible
 
     rows = read_calibration(INGEST, SPLIT)
     refuse_impossible(config.evaluate.decision, read_index(INGEST).classes, rows.targets)
@@ -79,7 +79,7 @@ def _fitting_split(config: Config) -> str:
 
 def _decide(config: Config, run: StageRun, fitting: Predictions, tested: Predictions) -> list[Path]:
     """Fit the decision rule, and report what it does; returns the figures."""
-    from src.evaluation.metrics.decision import fit_rule
+    from src.evaluation.fitted.decision import fit_rule
     from src.evaluation.report.decision import publish_decision
 
     settings = config.evaluate

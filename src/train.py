@@ -96,7 +96,7 @@ def _temperature(
 ) -> float:
     """The one with the lowest log loss on the images that were set apart, else on those of validation."""
     from src.data.dataset.index import read_calibration
-    from src.evaluation.metrics.temperature import fit_temperature
+    from src.evaluation.fitted.temperature import fit_temperature
     from src.models.inference import predict_logits
     from src.models.numerics import computing
 

@@ -26,8 +26,9 @@ from src.core.seeds import derive_seed
 from src.data.dataset.statistics import channel_statistics
 from src.data.loading.augmentation import Augmentation
 from src.data.splitting.leakage import standardized_thumbnails
-from src.evaluation.metrics import bootstrap, classification
-from src.evaluation.metrics.intervals import wilson
+from src.evaluation.metrics import classification
+from src.evaluation.uncertainty import bootstrap
+from src.evaluation.uncertainty.intervals import wilson
 from src.models.build import build_model
 from src.models.numerics import deterministic, seed_torch
 from src.training.classifier import Classifier

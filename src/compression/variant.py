@@ -27,9 +27,9 @@ from src.data.dataset.index import (
     read_split,
 )
 from src.data.dataset.spec import require_same_data
+from src.evaluation.fitted.decision import fit_rule, refuse_impossible
+from src.evaluation.fitted.temperature import fit_temperature
 from src.evaluation.metrics.classification import softmax
-from src.evaluation.metrics.decision import fit_rule, refuse_impossible
-from src.evaluation.metrics.temperature import fit_temperature
 from src.models.saving import load_model
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from src.evaluation.metrics.intervals import Interval
+from src.evaluation.uncertainty.intervals import Interval
 from src.plotting.style import BLUE, ORANGE, new_figure, save, styled
 
 # The metrics in the figure, as far as they are defined, with the titles of their panels.

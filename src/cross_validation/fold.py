@@ -25,7 +25,7 @@ from src.core.files import replaced
 from src.core.hashing import file_hash
 from src.core.processes import process_identity
 from src.cross_validation.fold_task import FoldTask
-from src.evaluation.metrics.temperature import fit_temperature
+from src.evaluation.fitted.temperature import fit_temperature
 from src.models.inference import predict_logits
 from src.models.numerics import computing
 from src.models.saving import Input, ModelSpec, Normalization, weights_hash

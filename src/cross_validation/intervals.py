@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from src.evaluation.metrics.classification import Floats
-from src.evaluation.metrics.intervals import ROUNDING, Interval
+from src.evaluation.uncertainty.intervals import ROUNDING, Interval
 
 Range = tuple[float, float]  # least and greatest possible value
 

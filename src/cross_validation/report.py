@@ -11,8 +11,8 @@ from src.core.metric_names import metric_of, nest
 from src.cross_validation.intervals import corrected_resampled, student_t
 from src.evaluation.metrics import classification
 from src.evaluation.metrics.classification import Floats, Integers
-from src.evaluation.metrics.intervals import ROUNDING, Interval
 from src.evaluation.report.report import Report
+from src.evaluation.uncertainty.intervals import ROUNDING, Interval
 
 SCOPE = "cv"
 # How the settings were chosen, and what that means for the metrics.

@@ -8,8 +8,8 @@ import pytest
 
 from src.auditing.checks.metrics import _rule
 from src.auditing.verdict import CheckLog, Verdict
+from src.evaluation.fitted.decision import fit_rule
 from src.evaluation.metrics.classification import softmax
-from src.evaluation.metrics.decision import fit_rule
 from tests.support.scores import make_decision
 
 CLASSES = ["a", "b", "c"]

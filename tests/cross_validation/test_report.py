@@ -19,7 +19,7 @@ from src.cross_validation.publish import publish_folds
 from src.cross_validation.report import FoldPredictions, cross_validation, share_of_tested
 from src.data.dataset.spec import DataSpec
 from src.evaluation.metrics import classification
-from src.evaluation.metrics.intervals import Interval
+from src.evaluation.uncertainty.intervals import Interval
 from tests.support.scores import make_decision, scores
 
 SETTINGS = Evaluate(

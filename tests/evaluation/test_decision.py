@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
 from src.core.errors import AssayError
-from src.evaluation.metrics.decision import (
+from src.evaluation.fitted.decision import (
     coverage_curve,
     fit_rule,
     threshold_for_precision,

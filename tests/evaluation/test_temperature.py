@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
+from src.evaluation.fitted.temperature import HIGHEST, fit_temperature
 from src.evaluation.metrics.calibration import calibration_error
-from src.evaluation.metrics.temperature import HIGHEST, fit_temperature
 
 
 def drawn(temperature: float, images: int = 20_000, classes: int = 5, seed: int = 0):

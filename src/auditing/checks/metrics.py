@@ -21,8 +21,8 @@ from src.core.cpus import available_cpus
 from src.data.dataset.arrays import open_array
 from src.data.dataset.index import read_index, read_split
 from src.data.dataset.spec import describe_model, describe_split, differences, read_spec
+from src.evaluation.fitted.decision import fit_rule
 from src.evaluation.metrics.classification import softmax, summary
-from src.evaluation.metrics.decision import fit_rule
 from src.models.inference import predict_logits
 from src.models.saving import load_model
 from src.registry.variant_metrics import evaluate_metrics

@@ -1,5 +1,1 @@
-"""Metrics, their intervals, curves."""
-
-from src.core import torchvision_compat
-
-torchvision_compat.install()  # before anything here imports torchvision
+"""Metrics, and curves of them."""

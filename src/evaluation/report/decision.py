@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from src.core.csv_files import write_csv
 from src.core.files import write_json
+from src.evaluation.fitted.decision import CoverageCurve, coverage_curve
 from src.evaluation.metrics.classification import ConfusionCounts, Floats, Integers, per_class
-from src.evaluation.metrics.decision import CoverageCurve, coverage_curve
-from src.evaluation.metrics.intervals import wilson
 from src.evaluation.predictions import Predictions
+from src.evaluation.uncertainty.intervals import wilson
 from src.plotting.style import BLUE, ORANGE, new_figure, save, styled, subtitle
 from src.serving.decision import Answer, decide, describe
 

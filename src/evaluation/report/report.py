@@ -9,10 +9,11 @@ import numpy as np
 from src.config.schema.evaluate import Evaluate
 from src.core.metric_names import nest, with_limits
 from src.core.wording import counted
-from src.evaluation.metrics import bootstrap, classification
+from src.evaluation.metrics import classification
 from src.evaluation.metrics.calibration import calibration_error
 from src.evaluation.metrics.classification import ConfusionCounts, Floats, Integers
-from src.evaluation.metrics.intervals import Interval
+from src.evaluation.uncertainty import bootstrap
+from src.evaluation.uncertainty.intervals import Interval
 
 SCOPE = "test"
 # The few that `dvc metrics show` and `dvc exp show` have room for, side by side in 120 columns.

@@ -13,7 +13,7 @@ from src.core.metric_names import with_limits
 from src.data.dataset.index import HeldOutRows
 from src.evaluation.metrics.calibration import calibration_error
 from src.evaluation.metrics.classification import Integers, count, from_counts, softmax
-from src.evaluation.metrics.intervals import Interval, wilson
+from src.evaluation.uncertainty.intervals import Interval, wilson
 from src.leaderboard.comparison.variants import MeasuredModel, VariantPredictions
 from src.leaderboard.table.rows import BASE, CHANGE, METRICS, RATIO, LeaderboardRow
 from src.leaderboard.table.significance import Correct, accuracy_change, change_interval, mcnemar

@@ -190,7 +190,8 @@ def _resampled_loss(before: Logits, after: Logits, targets: Integers, rule: NonI
 
 def _metric(logits: Logits, targets: Integers, rule: NonInferiorityRule) -> tuple[float, Floats]:
     """The metric, NaN if undefined, and what it is on the resamples, empty if there are too many classes."""
-    from src.evaluation.metrics import bootstrap, by_name, classification  # they import torch
+    from src.evaluation.metrics import by_name, classification  # they import torch
+    from src.evaluation.uncertainty import bootstrap
 
     probabilities, of_class = classification.softmax(logits), class_of(rule.metric)
     classes = rule.classes or [str(number) for number in range(logits.shape[1])]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import bdtrc, ndtr, ndtri
 
-from src.evaluation.metrics.intervals import Interval
+from src.evaluation.uncertainty.intervals import Interval
 
 Correct = NDArray[np.bool_]  # (n,)
 

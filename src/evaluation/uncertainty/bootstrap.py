@@ -22,7 +22,7 @@ from src.core.seeds import derive_seed
 from src.evaluation.metrics import classification
 from src.evaluation.metrics.calibration import bin_index
 from src.evaluation.metrics.classification import ConfusionCounts, Floats, Integers
-from src.evaluation.metrics.intervals import Interval, percentiles, wilson
+from src.evaluation.uncertainty.intervals import Interval, percentiles, wilson
 
 Weights = NDArray[np.int32]  # (n, resamples of a block): how often each row was drawn
 
