@@ -1,5 +1,6 @@
 """What a record says of the code: the commit, what differs from it, or that git refuses to say."""
 
+import os
 import subprocess
 
 import pytest
@@ -56,6 +57,7 @@ def test_without_a_repository_or_a_commit_there_is_nothing_to_name(tmp_path, beg
 def test_a_refusal_is_told_from_a_missing_repository(repository, monkeypatch):
     assert refusal(repository) is None
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)  # where a person may trust every folder
     assert "dubious ownership" in refusal(repository)
     assert "safe.directory" in refusal(repository)
     assert refusal(repository / "src") == refusal(repository)
