@@ -10,6 +10,7 @@ from src.training.fit import fit
 from src.training.probing import batch_sizes
 from src.training.probing.batch_sizes import BatchSpeed, StepClock, measure_batch_sizes, suggested_size
 from src.training.probing.learning_rates import (
+    FEWEST,
     HIGHEST,
     LOWEST,
     STEPS,
@@ -18,7 +19,7 @@ from src.training.probing.learning_rates import (
     draw_rates,
     range_test,
 )
-from src.training.probing.probe import probe
+from src.training.probing.probe import ProbeEndedError, probe
 from tests.support.training_tasks import CROP, digits_task
 
 
@@ -86,6 +87,24 @@ def test_the_loss_is_smoothed_without_a_bias_to_zero():
         sweep.on_train_batch_end(None, None, {"loss": torch.tensor(loss)}, None, 0)
     assert sweep.losses[:2] == pytest.approx([2.0, 2.0])
     assert 1.0 < sweep.losses[2] < 2.0
+
+
+@pytest.mark.parametrize("end", [float("nan"), float("inf")])
+def test_the_test_ends_at_a_loss_that_is_not_finite(end):
+    """A GPU goes on after it; a CPU has ended the training before."""
+    sweep = RateSweep()
+    sweep.on_train_batch_end(None, None, {"loss": torch.tensor(2.0)}, None, 0)
+    with pytest.raises(ProbeEndedError):
+        sweep.on_train_batch_end(None, None, {"loss": torch.tensor(end)}, None, 1)
+    assert sweep.losses == pytest.approx([2.0]) and len(sweep.rates) == 1
+
+
+def test_the_test_ends_when_the_loss_explodes_but_not_at_once():
+    sweep = RateSweep()
+    with pytest.raises(ProbeEndedError):
+        for step in range(STEPS):
+            sweep.on_train_batch_end(None, None, {"loss": torch.tensor(10.0**step)}, None, step)
+    assert len(sweep.rates) == FEWEST
 
 
 def test_the_curve_is_drawn(tmp_path):

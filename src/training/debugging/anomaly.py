@@ -73,8 +73,8 @@ class AnomalyLocator(pl.Callback):
         self.entered = name
 
     def _when(self, trainer: pl.Trainer) -> str:
-        pass_ = "the validation after step" if trainer.validating or trainer.sanity_checking else "step"
-        return f"in {pass_} {self.step} of epoch {trainer.current_epoch + 1}"
+        place = "the validation after step" if trainer.validating else "step"
+        return f"in {place} {self.step} of epoch {trainer.current_epoch + 1}"
 
 
 def _tensors(output: Any) -> list[Tensor]:

@@ -15,7 +15,6 @@ from src.training.task import TrainingTask
 
 LARGE = 0.2  # share of an epoch from which a phase is worth a change
 SLOW = ("forward", "backward")
-FUSED = "sgd, adam and adamw"  # optimizers that update all weights in one pass
 
 
 def write_profile(folder: Path, phases: Sequence[Phase], batches: int) -> None:
@@ -48,12 +47,13 @@ def advice(phases: Sequence[Phase], task: TrainingTask, numerics: Numerics) -> l
 
 
 def _advice_for(phase: str, task: TrainingTask) -> str | None:
+    operations = ", ".join(operation.name for operation in task.augment.operations)
     texts: Mapping[str, str] = {
         "loading": "loading: data/ingest/images.npy has to be read from the disk again and again. Free "
         f"memory for it ({task.images.nbytes / 1e6:,.0f} MB), or use a faster disk",
-        "augmentation": f"augmentation: try fewer operations ({_operations(task)}), or augment=none",
+        "augmentation": f"augmentation: try fewer operations ({operations}), or augment=none",
         "optimizer": "optimizer: larger batches make fewer steps (python -m src.find_batch_size); "
-        f"{FUSED} update all weights in one pass",
+        "sgd, adam and adamw update all weights in one pass",
         "averaging": "averaging: train.ema_decay=0 leaves it out",
         VALIDATION: "validation: it runs over all validation images in fp32 after every epoch. A smaller "
         "split.val, or fewer and therefore longer epochs",
@@ -63,10 +63,6 @@ def _advice_for(phase: str, task: TrainingTask) -> str | None:
         "src.find_batch_size)",
     }
     return texts.get(phase)
-
-
-def _operations(task: TrainingTask) -> str:
-    return ", ".join(operation.name for operation in task.augment.operations) or "mixup and cutmix"
 
 
 def _faster_network(task: TrainingTask, numerics: Numerics) -> str:

@@ -42,8 +42,7 @@ def debug_run(task: TrainingTask, debug: Debug) -> DebugRun:
     smaller = smaller_task(task, debug)
     match debug:
         case OneBatch():
-            text = "one batch went through training, validation, calibration and saving"
-            return DebugRun(smaller, Watch(), lambda *_: [text])
+            return DebugRun(smaller, Watch(), lambda *_: [_ran(smaller)])
         case SmallData():
             return DebugRun(smaller, Watch(), lambda result, _: [_accuracy(result)])
         case Anomaly():
@@ -63,6 +62,11 @@ def debug_run(task: TrainingTask, debug: Debug) -> DebugRun:
             )
 
 
+def _ran(task: TrainingTask) -> str:
+    calibration = " calibration" if task.train.temperature_scaling else ""
+    return f"one batch went through training, validation,{calibration} and saving"
+
+
 def _accuracy(result: TrainingResult) -> str:
     return f"validation accuracy {result.best[ACCURACY]:.4f} in epoch {result.best_epoch}, with few images"
 
@@ -75,12 +79,13 @@ def _learned(task: TrainingTask, result: TrainingResult) -> str:
     images, share = len(task.val_rows), result.best[ACCURACY]
     right = round(share * images)
     if right < images:
+        layers = task.train.finetune.layers
+        frozen = "" if layers == "all" else f"layers are frozen (train.finetune.layers={layers}), "
         raise AssayError(
             f"the network has learned {right} of {images} training images by heart in "
-            f"{counted(len(result.history), 'epoch')}, and should have learned all. Usual causes: "
-            f"train.optimizer.lr={task.train.optimizer.lr:g} does not suit it (python -m src.find_lr), "
-            f"layers are frozen (train.finetune.layers={task.train.finetune.layers}), the images are so "
-            "small that they look alike, or equal images have different classes"
+            f"{counted(len(result.history), 'epoch')}, and should have learned all. Usual causes: {frozen}"
+            f"train.optimizer.lr={task.train.optimizer.lr:g} does not suit it (python -m src.find_lr), the "
+            "images are so small that they look alike, or equal images have different classes"
         )
     return (
         f"the network has learned all {images} training images by heart, in epoch {len(result.history)}: "

@@ -1,4 +1,4 @@
-"""The training that ``debug=…`` makes of another one: fewer images, fewer epochs, nothing random."""
+"""The training that ``debug=…`` makes of another one: fewer images, fewer epochs, no regularization."""
 
 import math
 from dataclasses import replace

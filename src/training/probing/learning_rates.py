@@ -5,6 +5,7 @@ network begins to learn and where it begins to diverge. Lightning's Tuner does t
 an attribute of the module; here a schedule sets the rate of every step, so a callback replaces it.
 """
 
+import math
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,7 +84,10 @@ class RateSweep(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self._mean = SMOOTHING * self._mean + (1 - SMOOTHING) * float(outputs["loss"])
+        loss = float(outputs["loss"])
+        if not math.isfinite(loss):
+            raise ProbeEndedError
+        self._mean = SMOOTHING * self._mean + (1 - SMOOTHING) * loss
         self.rates.append(_rate(len(self.rates)))
         self.losses.append(self._mean / (1 - SMOOTHING ** len(self.rates)))  # as Adam corrects its means
         exploded = self.losses[-1] > EXPLODED * min(self.losses)
