@@ -6,7 +6,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from src.config.loading import refuse_debug
 from src.core.errors import ends_with_message
 from src.pipeline.job import find_job, parse_arguments, with_best_settings
 from src.pipeline.numerics import hold
@@ -25,6 +24,8 @@ def run_measurement(name: str, measure: Measure, doc: str | None) -> NoReturn:
         doc: What ``--help`` shows.
     """
     arguments = parse_arguments(name, doc)
+    from src.config.loading import refuse_debug
+
     with ends_with_message(name):
         job = with_best_settings(find_job(arguments, "train"))
         config = job.loaded.config
