@@ -28,7 +28,7 @@ def measure(config: Config) -> Iterator[str]:
     from src.training.task import read_task
 
     task, _ = read_task(config.model, config.augment, config.train, config.seed, **TRAINING)
-    found = range_test(task, config.machine.device)
+    found = range_test(task, config.machine.device, config.machine.progress)
     picture = draw_rates(new_folder("find_lr") / "lr.png", found, config.train.optimizer.lr)
     yield f"the loss falls to {min(found.losses):.3f} at most, see {picture}"
     yield f"suggestion: train.optimizer.lr={found.suggestion:.2g} (now {config.train.optimizer.lr:g})"

@@ -54,8 +54,8 @@ class RangeTest:
         return self.rates[lowest] / 4
 
 
-def range_test(task: TrainingTask, device: str = "auto") -> RangeTest:
-    """Train ``task`` with a growing learning rate until the loss explodes.
+def range_test(task: TrainingTask, device: str = "auto", show: bool = False) -> RangeTest:
+    """Train ``task`` with a growing learning rate until the loss explodes; ``show`` draws a progress bar.
 
     Raises:
         AssayError: as `src.training.fit.fit`.
@@ -63,7 +63,7 @@ def range_test(task: TrainingTask, device: str = "auto") -> RangeTest:
     sweep = RateSweep()
     size = min(task.train.batch_size * task.train.accumulate_grad_batches, len(task.train_rows))
     with suppress(DivergedError):  # at once, without a loss that is large but finite
-        probe(task, sweep, size, STEPS, device)
+        probe(task, sweep, size, STEPS, device, show)
     return RangeTest(sweep.rates, sweep.losses)
 
 

@@ -19,7 +19,9 @@ class ProbeEndedError(Exception):
     """A callback raises it when it knows enough."""
 
 
-def probe(task: TrainingTask, callback: pl.Callback, batch_size: int, steps: int, device: str) -> None:
+def probe(
+    task: TrainingTask, callback: pl.Callback, batch_size: int, steps: int, device: str, show: bool = False
+) -> None:
     """Train for ``steps`` batches of one epoch, or until the callback raises `ProbeEndedError`.
 
     Training images come again if they are fewer. One step has one batch, and one image validates.
@@ -41,6 +43,6 @@ def probe(task: TrainingTask, callback: pl.Callback, batch_size: int, steps: int
     )
     with TemporaryDirectory() as folder:
         try:
-            fit(shorter, Path(folder), device, watch=Watch([callback]))
+            fit(shorter, Path(folder), device, show, watch=Watch([callback]))
         except ProbeEndedError:
             return
