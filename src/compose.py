@@ -39,10 +39,11 @@ def main() -> None:
 
 def _run(overrides: list[str], check: bool, name: str | None) -> int:
     from src.config.experiment import save_as_default
-    from src.config.loading import PARAMS, compose_text, load_conf, read_params
+    from src.config.loading import PARAMS, compose_text, load_conf, read_params, refuse_debug
     from src.search.engine.trial_configs import TrialConfigs
 
     composed = load_conf(overrides)
+    refuse_debug(composed.config, str(PARAMS))
     if composed.config.sweep.method != "none":
         TrialConfigs(composed)  # raises what only the stage sweep would notice, hours later perhaps
     if check:

@@ -2,6 +2,9 @@
 
     dvc repro train                                       with params.yaml, as a part of the pipeline
     python -m src.train model=lenet train.epochs=2        ad hoc, into outputs/train/
+    python -m src.train debug=one_batch                   look for a fault: does everything run?
+
+The other choices of debug are overfit, small_data, anomaly and profile.
 
 Reads data/ingest, data/split and data/normalize; writes models/base: model.safetensors, model.json and
 history.csv. The default digits take about 20 seconds on 2 cores. A training that was killed resumes after
@@ -10,70 +13,64 @@ its last finished epoch and ends with the same bytes. machine.loggers=[tensorboa
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from src.core.files import read_json
 from src.core.hashing import file_hash
 from src.core.wording import counted
 from src.pipeline.execution import StageRun, run_stage
-from src.pipeline.paths import INGEST, LOGS, NORMALIZE, SPLIT, WEIGHTS
+from src.pipeline.paths import LOGS, TRAINING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch.nn import Module
 
     from src.config.schema import Config
     from src.data.dataset.spec import DataSpec
     from src.models.saving import ModelSpec
+    from src.training.fit import TrainingResult
     from src.training.task import TrainingTask
 
 
 def build(config: Config, run: StageRun) -> None:
     """Write the trained model into ``run.folder``."""
-    from src.data.dataset.spec import DataSpec, describe_split, require_match
+    from src.debugging.run import debug_run
     from src.models.saving import Input, ModelSpec, Normalization, save_model
     from src.training.features import FEATURES
-    from src.training.fit import fit
+    from src.training.fit import Watch, fit
     from src.training.history_csv import write_history
     from src.training.loggers import create_loggers
     from src.training.task import read_task
 
-    normalization = read_json(NORMALIZE / "normalization.json")
-    data = describe_split(INGEST, SPLIT)
-    require_match((INGEST, data), (NORMALIZE, DataSpec(**normalization.get("data", {}))))
-    task, classes = read_task(
-        config.model,
-        config.augment,
-        config.train,
-        normalization,
-        INGEST,
-        SPLIT,
-        config.seed,
-        WEIGHTS,
-        run.root / FEATURES,
-        data,
+    task, data = read_task(
+        config.model, config.augment, config.train, config.seed, **TRAINING, features=run.root / FEATURES
     )
+    debugging = debug_run(task, config.debug) if config.debug else None
+    task = debugging.task if debugging else task
     run.say(
         f"{len(task.train_rows):,} training and {counted(len(task.val_rows), 'validation image')}, "
-        f"{counted(len(classes), 'class')}"
+        f"{counted(len(task.classes), 'class')}"
     )
     trained = fit(
         task,
-        run.state,
+        _fresh(run.state / "debug") if debugging else run.state,
         config.machine.device,
         show=run.progress,
         on_start=lambda numerics: run.log(numerics=numerics),  # a run that fails has them too
         on_epoch=run.epoch,
         loggers=create_loggers(config.machine.loggers, run.root / LOGS / "train" / run.lineage.id),
+        watch=debugging.watch if debugging else Watch(),
     )
     _, channels, height, width = task.images.shape
     spec = ModelSpec(
-        model=config.model,
-        classes=classes,
+        model=task.model,
+        classes=list(task.classes),
         input=Input(
             channels, height, width, config.data.resize_mode, config.data.max_pixels, config.data.pad
         ),
-        normalization=Normalization(normalization["shift"], normalization["scale"]),
+        normalization=Normalization(list(task.shift), list(task.scale)),
         trained_on={"images": str(data.images), "split": str(data.split)},
         started_from={"file": task.weights.name, "sha256": file_hash(task.weights)} if task.weights else {},
     )
@@ -84,8 +81,19 @@ def build(config: Config, run: StageRun) -> None:
     save_model(run.folder, trained.network, spec)
     write_history(run.folder / "history.csv", trained.history, trained.hashes)
     run.log(metrics={**trained.validation, "train/best_epoch": trained.best_epoch}, model=run.folder)
+    for line in debugging.conclude(trained, run.folder) if debugging else [_summary(trained)]:
+        run.say(line)
+
+
+def _fresh(folder: Path) -> Path:
+    """Without a checkpoint: a debug run has to see every step."""
+    shutil.rmtree(folder, ignore_errors=True)
+    return folder
+
+
+def _summary(trained: TrainingResult) -> str:
     threads = counted(int(trained.numerics["threads"]), "thread")
-    run.say(
+    return (
         f"validation accuracy {trained.best['val/accuracy']:.4f} in epoch {trained.best_epoch} of "
         f"{len(trained.history)} ({trained.numerics['precision']}, {threads})"
     )
@@ -100,7 +108,7 @@ def _temperature(
     from src.models.inference import predict_logits
     from src.models.numerics import computing
 
-    rows = read_calibration(INGEST, SPLIT, data)
+    rows = read_calibration(TRAINING["ingest"], TRAINING["split"], data)
     with computing(config.train):
         logits = predict_logits(network, spec, task.images, rows.ids, device=config.machine.device)
     return fit_temperature(logits, rows.targets)

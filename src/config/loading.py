@@ -75,7 +75,9 @@ def load(overrides: Sequence[str] = ()) -> LoadedConfig:
     if overrides:
         return load_conf(overrides)
     values = read_params()
-    return LoadedConfig(validate_config(values, str(PARAMS)), values)
+    config = validate_config(values, str(PARAMS))
+    refuse_debug(config, str(PARAMS))
+    return LoadedConfig(config, values)
 
 
 def load_conf(overrides: Sequence[str] = ()) -> LoadedConfig:
@@ -95,6 +97,15 @@ def load_conf(overrides: Sequence[str] = ()) -> LoadedConfig:
     if missing:
         raise AssayError(_listed(missing))
     return LoadedConfig(config, values, tuple(overrides))
+
+
+def refuse_debug(config: Config, place: str) -> None:
+    """Raise ``AssayError`` if the configuration has a section ``debug``; ``place`` must not have it."""
+    if config.debug is not None:
+        raise AssayError(
+            f"{place} cannot have debug={config.debug.kind}, which is for ad-hoc runs: python -m src.train "
+            f"debug={config.debug.kind}. If {PARAMS} has it, write it again: {COMPOSE}"
+        )
 
 
 def read_params() -> dict[str, Any]:

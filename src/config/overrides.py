@@ -23,6 +23,7 @@ FREE = (
     *("train.optimizer.options", "train.class_weights"),
     *("sweep.space", "sweep.proxy", "sweep.objectives", "cross_validate.proxy", "compress.variants"),
 )
+OPTIONAL = ("debug", "experiment")  # groups of which nothing need be chosen
 NOISE = (
     "To append to your",
     "See https://hydra",
@@ -47,8 +48,9 @@ def for_hydra(overrides: Sequence[str]) -> list[str]:
     parts: list[str] = []
     for override in overrides:
         keys = replaced([override])
-        if override == "experiment=null":  # as conf/config.yaml writes it, which Hydra refuses here
-            parts.append("~experiment")
+        group, _, name = override.partition("=")
+        if group in OPTIONAL and name == "null":  # as conf/config.yaml writes it, which Hydra refuses here
+            parts.append(f"~{group}")
         else:
             parts += [f"~{keys[0]}", f"+{override}"] if keys else [override]
     return parts
@@ -142,7 +144,7 @@ class _Faults:
         names, name = choices(self.conf, self.key), self.override.value()
         shown = f"conf/{self.key}/ has {', '.join(names)}"
         if self.override.is_delete():
-            if self.key != "experiment":
+            if self.key not in OPTIONAL:
                 yield f"{self.text}: {self.key} cannot be left out. {shown}"
         elif self.override.is_add():
             yield f"{self.text}: without the +: {self.text.lstrip('+')}"

@@ -18,6 +18,7 @@ NO_RESULT = (
     "sweep.asynchronous",
     "sweep.storage",
     "sweep.study",
+    "debug",  # of ad-hoc runs alone
 )
 
 AnySection = TypeVar("AnySection", bound=Section)

@@ -107,7 +107,26 @@ def parse_arguments(stage: str, doc: str | None, options: Options | None = None)
 
 def prepare(arguments: argparse.Namespace, stage: str) -> Job:
     """Check the configuration, compute the lineage, and say what was read."""
-    from src.config.loading import compose, load, read_params
+    from src.config.loading import compose, refuse_debug
+
+    job = find_job(arguments, stage)
+    if stage != "train":
+        refuse_debug(job.loaded.config, f"stage {stage}")
+    if job.loaded.is_ad_hoc:
+        job.say(f"ad-hoc run, composed from conf/, into {job.place}/; the pipeline stays as it is")
+    else:
+        _report_difference(job, compose())
+    _warn_of_refusal(job)
+    return with_best_settings(job)
+
+
+def find_job(arguments: argparse.Namespace, stage: str) -> Job:
+    """What the command line asks for, without what the sweep found.
+
+    Raises:
+        AssayError: The configuration is not valid, or an override is for an earlier stage.
+    """
+    from src.config.loading import load, read_params
 
     variant = getattr(arguments, "variant", None)
     loaded, graph = load(arguments.overrides), read_graph(read_params())
@@ -119,11 +138,7 @@ def prepare(arguments: argparse.Namespace, stage: str) -> Job:
     job = Job(stage, variant, loaded, graph, lineage, place, vars(arguments))
     if loaded.is_ad_hoc:
         _refuse_foreign_overrides(job)
-        job.say(f"ad-hoc run, composed from conf/, into {place}/; the pipeline stays as it is")
-    else:
-        _report_difference(job, compose())
-    _warn_of_refusal(job)
-    return _with_best_settings(job)
+    return job
 
 
 def read_graph(values: Mapping[str, Any]) -> LineageGraph:
@@ -191,7 +206,7 @@ def _is_in_cache(md5: str) -> bool:
     return files is not None and all(cache.object(each).is_file() for each in files.values())
 
 
-def _with_best_settings(job: Job) -> Job:
+def with_best_settings(job: Job) -> Job:
     """The job with the settings that the sweep found, if it or one of its parents reads them."""
     stages = [job.graph.stage(name) for name in (job.address, *job.lineage.parents)]
     nested = job.stage == "cross_validate" and job.loaded.config.cross_validate.nested  # searches itself

@@ -7,6 +7,8 @@ INGEST = Path("data/ingest")
 SPLIT = Path("data/split")
 NORMALIZE = Path("data/normalize")
 WEIGHTS = Path("data/weights")
+# What a training reads, by the names that src.training.task.read_task gives them.
+TRAINING = {"ingest": INGEST, "split": SPLIT, "normalize": NORMALIZE, "weights": WEIGHTS}
 SWEEP = Path("sweep")
 MODELS = Path("models")
 BASE = MODELS / "base"

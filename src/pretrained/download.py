@@ -61,6 +61,7 @@ def fetch_imagenet_weights(name: str, folder: Path, source: Path | None = None) 
     source = source or packaged
     path = _download(name, str(said.hf_hub_id), folder) if source is None else _copy(name, source, folder)
     note = {
+        "model": name,
         "source": f"hf://{said.hf_hub_id}" if source is None else source.name,
         "sha256": file_hash(path),
         "normalization": {"shift": list(said.mean), "scale": list(said.std)},

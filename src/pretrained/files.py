@@ -4,6 +4,7 @@
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,12 +28,12 @@ def find_weights(model: ModelConfig, folder: Path) -> Path | None:
         folder: data/weights.
 
     Raises:
-        AssayError: the file is missing.
+        AssayError: the file is missing, or a note beside it says that it is of another model.
     """
     if model.weights is None:
         return None
     if model.weights != IMAGENET:
-        return _existing(folder, model.weights)
+        return _existing(folder, model.weights, model)
     if not isinstance(model, Timm):
         raise AssayError(
             f"model.weights=imagenet is for timm models, and model.kind={model.kind}: take a model such as "
@@ -49,7 +50,7 @@ def find_weights(model: ModelConfig, folder: Path) -> Path | None:
             f"model.weights=imagenet: {' and '.join(map(str, found))} are both there. Delete one, or name "
             "the other in model.weights"
         )
-    _refuse_changed(found[0])
+    _check_note(found[0], model)
     return found[0]
 
 
@@ -99,13 +100,17 @@ def _normalization(beside: Path) -> tuple[Floats, Floats]:
     return shift, scale
 
 
-def _refuse_changed(path: Path) -> None:
-    """``NAME.json`` beside the weights may say which hash they have."""
+def _check_note(path: Path, model: ModelConfig) -> None:
+    """``NAME.json`` beside the weights may say which hash they have, and which model they are of.
+
+    Networks of equal layers would take each other's weights, and compute something else with them.
+    """
     beside = path.with_suffix(".json")
     if not beside.is_file():
         return
     try:
-        known = read_json(beside).get("sha256")
+        note = read_json(beside)
+        known, theirs = note.get("sha256"), _model_name(note.get("model"))
     except (OSError, ValueError, AttributeError) as error:
         raise AssayError(f"{beside} is damaged ({error}): delete it, or fetch the weights again") from error
     if known is not None and known != file_hash(path):
@@ -113,12 +118,24 @@ def _refuse_changed(path: Path) -> None:
             f"{path} is not the file that {beside.name} describes. Fetch it again, or delete {beside.name} "
             "if the weights were replaced on purpose"
         )
+    own = _model_name(model.model_dump())
+    if theirs is not None and theirs != own:
+        raise AssayError(
+            f"{path} has weights of {theirs}, as {beside.name} says, and the model is {own}: choose the "
+            f"model {theirs}, or other weights"
+        )
 
 
-def _existing(folder: Path, name: str) -> Path:
+def _model_name(said: Any) -> str | None:
+    """Of a name of timm, which may end in a tag such as ``.a1_in1k``, or of a section ``model``."""
+    name = said.get("name", said.get("kind")) if isinstance(said, dict) else said
+    return None if name is None else str(name).partition(".")[0]
+
+
+def _existing(folder: Path, name: str, model: ModelConfig) -> Path:
     path = folder / name
     if path.is_file():
-        _refuse_changed(path)
+        _check_note(path, model)
         return path
     there = sorted(file.name for file in folder.glob("*") if file.suffix in ENDINGS)
     raise AssayError(

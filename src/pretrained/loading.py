@@ -51,7 +51,7 @@ def load_weights(network: nn.Module, path: Path) -> list[str]:
     _empty_other_head(network, state, own, notes)
     counters = {name: value for name, value in own.items() if name.endswith(COUNTER)}
     state = counters | state
-    _refuse_mismatch(path, state, own)
+    _refuse_mismatch(path, state, own, _stem_hint(network, state, own))
     _refuse_broken(path, state)
     network.load_state_dict(state)
     return notes
@@ -106,9 +106,8 @@ def _resized(network: nn.Module, state: State) -> State:
 
 def _adapt_first_convolution(network: nn.Module, state: State, own: State, notes: list[str]) -> None:
     """Sum the filters over the colors for gray images, or repeat them, as timm does."""
-    first = next((name for name, part in network.named_modules() if isinstance(part, nn.Conv2d)), None)
-    name = f"{first}.weight"
-    if first is None or name not in state or state[name].ndim != 4:
+    name = f"{_first_convolution(network)}.weight"
+    if name not in own or name not in state or state[name].ndim != 4:
         return
     before, channels = state[name].shape[1], own[name].shape[1]
     if before == channels or before != 3:
@@ -117,6 +116,10 @@ def _adapt_first_convolution(network: nn.Module, state: State, own: State, notes
 
     state[name] = adapt_input_conv(channels, state[name])
     notes.append(f"the first convolution was adapted from {before} channels to {channels}")
+
+
+def _first_convolution(network: nn.Module) -> str | None:
+    return next((name for name, part in network.named_modules() if isinstance(part, nn.Conv2d)), None)
 
 
 def _empty_other_head(network: nn.Module, state: State, own: State, notes: list[str]) -> None:
@@ -131,7 +134,24 @@ def _empty_other_head(network: nn.Module, state: State, own: State, notes: list[
         state.update({name: torch.zeros_like(own[name]) for name in names})
 
 
-def _refuse_mismatch(path: Path, state: State, own: State) -> None:
+def _stem_hint(network: nn.Module, state: State, own: State) -> str:
+    """What to write where only the size of the first kernel differs, which ``model.stem`` decides."""
+    name = f"{_first_convolution(network)}.weight"
+    if name not in own or name not in state or state[name].ndim != 4:
+        return ""
+    theirs, ours = state[name].shape[-1], own[name].shape[-1]
+    if theirs == ours:
+        return ""
+    said = f"Their first convolution is {theirs}×{theirs}, and {ours}×{ours} here: set model.stem="
+    if theirs < ours:
+        return f". {said}small"
+    return (
+        f". {said}standard. Or name the file like the model and set model.weights=imagenet, which keeps the "
+        f"{theirs}×{theirs} at the full resolution of small images"
+    )
+
+
+def _refuse_mismatch(path: Path, state: State, own: State, hint: str) -> None:
     faults = {
         "missing": sorted(own.keys() - state.keys()),
         "unknown": sorted(state.keys() - own.keys()),
@@ -145,7 +165,7 @@ def _refuse_mismatch(path: Path, state: State, own: State) -> None:
     if found:
         raise AssayError(
             f"the weights in {path} do not fit the model ({'; '.join(found)}): choose the model that they "
-            "were trained for, or other weights"
+            f"were trained for, or other weights{hint}"
         )
 
 

@@ -17,6 +17,8 @@ from src.core.hashing import json_hash
 from src.provenance.dvc_lock import LockedStage, md5_of
 from src.provenance.dvc_yaml import StageDefinition, read_pipeline
 
+AD_HOC = ("debug",)  # sections that params.yaml never has, and no stage declares
+
 
 @dataclass(frozen=True)
 class Lineage:
@@ -62,6 +64,7 @@ class LineageGraph:
         stage, inputs = self.stage(name), self.inputs_of(name)
         parents = {parent: self.of_result(parent) for parent in self._parents(stage)}
         parameters = {key: lookup(values or self.values, key) for key in stage.parameters}
+        parameters |= {key: value for key, value in (values or {}).items() if key in AD_HOC}
         return Lineage(_identify(stage.command, parameters, inputs), parents)
 
     def of_result(self, name: str) -> str:
@@ -87,7 +90,7 @@ class LineageGraph:
     def parameters_of(self, name: str, values: Mapping[str, Any]) -> dict[str, Any]:
         """The fields of ``values`` that a stage or one of its parents reads, by dotted key."""
         stages = [self.stage(name), *map(self.stage, self._parents(self.stage(name)))]
-        read = {key for stage in stages for key in stage.parameters}
+        read = {*AD_HOC, *(key for stage in stages for key in stage.parameters)}
         return {key: value for key, value in flatten(values) if is_under(key, read)}
 
     def _recorded(self, name: str) -> str | None:

@@ -33,6 +33,10 @@ Batch = tuple[Tensor, Tensor]  # uint8 (B, C, H, W), int64 (B,)
 KEY = "assay"  # of our part of a checkpoint
 
 
+class DivergedError(AssayError):
+    """The loss of a training is not finite."""
+
+
 class Classifier(pl.LightningModule):
     """Trains ``network`` and keeps its best weights on the validation split.
 
@@ -246,11 +250,11 @@ class Classifier(pl.LightningModule):
             raise self._diverged(f"the validation loss is {row['val/loss']} after its last step")
         return row
 
-    def _diverged(self, reason: str) -> AssayError:
+    def _diverged(self, reason: str) -> DivergedError:
         saved = (
             f"the state of epoch {len(self.history)} is saved" if self.history else "no epoch was finished"
         )
-        return AssayError(
+        return DivergedError(
             f"training diverged in epoch {self.current_epoch + 1}: {reason} ({saved}). Lower "
             f"train.optimizer.lr={self.train_section.optimizer.lr:g}, or set train.gradient_clip_val, for "
             f"example to 1.0 (now {self.train_section.gradient_clip_val:g})"

@@ -11,6 +11,7 @@ import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.profilers import Profiler
 from torch import nn
 
 from src.core.hashing import file_hash
@@ -60,6 +61,15 @@ class TrainingResult:
         return {name: value for name, value in self.best.items() if name.startswith("val/")}
 
 
+@dataclass(frozen=True)
+class Watch:
+    """What looks at a training, and may end it, but has no part in its steps."""
+
+    callbacks: Sequence[pl.Callback] = ()
+    profiler: Profiler | None = None
+    detect_anomaly: bool = False  # autograd raises RuntimeError at the first gradient that is NaN
+
+
 def fit(
     task: TrainingTask,
     state: Path,
@@ -69,6 +79,7 @@ def fit(
     on_epoch: Callable[[Row], None] | None = None,
     fine_tuning: FineTuning | None = None,
     loggers: Sequence[Logger] = (),
+    watch: Watch = Watch(),
 ) -> TrainingResult:
     """Train, or resume where an earlier call with the same task was killed.
 
@@ -82,6 +93,7 @@ def fit(
         on_epoch: gets each row of the history; those of epochs before a resumption at once.
         fine_tuning: a network to start from, a teacher, masks.
         loggers: Lightning's; each gets the whole history, also when a training is resumed.
+        watch: what looks at the training; it may raise errors of its own.
 
     Raises:
         AssayError: the loss is not finite, the model cannot take the images, a callback or an optimizer
@@ -151,8 +163,8 @@ def fit(
         with bar as advance, quiet_lightning():
             advance(len(earlier.history) * batches if earlier else 0)
             hooks = [*([StepProgress(advance)] if show else []), *([ReplayHistory()] if loggers else [])]
-            callbacks = [*load_callbacks(train.callbacks), *hooks, keeper]
-            trainer = _trainer(task, str(numerics["precision"]), place, callbacks, loggers, state)
+            callbacks = [*load_callbacks(train.callbacks), *hooks, *watch.callbacks, keeper]
+            trainer = _trainer(task, str(numerics["precision"]), place, callbacks, loggers, state, watch)
             trainer.fit(
                 module, datamodule=data, ckpt_path=keeper.path if earlier else None, weights_only=True
             )
@@ -175,6 +187,7 @@ def _trainer(
     callbacks: list[pl.Callback],
     loggers: Sequence[Logger],
     state: Path,
+    watch: Watch,
 ) -> pl.Trainer:
     return pl.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
@@ -186,6 +199,8 @@ def _trainer(
         deterministic=True,
         logger=list(loggers) or False,
         default_root_dir=state,  # of callbacks that write files
+        profiler=watch.profiler,
+        detect_anomaly=watch.detect_anomaly,
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,

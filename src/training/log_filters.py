@@ -14,6 +14,7 @@ REPORTED_ELSEWHERE = (
     "`Trainer.fit` stopped:",  # the stage reports the end of a training
     "Restoring states from the checkpoint path",  # the progress bar starts where the training resumes
     "Restored all states from the checkpoint",
+    "You have turned on `Trainer(detect_anomaly=True)`",  # somebody has asked for it
     "💡 Tip:",  # advertisements for other products
 )
 # Patterns of warnings.

@@ -52,14 +52,17 @@ def class_weights(train: Train, targets: NDArray[np.int64], classes: Sequence[st
         classes: Their names (K).
 
     Raises:
-        AssayError: The configuration has a weight for a class that does not exist.
+        AssayError: The configuration has a weight for a class that does not exist, or leaves nothing to
+            learn from.
     """
     choice, beta = train.class_weights, train.class_weights_beta
     if choice == "none":
         return None
     if isinstance(choice, dict):
         _refuse_unknown([str(name) for name in choice], classes)
-        return [float(choice.get(name, 1.0)) for name in classes]
+        weights = [float(choice.get(name, 1.0)) for name in classes]
+        _refuse_nothing(weights, targets, classes)
+        return weights
     counts = [int(count) for count in np.bincount(targets, minlength=len(classes))]
     if choice == "balanced":
         raw = [1 / count if count else 0.0 for count in counts]
@@ -75,6 +78,16 @@ def _refuse_unknown(named: Sequence[str], classes: Sequence[str]) -> None:
     if unknown:
         raise AssayError(
             f"train.class_weights names {', '.join(unknown)}, but the classes are {', '.join(classes)}"
+        )
+
+
+def _refuse_nothing(weights: Sequence[float], targets: NDArray[np.int64], classes: Sequence[str]) -> None:
+    counted = [name for target, name in enumerate(classes) if weights[target] and np.any(targets == target)]
+    if len(counted) < 2:
+        raise AssayError(
+            "train.class_weights gives the weight 0 to all classes with training images "
+            f"{f'but {counted[0]}' if counted else ''}".rstrip()
+            + ", so there is nothing to tell apart: give at least two of them a weight above 0"
         )
 
 

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from src.config.schema.augment import Augment
 from src.config.schema.model import ModelConfig
 from src.config.schema.train import Train
+from src.core.files import read_json
 from src.data.dataset.arrays import open_array
 from src.data.dataset.index import read_index, read_split
-from src.data.dataset.spec import DataSpec
+from src.data.dataset.spec import DataSpec, describe_split, require_match
 from src.pretrained.files import find_weights
 
 Rows = NDArray[np.int64]
@@ -42,30 +43,30 @@ def read_task(
     model: ModelConfig,
     augment: Augment,
     train: Train,
-    normalization: dict[str, list[float]],
+    seed: int,
     ingest: Path,
     split: Path,
-    seed: int,
+    normalize: Path,
     weights: Path,
     features: Path | None = None,
-    data: DataSpec | None = None,
-) -> tuple[TrainingTask, list[str]]:
+) -> tuple[TrainingTask, DataSpec]:
     """A training on the training split that is validated on the validation split.
 
     Args:
-        normalization: ``shift`` and ``scale``, one value per channel.
         ingest: folder with the images and their manifest.
         split: folder with the split of each image.
+        normalize: folder with ``shift`` and ``scale``, one value per channel.
         weights: folder with pretrained weights, see ``model.weights``.
         features: folder for features of a frozen backbone, which trainings share.
-        data: see `src.data.dataset.index.read_split`.
 
     Returns:
-        The task and the names of the classes.
+        The task and what describes its data.
 
     Raises:
-        AssayError: the images cannot be read, or the weights are missing.
+        AssayError: the images cannot be read, the folders do not belong together, or weights are missing.
     """
+    normalization, data = read_json(normalize / "normalization.json"), describe_split(ingest, split)
+    require_match((ingest, data), (normalize, DataSpec(**normalization.get("data", {}))))
     index, (names, _) = read_index(ingest), read_split(split, ingest, data)
     task = TrainingTask(
         model=model,
@@ -82,4 +83,4 @@ def read_task(
         weights=find_weights(model, weights),
         features=features,
     )
-    return task, index.classes
+    return task, data

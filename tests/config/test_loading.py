@@ -12,6 +12,7 @@ import pytest
 from omegaconf import OmegaConf
 from ruamel.yaml import YAML
 
+from src.compose import _run as _run_compose
 from src.config import schema
 from src.config.dotted_keys import differing_keys, flatten, set_dotted
 from src.config.fields import schema_fields
@@ -227,6 +228,23 @@ def test_an_invalid_params_file_is_an_error_that_names_the_fix(tmp_path, monkeyp
     Path("params.yaml").write_text(text)
     with pytest.raises(AssayError, match=r"params\.yaml .*(\n.*)*python -m src\.compose"):
         load()
+
+
+@pytest.mark.parametrize("kind", ["one_batch", "anomaly"])
+def test_params_never_have_a_section_debug(tmp_path, monkeypatch, kind):
+    assert load([f"debug={kind}"]).config.debug.kind == kind
+    assert load(["debug=null"]).config.debug is None
+    monkeypatch.chdir(tmp_path)
+    Path("conf").symlink_to(ROOT / "conf")
+    Path("params.yaml").write_text(compose_text([f"debug={kind}"]))  # as dvc exp run -S debug=… writes it
+    advice = rf"debug={kind}, which is for ad-hoc runs: python -m src\.train debug={kind}.*src\.compose"
+    with pytest.raises(AssayError, match=advice):
+        load()
+    with pytest.raises(AssayError, match=advice):
+        _run_compose([f"debug={kind}"], False, None)
+    assert "debug" in read_params(), "nothing was written"
+    _run_compose([], False, None)
+    assert load().config.debug is None
 
 
 def test_a_missing_params_file_is_an_error_that_names_the_fix(tmp_path, monkeypatch):

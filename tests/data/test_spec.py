@@ -103,6 +103,7 @@ def original(tmp_path_factory):
     write_variant(root, "onnx_fp32")
     ingest, split = root / "data/ingest", root / "data/split"
     label(split / "splits.parquet", describe_data(ingest))
+    edit_json(root / "data/normalize/normalization.json", shift=[0.0], scale=[1.0])
     data = describe_split(ingest, split)
     model = root / "models/base/model.json"
     content = json.loads(model.read_text()) | {"trained_on": {"images": data.images, "split": data.split}}
@@ -132,18 +133,17 @@ def rename_class(root):
 
 
 JOB = SimpleNamespace(loaded=SimpleNamespace(is_ad_hoc=True))
-INGEST, SPLIT, BASE, WEIGHTS = (
+INGEST, SPLIT, NORMALIZE, BASE, WEIGHTS = (
     Path("data/ingest"),
     Path("data/split"),
+    Path("data/normalize"),
     Path("models/base"),
     Path("data/weights"),
 )
 UNWEIGHTED = SimpleNamespace(weights=None)  # a model that starts at random
 JOINS = {
     "normalize": lambda: read_training_rows(SPLIT, INGEST),
-    "train": lambda: read_task(
-        UNWEIGHTED, None, None, {"shift": [0.0], "scale": [1.0]}, INGEST, SPLIT, 0, WEIGHTS
-    ),
+    "train": lambda: read_task(UNWEIGHTED, None, None, 0, INGEST, SPLIT, NORMALIZE, WEIGHTS),
     "evaluate": lambda: predict_images("test", BASE, INGEST, SPLIT, batch_size=99, device="cpu", show=False),
     "compress": lambda: read_context(
         *(BASE, INGEST, SPLIT),

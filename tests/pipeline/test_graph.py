@@ -92,7 +92,10 @@ def test_only_benchmark_and_registration_are_observations(pipeline):
     assert [stage.name for stage in pipeline.values() if stage.observation] == ["benchmark", "register"]
 
 
-@pytest.mark.parametrize("stage", [*STAGES, "audit", "fetch", "compose", "track", "predict", "numerics"])
+@pytest.mark.parametrize(
+    "stage",
+    [*STAGES, "audit", "fetch", "compose", "track", "predict", "numerics", "find_lr", "find_batch_size"],
+)
 def test_help_imports_nothing_heavy(stage):
     code = f"import sys, src.{stage}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -119,6 +119,19 @@ def test_an_ad_hoc_run_leaves_the_pipeline_alone(copy):
     assert locked(copy) == before
 
 
+def test_a_debug_run_leaves_the_pipeline_alone(copy):
+    before = locked(copy)
+    command = ("python", "-m", "src.train", "experiment=tiny", "machine.progress=false")
+    output = copy.run(*command, "debug=one_batch").stdout
+    assert "one batch went through training, validation, calibration and saving" in output
+    (made,) = (copy / "outputs/train").iterdir()
+    assert len((made / "history.csv").read_text().splitlines()) == 2  # a header and one epoch
+    done = copy.run("python", "-m", "src.sweep", "debug=overfit", check=False)
+    assert done.returncode == 1 and "python -m src.train debug=overfit" in done.stderr
+    assert "Data and pipelines are up to date" in copy.run("dvc", "repro", "evaluate").stdout
+    assert locked(copy) == before
+
+
 def test_an_ad_hoc_run_refuses_what_earlier_stages_decided(copy):
     done = copy.run("python", "-m", "src.train", "experiment=tiny", "split.folds=3", check=False)
     assert done.returncode == 1

@@ -69,6 +69,7 @@ def test_weights_come_from_the_hub_and_are_tracked(workspace: Workspace, weights
     note = json.loads((folder / f"{NAME}.json").read_text())
     assert note["sha256"] == hashlib.sha256(weights).hexdigest()
     assert note["source"] == f"hf://{REPOSITORY}"
+    assert note["model"] == NAME
     said = timm.get_pretrained_cfg(NAME)
     assert note["normalization"] == {"shift": list(said.mean), "scale": list(said.std)}
     assert (folder / f"{NAME}.safetensors.dvc").is_file()

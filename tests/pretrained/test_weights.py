@@ -117,6 +117,36 @@ def test_weights_of_another_network_are_refused_with_the_keys_that_differ(tmp_pa
     assert "choose the model that they were trained for" in str(error.value)
 
 
+@pytest.mark.slow
+def test_a_first_convolution_of_another_size_is_refused_with_the_stem_that_takes_it(tmp_path):
+    path = saved(random_network("resnet18", num_classes=5), tmp_path / "mine.safetensors")
+    small = build_model(timm_model("resnet18", "mine.safetensors", stem="auto"), 3, 5, (32, 32))
+    with pytest.raises(AssayError, match=r"is 7×7, and 3×3 here: set model\.stem=standard.*weights=imagenet"):
+        load_weights(small, path)
+    load_weights(build_model(timm_model("resnet18", "mine.safetensors"), 3, 5, (32, 32)), path)  # standard
+    path = path.rename(tmp_path / "resnet18.safetensors")
+    full = build_model(timm_model("resnet18", stem="auto"), 3, 5, (32, 32))
+    load_weights(full, find_weights(timm_model("resnet18"), tmp_path))
+    assert (full.conv1.kernel_size, full.conv1.stride) == ((7, 7), (1, 1))
+    standard = build_model(timm_model("resnet18", "w"), 3, 5, (96, 96))
+    with pytest.raises(AssayError, match=r"is 3×3, and 7×7 here: set model\.stem=small"):
+        load_weights(standard, saved(small, tmp_path / "w.safetensors"))
+
+
+def test_weights_of_another_model_are_refused_by_name(tmp_path):
+    """efficientnet_lite0 would take those of tf_efficientnet_lite0, which pads differently."""
+    (tmp_path / "w.pth").touch()
+    for said in ("tf_efficientnet_lite0", "tf_efficientnet_lite0.in1k", {"kind": "timm", "name": "tf_x"}):
+        write_json(tmp_path / "w.json", {"model": said})
+        with pytest.raises(AssayError, match=r"w\.pth has weights of tf_\w+, as w\.json .* model is effici"):
+            find_weights(timm_model("efficientnet_lite0", "w.pth"), tmp_path)
+    for said in ("efficientnet_lite0", "efficientnet_lite0.ra_in1k", None):
+        write_json(tmp_path / "w.json", {"model": said})
+        assert find_weights(timm_model("efficientnet_lite0", "w.pth"), tmp_path)
+    write_json(tmp_path / "w.json", {"model": {"kind": "cnn", "widths": [1]}})
+    assert find_weights(model(**CNN | {"weights": "w.pth"}), tmp_path)
+
+
 def test_a_pickle_that_would_run_code_is_not_run(tmp_path):
     class Harm:
         def __reduce__(self):

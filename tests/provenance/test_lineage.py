@@ -309,6 +309,17 @@ def test_values_of_an_ad_hoc_run_replace_those_of_the_pipeline(workspace):
     assert graph.of("make", other).id == graph_of(workspace, other).of("make").id != graph.of("make").id
 
 
+def test_a_debug_run_has_a_lineage_of_its_own(workspace):
+    """Or it would be given the finished work of the same training without debug."""
+    graph = graph_of(workspace, VALUES)
+    ids = {
+        graph.of("make", {**VALUES, **more}).id
+        for more in ({}, {"debug": {"kind": "one_batch"}}, {"debug": {"kind": "overfit"}})
+    }
+    assert len(ids) == 3
+    assert graph.parameters_of("make", {**VALUES, "debug": {"kind": "a"}}) == {"seed": 0, "debug.kind": "a"}
+
+
 def test_parameters_are_those_of_the_stage_and_of_its_parents(workspace):
     graph = graph_of(workspace, VALUES)
     more = {**VALUES, "unread": 1}

@@ -116,6 +116,17 @@ def test_named_weights_and_names_that_do_not_exist():
     assert class_weights(train(), TARGETS, list("abcde")) is None
 
 
+@pytest.mark.parametrize(
+    ("weights", "left"), [({"a": 0, "b": 0, "c": 0}, r"images,"), ({"a": 0, "b": 0}, r"images but c,")]
+)
+def test_weights_that_leave_nothing_to_tell_apart_are_refused(weights, left):
+    with pytest.raises(AssayError, match=rf"class_weights gives the weight 0 .*{left} so there is nothing"):
+        class_weights(train(class_weights=weights), np.array([0, 1, 2]), list("abc"))
+    with pytest.raises(AssayError, match="images but c,"):  # b is unweighted, but has no image
+        class_weights(train(class_weights={"a": 0}), np.array([0, 2]), list("abc"))
+    assert class_weights(train(class_weights={"a": 0}), np.array([0, 1, 2]), list("abc")) == [0, 1, 1]
+
+
 def test_two_ways_to_balance_are_one_too_many():
     with pytest.raises(ValueError, match=r"must be none with train\.sampler=balanced"):
         train(class_weights="balanced", sampler="balanced")

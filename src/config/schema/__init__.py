@@ -14,6 +14,7 @@ from src.config.schema.augment import Augment
 from src.config.schema.base import FieldError, Section
 from src.config.schema.compress import Compress
 from src.config.schema.data import Data, Normalize, Split
+from src.config.schema.debug import Debug
 from src.config.schema.evaluate import Benchmark, CrossValidate, Evaluate
 from src.config.schema.machine import Machine
 from src.config.schema.model import IMAGENET, ModelConfig
@@ -41,6 +42,7 @@ class Config(Section):
     benchmark: Benchmark
     register_: Annotated[Register, Field(alias="register")]
     machine: Machine
+    debug: Debug | None = None  # of an ad-hoc run; params.yaml never has it
 
     @field_validator("model")
     @classmethod

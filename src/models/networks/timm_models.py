@@ -66,6 +66,11 @@ def _build(model: Timm, options: dict[str, Any]) -> nn.Module:
     try:
         network: nn.Module = timm.create_model(model.name, pretrained=False, **options)
     except (TypeError, ValueError, AssertionError, RuntimeError) as error:
+        if "drop_path_rate" in str(error):
+            raise AssayError(
+                f"model.drop_path={model.drop_path:g} is not possible for model.name={model.name}, which has "
+                "no branches to drop: set model.drop_path=0"
+            ) from error
         raise AssayError(f"model.name={model.name} cannot be built with {options}: {error}") from error
     return network
 

@@ -1,0 +1,1 @@
+"""``debug=…``: ad-hoc trainings that look for a fault instead of training a model to keep."""

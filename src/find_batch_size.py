@@ -1,0 +1,41 @@
+"""Find the size of a batch: how many images a second the training takes in, by their number in a batch.
+
+    python -m src.find_batch_size                       with params.yaml
+    python -m src.find_batch_size model=resnet18        with overrides, as for src.train
+
+Trains a few steps with 16, 32, 64 … images until memory ends or an epoch would have fewer than ten steps,
+prints the speeds, and suggests the smallest size that is nearly as fast as the fastest. Needs data/ingest,
+data/split and data/normalize. With another size another learning rate suits: run src.find_lr with it. No
+stage runs this, and it changes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from src.pipeline.measurement import run_measurement
+from src.pipeline.paths import TRAINING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from src.config.schema import Config
+
+
+def measure(config: Config) -> Iterator[str]:
+    """Measure each size."""
+    from src.range_tests.batch_sizes import measure_batch_sizes, suggested_size
+    from src.training.task import read_task
+
+    task, _ = read_task(config.model, config.augment, config.train, config.seed, **TRAINING)
+    found = []
+    for each in measure_batch_sizes(task, config.machine.device):
+        yield f"{each.size:>6} images in a batch: {each.speed:>9,.0f} images a second"
+        found.append(each)
+    size = suggested_size(found)
+    yield f"suggestion: train.batch_size={size} (now {config.train.batch_size})"
+    yield f"the learning rate for it: python -m src.find_lr train.batch_size={size}"
+
+
+if __name__ == "__main__":
+    run_measurement("find_batch_size", measure, __doc__)
