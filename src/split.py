@@ -5,6 +5,7 @@
 
 Splits that the data define are kept; the missing ones are drawn. split.method=stratified gives each its exact
 share of every class. split.method=stable places each image by a hash, so that new images move no old ones.
+split.calibration sets images apart for the temperature and the decision rule; they are in no fold.
 Groups, subjects, equal images and (data.near_duplicates=group) near copies stay on one side; an image that
 would join two sides is left out and reported. See docs/stable-splits.md.
 

@@ -22,6 +22,7 @@ from src.core.errors import AssayError
 FREE = (
     *("train.optimizer.options", "train.class_weights"),
     *("sweep.space", "sweep.proxy", "sweep.objectives", "cross_validate.proxy", "compress.variants"),
+    "evaluate.decision.costs",
 )
 OPTIONAL = ("debug", "experiment")  # groups of which nothing need be chosen
 NOISE = (

@@ -3,8 +3,8 @@
 Like the decoder, this file travels with every registered model. A rule is JSON; ``method`` is one of
 
 - ``thresholds``: with ``of_class``, that class wherever its probability reaches the threshold, else the most
-  probable of the others. Without it, the most probable class if it reaches its own threshold, else no
-  answer.
+  probable class; fitted to a precision, the most probable of the others. Without it, the most probable class
+  if it reaches its own threshold, else no answer.
 - ``costs``: the class with the lowest expected cost (Elkan, "The Foundations of Cost-Sensitive Learning",
   2001).
 - ``abstain``: the most probable class if its probability reaches ``confidence``, else no answer.
@@ -73,7 +73,8 @@ def describe(rule: Rule) -> str:
     name = rule["of_class"]
     if name is None:
         return "the most probable class from its own threshold on, else no answer"
-    return f"{_from(name, rule['thresholds'][name])}, else the most probable other class"
+    other = "other " if "precision" in rule["stated"] else ""
+    return f"{_from(name, rule['thresholds'][name])}, else the most probable {other}class"
 
 
 def _from(name: str, threshold: float | None) -> str:
@@ -86,10 +87,11 @@ def _thresholds(probabilities: Floats, classes: Sequence[str], rule: Rule) -> np
         best = probabilities.argmax(axis=1)
         return np.where(probabilities.max(axis=1) >= levels[best], best, -1)
     column = classes.index(rule["of_class"])
-    others = probabilities.copy()
-    others[:, column] = -1
+    rest = probabilities.copy()
+    if "precision" in rule["stated"]:  # a threshold for a recall only adds answers
+        rest[:, column] = -1
     reached = probabilities[:, column] >= _level(rule["thresholds"][rule["of_class"]])
-    return np.where(reached, column, others.argmax(axis=1))
+    return np.where(reached, column, rest.argmax(axis=1))
 
 
 def _costs(probabilities: Floats, classes: Sequence[str], rule: Rule) -> npt.NDArray[np.int64]:

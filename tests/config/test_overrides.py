@@ -276,3 +276,12 @@ def test_a_pattern_is_refused_with_the_quotes_that_it_needs(pattern):
     said = message([f"data.subject={pattern}"])
     (advice,) = [line.partition("for the shell: ")[2] for line in said.splitlines() if "shell" in line]
     assert compose(shlex.split(advice))["data"]["subject"] == pattern
+
+
+def test_costs_are_written_as_a_dictionary_and_digits_name_classes():
+    config = load(
+        ["evaluate.decision.method=costs", "evaluate.decision.costs={8: {1: 20}, cat: {dog: 0}}"]
+    ).config
+    assert config.evaluate.decision.costs == {"8": {"1": 20.0}, "cat": {"dog": 0.0}}
+    with pytest.raises(AssayError, match=r"evaluate\.decision\.costs\.cat\.dog=-2: expected at least 0"):
+        load(["evaluate.decision.costs={cat: {dog: -2}}"])

@@ -11,12 +11,16 @@ import pytest
 import yaml
 
 from src import train
+from src.auditing.checks.data import _disjoint
+from src.auditing.verdict import CheckLog
 from src.compression.variant import make_variant, read_context
 from src.config.validation import validate_config
 from src.core.errors import AssayError
+from src.data.dataset.arrays import pixel_hash
 from src.data.dataset.index import read_calibration, read_held_out, read_training_rows
 from src.data.splitting.assignment.rule import SplitRule
 from src.data.splitting.assignment.rule_file import write_rule
+from src.data.splitting.leakage import near_duplicates
 from src.data.splitting.splits import divide
 from src.models.saving import load_model, save_model
 from src.search.engine.trial_tasks import read_trial_data
@@ -246,3 +250,14 @@ def test_the_temperature_and_the_rule_of_a_variant_are_fitted_to_it_alone(apart)
     assert other.temperature != before.temperature
     assert other.decision["quantile"] != before.decision["quantile"]
     assert other.metrics["val/accuracy"] == same.metrics["val/accuracy"]
+
+
+def test_a_near_copy_of_a_calibration_image_is_reported_and_an_equal_one_fails_the_audit():
+    images = np.random.default_rng(0).integers(0, 256, (9, 1, 8, 8), dtype=np.uint8)
+    images[0] = images[8]
+    names = np.array(["train"] * 4 + ["val", "val", "test", "test", "calibration"])
+    count, (pair,) = near_duplicates(images, names, 0.995)
+    assert (count, pair.held_out, pair.other) == (1, 8, 0)
+    rows, see = SimpleNamespace(digests=np.array([pixel_hash(image) for image in images])), CheckLog()
+    _disjoint(names, rows, see)
+    assert [finding.what for finding in see.findings] == ["train and calibration"]

@@ -42,7 +42,10 @@ def test_each_class_has_its_own_threshold():
 )
 def test_the_class_of_interest_is_answered_wherever_it_reaches_its_threshold(threshold, answers):
     rule = {"method": "thresholds", "of_class": "dog", "thresholds": {"dog": threshold}}
+    rule["stated"] = {"precision": 0.9}
     assert decide(PROBABILITIES, CLASSES, rule) == answers
+    rule["stated"] = {"recall": 0.9}  # where the dog is the most probable class, it stays the answer
+    assert decide(PROBABILITIES, CLASSES, rule) == [*answers[:3], "dog"]
 
 
 def test_the_lowest_expected_cost_decides():
@@ -76,4 +79,6 @@ def test_rules_are_described_as_they_decide():
     assert describe(abstain(0.93)) == "the most probable class from 0.93 on, else no answer"
     assert describe(abstain(None)) == "never the most probable class, else no answer"
     rule = {"method": "thresholds", "of_class": "dog", "thresholds": {"dog": 0.3}}
-    assert describe(rule) == "dog from 0.3 on, else the most probable other class"
+    found = describe(rule | {"stated": {"precision": 0.9}})
+    assert found == "dog from 0.3 on, else the most probable other class"
+    assert describe(rule | {"stated": {"recall": 0.9}}) == "dog from 0.3 on, else the most probable class"

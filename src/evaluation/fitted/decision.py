@@ -99,12 +99,18 @@ def coverage_curve(probabilities: Floats, targets: Integers) -> CoverageCurve:
 
 
 def threshold_for_precision(scores: Floats, hits: Hits, precision: float) -> float | None:
-    """The lowest of the scores (n,) from which on at least this share are ``hits`` (n,); None: no score."""
+    """The lowest of the scores (n,) from which on at least this share are ``hits`` (n,).
+
+    0 if all scores together reach it: lower ones, which these images lack, would be no worse. None if no
+    score does.
+    """
     if not hits.any():
         return None
     found = _precision_recall(scores, hits)
     reached = np.flatnonzero(found[0][:-1] >= precision)  # the last point is no threshold
-    return float(found[2][reached[0]]) if len(reached) else None
+    if not len(reached):
+        return None
+    return float(found[2][reached[0]]) if reached[0] else 0.0
 
 
 def threshold_for_recall(scores: Floats, hits: Hits, recall: float) -> float:
