@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pytorch_lightning.loggers import Logger
 from torch import nn
 
+from src.config.schema.model import FeatureModel
 from src.core.hashing import file_hash
 from src.core.progress import progress_bar
 from src.core.seeds import derive_seed
@@ -20,11 +21,13 @@ from src.data.loading.augmentation import Augmentation
 from src.data.loading.datamodule import DataModule
 from src.models.build import build_model, refuse_single_images
 from src.models.numerics import choose_device, computing, resolve_numerics, seed_torch
+from src.models.saving import weights_hash
 from src.models.weights import load_weights
 from src.training.callback_loading import load_callbacks
 from src.training.checkpoint import EarlierTraining, LastCheckpoint, read_checkpoint
 from src.training.classifier import Classifier
 from src.training.early_stopping import LAST, Row, best_epoch
+from src.training.feature_fit import backbone_task, replace_head
 from src.training.features import Features, head_on_features, shared_features
 from src.training.fine_tuning import FineTuning
 from src.training.hooks import ReplayHistory, StepProgress
@@ -103,6 +106,13 @@ def fit(
         numerics = resolve_numerics(train, place, network)
         on_start(numerics)
 
+        if isinstance(task.model, FeatureModel) and fine_tuning is None:
+            features = shared_features(network, backbone_task(task), numerics, place, show)
+            row = replace_head(network, task, features, weights, validation)
+            on_epoch(row)
+            network = _to_cpu_contiguous(network)
+            return TrainingResult(network, [row], [weights_hash(network)], 1, numerics, notes)
+
         # 2. What an earlier call left. The fingerprint is taken before any weight changes.
         fingerprint = _fingerprint(task, numerics, fine_tuning)
         state.mkdir(parents=True, exist_ok=True)
@@ -164,7 +174,8 @@ def _initial_network(task: TrainingTask, fine_tuning: FineTuning | None) -> tupl
     if fine_tuning is not None and fine_tuning.network is not None:
         return fine_tuning.network.train(), []
     seed_torch(derive_seed(task.seed, "weights"), torch.device("cpu"))
-    network = build_model(task.model, task.images.shape[1], len(task.classes), task.images.shape[2:])
+    model = backbone_task(task).model
+    network = build_model(model, task.images.shape[1], len(task.classes), task.images.shape[2:])
     return network, load_weights(network, task.weights) if task.weights is not None else []
 
 
