@@ -53,6 +53,8 @@ def main() -> None:
         command = [str(arguments.folder.resolve()), "--name", NAME, *options]
         run(clone, "python", "-m", "src.start", *command)
         print(f"start {time.perf_counter() - begin:.0f} s\n{_without_comments(clone)}", flush=True)
+        if arguments.set:
+            run(clone, "python", "-m", "src.compose", *arguments.set)
         run(clone, "python", "-m", "src.ingest")
         os.chdir(clone)
         print("seed  val acc  val f1  test acc  test f1  best epoch  seconds")

@@ -33,7 +33,8 @@ class Network(Section):
             return weights
         if weights.startswith("models:/"):
             raise ValueError(
-                f"must be a file in data/weights, which python -m src.fetch {weights} makes and names"
+                f"must be a file in data/weights; python -m src.compose model.weights={weights} fetches it "
+                "and writes its name into params.yaml, python -m src.fetch only fetches it"
             )
         raise ValueError(f"must be the name of a file in data/weights, but got {weights}: put the file there")
 
