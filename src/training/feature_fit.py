@@ -85,13 +85,18 @@ def fit_head(
         features: Of the training images, (n, D) float32.
         targets: Their classes, (n,).
         classes: How many there are; some may have no training image.
-        weights: Of the images of each class, (classes,). None: all are 1.
+        weights: Of the images of each class, (classes,); those with 0 are left out. None: all are 1.
 
     Raises:
         AssayError: All images are of one class, there are fewer than k, or the fit does not converge.
     """
+    if weights:
+        counts = np.array(weights)[targets] > 0
+        features, targets = features[torch.from_numpy(counts)], targets[counts]
     if len(np.unique(targets)) < 2:
-        raise AssayError(f"model.kind={model.kind} needs training images of two classes: add some")
+        raise AssayError(
+            f"model.kind={model.kind} needs training images of two classes with a weight above 0"
+        )
     head = new_head(model, features.shape[1], classes)
     x = features.double().numpy()
     with threadpool_limits(1):

@@ -111,12 +111,20 @@ def test_a_known_image_outvotes_all_others(metric):
 def test_a_class_without_training_images_is_never_the_answer(kind):
     kept = Y != 2
     features, targets = TRAIN[0][torch.from_numpy(kept)], Y[kept]
-    found = scores(fitted(kind, train=(features, targets)))
+    weights = None if kind == "knn" else [1.0, 2.0, 0.0, 1.0]
+    found = scores(fitted(kind, weights, train=(features, targets)))
     assert np.isfinite(found).all()
     assert set(found.argmax(1)) == {0, 1, 3}
     numbered = np.unique(targets, return_inverse=True)[1]
-    alone = scores(fitted(kind, train=(features, numbered), classes=3))
+    alone = scores(fitted(kind, weights and [1.0, 2.0, 1.0], train=(features, numbered), classes=3))
     np.testing.assert_allclose(np.diff(found[:, [0, 1, 3]]), np.diff(alone), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["linear_probe", "svm"])
+def test_images_without_weight_are_left_out(kind):
+    kept = Y != 2
+    alone = fitted(kind, train=(TRAIN[0][torch.from_numpy(kept)], Y[kept]))
+    assert (scores(fitted(kind, [1.0, 1.0, 0.0, 1.0])) == scores(alone)).all()
 
 
 @pytest.mark.parametrize("kind", ["svm", "knn"])
