@@ -19,6 +19,7 @@ from src.config.loading import compose, compose_text, load, read_params
 from src.config.validation import validate_config
 from src.core.errors import AssayError
 from src.core.yaml12 import load_yaml
+from src.search.engine.trial_configs import TrialConfigs
 from tests.support.training_tasks import model_names, model_section
 from tests.support.workspaces import ROOT
 
@@ -70,6 +71,29 @@ def test_every_model_is_valid_with_every_experiment(model):
 
 def test_every_recipe_is_for_a_model():
     assert {path.stem for path in (ROOT / "conf/recipe").glob("*.yaml")} <= set(model_names())
+
+
+def test_null_takes_a_field_out_of_the_search():
+    before, after = (
+        load(changes).config.sweep.space for changes in ([], ["+sweep.space={model.dropout: null}"])
+    )
+    assert before.keys() - after.keys() == {"model.dropout"} and len(after) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("model", "fields"),
+    [
+        ("linear_probe", {"model.C"}),
+        ("svm", {"model.C", "model.kernel"}),
+        ("knn", {"model.k", "model.metric"}),
+    ],
+)
+def test_the_fields_of_a_head_are_searched_and_more_can_be_added(model, fields):
+    assert set(TrialConfigs(load([f"model={model}"])).space.domains) == fields
+    more = "+sweep.space={train.temperature_scaling: 'choice(true, false)'}"
+    searched = TrialConfigs(load([f"model={model}", more])).space.domains
+    assert set(searched) == fields | {"train.temperature_scaling"}
 
 
 def test_all_faults_are_reported_together_each_with_its_key():
