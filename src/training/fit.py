@@ -87,9 +87,9 @@ def fit(
         loggers: Lightning's; each gets the whole history, also when a training is resumed.
 
     Raises:
-        AssayError: the loss is not finite, the model cannot take the images, a callback or an optimizer
-            cannot be made, a metric or a class weight is of an unknown class, or the checkpoint in
-            ``state`` is damaged or belongs to another task.
+        AssayError: the loss is not finite, a fit does not converge, the model cannot take the images, a
+            callback or an optimizer cannot be made, a metric or a class weight is of an unknown class, or the
+            checkpoint in ``state`` is damaged or belongs to another task.
     """
     on_start, on_epoch = on_start or _ignore, on_epoch or _ignore
     place, train = choose_device(device), task.train
@@ -106,6 +106,7 @@ def fit(
         numerics = resolve_numerics(train, place, network)
         on_start(numerics)
 
+        #    A head that is fitted takes seconds: a fit that was killed starts over.
         if isinstance(task.model, FeatureModel) and fine_tuning is None:
             features = shared_features(network, backbone_task(task), numerics, place, show)
             row = replace_head(network, task, features, weights, validation)

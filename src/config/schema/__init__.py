@@ -76,7 +76,7 @@ class Config(Section):
     @field_validator("train")
     @classmethod
     def _nothing_is_asked_of_a_fit(cls, train: Train, before: ValidationInfo) -> Train:
-        """A head that is fitted in one go knows no batches; weights of classes it knows, unless all vote."""
+        """A fit has no batches and trains no layers; neighbors cannot be told how much a class counts."""
         model = before.data.get("model")
         if not isinstance(model, FeatureModel):
             return train
