@@ -29,7 +29,8 @@ MEASURED = ROOT / "benchmarks/models.csv"
 PAGE = ROOT / "docs/models.md"
 BEGIN, END = "<!-- table: python -m benchmarks.models -->\n", "<!-- end of the table -->\n"
 COLUMNS = ["model", "recipe", "val", "test", "seconds"]
-LEFT_OUT = {"cnn_tiny", "timm", "torchvision"}  # for tests, and for models that have no file
+# For tests, for models that have no file, and what needs pretrained weights: see docs/transfer.md.
+LEFT_OUT = {"cnn_tiny", "timm", "torchvision", "linear_probe", "svm", "knn"}
 HEAD = """\
 | model | parameters | smallest image | recipe on the digits | validation | test | CPU, s |
 | --- | --- | --- | --- | --- | --- | --- |

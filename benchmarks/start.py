@@ -37,24 +37,9 @@ METRICS = ("accuracy", "f1_macro")
 
 def main() -> None:
     """Propose, ingest, train on each split, print."""
-    parser = argparse.ArgumentParser("python -m benchmarks.start", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--goal", default="balanced")
-    parser.add_argument("--minutes", default="10")
-    parser.add_argument("--splits", type=int, default=10)
-    parser.add_argument(
-        "--set", nargs="*", default=[], metavar="KEY=VALUE", help="instead of what is proposed"
-    )
-    arguments = parser.parse_args()
+    arguments = read_arguments("start", __doc__, splits=10)
     with tempfile.TemporaryDirectory() as place:
-        clone, options = make_clone(Path(place)), ["--goal", arguments.goal, "--minutes", arguments.minutes]
-        begin = time.perf_counter()
-        command = [str(arguments.folder.resolve()), "--name", NAME, *options]
-        run(clone, "python", "-m", "src.start", *command)
-        print(f"start {time.perf_counter() - begin:.0f} s\n{_without_comments(clone)}", flush=True)
-        run(clone, "python", "-m", "src.ingest")
-        os.chdir(clone)
+        prepare(Path(place), arguments)
         print("seed  val acc  val f1  test acc  test f1  best epoch  seconds")
         rows = [_row(seed, arguments.set) for seed in range(arguments.splits)]
     table = np.array(rows)
@@ -62,30 +47,69 @@ def main() -> None:
         print(f"{word:<4} " + "  ".join(f"{value:7.3f}" for value in line))
 
 
+def read_arguments(name: str, about: str | None, splits: int) -> argparse.Namespace:
+    """A folder of images, and what is proposed for it."""
+    parser = argparse.ArgumentParser(f"python -m benchmarks.{name}", description=about)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--goal", default="balanced")
+    parser.add_argument("--minutes", default="10")
+    parser.add_argument("--splits", type=int, default=splits)
+    parser.add_argument(
+        "--set", nargs="*", default=[], metavar="KEY=VALUE", help="instead of what is proposed"
+    )
+    return parser.parse_args()
+
+
+def prepare(place: Path, arguments: argparse.Namespace) -> None:
+    """Propose settings and ingest the images in a fresh clone below ``place``, which is then the folder."""
+    clone, options = make_clone(place), ["--goal", arguments.goal, "--minutes", arguments.minutes]
+    begin = time.perf_counter()
+    command = [str(arguments.folder.resolve()), "--name", NAME, *options]
+    run(clone, "python", "-m", "src.start", *command)
+    print(f"start {time.perf_counter() - begin:.0f} s\n{_without_comments(clone)}", flush=True)
+    if arguments.set:
+        run(clone, "python", "-m", "src.compose", *arguments.set)
+    run(clone, "python", "-m", "src.ingest")
+    os.chdir(clone)
+
+
 def _row(seed: int, overrides: list[str]) -> list[float]:
     """val accuracy, val macro F1, test accuracy, test macro F1 of one split."""
-    begin, config = time.perf_counter(), load_conf([*overrides, f"seed={seed}"]).config
+    line, epoch, seconds = measure(seed, overrides, FEATURES.resolve())
+    shown = "  ".join(f"{value:7.3f}" for value in line)
+    print(f"{seed:<4} {shown}  {epoch:9}  {seconds:7.0f}", flush=True)
+    return line
+
+
+def measure(seed: int, overrides: list[str], features: Path | None) -> tuple[list[float], int, float]:
+    """Train on one split, with cached features if there is a folder for them.
+
+    Returns val accuracy, val macro F1, test accuracy and test macro F1, the best epoch, and the seconds that
+    the training took.
+    """
+    config = load_conf([*overrides, f"seed={seed}"]).config
     rows, names = read_index(INGEST), _split(config)
     data = SharedDataset(
         (INGEST / "images.npy").resolve(),
         rows.targets,
         rows.classes,
         config.normalize.method,
-        FEATURES.resolve(),
+        features,
     )
     train, val, test = (np.flatnonzero(names == name) for name in ("train", "val", "test"))
     task = make_task(data, config.model, config.augment, config.train, train, val, seed)
     task = replace(task, metrics=[f"val/{name}" for name in METRICS])
-    trained = fit(task, Path("state") / str(seed))
+    with tempfile.TemporaryDirectory() as state:
+        begin = time.perf_counter()
+        trained = fit(task, Path(state))
+        seconds = time.perf_counter() - begin
     probabilities = softmax(_logits(trained.network, config, test, task.shift, task.scale))
     found = [
         metric_value(f"test/{name}", probabilities, rows.targets[test], rows.classes) for name in METRICS
     ]
     line = [*(trained.best[f"val/{name}"] for name in METRICS), *found]
-    seconds = time.perf_counter() - begin
-    shown = "  ".join(f"{value:7.3f}" for value in line)
-    print(f"{seed:<4} {shown}  {trained.best_epoch:9}  {seconds:7.0f}", flush=True)
-    return line
+    return line, trained.best_epoch, seconds
 
 
 def _split(config: Config) -> np.ndarray:

@@ -4,19 +4,24 @@
     python -m src.compose experiment=fashion_mnist   with overrides, in Hydra's syntax
     python -m src.compose --check                    only name the keys in which params.yaml differs
     python -m src.compose --save NAME data=…         keep it as conf/experiment/NAME.yaml, the new default
+    python -m src.compose model.weights=models:/NAME@champion   fetch the weights behind a registered model
 
-After --save, `dvc exp run -S …` starts from what was saved. Takes under a second. With --check the exit code
-is 1 if any key differs.
+After --save, `dvc exp run -S …` starts from what was saved. Takes under a second, and a few with weights of
+the registry: params.yaml then names the file of the version that has the alias now. With --check the exit
+code is 1 if any key differs.
 """
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from src.config.command_line import add_overrides
 from src.config.dotted_keys import differing_keys
 from src.core.errors import ends_with_message
 from src.core.files import write_text
+from src.core.hashing import file_hash
+from src.pipeline.paths import WEIGHTS
 
 if TYPE_CHECKING:
     from src.config.experiment import SavedExperiment
@@ -42,6 +47,7 @@ def _run(overrides: list[str], check: bool, name: str | None) -> int:
     from src.config.loading import PARAMS, compose_text, load_conf, read_params, refuse_debug
     from src.search.engine.trial_configs import TrialConfigs
 
+    overrides = [_resolved(override, check) for override in overrides]
     composed = load_conf(overrides)
     refuse_debug(composed.config, str(PARAMS))
     if composed.config.sweep.method != "none":
@@ -56,6 +62,21 @@ def _run(overrides: list[str], check: bool, name: str | None) -> int:
     write_text(PARAMS, compose_text(overrides))
     print(f"Wrote {PARAMS}. Next: dvc repro")
     return 0
+
+
+def _resolved(override: str, check: bool) -> str:
+    """An alias moves on, so params.yaml names the file of the version that has it now."""
+    key, _, value = override.partition("=")
+    uri = value.strip("'\"")
+    if key != "model.weights" or not uri.startswith("models:/"):
+        return override
+    from src.registry.base_weights import base_weights_name, fetch_base_weights  # MLflow takes seconds
+
+    if check:
+        return f"{key}={base_weights_name(Path.cwd(), uri)}"
+    path = fetch_base_weights(Path.cwd(), uri, WEIGHTS)
+    print(f"{uri} is {path.name} now: {path}, SHA-256 {file_hash(path)}, tracked by DVC")
+    return f"{key}={path.name}"
 
 
 def _describe(saved: "SavedExperiment", overrides: list[str]) -> str:

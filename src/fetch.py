@@ -82,8 +82,8 @@ def _fetch_weights(name: str, source: str | None) -> None:
 
         path = fetch_imagenet_weights(name, WEIGHTS, Path(source) if source else None)
         setting = f"model=timm model.name={name} model.weights=imagenet"
-    for part in (path, path.with_suffix(".json")):
-        dvc_add(part)
+        for part in (path, path.with_suffix(".json")):
+            dvc_add(part)
     _say(f"{path} is complete, tracked by DVC. Next: {setting}")
 
 

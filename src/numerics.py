@@ -20,7 +20,7 @@ from src.core.files import write_json
 from src.core.portable import hold_to_avx2
 
 RECORDED = Path(__file__).parent / "auditing" / "probes.json"
-PACKAGES = ("numpy", "onnxruntime", "pillow", "scipy", "torch")
+PACKAGES = ("numpy", "onnxruntime", "pillow", "scikit-learn", "scipy", "torch")
 OTHER_CPU = """\
 This is {machine}. Its vectors, and the kernels that libraries have for it, sum in another order than AVX2:
 expect metrics that agree within their intervals, not equal bytes. Two machines of this kind with the same

@@ -32,6 +32,7 @@ from src.evaluation.uncertainty.intervals import wilson
 from src.models.build import build_model
 from src.models.numerics import deterministic, seed_torch
 from src.training.classifier import Classifier
+from src.training.feature_fit import fit_head
 from src.training.fine_tuning import FineTuning, distillation_loss
 from src.training.losses import classification_loss
 from src.training.mixing import mix
@@ -101,6 +102,13 @@ MODELS: dict[str, dict[str, Any]] = {
     **{f"recurrent {cell}": {**RECURRENT, "cell": cell} for cell in ("rnn", "lstm", "gru")},
     **{f"timm {name}": {**TIMM, "name": name} for name in TIMM_NAMES},
 }
+FEATURE_MODEL = {"name": "test_resnet", "weights": None, "stem": "auto"}
+SVM = {**FEATURE_MODEL, "kind": "svm", "C": 1.0, "gamma": "scale"}
+HEADS: dict[str, dict[str, Any]] = {
+    "linear_probe": {**FEATURE_MODEL, "kind": "linear_probe", "C": 1.0},
+    **{f"svm {kernel}": {**SVM, "kernel": kernel} for kernel in ("linear", "rbf", "poly")},
+    "knn": {**FEATURE_MODEL, "kind": "knn", "k": 5, "metric": "cosine", "vote": "distance"},
+}
 
 
 def hashes() -> Iterator[tuple[str, str]]:
@@ -123,6 +131,7 @@ def probes() -> Mapping[str, Probe]:
         "cutmix": partial(_mix, cutmix=1.0),
         **{f"network {name}": partial(_gradients, name) for name in MODELS},
         **{f"training step {step}": partial(_train, step) for step in range(1, STEPS + 1)},
+        **{f"head {name}": partial(_fit, name) for name in HEADS},
         **_result_probes(),
     }
 
@@ -272,6 +281,18 @@ def _train(steps: int) -> tuple[Tensor, ...]:
         optimizer.step()
         module.on_train_batch_end(None, batch, step)
     return tuple(module.state_dict().values())
+
+
+def _fit(name: str) -> tuple[Tensor, ...]:
+    """The state of a head that is fitted to features, and its scores for others."""
+    from pydantic import TypeAdapter
+
+    model: Any = TypeAdapter(ModelConfig).validate_python(HEADS[name])
+    targets = np.arange(150) % CLASSES
+    signal = np.eye(CLASSES, 64)[np.arange(300) % CLASSES]
+    features = torch.from_numpy((_uniform(300, 64) + 0.5 * signal).astype(np.float32))
+    head = fit_head(model, features[:150], targets, CLASSES, [1.0] * 5 + [2.0] * 5)
+    return *head.state_dict().values(), head(features[150:])
 
 
 def _int8() -> Array:

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from src.compression.artifacts import StepContext, TorchModel
+from src.compression.feature_models import refuse_row_head
 from src.compression.onnx.library_errors import UnsupportedModelError
 from src.config.schema.compress import Distill, Finetune
 from src.config.schema.model import ModelConfig
@@ -23,7 +24,12 @@ from src.training.task import TrainingTask
 
 
 def finetune(model: TorchModel, step: Finetune, context: StepContext) -> TorchModel:
-    """Continue to train the network. Weights that are masked stay zero."""
+    """Continue to train the network. Weights that are masked stay zero.
+
+    Raises:
+        UnsupportedModelError: its head cannot be trained.
+    """
+    refuse_row_head(model.network, step.name)
     fine_tuning = FineTuning(network=copy.deepcopy(model.network), masks=model.masks)
     return _train(model.spec, fine_tuning, fine_tuning_config(context.train, step.epochs, step.lr), context)
 
@@ -32,8 +38,9 @@ def distill(model: TorchModel, step: Distill, context: StepContext) -> TorchMode
     """Train a new student, or the network as it is, on the soft labels of the base and the true labels.
 
     Raises:
-        UnsupportedModelError: the base's kind of model has no such student.
+        UnsupportedModelError: the base's kind of model has no such student, or a head that cannot be trained.
     """
+    refuse_row_head(model.network, step.name)
     new = step.student is not None
     spec = _student(model.spec, step.student or {})
     fine_tuning = FineTuning(

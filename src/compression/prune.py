@@ -12,6 +12,7 @@ from torch.nn import functional
 from torch.nn.utils import prune
 
 from src.compression.artifacts import StepContext, TorchModel
+from src.compression.feature_models import refuse_row_head
 from src.compression.onnx.library_errors import UnsupportedModelError
 from src.compression.recurrent import refuse_recurrent
 from src.config.schema.compress import PruneStructured, PruneUnstructured
@@ -37,8 +38,9 @@ def prune_unstructured(model: TorchModel, step: PruneUnstructured, context: Step
     Weights that are already zero rank lowest, so that a second pruning adds to the first.
 
     Raises:
-        UnsupportedModelError: the network has recurrent layers.
+        UnsupportedModelError: the network has recurrent layers, or a head that keeps features.
     """
+    refuse_row_head(model.network, "prune_unstructured")
     refuse_recurrent(
         model.network, "prune_unstructured", "it sets weights of convolutions and linear layers to zero"
     )
@@ -63,6 +65,7 @@ def prune_structured(model: TorchModel, step: PruneStructured, context: StepCont
     Raises:
         UnsupportedModelError: the network cannot be traced, or does not run without these channels.
     """
+    refuse_row_head(model.network, "prune_structured")
     refuse_recurrent(
         model.network, "prune_structured", "a unit's weights are spread over all gates and steps"
     )

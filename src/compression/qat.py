@@ -19,6 +19,7 @@ from torchao.quantization.pt2e.quantizer.x86_inductor_quantizer import (
 )
 
 from src.compression.artifacts import StepContext, TorchModel
+from src.compression.feature_models import refuse_row_head
 from src.compression.fine_tune import fine_tuning_config, make_task
 from src.compression.onnx.graph_rewrite import FEW
 from src.compression.onnx.library_errors import UnsupportedModelError, translate_errors
@@ -61,6 +62,7 @@ def make_training(
     model: TorchModel, step: QuantizeAwareTrain, context: StepContext
 ) -> tuple[TrainingTask, FineTuning]:
     """The training for ``fit``. Raises UnsupportedModelError as ``quantize_aware_train`` does."""
+    refuse_row_head(model.network, "quantize_aware_train")
     refuse_recurrent(model.network, "quantize_aware_train", "torchao rounds no weights of theirs")
     with translate_errors(LIBRARY):
         prepared = prepare(model, _probes(context, 2))

@@ -10,7 +10,17 @@ from copy import deepcopy
 import torch
 from torch import nn
 
-from src.config.schema.model import Cnn, Lenet, Mlp, ModelConfig, PlainCnn, Rnn, Timm, Torchvision
+from src.config.schema.model import (
+    Backbone,
+    Cnn,
+    FeatureModel,
+    Lenet,
+    Mlp,
+    ModelConfig,
+    PlainCnn,
+    Rnn,
+    Torchvision,
+)
 from src.core.errors import AssayError
 from src.models.networks.cnn import create_cnn
 from src.models.networks.lenet import create_lenet
@@ -84,6 +94,10 @@ def _from_library(model: ModelConfig) -> Callable[..., nn.Module]:
         from src.models.networks.torchvision_models import build_torchvision_model
 
         return build_torchvision_model
+    if isinstance(model, FeatureModel):
+        from src.models.networks.feature_heads import build_feature_model
+
+        return build_feature_model
     from src.models.networks.timm_models import build_timm_model
 
     return build_timm_model
@@ -93,7 +107,7 @@ def _refuse_mismatch(
     model: ModelConfig, network: nn.Module, channels: int, classes: int, image_size: tuple[int, int]
 ) -> None:
     """Run one black image, so that a mismatch is found here and not in the first batch."""
-    name = model.name if isinstance(model, Timm | Torchvision) else model.kind
+    name = model.name if isinstance(model, Backbone | Torchvision) else model.kind
     fault = _fault(network, channels, image_size)
     if fault is not None:
         least = smallest_side(network, channels, above=min(image_size))

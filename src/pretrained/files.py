@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from src.config.schema.model import IMAGENET, ModelConfig, Timm
+from src.config.schema.model import IMAGENET, Backbone, ModelConfig
 from src.core.errors import AssayError
 from src.core.files import read_json
 from src.core.hashing import file_hash
@@ -34,7 +34,7 @@ def find_weights(model: ModelConfig, folder: Path) -> Path | None:
         return None
     if model.weights != IMAGENET:
         return _existing(folder, model.weights, model)
-    if not isinstance(model, Timm):
+    if not isinstance(model, Backbone):
         raise AssayError(
             f"model.weights=imagenet is for timm models, and model.kind={model.kind}: take a model such as "
             "model=resnet18, or name a file in data/weights"

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from src.config.schema import Config
-from src.config.schema.model import ModelConfig, Timm
+from src.config.schema.model import Backbone, ModelConfig
 from src.core.errors import AssayError
 from src.models.build import build_model
 from src.models.size import count_macs, count_parameters
@@ -146,6 +146,6 @@ def _smallest(model: ModelConfig, channels: int) -> int | None:
 
 
 def _where(model: ModelConfig, folder: Path) -> str:
-    if not isinstance(model, Timm):
+    if not isinstance(model, Backbone):
         return "–"
     return is_available(model.name, folder)

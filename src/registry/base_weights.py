@@ -6,6 +6,7 @@ from pathlib import Path
 
 from src.core.errors import AssayError, first_line
 from src.core.files import replaced
+from src.provenance.dvc_add import dvc_add
 from src.registry.versions import VersionFacts, read_version
 from src.tracking.mlflow_store import connect
 
@@ -14,27 +15,43 @@ WEIGHTS, SPEC = "model.safetensors", "model.json"
 
 
 def fetch_base_weights(root: Path, uri: str, folder: Path) -> Path:
-    """Copy the base's weights behind a version to ``folder`` as NAME-VERSION.safetensors, its spec beside it.
+    """Copy the base's weights behind a version to ``folder``, its spec beside them, and add both to DVC.
 
     Compression changes weights and layers, so a training starts from the network before it.
 
     Args:
         uri: ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION``.
 
+    Returns:
+        NAME-VERSION.safetensors in ``folder``.
+
     Raises:
         AssayError: the version or its base does not exist, or MLflow does not answer.
     """
-    name, number = _parse(uri)
-    store = connect(root, patient=True)
-    version = read_version(store, name, number)
-    path = folder / f"{version.name}-{version.version}.safetensors"
+    version = _version(root, uri)
+    path = folder / _file_name(version)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as place:
         found = _download(version, Path(place))
         for source, target in ((found / WEIGHTS, path), (found / SPEC, path.with_suffix(".json"))):
             with replaced(target) as beside:
                 shutil.copyfile(source, beside)
+            dvc_add(target)
     return path
+
+
+def base_weights_name(root: Path, uri: str) -> str:
+    """The name of the file that :func:`fetch_base_weights` would write; raises what it does."""
+    return _file_name(_version(root, uri))
+
+
+def _version(root: Path, uri: str) -> VersionFacts:
+    name, number = _parse(uri)
+    return read_version(connect(root, patient=True), name, number)
+
+
+def _file_name(version: VersionFacts) -> str:
+    return f"{version.name}-{version.version}.safetensors"
 
 
 def _parse(uri: str) -> tuple[str, str]:

@@ -50,14 +50,18 @@ def head_on_features(network: nn.Module, task: TrainingTask) -> Head | None:
         return None
     names = head_names(network)
     layer = network.get_submodule(names[0]) if len(names) == 1 else None
-    return Head(layer, task.model.dropout) if isinstance(layer, nn.Linear) else None
+    return Head(layer, getattr(task.model, "dropout", 0.0)) if isinstance(layer, nn.Linear) else None
 
 
 def shared_features(
     network: nn.Module, task: TrainingTask, numerics: dict[str, str | int], device: torch.device, show: bool
 ) -> Features:
-    """What the head of ``network`` gets for each image, (N, D, 1, 1) float32, memory-mapped."""
-    assert task.features is not None
+    """What the head of ``network`` gets for each image, (N, D, 1, 1) float32, memory-mapped.
+
+    Without a folder for features they are in memory, and computed each time.
+    """
+    if task.features is None:
+        return _compute(network, task, device, show)
     path = task.features / f"{_key(network, task, numerics)}.npy"
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock"):

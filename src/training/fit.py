@@ -14,6 +14,7 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.profilers import Profiler
 from torch import nn
 
+from src.config.schema.model import FeatureModel
 from src.core.hashing import file_hash
 from src.core.progress import progress_bar
 from src.core.seeds import derive_seed
@@ -21,11 +22,13 @@ from src.data.loading.augmentation import Augmentation
 from src.data.loading.datamodule import DataModule
 from src.models.build import build_model, refuse_single_images
 from src.models.numerics import choose_device, computing, resolve_numerics, seed_torch
+from src.models.saving import weights_hash
 from src.pretrained.loading import load_weights
 from src.training.callback_loading import load_callbacks
 from src.training.checkpoint import EarlierTraining, LastCheckpoint, read_checkpoint
 from src.training.classifier import Classifier
 from src.training.early_stopping import LAST, Row, best_epoch
+from src.training.feature_fit import backbone_task, replace_head
 from src.training.features import Features, head_on_features, shared_features
 from src.training.fine_tuning import FineTuning
 from src.training.hooks import ReplayHistory, StepProgress
@@ -96,9 +99,9 @@ def fit(
         watch: what looks at the training; it may raise errors of its own.
 
     Raises:
-        AssayError: the loss is not finite, the model cannot take the images, a callback or an optimizer
-            cannot be made, a metric or a class weight is of an unknown class, or the checkpoint in
-            ``state`` is damaged or belongs to another task.
+        AssayError: the loss is not finite, a fit does not converge, the model cannot take the images, a
+            callback or an optimizer cannot be made, a metric or a class weight is of an unknown class, or the
+            checkpoint in ``state`` is damaged or belongs to another task.
     """
     on_start, on_epoch = on_start or _ignore, on_epoch or _ignore
     place, train = choose_device(device), task.train
@@ -114,6 +117,14 @@ def fit(
             refuse_single_images(network, task.images.shape[1:])
         numerics = resolve_numerics(train, place, network)
         on_start(numerics)
+
+        #    A head that is fitted takes seconds: a fit that was killed starts over.
+        if isinstance(task.model, FeatureModel) and fine_tuning is None:
+            features = shared_features(network, backbone_task(task), numerics, place, show)
+            row = replace_head(network, task, features, weights, validation)
+            on_epoch(row)
+            network = _to_cpu_contiguous(network)
+            return TrainingResult(network, [row], [weights_hash(network)], 1, numerics, notes)
 
         # 2. What an earlier call left. The fingerprint is taken before any weight changes.
         fingerprint = _fingerprint(task, numerics, fine_tuning)
@@ -176,7 +187,8 @@ def _initial_network(task: TrainingTask, fine_tuning: FineTuning | None) -> tupl
     if fine_tuning is not None and fine_tuning.network is not None:
         return fine_tuning.network.train(), []
     seed_torch(derive_seed(task.seed, "weights"), torch.device("cpu"))
-    network = build_model(task.model, task.images.shape[1], len(task.classes), task.images.shape[2:])
+    model = backbone_task(task).model
+    network = build_model(model, task.images.shape[1], len(task.classes), task.images.shape[2:])
     return network, load_weights(network, task.weights) if task.weights is not None else []
 
 

@@ -20,9 +20,11 @@ from src.config.loading import compose, compose_text, load, read_params
 from src.config.validation import validate_config
 from src.core.errors import AssayError
 from src.core.yaml12 import load_yaml
+from src.search.engine.trial_configs import TrialConfigs
 from tests.support.training_tasks import model_names, model_section
 from tests.support.workspaces import ROOT
 
+FLIP = "{name: flip, axis: horizontal, p: 0.5}"
 BY_FIELD = ("space.", "proxy.", "objectives.")  # mappings of fields, explained as a whole
 
 
@@ -53,7 +55,8 @@ def test_every_choice_of_conf_is_valid(path):
     elif path.stem in ("csv", "image_folder"):
         overrides = [f"data={path.stem}", "data.name=cats"]
     else:
-        overrides = [f"{path.parent.name}={path.stem}"]
+        group = "model" if path.parent.name == "recipe" else path.parent.name  # which brings its recipe
+        overrides = [f"{group}={path.stem}"]
     if path.stem == "pretrained":  # its statistics are those of weights
         overrides += ["model.weights=mine.safetensors"]
     assert validate_config(compose(overrides), "conf/").seed == 0
@@ -69,6 +72,29 @@ def test_every_model_is_valid_with_every_experiment(model):
 
 def test_every_recipe_is_for_a_model():
     assert {path.stem for path in (ROOT / "conf/recipe").glob("*.yaml")} <= set(model_names())
+
+
+def test_null_takes_a_field_out_of_the_search():
+    before, after = (
+        load(changes).config.sweep.space for changes in ([], ["+sweep.space={model.dropout: null}"])
+    )
+    assert before.keys() - after.keys() == {"model.dropout"} and len(after) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("model", "fields"),
+    [
+        ("linear_probe", {"model.C"}),
+        ("svm", {"model.C", "model.kernel"}),
+        ("knn", {"model.k", "model.metric"}),
+    ],
+)
+def test_the_fields_of_a_head_are_searched_and_more_can_be_added(model, fields):
+    assert set(TrialConfigs(load([f"model={model}"])).space.domains) == fields
+    more = "+sweep.space={train.temperature_scaling: 'choice(true, false)'}"
+    searched = TrialConfigs(load([f"model={model}", more])).space.domains
+    assert set(searched) == fields | {"train.temperature_scaling"}
 
 
 def test_all_faults_are_reported_together_each_with_its_key():
@@ -105,12 +131,32 @@ def test_all_faults_are_reported_together_each_with_its_key():
     [
         (["train.optimizer.name=sdg"], "train.optimizer.name: must be one of adabelief, "),
         (["seed=-1"], "seed=-1: expected at least 0"),
-        (["model.kind=vgg"], "model.kind=vgg: expected cnn, plain_cnn, mlp, rnn, lenet, timm or torchvision"),
+        (["model.kind=vgg"], "model.kind=vgg: expected cnn, plain_cnn, mlp, rnn, lenet, timm, torchvision, "),
         (["train.patience=3"], "train.patience: must be 0 with train.schedule.name=one_cycle"),
         (["train.schedule.warmup=1.5"], "train.schedule.warmup=1.5: expected below 1.0"),
         (
             ["augment.operations=[{name: hue, strength: 0.1}]"],
             "augment.operations: hue need color, but data.channels=1",
+        ),
+        (
+            ["model=svm", "model.weights=null", "normalize.method=none"],
+            "model.weights: must name weights with model.kind=svm",
+        ),
+        (["model=knn", "model.k=0"], "model.k=0: expected at least 1"),
+        (["model=svm", "model.gamma=0.0"], "model.gamma=0.0: expected scale or above 0"),
+        (
+            ["model=svm", f"augment.operations=[{FLIP}]"],
+            "augment.operations: must be [] with model.kind=svm",
+        ),
+        (["model=svm", "train.sampler=balanced"], "train.sampler: must be shuffle with model.kind=svm"),
+        (["model=svm", "train.mixup=0.2"], "train.mixup: must be 0 with model.kind=svm, but got 0.2"),
+        (
+            ["model=svm", "train.finetune.layers=last"],
+            "train.finetune.layers: must be all with model.kind=svm, but got last",
+        ),
+        (
+            ["model=knn", "train.class_weights=balanced"],
+            "train.class_weights: must be none with model.kind=knn, but got balanced",
         ),
         (
             ["augment.operations=[{name: scale, low: 2.0, high: 1.0}]"],

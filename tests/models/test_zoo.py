@@ -8,13 +8,13 @@ from benchmarks.models import LEFT_OUT
 from src.config.schema.model import Mlp, PlainCnn, Rnn, Torchvision
 from src.core.errors import AssayError
 from src.models.build import build_model, smallest_side
-from tests.support.training_tasks import ENLARGED, model_names, model_section
+from tests.support.training_tasks import ENLARGED, model_names, model_section, trained_names
 from tests.support.workspaces import ROOT
 
 HEAVY = {"alexnet", "inception_v3", "resnet152", "vgg11"}  # seconds each
 NAMES = [
     pytest.param(name, marks=pytest.mark.prove if name in HEAVY else pytest.mark.slow)
-    for name in model_names()
+    for name in trained_names()
 ]
 TORCHVISION = ("alexnet", "googlenet", "squeezenet1_0", "squeezenet1_1", "shufflenet_v2_x0_5")
 

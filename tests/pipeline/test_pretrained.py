@@ -5,6 +5,7 @@ import re
 import shutil
 
 import pytest
+import yaml
 from safetensors.torch import load_file, save_file
 
 from src.core.hashing import file_hash
@@ -77,6 +78,14 @@ def test_weights_behind_a_registered_model_are_fetched_with_their_statistics(cop
     path = copy / "data/weights" / found[1]
     assert path.read_bytes() == (copy / "models/base/model.safetensors").read_bytes()
     assert json.loads(path.with_suffix(".json").read_text())["normalization"]
+    path.unlink()
+    uri = "model.weights=models:/assay-digits@champion"
+    checked = copy.run("python", "-m", "src.compose", "--check", "experiment=tiny", uri, check=False)
+    assert "model.weights" in checked.stdout.split() and not path.exists(), "--check writes nothing"
+    composed = copy.run("python", "-m", "src.compose", "experiment=tiny", uri).stdout
+    assert f"{path.relative_to(copy)}, SHA-256 {file_hash(path)}" in composed
+    assert yaml.safe_load((copy / "params.yaml").read_text())["model"]["weights"] == path.name
+    assert (copy / "data/weights/assay-digits-1.safetensors.dvc").is_file()
     missing = copy.run("python", "-m", "src.fetch", "models:/assay-digits@nobody", check=False)
     assert missing.returncode == 1
     assert "Traceback" not in missing.stderr

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from sklearn.datasets import load_digits
 
 from src.config.schema.augment import Augment
-from src.config.schema.model import ModelConfig
+from src.config.schema.model import FeatureModel, ModelConfig
 from src.config.schema.train import Train
 from src.training.fit import TrainingResult
 from src.training.task import TrainingTask
@@ -104,6 +104,11 @@ def section(path: str) -> dict[str, Any]:
 def model_names() -> list[str]:
     """Every choice of model=."""
     return sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
+
+
+def trained_names() -> list[str]:
+    """Those that are trained in epochs; the others are fitted to features."""
+    return [name for name in model_names() if not isinstance(model_section(name), FeatureModel)]
 
 
 def model_section(name: str) -> ModelConfig:

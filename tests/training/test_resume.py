@@ -17,8 +17,8 @@ from src.training.fit import fit
 from tests.support.training_tasks import (
     SETTINGS,
     digits_task,
-    model_names,
     model_task,
+    trained_names,
     write_outcome,
 )
 from tests.support.workspaces import ROOT
@@ -63,7 +63,7 @@ def test_killed_training_ends_with_the_same_bytes(tmp_path, setting, deaths):
 
 # 128 rows make 2 batches of 64, and 22 validation rows 1 more, so the second epoch begins at the 4th read.
 @pytest.mark.prove
-@pytest.mark.parametrize("name", model_names())
+@pytest.mark.parametrize("name", trained_names())
 def test_every_model_ends_with_the_same_bytes_after_a_kill(tmp_path, name):
     whole, broken = tmp_path / "whole.safetensors", tmp_path / "broken.safetensors"
     write_outcome(whole, fit(model_task(name), tmp_path / "whole", device="cpu"))

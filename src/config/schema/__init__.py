@@ -17,7 +17,7 @@ from src.config.schema.data import Data, Normalize, Split
 from src.config.schema.debug import Debug
 from src.config.schema.evaluate import Benchmark, CrossValidate, Evaluate
 from src.config.schema.machine import Machine
-from src.config.schema.model import IMAGENET, ModelConfig
+from src.config.schema.model import IMAGENET, Backbone, FeatureModel, Knn, ModelConfig
 from src.config.schema.register import Register
 from src.config.schema.sweep import Sweep
 from src.config.schema.train import Train
@@ -50,7 +50,12 @@ class Config(Section):
         normalize = before.data.get("normalize")
         if normalize is not None and normalize.method == "pretrained" and model.weights is None:
             raise FieldError("weights", "must name weights to start from with normalize.method=pretrained")
-        if model.weights == IMAGENET and model.kind != "timm":
+        if isinstance(model, FeatureModel) and model.weights is None:
+            raise FieldError(
+                "weights",
+                f"must name weights with model.kind={model.kind}, which trains no network: set imagenet",
+            )
+        if model.weights == IMAGENET and not isinstance(model, Backbone):
             raise FieldError(
                 "weights",
                 f"imagenet is for timm models, and model.kind={model.kind}: take a model such as "
@@ -68,6 +73,21 @@ class Config(Section):
                 f"{layers} keeps weights that were trained before, but model.weights=null: set "
                 "model.weights, or train.finetune.layers=all",
             )
+        return train
+
+    @field_validator("train")
+    @classmethod
+    def _nothing_is_asked_of_a_fit(cls, train: Train, before: ValidationInfo) -> Train:
+        """A fit has no batches and trains no layers; neighbors cannot be told how much a class counts."""
+        model = before.data.get("model")
+        if not isinstance(model, FeatureModel):
+            return train
+        wanted = {"finetune.layers": ("all", "head"), "sampler": ("shuffle",), "mixup": (0,), "cutmix": (0,)}
+        wanted |= {"class_weights": ("none",)} if isinstance(model, Knn) else {}
+        for field, allowed in wanted.items():
+            found = train.finetune.layers if field == "finetune.layers" else getattr(train, field)
+            if found not in allowed:
+                raise FieldError(field, f"must be {allowed[0]} with model.kind={model.kind}, but got {found}")
         return train
 
     @field_validator("sweep", "cross_validate")
@@ -99,6 +119,12 @@ class Config(Section):
         color = [o.name for o in augment.operations if o.name in ("saturation", "hue")]
         if color and data is not None and data.channels == 1:
             raise FieldError("operations", f"{', '.join(color)} need color, but data.channels=1")
+        model = before.data.get("model")
+        if isinstance(model, FeatureModel) and augment.operations:
+            raise FieldError(
+                "operations",
+                f"must be [] with model.kind={model.kind}, which sees each image once: augment=none",
+            )
         return augment
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from src.config.schema.base import Count, Section
+from src.config.schema.base import Count, Positive, Section
 
 IMAGENET = "imagenet"
 Activation = Literal["relu", "leaky_relu", "tanh", "sigmoid", "gelu", "silu"]
@@ -15,6 +15,7 @@ STEM = (
     "patches); standard: as published for 224 pixels; auto: small for sides of 64 pixels or fewer"
 )
 UNITS = "Units of each hidden layer"
+PENALTY = "Inverse strength of the L2 penalty"
 
 
 class Network(Section):
@@ -32,7 +33,8 @@ class Network(Section):
             return weights
         if weights.startswith("models:/"):
             raise ValueError(
-                f"must be a file in data/weights, which python -m src.fetch {weights} makes and names"
+                f"must be a file in data/weights; python -m src.compose model.weights={weights} fetches it "
+                "and writes its name into params.yaml, python -m src.fetch only fetches it"
             )
         raise ValueError(f"must be the name of a file in data/weights, but got {weights}: put the file there")
 
@@ -94,15 +96,55 @@ class Lenet(Network):
     dropout: Dropout = Field(description="Share dropped before the classifier")
 
 
-class Timm(Network):
+class Backbone(Network):
+    """A network of timm, adapted to the channels of the images."""
+
+    name: Annotated[str, Field(min_length=1)] = Field(description="Name of a timm model, such as resnet18")
+    stem: Stem = Field(description=STEM)
+
+
+class Timm(Backbone):
     """Any model of timm, adapted to the channels and classes at hand."""
 
     kind: Literal["timm"] = Field(description="The network")
-    name: Annotated[str, Field(min_length=1)] = Field(description="Name of a timm model, such as resnet18")
-    stem: Stem = Field(description=STEM)
     dropout: Dropout = Field(description="Share dropped before the classifier")
     drop_path: Annotated[float, Field(ge=0, lt=1)] = Field(
         description="Share of residual branches dropped in the last block, fewer before it (stochastic depth)"
+    )
+
+
+class FeatureModel(Backbone):
+    """A classical classifier on the features of a pretrained network, whose weights do not change."""
+
+    kind: str = Field(description="The network and its head")
+
+
+class LinearProbe(FeatureModel):
+    """Logistic regression (scikit-learn, L-BFGS) on the features of a pretrained network."""
+
+    kind: Literal["linear_probe"] = Field(description="The network and its head")
+    C: Positive = Field(description=PENALTY)
+
+
+class Svm(FeatureModel):
+    """A support vector machine (libsvm) for each class against the rest, on features."""
+
+    kind: Literal["svm"] = Field(description="The network and its head")
+    C: Positive = Field(description=PENALTY)
+    kernel: Literal["linear", "rbf", "poly"] = Field(description="Kernel; poly: of degree 3")
+    gamma: Literal["scale"] | Positive = Field(
+        description="Of rbf and poly; scale: 1 / (features × their variance)"
+    )
+
+
+class Knn(FeatureModel):
+    """The k nearest training images by their features."""
+
+    kind: Literal["knn"] = Field(description="The network and its head")
+    k: Count = Field(description="Neighbors that vote")
+    metric: Literal["cosine", "euclidean"] = Field(description="Distance between features")
+    vote: Literal["uniform", "distance"] = Field(
+        description="What a neighbor counts; uniform: 1; distance: 1 / distance"
     )
 
 
@@ -124,4 +166,7 @@ class Torchvision(Network):
     dropout: Dropout = Field(description="Share dropped before the classifier (alexnet: in it, twice)")
 
 
-ModelConfig = Annotated[Cnn | PlainCnn | Mlp | Rnn | Lenet | Timm | Torchvision, Field(discriminator="kind")]
+ModelConfig = Annotated[
+    Cnn | PlainCnn | Mlp | Rnn | Lenet | Timm | Torchvision | LinearProbe | Svm | Knn,
+    Field(discriminator="kind"),
+]

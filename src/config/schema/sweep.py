@@ -45,7 +45,7 @@ class Sweep(Section):
     )
     space: dict[str, str] = Field(
         description="field: its values in Hydra's sweep syntax, such as choice(a, b), range(1, 5), "
-        "interval(0, 0.5), int(interval(1, 64)) or tag(log, interval(1e-4, 1e-1))"
+        "interval(0, 0.5), int(interval(1, 64)) or tag(log, interval(1e-4, 1e-1)); null: not searched"
     )
     proxy: dict[str, Any] = Field(
         description="field: its value in all trials, for shorter trainings than the final one"
@@ -90,6 +90,14 @@ class Sweep(Section):
     study: Name | None = Field(
         description="Name of the search, for --adopt and --worker; null: made from the model and the method"
     )
+
+    @field_validator("space", mode="before")
+    @classmethod
+    def _leaves_out_null(cls, space: Any) -> Any:
+        """A recipe takes a field out of the default space this way: YAML is merged and removes nothing."""
+        if not isinstance(space, dict):
+            return space
+        return {field: values for field, values in space.items() if values is not None}
 
     @field_validator("enqueue")
     @classmethod

@@ -9,8 +9,9 @@ import torch
 from filelock import FileLock
 from pydantic import TypeAdapter
 from safetensors.torch import save
+from torch import nn
 
-from src.config.schema.model import ModelConfig
+from src.config.schema.model import FeatureModel, ModelConfig
 from src.core.errors import AssayError
 from src.core.hashing import json_hash
 from src.core.metric_names import ALWAYS
@@ -111,6 +112,8 @@ class _Trial:
         )
         state = task.state / str(fold)
         fitted = fit(training, state, task.device, on_start=self._on_start, on_epoch=self._on_epoch)
+        if isinstance(task.model, FeatureModel):  # how much it keeps of the images was not known before
+            self.metrics |= _size(fitted.network, training.images.shape[1:])
         self.folds.append({name: fitted.best[name] for name in self.measured})
         self.metrics |= {name: float(np.mean([fold[name] for fold in self.folds])) for name in self.measured}
         if len(task.folds) > 1:
@@ -130,7 +133,7 @@ class _Trial:
         monitor = self.task.train.monitor
         if monitor not in self.metrics or score(row, monitor) > score(self.metrics, monitor):
             self.metrics |= {name: row[name] for name in self.measured}
-        last = row["epoch"] >= self.task.train.epochs
+        last = row["epoch"] >= self.task.train.epochs or isinstance(self.task.model, FeatureModel)
         if self.task.objective in row:
             self._report(int(row["epoch"]), row[self.task.objective], last)
 
@@ -151,7 +154,10 @@ class _Trial:
 def _measure(model: str, shape: tuple[int, ...], classes: int) -> dict[str, float]:
     """Size of a network for images (C, H, W); trials often share one."""
     section: ModelConfig = TypeAdapter(ModelConfig).validate_json(model)
-    network = build_model(section, shape[0], classes, shape[1:]).eval()
+    return _size(build_model(section, shape[0], classes, shape[1:]).eval(), shape)
+
+
+def _size(network: nn.Module, shape: tuple[int, ...]) -> dict[str, float]:
     state = {name: value.contiguous() for name, value in network.state_dict().items()}
     return {
         "model/parameters": float(count_parameters(network)),
