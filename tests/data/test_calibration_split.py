@@ -131,8 +131,8 @@ def context(config, state):
 
 def rows_of_training(config):
     task, _ = read_task(
-        *(config.model, config.augment, config.train, {"shift": [0.3], "scale": [0.4]}),
-        *(INGEST, SPLIT, 0, Path("data/weights")),
+        *(config.model, config.augment, config.train, 0),
+        *(INGEST, SPLIT, Path("data/normalize"), Path("data/weights")),
     )
     return task.train_rows, task.val_rows
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from pyarrow import parquet
 
-from src import benchmark, compare, normalize, train
+from src import benchmark, compare, normalize
 from src.auditing.checks import metrics
 from src.auditing.verdict import CheckLog
 from src.compression.variant import make_variant, read_context
@@ -270,4 +270,4 @@ def test_a_training_takes_no_normalization_of_another_split(joined):
     other = asdict(DataSpec(split="0" * 64))
     Path("data/normalize/normalization.json").write_text(json.dumps({"data": other}))
     with pytest.raises(AssayError, match=r"split: data/ingest has .* data/normalize has 0000"):
-        train.build(None, None)
+        read_task(UNWEIGHTED, None, None, 0, INGEST, SPLIT, NORMALIZE, WEIGHTS)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from src.core.metric_names import metric_of
-from src.evaluation.metrics import bootstrap as bootstrap_module
 from src.evaluation.metrics import classification
+from src.evaluation.uncertainty import bootstrap as bootstrap_module
 from src.evaluation.uncertainty.bootstrap import bootstrap, bootstrap_weights
 from src.evaluation.uncertainty.intervals import Interval, wilson
 from tests.support.scores import case, scores

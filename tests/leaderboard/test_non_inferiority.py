@@ -9,7 +9,7 @@ from scipy.stats import norm
 from sklearn.metrics import f1_score, log_loss, precision_score, recall_score
 from statsmodels.stats.multitest import multipletests
 
-from src.evaluation.metrics import bootstrap
+from src.evaluation.uncertainty import bootstrap
 from src.leaderboard.comparison.non_inferiority import (
     NonInferiorityRule,
     ResampledLoss,
