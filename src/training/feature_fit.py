@@ -5,7 +5,6 @@ thread computes: the trainings of a search and the folds already run side by sid
 """
 
 import warnings
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -21,7 +20,7 @@ from src.config.schema.model import FeatureModel, Knn, LinearProbe, Svm
 from src.core.errors import AssayError
 from src.core.wording import counted
 from src.models.head import head_names
-from src.models.networks.feature_heads import DEGREE, backbone_section, new_head
+from src.models.networks.feature_heads import DEGREE, new_head
 from src.training.early_stopping import Row
 from src.training.features import BATCH
 from src.training.task import TrainingTask
@@ -33,13 +32,6 @@ Targets = NDArray[np.int64]
 TOLERANCE, ITERATIONS = 1e-6, 10_000  # of L-BFGS: largest gradient, and steps at most
 MISSING = 20.0  # how far the score of a class without training images is below the mean of the others
 CACHE = 500  # megabytes for rows of the kernel matrix; changes no result
-
-
-def backbone_task(task: TrainingTask) -> TrainingTask:
-    """The task with the network whose features the model takes, as ``model=timm`` has it; others stay."""
-    if not isinstance(task.model, FeatureModel):
-        return task
-    return replace(task, model=backbone_section(task.model))
 
 
 def replace_head(

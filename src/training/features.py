@@ -5,6 +5,7 @@ the folds of a cross-validation find them there.
 """
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,12 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from src.config.schema.model import FeatureModel
 from src.core.files import replaced
 from src.core.hashing import file_hash, json_hash
 from src.core.progress import progress_bar
 from src.models.head import head_names
+from src.models.networks.feature_heads import backbone_section
 from src.models.normalization import NormalizedModel
 from src.training.fine_tuning import hash_tensors
 from src.training.task import TrainingTask
@@ -39,6 +42,13 @@ class Head(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         logits: Tensor = self.layer(self.dropout(features.flatten(1)))
         return logits
+
+
+def backbone_task(task: TrainingTask) -> TrainingTask:
+    """The task with the network whose features the model takes, as ``model=timm`` has it; others stay."""
+    if not isinstance(task.model, FeatureModel):
+        return task
+    return replace(task, model=backbone_section(task.model))
 
 
 def head_on_features(network: nn.Module, task: TrainingTask) -> Head | None:

@@ -28,8 +28,7 @@ from src.training.callback_loading import load_callbacks
 from src.training.checkpoint import EarlierTraining, LastCheckpoint, read_checkpoint
 from src.training.classifier import Classifier
 from src.training.early_stopping import LAST, Row, best_epoch
-from src.training.feature_fit import backbone_task, replace_head
-from src.training.features import Features, head_on_features, shared_features
+from src.training.features import Features, backbone_task, head_on_features, shared_features
 from src.training.fine_tuning import FineTuning
 from src.training.hooks import ReplayHistory, StepProgress
 from src.training.log_filters import quiet_lightning
@@ -120,6 +119,8 @@ def fit(
 
         #    A head that is fitted takes seconds: a fit that was killed starts over.
         if isinstance(task.model, FeatureModel) and fine_tuning is None:
+            from src.training.feature_fit import replace_head  # scikit-learn takes half a second
+
             features = shared_features(network, backbone_task(task), numerics, place, show)
             row = replace_head(network, task, features, weights, validation)
             on_epoch(row)
