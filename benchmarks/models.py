@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.clones import ROOT, make_clone, run
+from benchmarks.clones import ROOT, best_accuracy, make_clone, run
 from src.config.loading import group_choices, load_conf
 from src.config.schema.model import ModelConfig
 from src.core.errors import AssayError
@@ -77,8 +77,7 @@ def measure(model: str, overrides: Sequence[str]) -> dict[str, str]:
         after = os.times()
         run(clone, "python", "-m", "src.evaluate")
         test = json.loads((clone / "reports/evaluate/summary.json").read_text())["accuracy"]
-        history = csv.DictReader((clone / "models/base/history.csv").open(encoding="utf-8"))
-        val = max(float(row["val/accuracy"]) for row in history)
+        val = best_accuracy(clone / "models/base/history.csv")
     used = after.children_user + after.children_system - before.children_user - before.children_system
     return dict(
         zip(COLUMNS, [model, " ".join(recipe), f"{val:.4f}", f"{test:.4f}", f"{used:.0f}"], strict=True)
