@@ -13,10 +13,11 @@ from torch import Tensor
 @cache
 def register_pooling_gradient(device: str = "CUDA") -> torch.library.Library:
     """Let torch use ``pooling_gradient`` on all devices of this kind, for as long as the process lives."""
-    library = torch.library.Library("aten", "IMPL")
+    library = torch.library.Library("aten", "IMPL")  # type: ignore[no-untyped-call]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Warning only once for all operators", UserWarning)
-        library.impl("_adaptive_avg_pool2d_backward", pooling_gradient, device, allow_override=True)
+        name = "_adaptive_avg_pool2d_backward"
+        library.impl(name, pooling_gradient, device, allow_override=True)  # type: ignore[no-untyped-call]
     return library
 
 
