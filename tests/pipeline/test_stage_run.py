@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from src.config.dotted_keys import lookup
 from src.core.hashing import hash_tree
 from src.pipeline import execution
 from src.pipeline.execution import StageRun
@@ -20,12 +21,14 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A fresh clone, without records, which is the working folder."""
+    """A fresh clone without records, which is the working folder; inputs of later stages are there."""
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(tmp_path / "clone")], check=True)
     monkeypatch.chdir(tmp_path / "clone")
     monkeypatch.delenv("DVC_ROOT", raising=False)
     for record in Path("reports/records").glob("*.json"):
         record.unlink()
+    for folder in ("data/split", "data/normalize", "models/base"):
+        Path(folder).mkdir(parents=True)
     return tmp_path / "clone"
 
 
@@ -44,6 +47,11 @@ def ingest(monkeypatch: pytest.MonkeyPatch, text: str, *overrides: str) -> tuple
     return job, found == [True]
 
 
+def prepared(monkeypatch: pytest.MonkeyPatch, stage: str) -> Job:
+    monkeypatch.setattr(sys, "argv", [f"src.{stage}"])
+    return prepare(parse_arguments(stage, None, None), stage)
+
+
 def journal(root: Path) -> list[RunRecord]:
     return list(attempts(root))
 
@@ -57,6 +65,7 @@ def test_the_result_is_published_and_the_journal_says_what_was_measured(clone, m
     assert found["started"] <= found["ended"]
     assert (found["metrics"], found["tags"]) == ({"val/accuracy": 0.5}, {"kind": "made up"})
     assert found["numerics"]["threads"] == 1
+    assert found["data"] == {"name": "digits", "source": "data/raw/digits"}
 
 
 def test_it_leaves_a_record_and_an_ad_hoc_run_leaves_none(clone, monkeypatch):
@@ -80,8 +89,7 @@ def test_a_checkpoint_is_kept_until_dvc_has_recorded_the_result(clone, monkeypat
 
 
 def test_a_build_that_fails_publishes_nothing_and_says_why(clone, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["src.ingest"])
-    job = prepare(parse_arguments("ingest", None, None), "ingest")
+    job = prepared(monkeypatch, "ingest")
 
     def build(config: object, run: StageRun) -> None:
         (run.folder / "text").write_text("half")
@@ -101,3 +109,29 @@ def test_records_that_git_brought_are_in_the_journal(clone, monkeypatch, tmp_pat
         folder.rename(tmp_path / f"away-{folder.name}")
     ingest(monkeypatch, "other", "data.image_size=[4,4]")
     assert set(before) < {attempt.record["lineage"] for attempt in journal(clone)}
+
+
+@pytest.mark.parametrize(("stage", "uses"), [("ingest", False), ("train", True), ("evaluate", True)])
+def test_settings_of_the_sweep_are_used_where_the_stage_or_a_parent_reads_them(
+    clone, monkeypatch, capsys, stage, uses
+):
+    PLACE.mkdir()
+    Path("sweep").mkdir()
+    Path("sweep/best.yaml").write_text("train.optimizer.lr: 0.00123\n")
+    job = prepared(monkeypatch, stage)
+    assert (lookup(job.loaded.values, "train.optimizer.lr") == 0.00123) == uses
+    assert ("lr=0.00123" in capsys.readouterr().out) == (stage == "train"), (
+        "evaluate only shows them in MLflow"
+    )
+
+
+@pytest.mark.parametrize(("stage", "named"), [("ingest", {"folds", "epochs"}), ("split", {"folds"})])
+def test_the_first_stage_names_all_that_differs_from_conf_and_others_their_own(
+    clone, monkeypatch, capsys, stage, named
+):
+    PLACE.mkdir()
+    text = Path("params.yaml").read_text()
+    Path("params.yaml").write_text(text.replace("folds: 5", "folds: 3").replace("epochs: 40", "epochs: 30"))
+    prepared(monkeypatch, stage)
+    said = capsys.readouterr().out
+    assert {key for key in ("folds", "epochs") if f".{key}" in said} == named
