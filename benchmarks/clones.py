@@ -1,5 +1,6 @@
 """Fresh clones in which a benchmark runs real commands."""
 
+import csv
 import gzip
 import os
 import subprocess
@@ -26,6 +27,12 @@ def run(clone: Path, *command: str) -> None:
     )
     if done.returncode:
         sys.exit(f"{' '.join(command)} failed:\n{done.stdout}\n{done.stderr}")
+
+
+def best_accuracy(history: Path) -> float:
+    """The validation accuracy of the epoch that was kept, from a history.csv."""
+    with history.open(encoding="utf-8") as file:
+        return max(float(row["epoch/val/accuracy"]) for row in csv.DictReader(file))
 
 
 def few_images(clone: Path, test: int = 1_000) -> list[str]:

@@ -16,7 +16,6 @@ capacity: with 30 it reaches 0.9211 and 0.9189 alone (seeds 0 and 1), and 0.9198
 """
 
 import argparse
-import csv
 import json
 import statistics
 import tempfile
@@ -25,7 +24,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from benchmarks.clones import ROOT, few_images, make_clone, run
+from benchmarks.clones import ROOT, best_accuracy, few_images, make_clone, run
 
 VARIANT = "distilled"
 TEACHER = ["train.epochs=66"]  # as many batches as of all images
@@ -42,7 +41,7 @@ def main() -> None:
         settings = [*few_images(clone, test=50_000), *TEACHER]
         run(clone, "python", "-m", "src.compose", *settings)
         run(clone, "dvc", "repro", "train")
-        print(f"teacher {best(clone / 'models/base/history.csv'):.4f} (validation)", flush=True)
+        print(f"teacher {best_accuracy(clone / 'models/base/history.csv'):.4f} (validation)", flush=True)
         gains = [gain(clone, settings, seed) for seed in range(seeds)]
     spread = f" ± {statistics.stdev(gains):.2f}" if len(gains) > 1 else ""
     print(f"mean gain {statistics.mean(gains):+.2f}{spread} points over {len(gains)} seeds")
@@ -70,12 +69,6 @@ def without_teacher() -> list[str]:
     steps[0]["alpha"] = 0.0
     plain = json.dumps(steps).replace('"', "")  # Hydra takes no quoted keys
     return [f"compress.variants.{VARIANT}.steps={plain}"]
-
-
-def best(history: Path) -> float:
-    """The validation accuracy of the epoch that was kept."""
-    with history.open(encoding="utf-8") as file:
-        return max(float(row["epoch/val/accuracy"]) for row in csv.DictReader(file))
 
 
 def newest(folder: Path) -> Path:

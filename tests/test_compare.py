@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from sklearn.metrics import accuracy_score
+from safetensors.torch import load_file, save_file
+from sklearn.metrics import accuracy_score, recall_score
 
 from src.compare import build
 from src.config.validation import validate_config
@@ -99,6 +100,8 @@ def test_the_table_says_what_the_predictions_say(inputs, tmp_path, monkeypatch):
         assert other[f"{prefix}/accuracy/change"] == pytest.approx(expected - base[f"{prefix}/accuracy"])
         value, low, high = (other[name] for name in with_limits(f"{prefix}/accuracy/change"))
         assert low < value < high < 0
+        recalls = recall_score(some["target"], some["predicted"], average=None, zero_division=0)
+        assert prefix == "val" or other["test/recall_min"] == pytest.approx(recalls.min())
         assert other[f"{prefix}/mcnemar_p"] < 1e-6, "an untrained network is worse than one that is right"
         assert (same[f"{prefix}/accuracy/change"], same[f"{prefix}/mcnemar_p"]) == (0, 1)
     assert 0.7 < base["val/accuracy"] < 0.95
@@ -171,6 +174,13 @@ def shuffle_test_labels(root):
     for path in (root / "models").glob("*/predictions.parquet"):
         table = pd.read_parquet(path)
         table.assign(target=targets[table["id"]]).to_parquet(path, index=False)
+
+
+def test_a_base_without_finite_output_is_refused(own, tmp_path, monkeypatch):
+    path = own / "models/base/model.safetensors"
+    save_file({name: weight * float("nan") for name, weight in load_file(path).items()}, path)
+    with pytest.raises(AssayError, match=r"models/base gives no finite output.*train\.optimizer\.lr"):
+        build_here(own, tmp_path / "report", monkeypatch)
 
 
 def test_variants_that_are_no_longer_named_are_removed(own, tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ from src.config.schema.train import Train
 from src.core.cpus import resolve_threads
 from src.core.errors import AssayError
 from src.models.held_libraries import check_held
+from src.models.pooling import register_pooling_gradient
 
 
 def choose_device(name: str) -> torch.device:
@@ -119,6 +120,8 @@ def deterministic(threads: int) -> Iterator[None]:
     # Filling every new tensor guards against reading uninitialized memory; it costs a pass.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
+    if torch.cuda.is_available():
+        register_pooling_gradient()
     try:
         yield
     finally:

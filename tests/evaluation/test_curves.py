@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 import sklearn.metrics as reference
 
-from src.evaluation.metrics.curves import Curve, macro_pr, macro_roc, points_each, pr_curves, roc_curves
+from src.evaluation.metrics.curves import (
+    Curve,
+    _thin,
+    macro_pr,
+    macro_roc,
+    points_each,
+    pr_curves,
+    roc_curves,
+)
 from tests.support.scores import case, scores
 
 TEN = [f"c{index}" for index in range(10)]
@@ -96,3 +104,10 @@ def test_points_on_a_line_are_dropped_and_corners_kept():
     sure = np.linspace(0, 1, 40)
     (curve,) = roc_curves(np.stack([1 - sure, sure], axis=1), (sure > 0.5).astype(np.int64), ["a", "b"])
     assert (curve.x.tolist(), curve.y.tolist()) == ([0.0, 0.0, 1.0], [0.0, 1.0, 1.0])
+
+
+def test_thinning_keeps_corners_and_turns_and_drops_what_lies_on_a_line():
+    x = np.array([0.0, 0.25, 0.5, 0.5, 0.5, 1.0])
+    y = np.array([0.0, 0.25, 0.5, 0.3, 0.4, 0.4])  # a line, a corner, a turn, a corner
+    kept = _thin(x, y, most=10)
+    np.testing.assert_array_equal(kept, np.delete([x, y], 1, axis=1))

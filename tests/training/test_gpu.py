@@ -2,7 +2,9 @@
 
 import pytest
 import torch
+from torch.nn import functional
 
+from src.models.numerics import deterministic
 from src.training.checkpoint import NAME
 from src.training.fit import fit
 from tests.support.training_tasks import SETTINGS, digits_task
@@ -54,3 +56,15 @@ def test_training_that_stops_ends_with_the_same_bytes(tmp_path, setting):
     with pytest.raises(StoppedError):
         fit(task, tmp_path / "broken", device="cuda", on_epoch=stop)
     assert fit(task, tmp_path / "broken", device="cuda").hashes == whole.hashes
+
+
+def test_adaptive_pooling_has_a_deterministic_gradient():
+    """AlexNet and VGG need it."""
+    gradients = []
+    for device in ("cpu", "cuda", "cuda"):
+        images = torch.linspace(-1, 1, 8 * 3 * 7 * 7, device=device, requires_grad=True)
+        with deterministic(1):
+            functional.adaptive_avg_pool2d(images.reshape(8, 3, 7, 7), 6).square().sum().backward()
+        gradients.append(images.grad.cpu())
+    torch.testing.assert_close(gradients[1], gradients[0])
+    assert gradients[1].equal(gradients[2])
