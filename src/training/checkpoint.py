@@ -81,7 +81,7 @@ def read_checkpoint(folder: Path, fingerprint: Fingerprint) -> EarlierTraining |
         UnpicklingError,
         BadZipFile,
     ) as error:
-        first = (str(error).strip() or "it is empty").split(".")[0].splitlines()[0]
+        first = (str(error).strip() or "it is empty").split(". ")[0].splitlines()[0]
         raise AssayError(
             f"{path} cannot be read ({type(error).__name__}: {first}): delete it to train from the start"
         ) from error

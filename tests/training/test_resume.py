@@ -12,7 +12,7 @@ import torch
 
 from src.config.schema.optimizers import OPTIMIZERS
 from src.core.errors import AssayError
-from src.training.checkpoint import NAME
+from src.training.checkpoint import KEY, NAME, read_checkpoint
 from src.training.fit import fit
 from tests.support.training_tasks import (
     SETTINGS,
@@ -142,8 +142,14 @@ def test_a_finished_training_is_taken_up_as_it_ended(tmp_path):
     }
 
 
-@pytest.mark.parametrize("damage", ["empty", "truncated", "noise", "flipped"])
-def test_damaged_checkpoint_is_refused_by_name(tmp_path, damage):
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        *((damage, "File is not a zip file") for damage in ("empty", "truncated", "noise")),
+        ("flipped", "has another checksum"),
+    ],
+)
+def test_damaged_checkpoint_is_refused_by_name(tmp_path, damage, reason):
     task = digits_task(model={"widths": [4]}, train={"epochs": 1}, schedule={"warmup": 0.0})
     fit(task, tmp_path, device="cpu")
     path = tmp_path / NAME
@@ -154,8 +160,19 @@ def test_damaged_checkpoint_is_refused_by_name(tmp_path, damage):
     flipped[whole.index(largest) + len(largest) // 2] ^= 1
     content = {"empty": b"", "truncated": whole[:-500], "noise": b"\x00\x01" * 999, "flipped": bytes(flipped)}
     path.write_bytes(content[damage])
-    with pytest.raises(AssayError, match=r"last\.ckpt cannot be read.*delete it"):
+    with pytest.raises(AssayError, match=rf"last\.ckpt cannot be read \(BadZipFile: .*{reason}\): delete it"):
         fit(task, tmp_path, device="cpu")
+
+
+def test_a_checkpoint_that_would_run_code_is_refused_and_runs_none(tmp_path):
+    class Code:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "it ran",)
+
+    torch.save({KEY: Code()}, tmp_path / NAME)
+    with pytest.raises(AssayError, match=r"last\.ckpt cannot be read \(UnpicklingError: .*: delete it"):
+        read_checkpoint(tmp_path, {})
+    assert not (tmp_path / "it ran").exists()
 
 
 def test_foreign_checkpoint_is_refused_with_what_differs(tmp_path):
