@@ -26,7 +26,6 @@ from src.core.files import printable, replaced
 from src.core.progress import progress_bar
 from src.core.wording import counted
 from src.data.ingestion.listing import ENDINGS, is_hidden, looks_like_image
-from src.serving.decision import describe
 
 BATCH = 256  # files in memory at a time
 HEADER = ("path", "label", "probability")
@@ -72,6 +71,8 @@ def predict(paths: Sequence[Path], model: str | None, out: Path | None) -> tuple
             classified += _classify(classifier, batch, rows)
             advance(len(batch))
     if rule is not None:
+        from src.serving.decision import describe  # NumPy
+
         print(f"answer: {describe(rule)}", file=sys.stderr)
     return classified, len(files), version
 

@@ -172,9 +172,12 @@ class _Faults:
             )
         elsewhere = self._elsewhere()
         if elsewhere:
-            return f"exists only with {' or '.join(elsewhere)}. Add that"
+            *others, last = elsewhere
+            return f"exists only with {', '.join(others)}{' or ' if others else ''}{last}. Add that"
         groups = {path.name for path in self.conf.iterdir() if path.is_dir()}
-        hint = did_you_mean(self.key, self.known | groups)
+        unchosen = {*OPTIONAL} - {self.key.partition(".")[0]}
+        known = {key for key in self.known if key.partition(".")[0] not in unchosen}
+        hint = did_you_mean(self.key, known | groups)
         listed = f". The groups are {', '.join(sorted(groups))}" if not hint and "." not in self.key else ""
         return f"is not a known key{hint}{listed}"
 

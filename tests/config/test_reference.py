@@ -1,5 +1,7 @@
 """Every field of the configuration is described, with its range and its default."""
 
+from functools import cache
+
 import pytest
 
 from src.config.dotted_keys import flatten
@@ -25,8 +27,13 @@ def test_every_key_of_the_default_composition_is_a_known_key():
     assert keys - known_keys() == set()
 
 
+@cache
+def entries():
+    return list_fields()
+
+
 def entry(key, choice=""):
-    (found,) = [entry for entry in list_fields() if (entry.key, entry.choice) == (key, choice)]
+    (found,) = [entry for entry in entries() if (entry.key, entry.choice) == (key, choice)]
     return found
 
 

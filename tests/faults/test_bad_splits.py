@@ -91,7 +91,7 @@ def test_a_share_that_leaves_none_to_train(workspace: Workspace) -> None:
     assert_refused(
         workspace,
         "class 'a' has 20 images to draw from, of which val take 24",
-        "lower split.val or split.test",
+        "lower split.val or decide",
     )
 
 
