@@ -85,7 +85,7 @@ def test_weights_behind_a_registered_model_are_fetched_with_their_statistics(cop
     composed = copy.run("python", "-m", "src.compose", "experiment=tiny", uri).stdout
     assert f"{path.relative_to(copy.folder)}, SHA-256 {file_hash(path)}" in composed
     assert yaml.safe_load((copy / "params.yaml").read_text())["model"]["weights"] == path.name
-    assert (copy / "data/weights/assay-digits-1.safetensors.dvc").is_file()
+    assert path.with_name(f"{path.name}.dvc").is_file()
     missing = copy.run("python", "-m", "src.fetch", "models:/assay-digits@nobody", check=False)
     assert missing.returncode == 1
     assert "Traceback" not in missing.stderr
