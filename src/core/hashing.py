@@ -17,8 +17,15 @@ def file_hash(path: Path) -> str:
 
 def json_hash(value: Any) -> str:
     """Hexadecimal SHA-256 of a value's canonical JSON (sorted keys, no blanks)."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    text = json.dumps(_string_keys(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _string_keys(value: Any) -> Any:
+    """As JSON has them: keys of several types, such as the classes 8 and other, cannot be sorted."""
+    if isinstance(value, dict):
+        return {str(key): _string_keys(inner) for key, inner in value.items()}
+    return [_string_keys(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def hash_tree(folder: Path) -> dict[str, str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from pytorch_lightning.callbacks import EarlyStopping
 
 from src.config.schema.debug import Anomaly, Debug, OneBatch, Overfit, Profile, SmallData
+from src.config.schema.model import FeatureModel
 from src.core.errors import AssayError
 from src.core.wording import counted
 from src.data.loading.datamodule import ShuffledBatches
@@ -38,7 +39,16 @@ class DebugRun:
 
 
 def debug_run(task: TrainingTask, debug: Debug) -> DebugRun:
-    """What ``debug`` makes of ``task``."""
+    """What ``debug`` makes of ``task``.
+
+    Raises:
+        AssayError: the model is fitted, so that there are no steps to look at.
+    """
+    if isinstance(task.model, FeatureModel) and isinstance(debug, Overfit | Anomaly | Profile):
+        raise AssayError(
+            f"debug={debug.kind} looks at the steps of a training, and model.kind={task.model.kind} is "
+            "fitted without any. debug=one_batch and debug=small_data work"
+        )
     smaller = smaller_task(task, debug)
     match debug:
         case OneBatch():

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 
+from src.config.schema.model import FeatureModel
+from src.core.errors import AssayError
 from src.training.fit import Watch, fit
 from src.training.task import TrainingTask
 
@@ -27,8 +29,12 @@ def probe(
     Training images come again if they are fewer. One step has one batch, and one image validates.
 
     Raises:
-        AssayError: as `src.training.fit.fit`.
+        AssayError: the model is fitted without steps, or as `src.training.fit.fit`.
     """
+    if isinstance(task.model, FeatureModel):
+        raise AssayError(
+            f"model.kind={task.model.kind} is fitted without steps: it has no learning rate and no batch size"
+        )
     changes: dict[str, Any] = {
         **OFF,
         **{"epochs": 1, "batch_size": batch_size, "accumulate_grad_batches": 1},

@@ -64,6 +64,8 @@ def describe(rule: Rule) -> str:
     """The rule in a few words, such as "the most probable class from 0.93 on, else no answer"."""
     if rule["method"] == "costs":
         return "the class with the lowest expected cost"
+    if rule["method"] == "abstain" and rule["confidence"] is None:
+        return "no answer to any image"
     if rule["method"] == "abstain":
         return f"{_from('the most probable class', rule['confidence'])}, else no answer"
     if rule["method"] == "conformal":

@@ -289,3 +289,8 @@ def test_costs_are_written_as_a_dictionary_and_digits_name_classes():
     assert config.evaluate.decision.costs == {"8": {"1": 20.0}, "cat": {"dog": 0.0}}
     with pytest.raises(AssayError, match=r"evaluate\.decision\.costs\.cat\.dog=-2: expected at least 0"):
         load(["evaluate.decision.costs={cat: {dog: -2}}"])
+
+
+@pytest.mark.parametrize("setting", ["accuracy=0.99", "precision=0.9", "costs={a: {b: 2}}", "of_class=a"])
+def test_a_setting_of_another_decision_method_is_refused(setting):
+    assert "but got method=argmax: set evaluate.decision.method" in message([f"evaluate.decision.{setting}"])

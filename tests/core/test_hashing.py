@@ -51,3 +51,8 @@ def test_equal_values_have_one_hash_whatever_the_order_of_their_keys() -> None:
     assert json_hash({"b": [1, None], "a": "é"}) == sha256('{"a":"é","b":[1,null]}')
     assert json_hash({"a": "é", "b": [1, None]}) == json_hash({"b": [1, None], "a": "é"})
     assert json_hash({"b": [None, 1], "a": "é"}) != json_hash({"b": [1, None], "a": "é"})
+
+
+def test_keys_of_several_types_count_as_text_as_in_json() -> None:
+    assert json_hash({8: {3: 1}, "none": {}}) == json_hash({"none": {}, "8": {"3": 1}})
+    assert json_hash({8: 1}) != json_hash({9: 1})

@@ -16,6 +16,7 @@ from src.debugging.run import debug_run
 from src.debugging.smaller_tasks import smaller_task
 from src.training.fine_tuning import FineTuning
 from src.training.fit import fit
+from tests.support.feature_models import feature_model
 from tests.support.training_tasks import CROP, ROTATE, digits_task
 
 ONE_BATCH, ANOMALY = OneBatch(kind="one_batch"), Anomaly(kind="anomaly")
@@ -211,3 +212,12 @@ def test_profile_advises_what_the_largest_phase_needs():
 def test_profile_advises_how_the_network_computes_faster(train, numerics, expected):
     (text,) = advice(measured(forward=0.3, backward=0.3), digits_task(train=train), NUMERICS | numerics)
     assert expected in text
+
+
+@pytest.mark.parametrize(
+    "debug", [Overfit(kind="overfit", images=2, epochs=1), Profile(kind="profile", steps=2)]
+)
+def test_what_looks_at_steps_is_refused_for_a_model_that_is_fitted(debug):
+    task = replace(digits_task(), model=feature_model("knn"))
+    with pytest.raises(AssayError, match=r"model\.kind=knn is fitted without any"):
+        debug_run(task, debug)

@@ -226,8 +226,8 @@ def test_contradictions_are_refused(method, changes, field):
 
 
 def test_numbers_name_classes_too():
-    settings = make_decision("thresholds", of_class=3, recall=0.9, costs={3: {8: 5.0}})
-    assert (settings.of_class, settings.costs) == ("3", {"3": {"8": 5.0}})
+    assert make_decision("thresholds", of_class=3, recall=0.9).of_class == "3"
+    assert make_decision("costs", costs={3: {8: 5.0}}).costs == {"3": {"8": 5.0}}
 
 
 def test_the_report_of_a_rule_against_sklearn():

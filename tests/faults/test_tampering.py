@@ -63,6 +63,20 @@ def a_byte_of_the_registered_file(scene):
     return changed(folder / "model.onnx", flip_byte)
 
 
+@contextmanager
+def the_class_names_of_the_registered_file(scene):
+    """Where the pipeline's output, which has them too, is not here."""
+    version = scene.audit(CHAMPION).subject.version
+    folder = scene / f"mlruns/1/models/{version.model_id}/artifacts/artifacts/model"
+    output = scene.audit(CHAMPION).subject.model_folder
+    output.rename(output.with_name("elsewhere"))
+    try:
+        with changed(folder / "model.json", lambda content: content.replace(b'"0"', b'"O"', 1)):
+            yield
+    finally:
+        output.with_name("elsewhere").rename(output)
+
+
 def a_byte_of_an_image(scene):
     return changed(scene / "data/ingest/images.npy", flip_byte)
 
@@ -271,6 +285,13 @@ CASES = [
     (without_the_record_of_the_split, WORKSPACE, "Records", Verdict.INCOMPLETE, "reports/records/"),
     (without_the_record_of_the_split, CHAMPION, "Records", Verdict.INCOMPLETE, "reports/records/"),
     (a_byte_of_the_registered_file, CHAMPION, "Artifacts", Verdict.TAMPERED, "the registered file"),
+    (
+        the_class_names_of_the_registered_file,
+        CHAMPION,
+        "Artifacts",
+        Verdict.TAMPERED,
+        "the registered model.json",
+    ),
     (a_byte_of_an_image, WORKSPACE, "Data", Verdict.TAMPERED, "images.npy"),
     (a_label, WORKSPACE, "Data", Verdict.TAMPERED, "manifest.parquet"),
     (a_swapped_pair, WORKSPACE, "Data", Verdict.TAMPERED, "splits.parquet"),

@@ -1,5 +1,7 @@
 """``find_lr`` and ``find_batch_size``: what they suggest trains well."""
 
+from dataclasses import replace
+
 import numpy as np
 import psutil
 import pytest
@@ -20,6 +22,7 @@ from src.range_tests.learning_rates import (
 )
 from src.range_tests.probe import ProbeEndedError, probe
 from src.training.fit import fit
+from tests.support.feature_models import feature_model
 from tests.support.training_tasks import CROP, digits_task
 
 
@@ -153,3 +156,9 @@ def test_a_gpu_that_is_full_ends_it(monkeypatch):
 
 def test_free_memory_is_that_of_the_machine():
     assert 0 < batch_sizes._free_memory() <= psutil.virtual_memory().total
+
+
+def test_a_model_that_is_fitted_has_nothing_to_find():
+    task = replace(digits_task(), model=feature_model("knn"))
+    with pytest.raises(AssayError, match="has no learning rate and no batch size"):
+        next(measure_batch_sizes(task, "cpu"))

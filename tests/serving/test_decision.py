@@ -77,7 +77,7 @@ def test_adaptive_sets_add_classes_until_they_have_the_mass():
 
 def test_rules_are_described_as_they_decide():
     assert describe(abstain(0.93)) == "the most probable class from 0.93 on, else no answer"
-    assert describe(abstain(None)) == "never the most probable class, else no answer"
+    assert describe(abstain(None)) == "no answer to any image"
     rule = {"method": "thresholds", "of_class": "dog", "thresholds": {"dog": 0.3}}
     found = describe(rule | {"stated": {"precision": 0.9}})
     assert found == "dog from 0.3 on, else the most probable other class"

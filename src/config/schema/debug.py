@@ -38,7 +38,7 @@ class Profile(Section):
     """Some steps with a clock."""
 
     kind: Literal["profile"] = Field(description="Where does the time go?")
-    steps: Count = Field(description="Training steps that are measured, about so many")
+    steps: int = Field(ge=2, description="Training steps that are measured, about so many")
 
 
 Debug = Annotated[OneBatch | Overfit | SmallData | Anomaly | Profile, Field(discriminator="kind")]

@@ -28,12 +28,21 @@ class CrossValidate(Section):
 
 Reached = Annotated[float, Field(gt=0, le=1)]
 DecisionMethod = Literal["argmax", "thresholds", "costs", "abstain", "conformal"]
+# field: the only method that reads it
+OWNER = {
+    "of_class": "thresholds",
+    "precision": "thresholds",
+    "recall": "thresholds",
+    "costs": "costs",
+    "confidence": "abstain",
+    "accuracy": "abstain",
+}
 # field: the method that needs it, unless another field is set
 ONE_OF = {"recall": ("thresholds", "precision"), "accuracy": ("abstain", "confidence")}
 
 
 class Decision(Section):
-    """How probabilities become an answer, see docs/decisions.md; a method ignores the others' fields."""
+    """How probabilities become an answer, see docs/decisions.md."""
 
     method: DecisionMethod = Field(
         description="argmax: the most probable class; thresholds: a class from its threshold on; costs: the "
@@ -70,6 +79,14 @@ class Decision(Section):
             if isinstance(costs, dict)
             else costs
         )
+
+    @field_validator(*OWNER)
+    @classmethod
+    def _is_of_the_method(cls, value: Any, before: ValidationInfo) -> Any:
+        owner, method = OWNER[before.field_name or ""], before.data.get("method", "")
+        if value not in (None, {}) and method not in ("", owner):
+            raise ValueError(f"is for method={owner}, but got method={method}: set evaluate.decision.method")
+        return value
 
     @field_validator("recall", "accuracy")
     @classmethod
