@@ -16,7 +16,7 @@ import pytorch_lightning as pl
 from torch.optim import Optimizer
 
 from src.core.errors import AssayError
-from src.plotting.style import BLUE, ORANGE, RULE, new_figure, save, styled, subtitle
+from src.plotting.style import BLUE, ORANGE, SOFT, new_figure, save, styled, subtitle
 from src.range_tests.probe import ProbeEndedError, probe
 from src.training.classifier import DivergedError
 from src.training.task import TrainingTask
@@ -101,7 +101,7 @@ def draw_rates(path: Path, test: RangeTest, own: float) -> Path:
         figure = new_figure(6.6, 3.8)
         axes = figure.subplots()
         axes.plot(test.rates, test.losses, color=BLUE)
-        axes.axvline(own, color=RULE, label=f"train.optimizer.lr={own:g}")
+        axes.axvline(own, color=SOFT, label=f"train.optimizer.lr={own:g}")
         axes.axvline(test.suggestion, color=ORANGE, label=f"suggested: {test.suggestion:.2g}")
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter("{x:g}")
