@@ -78,7 +78,10 @@ def test_a_command_that_still_imports_ends_with_one_line(tmp_path, command, seco
     assert not any("Traceback" in line or "KeyboardInterrupt" in line for line in said), said
     if process.returncode != 1:  # these have ended by themselves: nothing to train or compose is here
         assert process.returncode in INTERRUPTED and len(said) == 1, said
-        assert said[0].startswith(("Interrupted before the work began: the same command", f"{command} inter"))
+        before = "Interrupted before the work began: the same command"
+        assert said[0].startswith((before, f"{command} interrupted", f"{command} failed: ")), (
+            "or just at the end"
+        )
 
 
 @pytest.mark.slow
