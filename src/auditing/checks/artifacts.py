@@ -1,6 +1,8 @@
 """Is the registered file the one that the pipeline made?"""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from src.auditing.target import AuditTarget
 from src.auditing.verdict import CheckLog, Verdict
@@ -11,59 +13,60 @@ QUESTION = "Are registered file, run's artifact and pipeline's output the same b
 WEIGHTS, SPEC = ("model.onnx", "model.safetensors"), "model.json"
 
 
+class JournalCopy(NamedTuple):
+    """A model as the journal keeps it."""
+
+    folder: Path
+    sha256: str  # of its weights
+    is_witness: bool  # this machine made it; an imported one is a copy of what is audited
+
+
 def check(subject: AuditTarget, see: CheckLog) -> None:
     """One hash, in as many places as have it."""
     if subject.run is None:
         see.skipped = "MLflow knows no run of this, so there is nothing to compare with"
         return
-    expected = subject.run.tags.get("model.sha256")
-    if subject.version is not None:
-        _registered(subject, expected, see)
+    expected, copies = subject.run.tags.get("model.sha256"), list(_journal_copies(subject))
     output = _weights(subject.model_folder)
+    made = file_hash(output) if output is not None else None
+    if subject.version is not None:
+        specs = [subject.model_folder] if made == expected else []
+        _registered(subject, expected, [*specs, *(c.folder for c in copies if c.sha256 == expected)], see)
     if output is None:
         see.note(f"models/{subject.model_folder.name} is not here, so it is not compared")
     else:
-        see.equal(f"models/{output.parent.name}/{output.name}", expected, file_hash(output), Verdict.TAMPERED)
-    _journal(subject, expected, see)
+        see.equal(f"models/{output.parent.name}/{output.name}", expected, made, Verdict.TAMPERED)
+    _journal(expected, copies, see)
 
 
-def _registered(subject: AuditTarget, expected: str | None, see: CheckLog) -> None:
-    if subject.model is None or _weights(subject.model) is None:
+def _registered(subject: AuditTarget, expected: str | None, made: Sequence[Path], see: CheckLog) -> None:
+    """``made``: folders with the same weights, whose spec has class names, temperature and decision rule."""
+    registered = None if subject.model is None else _weights(subject.model)
+    if registered is None:
         see.find("the registered file", "a model", "MLflow has no file", Verdict.INCOMPLETE)
         return
-    registered = _weights(subject.model)
-    assert registered is not None
     see.equal("the registered file", expected, file_hash(registered), Verdict.TAMPERED)
-    made = _made_spec(subject, expected)
-    if made is None:
+    spec = next((folder / SPEC for folder in made if (folder / SPEC).is_file()), None)
+    if spec is None:
         see.note(f"nothing here has the {SPEC} that was registered, so it is not compared")
         return
-    see.equal(f"the registered {SPEC}", file_hash(made), file_hash(subject.model / SPEC), Verdict.TAMPERED)
+    theirs = file_hash(registered.with_name(SPEC))
+    see.equal(f"the registered {SPEC}", file_hash(spec), theirs, Verdict.TAMPERED)
 
 
-def _made_spec(subject: AuditTarget, expected: str | None) -> Path | None:
-    """Class names, temperature and decision rule as the pipeline wrote them: in its output or the journal."""
+def _journal_copies(subject: AuditTarget) -> Iterator[JournalCopy]:
     lineage = subject.run.lineage if subject.run else ""
-    copies = [attempt.folder / "model" for attempt in attempts(subject.root, lineage)] if lineage else []
-    for folder in (subject.model_folder, *copies):
-        weights = _weights(folder)
-        if (folder / SPEC).is_file() and weights is not None and file_hash(weights) == expected:
-            return folder / SPEC
-    return None
-
-
-def _journal(subject: AuditTarget, expected: str | None, see: CheckLog) -> None:
-    """The copies that the journal of this machine keeps; an imported one is a copy of what is audited."""
-    lineage = subject.run.lineage if subject.run else ""
-    found = {True: set[str](), False: set[str]()}
     for attempt in attempts(subject.root, lineage) if lineage else ():
         weights = _weights(attempt.folder / "model")
         if weights is not None:
-            found[attempt.is_witness].add(file_hash(weights))
-    hashes = found[True] | found[False]
+            yield JournalCopy(weights.parent, file_hash(weights), attempt.is_witness)
+
+
+def _journal(expected: str | None, copies: Sequence[JournalCopy], see: CheckLog) -> None:
+    hashes = {copy.sha256 for copy in copies}
     if hashes and expected not in hashes:
         see.find("the journal's copy", str(expected)[:16], min(hashes)[:16], Verdict.TAMPERED)
-    elif expected in found[True]:
+    elif any(copy.is_witness and copy.sha256 == expected for copy in copies):
         see.agree("this machine made it: its journal has a copy with the same bytes")
 
 
