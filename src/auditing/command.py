@@ -14,13 +14,13 @@ from src.attestation.signing import PUBLIC, configured
 from src.auditing.audit import Audit, RebuildOptions, run_audit
 from src.auditing.html_report import write_page
 from src.auditing.report import summary_line, to_json, to_lines, to_tags
-from src.auditing.resolve import SCHEME, Places, resolve_target
+from src.auditing.resolve import Places, resolve_target
 from src.auditing.target import AuditTarget
 from src.auditing.verdict import EXIT_CODE
 from src.auditing.version_diff import explain_difference
 from src.config.loading import load
 from src.core.errors import AssayError
-from src.registry.versions import all_versions, mark_audited
+from src.registry.versions import SCHEME, all_versions, mark_audited
 from src.tracking.mlflow_store import MlflowStore, connect, unreachable
 
 

@@ -12,17 +12,17 @@ from src.registry.archive import RECORDED
 from src.registry.versions import (
     PROVENANCE,
     RECORD,
+    SCHEME,
     RunFacts,
     VersionFacts,
     download,
     find_run,
+    parse_name,
     read_run,
     read_version,
     versions_of_run,
 )
 from src.tracking.mlflow_store import MlflowStore, database, is_embedded
-
-SCHEME = "models:/"
 
 
 @dataclass(frozen=True)
@@ -54,22 +54,6 @@ def resolve_target(target: str | None, places: Places, open_store: Callable[[], 
         f"{target} is neither a revision of git nor a run of MLflow. Name nothing (the workspace), "
         "models:/NAME/3, models:/NAME@champion, the id of a run, or a revision"
     )
-
-
-def parse_name(target: str) -> tuple[str, str]:
-    """("NAME", "3") or ("NAME", "@champion").
-
-    Raises:
-        AssayError: it is no such address.
-    """
-    path = target.removeprefix(SCHEME)
-    name, at, alias = path.partition("@")
-    if at and name and alias:
-        return name, f"@{alias}"
-    name, _, number = path.rpartition("/")
-    if name and number.isdigit():
-        return name, number
-    raise AssayError(f"{target} names no version: say models:/NAME/3 or models:/NAME@champion")
 
 
 def of_version(version: VersionFacts, places: Places, store: MlflowStore) -> AuditTarget:

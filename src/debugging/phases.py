@@ -1,13 +1,13 @@
 """Where the time of a training goes: Lightning's profiler, summed by phase."""
 
-import time
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.profilers import Profiler
+
+from src.models.numerics import wall_clock
 
 AUGMENTATION = "augmentation"
 # How Lightning's names of what it does end -> the phase that this is counted in, in the order of a step.
@@ -85,9 +85,7 @@ class PhaseProfiler(Profiler):
 
     def _count(self) -> None:
         """Give the time since the last call to the innermost phase."""
-        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-            torch.cuda.synchronize()
-        now = time.perf_counter()
+        now = wall_clock()
         if self._open:
             self.seconds[self._open[-1]] += now - self._last
         self._last = now

@@ -1,12 +1,12 @@
 """What ``debug=profile`` has measured: a table, a picture, and what would make the training faster."""
 
-import csv
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
 
 from src.core.cpus import available_cpus
+from src.core.csv_files import write_csv
 from src.core.wording import counted
 from src.debugging.phases import VALIDATION, Phase
 from src.plotting.style import BLUE, SOFT, new_figure, save, styled, subtitle
@@ -19,12 +19,8 @@ SLOW = ("forward", "backward")
 
 def write_profile(folder: Path, phases: Sequence[Phase], batches: int) -> None:
     """Write profile.csv and profile.png."""
-    with (folder / "profile.csv").open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(["phase", "ms_per_step", "seconds_per_epoch", "share"])
-        rows.writerows(
-            [each.name, _ms(each.step), f"{each.epoch:.4f}", f"{each.share:.4f}"] for each in phases
-        )
+    rows = [(each.name, _ms(each.step), f"{each.epoch:.4f}", f"{each.share:.4f}") for each in phases]
+    write_csv(folder / "profile.csv", ["phase", "ms_per_step", "seconds_per_epoch", "share"], rows)
     _draw(folder / "profile.png", phases, batches)
 
 

@@ -42,7 +42,7 @@ def debug_run(task: TrainingTask, debug: Debug) -> DebugRun:
     """What ``debug`` makes of ``task``.
 
     Raises:
-        AssayError: the model is fitted, so that there are no steps to look at.
+        AssayError: the model is fitted without steps, and the run would look at them.
     """
     if isinstance(task.model, FeatureModel) and isinstance(debug, Overfit | Anomaly | Profile):
         raise AssayError(

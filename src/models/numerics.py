@@ -1,6 +1,7 @@
 """Device, threads, precision and seeds: what decides the bytes of a result beside its inputs."""
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,6 +13,13 @@ from src.core.cpus import resolve_threads
 from src.core.errors import AssayError
 from src.models.held_libraries import check_held
 from src.models.pooling import register_pooling_gradient
+
+
+def wall_clock() -> float:
+    """Seconds, once a GPU has done what it was told: it computes while Python goes on."""
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def choose_device(name: str) -> torch.device:

@@ -20,7 +20,7 @@ from src.config.schema import Config
 from src.core.errors import AssayError
 from src.data.loading.augmentation import Augmentation
 from src.models.build import build_model
-from src.models.numerics import choose_device, computing, resolve_precision
+from src.models.numerics import choose_device, computing, resolve_precision, wall_clock
 from src.training.freezing import freeze
 from src.training.optimizers import create_optimizer
 
@@ -47,7 +47,7 @@ def measure(config: Config, images: NDArray[np.uint8], classes: int, seconds: fl
     """
     device = choose_device(config.machine.device)
     with computing(config.train) as threads:
-        clock, share = (_wall_clock, 1.0) if device.type == "cuda" else (time.process_time, _share(threads))
+        clock, share = (wall_clock, 1.0) if device.type == "cuda" else (time.process_time, _share(threads))
         torch.set_num_threads(1)
         network = build_model(config.model, images.shape[1], classes, images.shape[2:])
         freeze(network, config.train.finetune, epoch=0)
@@ -86,11 +86,6 @@ def _batch(images: NDArray[np.uint8], size: int) -> Tensor:
         raise AssayError("no images to measure with")
     repeated = np.resize(images, (size, *images.shape[1:])) if len(images) < size else images[:size]
     return torch.from_numpy(np.ascontiguousarray(repeated))
-
-
-def _wall_clock() -> float:
-    torch.cuda.synchronize()
-    return time.perf_counter()
 
 
 def _share(threads: int) -> float:

@@ -1,6 +1,5 @@
 """How many images a second a training takes in, by the size of its batches."""
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 
 from src.core.errors import AssayError
+from src.models.numerics import wall_clock
 from src.range_tests.probe import ProbeEndedError, probe
 from src.training.task import TrainingTask
 
@@ -65,7 +65,7 @@ class StepClock(pl.Callback):
         self._steps, self._before = 0, 0.0
 
     def on_train_batch_end(self, *arguments: Any, **more: Any) -> None:
-        now = _now()
+        now = wall_clock()
         if self._steps >= WARM_UP:
             self.seconds.append(now - self._before)
         self._before = now
@@ -73,12 +73,6 @@ class StepClock(pl.Callback):
         self._steps += 1
         if len(self.seconds) == STEPS or (len(self.seconds) >= 3 and sum(self.seconds) > SECONDS):
             raise ProbeEndedError
-
-
-def _now() -> float:
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        torch.cuda.synchronize()
-    return time.perf_counter()
 
 
 def _free_memory() -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 from src.core.errors import AssayError, first_line
 from src.core.files import replaced
 from src.provenance.dvc_add import dvc_add
-from src.registry.versions import VersionFacts, read_version
+from src.registry.versions import VersionFacts, parse_name, read_version
 from src.tracking.mlflow_store import connect
 
 KEPT = "model"  # folder of a run's artifacts
@@ -46,22 +46,11 @@ def base_weights_name(root: Path, uri: str) -> str:
 
 
 def _version(root: Path, uri: str) -> VersionFacts:
-    name, number = _parse(uri)
-    return read_version(connect(root, patient=True), name, number)
+    return read_version(connect(root, patient=True), *parse_name(uri))
 
 
 def _file_name(version: VersionFacts) -> str:
     return f"{version.name}-{version.version}.safetensors"
-
-
-def _parse(uri: str) -> tuple[str, str]:
-    name, sign, alias = uri.removeprefix("models:/").partition("@")
-    if sign:
-        return name, f"@{alias}"
-    name, _, number = name.partition("/")
-    if not number:
-        raise AssayError(f"{uri} names no version: write models:/{name}@champion or models:/{name}/3")
-    return name, number
 
 
 def _download(version: VersionFacts, place: Path) -> Path:

@@ -18,6 +18,8 @@ REMEDY = (
 )
 WANTED = (RECORD, PROVENANCE, "artifacts/model")
 
+SCHEME = "models:/"
+
 
 @dataclass(frozen=True)
 class RunFacts:
@@ -62,6 +64,23 @@ class VersionFacts:
     def title(self) -> str:
         aliases = f" ({', '.join(self.aliases)})" if self.aliases else ""
         return f"{self.name} version {self.version}{aliases}"
+
+
+def parse_name(target: str) -> tuple[str, str]:
+    """("NAME", "3") or ("NAME", "@champion").
+
+    Raises:
+        AssayError: it is no such address.
+    """
+    path = target.removeprefix(SCHEME)
+    name, at, alias = path.partition("@")
+    if at and name and alias:
+        return name, f"@{alias}"
+    before, _, number = path.rpartition("/")
+    if before and number.isdigit():
+        return before, number
+    name = name or "NAME"
+    raise AssayError(f"{target} names no version: write {SCHEME}{name}@champion or {SCHEME}{name}/3")
 
 
 def read_version(store: MlflowStore, name: str, number: str) -> VersionFacts:

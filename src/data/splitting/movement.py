@@ -4,9 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from src.data.dataset.index import DatasetIndex
-from src.data.splitting.splits import Names
-
-PLACES = ("train", "val", "calibration", "test")
+from src.data.splitting.splits import SPLITS, Names
 
 
 @dataclass(frozen=True)
@@ -59,6 +57,6 @@ def _first(names: list[str], splits: list[str]) -> dict[str, str]:
     """The split of each image that is in one."""
     found: dict[str, str] = {}
     for name, split in zip(names, splits, strict=True):
-        if split in PLACES:
+        if split in SPLITS:
             found.setdefault(name, split)
     return found
