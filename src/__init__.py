@@ -2,6 +2,10 @@
 
 import sys
 
+from src.core import torchvision_compat
+
+torchvision_compat.install()  # every process of ours passes here before it imports torchvision
+
 if sys.argv[:1] == ["-m"]:  # `python -m src.NAME`, which has imported nothing yet
     import signal
 

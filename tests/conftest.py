@@ -8,13 +8,10 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from src.core import torchvision_compat
 from src.tracking import circuit_breaker
 from src.tracking.circuit_breaker import CircuitBreaker
 from src.tracking.mlflow_store import create_database, database
 from tests.support.workspaces import Workspace, clone_working_tree
-
-torchvision_compat.install()  # a test may import Lightning before anything of ours
 
 # Tests run side by side, and a second thread of torch would only wait for the core of the other process.
 # Read when torch is imported; the commands that tests start have what their users have.

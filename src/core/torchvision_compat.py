@@ -4,14 +4,12 @@ Its compiled operators do not load there, and everything that imports torchvisio
 Lightning) fails with ``operator torchvision::nms does not exist``. It is enough to declare the schemas of
 the two operators for which torchvision registers a Python kernel; the rest of it is Python. Where the
 operators load, nothing is declared. The work is done when torchvision is first imported, which keeps
-``import src`` free of torch. The packages that need torchvision call `install` in their ``__init__``.
+``import src`` free of torch. ``src/__init__.py`` calls `install`: every entry point passes it first.
 """
 
 import sys
 from collections.abc import Sequence
-from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
-from pathlib import Path
 from types import ModuleType
 
 SCHEMAS = {
@@ -20,7 +18,7 @@ SCHEMAS = {
 }
 
 
-class _FirstImport(MetaPathFinder):
+class _FirstImport:  # a finder of sys.meta_path; importing its base class would take longer than all of this
     def find_spec(
         self,
         fullname: str,
@@ -52,6 +50,8 @@ def _declare_missing_operators() -> None:
 
 
 def _compiled_operators_load() -> bool:
+    from pathlib import Path
+
     import torch
 
     package = PathFinder.find_spec("torchvision")

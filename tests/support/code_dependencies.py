@@ -4,8 +4,8 @@
     python -m tests.support.code_dependencies --check    print how much of what each stage lists is unneeded
 
 A stage depends on every module that importing and running it may load, except for what changes no result:
-tracking and records, which show them, and how Ctrl-C ends a command. A folder stands for its modules where
-the stage needs at least ``USED`` of its lines.
+tracking and records, which show them, and ``src/__init__.py``, which readies the process. A folder stands for
+its modules where the stage needs at least ``USED`` of its lines.
 """
 
 import ast
@@ -21,7 +21,7 @@ from tests.support.workspaces import ROOT
 
 USED = 2 / 3  # least share of a folder's lines that the stage needs, for the folder to be listed as one
 VIEWS = ("src.tracking", "src.records")
-CTRL_C = "src/__init__.py"
+START = "src/__init__.py"
 BLOCK = re.compile(r"(?:^ +- src/.*\n)+", re.MULTILINE)
 
 
@@ -44,7 +44,7 @@ def closure(stage: str, without: tuple[str, ...] = VIEWS) -> frozenset[str]:
         parts = module.split(".")
         waiting += [".".join(parts[:depth]) for depth in range(1, len(parts))]
         waiting += import_graph().find_modules_directly_imported_by(module)
-    return frozenset(file for file in map(_file, found) if not (file == CTRL_C or _is_docstring(file)))
+    return frozenset(file for file in map(_file, found) if not (file == START or _is_docstring(file)))
 
 
 def code_dependencies(stage: str) -> list[str]:

@@ -1,5 +1,1 @@
 """Batches for training: slices, augmentation."""
-
-from src.core import torchvision_compat
-
-torchvision_compat.install()  # before anything here imports torchvision
