@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from src.core.errors import AssayError, ends_with_message
 from src.pipeline.paths import RAW, WEIGHTS
+from src.proposal.goals import parse_goal
 
 if TYPE_CHECKING:
     from src.proposal.proposal import Proposal
@@ -50,16 +51,17 @@ def _arguments() -> argparse.Namespace:
 
 
 def _run(arguments: argparse.Namespace) -> None:
+    if not arguments.minutes > 0:
+        raise AssayError(f"--minutes must be above 0, but got {arguments.minutes:g}")
+    goal = parse_goal(arguments.goal)
     from src.proposal.preparation import prepare  # torch takes seconds
     from src.proposal.writing import describe_files, write
 
-    if not arguments.minutes > 0:
-        raise AssayError(f"--minutes must be above 0, but got {arguments.minutes:g}")
     folder: Path = arguments.path
     proposal = prepare(
         folder,
         name=arguments.name or _name_of(folder),
-        goal=arguments.goal,
+        goal=goal,
         minutes=arguments.minutes,
         raw=RAW,
         weights=WEIGHTS,

@@ -6,28 +6,27 @@ from src.config.loading import load_conf
 from src.core.cpus import available_cpus
 from src.core.progress import progress_bar
 from src.proposal.available_weights import find_available
-from src.proposal.goals import parse_goal
+from src.proposal.goals import Goal
 from src.proposal.inspection import inspect
 from src.proposal.machine import look_at_machine
 from src.proposal.proposal import Proposal, propose
 from src.proposal.writing import refuse_existing
 
 
-def prepare(folder: Path, *, name: str, goal: str, minutes: float, raw: Path, weights: Path) -> Proposal:
+def prepare(folder: Path, *, name: str, goal: Goal, minutes: float, raw: Path, weights: Path) -> Proposal:
     """Inspect a folder of images and this machine, and propose settings that suit both.
 
     Args:
         folder: with the images.
         name: of the data set and of the experiment.
-        goal: as a person types it.
+        goal: what the person wants of the model.
         minutes: budget of the final training on this machine.
         raw: data/raw.
         weights: data/weights.
 
     Raises:
-        AssayError: the name is taken, the goal unknown, or the folder holds nothing to learn from.
+        AssayError: the name is taken, or the folder holds nothing to learn from.
     """
-    wanted = parse_goal(goal)
     refuse_existing(name, folder, raw)
     with progress_bar("Decoding images", total=None, show=True) as advance:
         found = inspect(folder, available_cpus(), advance)
@@ -36,7 +35,7 @@ def prepare(folder: Path, *, name: str, goal: str, minutes: float, raw: Path, we
         look_at_machine(),
         find_available(weights),
         name=name,
-        goal=wanted,
+        goal=goal,
         minutes=minutes,
         compose=lambda overrides: load_conf(overrides).config,
     )

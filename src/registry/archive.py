@@ -4,7 +4,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from importlib import metadata
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
@@ -97,6 +97,7 @@ def unpack(root: Path, source: Path, names: Collection[str]) -> set[str]:
     return set(found)
 
 
+@cache
 def installed_packages() -> str:
     """``name==version`` of every installed package, a line each."""
     found = {(d.metadata["Name"] or "").lower(): d.version for d in metadata.distributions()}

@@ -49,7 +49,7 @@ def test_versions_that_knew_the_pixels_only_are_compared_by_them(tmp_path):
     assert measure_movement(other, np.array(AFTER), manifest, splits).moved == 3
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 def test_another_method_warns_how_many_images_move(tmp_path):
     workspace = clone_working_tree(tmp_path / "clone")
     workspace.run("dvc", "repro", "split")

@@ -49,6 +49,7 @@ def assert_refused(workspace: Workspace, *texts: str) -> None:
     assert not (workspace / "data/split").exists()
 
 
+@pytest.mark.prove  # tests/data/test_split_faults.py shows the message
 def test_a_class_with_too_few_images_for_the_splits(workspace: Workspace) -> None:
     write_images(workspace / "data/raw/mine/common", 40, 0)
     write_images(workspace / "data/raw/mine/rare", 3, 1)
@@ -61,6 +62,7 @@ def test_a_class_with_too_few_images_for_the_splits(workspace: Workspace) -> Non
     )
 
 
+@pytest.mark.prove  # tests/data/test_split_faults.py shows the message
 def test_a_class_with_too_few_images_for_the_folds(workspace: Workspace) -> None:
     write_images(workspace / "data/raw/mine/common", 40, 0)
     write_images(workspace / "data/raw/mine/rare", 6, 1)
@@ -72,6 +74,7 @@ def test_a_class_with_too_few_images_for_the_folds(workspace: Workspace) -> None
     )
 
 
+@pytest.mark.prove  # tests/data/test_split_faults.py shows the message
 def test_a_share_that_leaves_a_class_without_a_test_image(workspace: Workspace) -> None:
     write_images(workspace / "data/raw/mine/a", 40, 0)
     write_images(workspace / "data/raw/mine/b", 20, 1)
@@ -137,6 +140,7 @@ def test_all_refusals_of_splits_and_folds_are_reported_at_once(workspace: Worksp
     )
 
 
+@pytest.mark.prove  # tests/data/test_split_faults.py shows the message
 def test_dropping_all_classes_but_one_is_refused(workspace: Workspace) -> None:
     write_images(workspace / "data/raw/mine/common", 40, 0)
     write_images(workspace / "data/raw/mine/rare", 3, 1)

@@ -133,6 +133,7 @@ def test_two_calls_side_by_side_do_not_disturb_each_other(prepared, unbroken):
     assert hash_tree(prepared / "models/base") == unbroken
 
 
+@pytest.mark.prove
 def test_work_that_was_finished_but_not_published_is_not_done_again(prepared, unbroken):
     since = time.time()
     prepared.run("python", "-m", "src.train")

@@ -69,6 +69,7 @@ def test_a_server_that_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert spent < A_FEW
 
 
+@pytest.mark.prove  # tests/tracking/test_child_runs.py shows it of trials
 def test_a_server_that_hangs(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
     said, spent = train(tmp_path, "hung", lambda: server.signal(signal.SIGSTOP))

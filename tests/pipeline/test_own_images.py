@@ -126,6 +126,7 @@ def grown(workspace):
     return grow
 
 
+@pytest.mark.prove
 def test_an_image_more_and_other_names_move_nothing(grown):
     before, after, output = grown("data.near_threshold=0.98")  # so that some of the digits are near copies
     assert len(after) == len(before) + 1

@@ -71,6 +71,7 @@ def test_features_of_a_frozen_backbone_are_shared_by_folds_and_trainings(pretrai
     assert len(list((pretrained / ".assay/features").glob("*.npy"))) == 1
 
 
+@pytest.mark.prove
 def test_weights_behind_a_registered_model_are_fetched_with_their_statistics(copy):
     done = copy.run("python", "-m", "src.fetch", "models:/assay-digits@champion")
     found = re.search(r"model\.weights=(assay-digits-\d+\.safetensors)$", done.stdout, re.MULTILINE)

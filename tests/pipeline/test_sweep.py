@@ -134,6 +134,7 @@ def test_a_search_killed_at_random_moments_loses_nothing(tracked, unbroken):
     assert {run["status"] for run in runs(tracked)} <= {"FINISHED", "FAILED"}, "nothing is left running"
 
 
+@pytest.mark.prove
 def test_a_worker_that_is_killed_costs_nothing_but_time(prepared, unbroken):
     since = time.time()
     process = prepared.start("python", "-m", "src.sweep")

@@ -37,7 +37,7 @@ def accuracy(optimizer, folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["adamw", "sgd"])
+@pytest.mark.parametrize("name", ["adamw", pytest.param("sgd", marks=pytest.mark.prove)])
 def test_the_suggested_rate_trains_well_and_a_twentieth_of_it_does_not(tmp_path, name):
     found = range_test(task_with({"name": name}), "cpu").suggestion
     accuracies = {

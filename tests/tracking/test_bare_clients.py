@@ -61,7 +61,7 @@ def test_a_bare_client_finds_runs_and_loads_the_champion(root: Path, tmp_path: P
     assert json.loads(answer(root, code)) == [["compress", "train"], "dot"]
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 def test_the_layout_is_that_of_a_bare_client(tmp_path: Path) -> None:
     ours, theirs = (tmp_path / name for name in ("ours", "theirs"))
     for folder in (ours, theirs):
