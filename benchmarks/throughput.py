@@ -19,7 +19,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-import src.training  # lets torchvision be imported  # noqa: F401
+import src  # lets torchvision be imported  # noqa: F401
 
 # isort: split
 import numpy as np
@@ -164,13 +164,19 @@ def usual(task: TrainingTask) -> float:
     return count / (time.perf_counter() - start)
 
 
+def use_all_cores() -> None:
+    """As many threads as a training has."""
+    warnings.filterwarnings("ignore", message="This process .* is multi-threaded")  # fork of idle threads
+    torch.set_num_threads(resolve_threads("auto"))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser("python -m benchmarks.throughput", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--batches", type=int, default=48, help="of an epoch")
     parser.add_argument("--rounds", type=int, default=7)
     arguments = parser.parse_args()
-    torch.set_num_threads(resolve_threads("auto"))
+    use_all_cores()
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (54_000, 1, 28, 28), dtype=np.uint8)
     targets = generator.integers(0, 10, 54_000)
@@ -200,5 +206,4 @@ def report(rates: dict[str, list[float]]) -> None:
 
 
 if __name__ == "__main__":
-    warnings.filterwarnings("ignore", message="This process .* is multi-threaded")  # fork of idle threads
     main()
