@@ -85,7 +85,7 @@ class ShiftedView(Section):
     @classmethod
     def _moves(cls, down: int, before: ValidationInfo) -> int:
         if down == 0 and before.data.get("right") == 0:
-            raise ValueError("must not be 0 where right is 0 too: name that view original")
+            raise ValueError("must not be 0 where right is 0: that view is called original")
         return down
 
 
