@@ -20,8 +20,8 @@ SIDES = {"vertical": 2, "horizontal": 3}  # the axis of (B, C, H, W) that a flip
 def log_mean_probability(logits: Tensor) -> Tensor:
     """Logarithm of the mean over V of the softmaxes, (B, K) float32, of logits (V, B, K) float64.
 
-    In float64, because ONNX Runtime's float kernels for these functions differ by CPU in the last bits,
-    which rounding removes, and its quantizer would leave 256 values of float32.
+    In float64: rounding then removes the last bits, in which kernels for other CPUs may differ, and ONNX
+    Runtime's quantizer, which would leave 256 values of the votes, changes float32 only.
     """
     return (logits.log_softmax(2).logsumexp(0) - math.log(len(logits))).float()
 
