@@ -27,11 +27,12 @@ def ensemble(model: TorchModel, step: Ensemble, context: StepContext) -> TorchMo
     """
     if isinstance(model.spec.model, FeatureModel):
         raise UnsupportedModelError(
-            f"ensemble needs members that differ, and every seed fits the same head to the features of "
+            "ensemble needs members that differ, and every seed fits the same head to the features of "
             f"model.kind={model.spec.model.kind}"
         )
     others = [_train(number, step.members, context) for number in range(2, step.members + 1)]
-    return TorchModel(EnsembleNetwork([model.network, *(each.network for each in others)]), model.spec)
+    network = EnsembleNetwork([model.network, *(each.network for each in others)])
+    return TorchModel(network.eval(), model.spec)
 
 
 def member_task(number: int, context: StepContext) -> TrainingTask:

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from src.compression.artifacts import StepContext, TorchModel
 from src.compression.onnx.library_errors import UnsupportedModelError
 from src.compression.voting import MultiViewNetwork
-from src.config.schema.compress import ShiftedView, Tta
+from src.config.schema.compress import ShiftedView, Tta, View
 from src.models.normalization import channel_tensor
 from src.models.saving import ModelSpec
 
@@ -16,21 +16,25 @@ def tta(model: TorchModel, step: Tta, context: StepContext) -> TorchModel:  # no
     Raises:
         UnsupportedModelError: a shift leaves nothing of the image.
     """
-    image = model.spec.input
     for view in step.views:
-        if isinstance(view, ShiftedView) and (
-            abs(view.down) >= image.height or abs(view.right) >= image.width
-        ):
-            raise UnsupportedModelError(
-                f"tta: a shift by right={view.right}, down={view.down} leaves nothing of an image of "
-                f"{image.width}×{image.height} pixels"
-            )
+        _refuse_empty(view, model.spec)
 
     def with_views(network: nn.Module) -> MultiViewNetwork:
         return MultiViewNetwork(network, step.views, _black(model.spec)).eval()
 
     before = None if model.before_int8 is None else with_views(model.before_int8)
     return TorchModel(with_views(model.network), model.spec, before_int8=before)
+
+
+def _refuse_empty(view: View, spec: ModelSpec) -> None:
+    if not isinstance(view, ShiftedView):
+        return
+    image = spec.input
+    if abs(view.down) >= image.height or abs(view.right) >= image.width:
+        raise UnsupportedModelError(
+            f"tta: a shift by right={view.right}, down={view.down} leaves nothing of an image of "
+            f"{image.width}×{image.height} pixels"
+        )
 
 
 def _black(spec: ModelSpec) -> Tensor:

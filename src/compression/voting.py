@@ -53,6 +53,7 @@ class MultiViewNetwork(nn.Module):
         self.register_buffer("black", black)
 
     def forward(self, x: Tensor) -> Tensor:
+        # x.shape[0]: len(x) would fix the number of images in an export.
         logits = self.network(torch.cat([self._look(x, view) for view in self.views])).double()
         return log_mean_probability(logits.reshape(len(self.views), x.shape[0], -1))
 
