@@ -83,6 +83,7 @@ def test_its_probabilities_are_the_mean_over_the_views(tmp_path, views):
     np.testing.assert_allclose(probabilities(torch_logits(model, noise(5))), wanted, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_original_alone_gives_the_probabilities_of_the_base(tmp_path):
     images = digits()[0][VAL_ROWS]
     model = tta(trained(), step(ORIGINAL), make_context(trained(), tmp_path))
