@@ -64,7 +64,7 @@ def accuracy(clone: Path, settings: list[str]) -> float:
 
 def without_teacher() -> list[str]:
     """The override that trains the student on the true labels only."""
-    variants = yaml.safe_load((ROOT / "conf/compress/all.yaml").read_text(encoding="utf-8"))["variants"]
+    variants = yaml.safe_load((ROOT / "conf/compress/smaller.yaml").read_text(encoding="utf-8"))["variants"]
     steps = variants[VARIANT]["steps"]
     steps[0]["alpha"] = 0.0
     plain = json.dumps(steps).replace('"', "")  # Hydra takes no quoted keys

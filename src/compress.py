@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from src.config.dotted_keys import set_dotted
 from src.pipeline.execution import StageRun, run_stage
 from src.pipeline.job import stage_address
-from src.pipeline.paths import BASE, INGEST, SPLIT
+from src.pipeline.paths import BASE, INGEST, SPLIT, WEIGHTS
 from src.provenance.work_dir import WorkDir
 from src.tracking.logged_model import store_code
 
@@ -36,6 +36,7 @@ def build(config: Config, run: StageRun) -> None:
     from src.compression.checkpoint_reuse import reuse_checkpoints
     from src.compression.variant import make_variant, read_context
     from src.models.numerics import choose_device, computing, resolve_numerics
+    from src.training.features import FEATURES
 
     assert run.variant is not None  # the command line requires it
     if not run.job.loaded.is_ad_hoc:  # whose settings may differ from those of the other variants
@@ -54,6 +55,8 @@ def build(config: Config, run: StageRun) -> None:
             seed=config.seed,
             threads=threads,
             device=config.machine.device,
+            weights=WEIGHTS,
+            features=run.root / FEATURES,
             state=run.state,
             show=run.progress,
             say=run.say,

@@ -56,6 +56,8 @@ class StepContext:
     seed: int
     threads: int
     device: str  # auto, cpu, cuda, cuda:N
+    weights: Path  # folder with pretrained weights
+    features: Path | None  # folder for features of a frozen backbone, which trainings share
     state: Path  # folder for checkpoints, which survives a kill
     show: bool  # draw progress bars
     say: Callable[[str], None]  # prints one line

@@ -53,13 +53,14 @@ def _count_shared(one: Sequence[Step], other: Sequence[Step]) -> int:
 
 def _copy(source: Path, target: Path, place: int) -> bool:
     """Copy the checkpoints of one step, if there are any and the target has none."""
-    folder = step_folder(target, place)
-    found = list(step_folder(source, place).glob("*.ckpt"))
+    folder, origin = step_folder(target, place), step_folder(source, place)
+    found = list(origin.rglob("*.ckpt"))  # each member of an ensemble has a folder of its own
     if folder.exists() or not found:
         return False
     folder.parent.mkdir(parents=True, exist_ok=True)
     with replaced(folder) as beside:
-        beside.mkdir()
         for path in found:
-            shutil.copy(path, beside)
+            copy = beside / path.relative_to(origin)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, copy)
     return True

@@ -41,6 +41,7 @@ OPERATORS = [
     *("MaxPool", "AveragePool", "GlobalAveragePool"),
     *("Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze"),
 ]
+PRODUCTS = ("Conv", "Gemm", "MatMul")
 # Rounding errors add up from row to row, and only the LSTM has an int8 kernel, which computes its gates in
 # float32 differently on each CPU.
 FLOAT_RECURRENCE = "the weights between rows stay float"
@@ -128,7 +129,17 @@ def _float_nodes(model: onnx.ModelProto) -> list[str]:
     # The sums of a transformer have outliers, which would stretch the range of the 256 values.
     transformer = any(node.op_type == "LayerNormalization" for node in graph.nodes)
     sums = [node.name for node in graph.nodes if node.op_type in ("Add", "Mul") and transformer]
-    return [*stem_nodes(model), *attention, *sums]
+    return [*stem_nodes(model), *attention, *sums, *_views(graph)]
+
+
+def _views(graph: Graph) -> Iterator[str]:
+    """Names of nodes that put views of an image together: its pixels have 256 values already."""
+    computed: set[str] = set()  # values that depend on a product
+    for node in graph.nodes:  # each comes after those that it depends on
+        if node.op_type in PRODUCTS or computed & set(node.input):
+            computed |= set(node.output)
+        elif node.op_type == "Concat":
+            yield node.name
 
 
 class _Batches(ort.CalibrationDataReader):  # type: ignore[misc]  # the library has no types
@@ -169,8 +180,28 @@ def _finish(model: OnnxModel, quantized: onnx.ModelProto) -> OnnxModel:
 
 
 def _keep_logits_float(graph: Graph) -> None:
-    """Rounded to 256 values, two classes often tie. The product before them is summed in 32 bits anyway."""
-    last = graph.producer(OUTPUT)
+    """Rounded to 256 values, two classes often tie. The product before them is summed in 32 bits anyway.
+
+    Logits that vote are those before the vote.
+    """
+    votes = [node.input[0] for node in graph.nodes if node.op_type == "LogSoftmax"]
+    for value in (OUTPUT, *(logits for vote in votes for logits in _voters(graph, vote))):
+        _keep_float(graph, value)
+
+
+def _voters(graph: Graph, value: str) -> Iterator[str]:
+    """The logits that are put together in ``value`` as float64, see ``log_mean_probability``."""
+    node = graph.producer(value)
+    if node is not None and node.op_type == "Cast":
+        yield node.input[0]
+    elif node is not None and node.op_type in ("Concat", "Unsqueeze", "Reshape"):
+        for each in node.input:
+            yield from _voters(graph, each)
+
+
+def _keep_float(graph: Graph, value: str) -> None:
+    """Take away the rounding of ``value`` if a node of its own makes it."""
+    last = graph.producer(value)
     if last is None or last.op_type != "DequantizeLinear":
         return
     rounding = graph.producer(last.input[0])
@@ -179,7 +210,7 @@ def _keep_logits_float(graph: Graph) -> None:
     product = graph.producer(rounding.input[0])
     if product is None or not graph.feeds_one(product):
         return
-    product.output[0] = OUTPUT
+    product.output[0] = value
     graph.replace(rounding, [])
     graph.replace(last, [])
 

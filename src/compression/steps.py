@@ -22,7 +22,7 @@ def run_steps(steps: Sequence[Step], context: StepContext) -> OnnxModel:
     return model
 
 
-def _module_of(name: str) -> ModuleType:
+def _module_of(name: str) -> ModuleType:  # noqa: PLR0911  # one for each module
     match name:
         case "prune_unstructured" | "prune_structured":
             from src.compression import prune
@@ -36,6 +36,14 @@ def _module_of(name: str) -> ModuleType:
             from src.compression import qat
 
             return qat
+        case "ensemble":
+            from src.compression import ensemble
+
+            return ensemble
+        case "tta":
+            from src.compression import tta
+
+            return tta
         case "export":
             from src.compression import export_step
 

@@ -9,6 +9,7 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper
+from scipy.special import log_softmax
 
 from src.compression.artifacts import OnnxModel
 from src.compression.export_step import export
@@ -17,7 +18,9 @@ from src.compression.onnx.graph_rewrite import rewrite
 from src.compression.onnx.library_errors import UnsupportedModelError
 from src.compression.parity import check_parity, largest_difference, onnx_logits, torch_logits
 from src.compression.post_training import quantize_dynamic, quantize_static
-from src.config.schema.compress import Export, QuantizeDynamic, QuantizeStatic
+from src.compression.tta import tta
+from src.compression.voting import EnsembleNetwork
+from src.config.schema.compress import Export, QuantizeDynamic, QuantizeStatic, Tta
 from src.core.hashing import file_hash
 from tests.support.digits import (
     TEST_ROWS,
@@ -241,3 +244,43 @@ def test_rewriting_changes_operators_and_not_the_function(tmp_path, sign, channe
     assert kinds[:3] == (["Conv", "MaxPool", "Conv"] if sign < 0 else ["Conv", "Relu", "MaxPool"])
     expected = onnx_logits(tmp_path / "before.onnx", images, 1)
     assert largest_difference(expected, onnx_logits(proto.SerializeToString(), images, 1)) < 1e-5
+
+
+def roundings(file: OnnxModel) -> int:
+    nodes = onnx.load_from_string(file.content).graph.node
+    return sum(node.op_type == "QuantizeLinear" for node in nodes)
+
+
+@pytest.mark.slow
+def test_the_logits_that_vote_stay_float_in_int8(plain, context):
+    """A single voter answers what it answers alone, to the last bits."""
+    images = digits()[0][VAL_ROWS]
+    alone = onnx_logits(quantize_static(plain, static(), context).content, images, 1).astype(np.float64)
+    original = Tta.model_validate({"name": "tta", "views": [{"name": "original"}]})
+    for voter in (
+        replace(trained(), network=EnsembleNetwork([trained().network])),
+        tta(trained(), original, context),
+    ):
+        quantized = quantize_static(export(voter, EXPORT, context), static(), context)
+        logits = onnx_logits(quantized.content, images, 1)
+        np.testing.assert_allclose(logits, log_softmax(alone, axis=1), atol=1e-4)
+
+
+@pytest.mark.slow
+def test_an_ensemble_rounds_what_its_members_round(plain, context):
+    other = trained().network
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.mul_(1.1)
+    both = replace(trained(), network=EnsembleNetwork([trained().network, other]))
+    quantized = quantize_static(export(both, EXPORT, context), static(), context)
+    assert roundings(quantized) == 2 * roundings(quantize_static(plain, static(), context)) > 0
+
+
+@pytest.mark.slow
+def test_pixels_of_a_view_are_not_rounded_again(plain, context):
+    """They have 256 values already, and each rounding takes time."""
+    views = [{"name": "original"}, {"name": "shift", "right": 1, "down": 0}]
+    step = Tta.model_validate({"name": "tta", "views": views})
+    seen = quantize_static(export(tta(trained(), step, context), EXPORT, context), static(), context)
+    assert roundings(seen) == roundings(quantize_static(plain, static(), context)) > 0

@@ -196,6 +196,8 @@ QAT = {"name": "quantize_aware_train", "epochs": 1, "lr": 0.1}
 MASKS = {"name": "prune_unstructured", "ratio": 0.5, "criterion": "magnitude"}
 CHANNELS = {"name": "prune_structured", "ratio": 0.5, "criterion": "magnitude", "iterations": 1}
 STUDENT = {"name": "distill", "student": {}, "epochs": 1, "lr": 0.1, "temperature": 1.0, "alpha": 0.5}
+ENSEMBLE, TTA = {"name": "ensemble", "members": 2}, {"name": "tta", "views": [{"name": "original"}]}
+FLIP, STILL = {"name": "flip", "axis": "vertical"}, {"name": "shift", "right": 0, "down": 0}
 
 
 @pytest.mark.slow
@@ -225,6 +227,32 @@ STUDENT = {"name": "distill", "student": {}, "epochs": 1, "lr": 0.1, "temperatur
         ([MASKS | {"ratio": 1.0}, EXPORT], "steps.0.ratio=1.0: expected below 1.0"),
         ([CHANNELS | {"ratio": 0.0}, EXPORT], "steps.0.ratio=0.0: expected above 0.0"),
         ([STATIC | {"calibration": "mean"}, EXPORT], "steps.0.calibration=mean: expected minmax, entropy"),
+        (
+            [FINETUNE, ENSEMBLE, EXPORT],
+            "ensemble must come first: it trains networks like the base, without what finetune does",
+        ),
+        ([ENSEMBLE, ENSEMBLE, EXPORT], "ensemble must come first"),
+        *(
+            (
+                [ENSEMBLE, step, EXPORT],
+                f"{step['name']} cannot come after ensemble: it works on one network, and an ensemble has",
+            )
+            for step in (MASKS, CHANNELS, FINETUNE, STUDENT | {"student": None}, QAT)
+        ),
+        *(
+            (
+                [TTA, step, EXPORT],
+                f"{step['name']} cannot come after tta: views are for a finished network: put tta after it",
+            )
+            for step in (MASKS, CHANNELS, FINETUNE, STUDENT | {"student": None}, QAT)
+        ),
+        ([TTA, ENSEMBLE, EXPORT], "ensemble must come first"),
+        ([TTA, TTA, EXPORT], "tta cannot come after tta: one step has all the views"),
+        ([EXPORT, TTA], "tta cannot come after export: it takes a torch model"),
+        ([ENSEMBLE | {"members": 1}, EXPORT], "steps.0.members=1: expected at least 2"),
+        ([TTA | {"views": []}, EXPORT], "steps.0.views=[]: expected at least 1 entry"),
+        ([TTA | {"views": [FLIP, FLIP]}, EXPORT], "{name: flip, axis: vertical} comes twice"),
+        ([TTA | {"views": [STILL]}, EXPORT], "views.0.down: must not be 0 where right is 0"),
     ],
 )
 def test_a_chain_that_makes_no_sense_is_refused_by_name(steps, message):
@@ -241,6 +269,9 @@ def test_a_chain_that_makes_no_sense_is_refused_by_name(steps, message):
         [CHANNELS, FINETUNE, CHANNELS, FINETUNE, EXPORT, STATIC],
         [CHANNELS, QAT, EXPORT],
         [MASKS, FINETUNE, EXPORT, DYNAMIC],
+        [ENSEMBLE, TTA, EXPORT, STATIC],
+        [CHANNELS, QAT, TTA, EXPORT],
+        [TTA | {"views": [{"name": "shift", "right": 0, "down": -1}, FLIP]}, EXPORT, DYNAMIC],
     ],
 )
 def test_steps_are_chained_at_will(steps):

@@ -52,3 +52,4 @@ def test_fields_that_only_some_choices_have():
     assert entry("model.name", "model=timm").default == "resnet18"
     assert entry("augment.operations[crop].padding").description == "Pixels on each side"
     assert entry("compress.variants.NAME.steps[distill].alpha").type == "number, at least 0, at most 1"
+    assert entry("compress.variants.NAME.steps[tta].views[flip].axis").type == "horizontal | vertical"

@@ -123,6 +123,8 @@ def context(config, state):
         seed=0,
         threads=1,
         device="cpu",
+        weights=Path("data/weights"),
+        features=None,
         state=state,
         show=False,
         say=lambda line: None,

@@ -147,7 +147,9 @@ JOINS = {
     "evaluate": lambda: predict_images("test", BASE, INGEST, SPLIT, batch_size=99, device="cpu", show=False),
     "compress": lambda: read_context(
         *(BASE, INGEST, SPLIT),
-        **dict.fromkeys(("train", "augment", "seed", "threads", "device", "state", "show", "say")),
+        **dict.fromkeys(
+            ("train", "augment", "seed", "threads", "device", "weights", "features", "state", "show", "say")
+        ),
     ),
     "compare": lambda: require_same_data(BASE, INGEST, SPLIT, [Path("models/onnx_fp32")]),
     "held out": lambda: read_held_out(INGEST, SPLIT),
@@ -226,7 +228,7 @@ def test_stages_that_join_predictions_ask_first(joined, stage):
 def compress_fp32(config, folder):
     """What the stage compress does."""
     settings = {"train": config.train, "augment": config.augment, "seed": 0, "threads": 1, "device": "cpu"}
-    show = {"show": False, "say": lambda line: None}
+    show = {"weights": WEIGHTS, "features": None, "show": False, "say": lambda line: None}
     context = read_context(BASE, INGEST, SPLIT, **settings, state=folder / "state", **show)
     steps = config.compress.variants["onnx_fp32"].steps
     decision = config.evaluate.decision

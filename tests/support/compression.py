@@ -54,6 +54,8 @@ def context(state: Path, **changes: Any) -> StepContext:
         "seed": 3,
         "threads": 1,
         "device": "cpu",
+        "weights": Path("data/weights"),
+        "features": None,
         "state": state,
         "show": False,
         "say": lambda text: None,

@@ -2,6 +2,7 @@
 
 import copy
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -75,6 +76,8 @@ def make_context(model, folder, **changes):
         "seed": 3,
         "threads": 1,
         "device": "cpu",
+        "weights": Path("data/weights"),
+        "features": None,
         "state": folder / "state",
         "show": False,
         "say": lambda line: None,

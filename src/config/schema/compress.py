@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from src.config.schema.base import Count, Fraction, Name, Positive, Section, Share
 
@@ -58,6 +58,58 @@ class QuantizeAwareTrain(Section):
     lr: Positive = Field(description="Peak learning rate")
 
 
+class Ensemble(Section):
+    """Several networks that vote with their probabilities (Lakshminarayanan et al., 2017)."""
+
+    name: Literal["ensemble"] = Field(description="Average the base and networks trained with other seeds")
+    members: Annotated[int, Field(ge=2)] = Field(description="Networks, of which the base is one")
+
+
+class OriginalView(Section):
+    name: Literal["original"] = Field(description="The image as it is")
+
+
+class FlippedView(Section):
+    name: Literal["flip"] = Field(description="Mirror")
+    axis: Literal["horizontal", "vertical"] = Field(description="Along which axis")
+
+
+class ShiftedView(Section):
+    """What comes in at the border is black."""
+
+    name: Literal["shift"] = Field(description="Shift")
+    right: int = Field(description="Pixels to the right; below 0: to the left")
+    down: int = Field(description="Pixels down; below 0: up")
+
+    @field_validator("down")
+    @classmethod
+    def _moves(cls, down: int, before: ValidationInfo) -> int:
+        if down == 0 and before.data.get("right") == 0:
+            raise ValueError("must not be 0 where right is 0: that view is called original")
+        return down
+
+
+View = Annotated[OriginalView | FlippedView | ShiftedView, Field(discriminator="name")]
+
+
+class Tta(Section):
+    """Test-time augmentation: the mean probability of several views of an image."""
+
+    name: Literal["tta"] = Field(description="Average the answers for several views of an image")
+    views: Annotated[list[View], Field(min_length=1)] = Field(
+        description="Views of an image that vote; a flip only where a mirrored image is of the same class"
+    )
+
+    @field_validator("views")
+    @classmethod
+    def _differ(cls, views: list[View]) -> list[View]:
+        twice = [view for place, view in enumerate(views) if view in views[:place]]
+        if twice:
+            fields = ", ".join(f"{key}: {value}" for key, value in twice[0].model_dump().items())
+            raise ValueError(f"must differ, but {{{fields}}} comes twice")
+        return views
+
+
 class Export(Section):
     """Convert from torch to ONNX."""
 
@@ -88,6 +140,8 @@ Step = Annotated[
     | Finetune
     | Distill
     | QuantizeAwareTrain
+    | Ensemble
+    | Tta
     | Export
     | QuantizeDynamic
     | QuantizeStatic,
@@ -96,16 +150,22 @@ Step = Annotated[
 AFTER_EXPORT = ("quantize_dynamic", "quantize_static")
 BASELINE = "onnx_fp32"  # the variant that is always there: the base as ONNX, unchanged
 INT8 = {"quantize_aware_train": "the network is already int8"}
+FINISHED = {
+    "ensemble": "it works on one network, and an ensemble has several",
+    "tta": "views are for a finished network: put tta after it",
+    **INT8,
+}
 # step: {a step that must not come before it: why}
 CONFLICTS = {
-    "prune_unstructured": INT8,
-    "prune_structured": {"prune_unstructured": "its masks would no longer fit", **INT8},
-    "finetune": INT8,
-    "distill": INT8,
+    "prune_unstructured": FINISHED,
+    "prune_structured": {"prune_unstructured": "its masks would no longer fit", **FINISHED},
+    "finetune": FINISHED,
+    "distill": FINISHED,
     "quantize_aware_train": {
         "prune_unstructured": "it does not keep the zeros: use quantize_static after export",
-        **INT8,
+        **FINISHED,
     },
+    "tta": {"tta": "one step has all the views"},
     "quantize_dynamic": INT8,
     "quantize_static": INT8,
 }
@@ -120,7 +180,12 @@ class Variant(Section):
     @classmethod
     def _fit_together(cls, steps: list[Step]) -> list[Step]:
         names = [step.name for step in steps]
-        faults = [*_export_faults(names), *_order_faults(names), *_student_faults(steps)]
+        faults = [
+            *_export_faults(names),
+            *_order_faults(names),
+            *_student_faults(steps),
+            *_ensemble_faults(names),
+        ]
         if faults:
             raise ValueError("; ".join(faults))
         return steps
@@ -156,6 +221,15 @@ def _student_faults(steps: list[Step]) -> list[str]:
         "put distill first or set student: null"
         for place, step in enumerate(steps)
         if isinstance(step, Distill) and step.student is not None and place
+    ]
+
+
+def _ensemble_faults(names: Sequence[str]) -> list[str]:
+    """The members are trained like the base, so nothing else may have been done to it."""
+    return [
+        f"ensemble must come first: it trains networks like the base, without what {names[place - 1]} does"
+        for place, name in enumerate(names)
+        if name == "ensemble" and place
     ]
 
 
