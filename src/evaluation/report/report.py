@@ -1,6 +1,6 @@
 """Everything that is reported of a model's predictions, in one place; ``metrics.json`` comes from it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -37,6 +37,7 @@ class Report:
     notes: list[str]
     confidence: float  # of the intervals
     uncalibrated: dict[str, float] = field(default_factory=dict)  # without temperature scaling
+    further: dict[str, float] = field(default_factory=dict)  # of corruptions and subgroups, by their names
 
     def to_metrics(self) -> dict[str, float]:
         """``test/accuracy``, ``test/accuracy/low``, …: those that are defined."""
@@ -84,7 +85,8 @@ class Report:
         for name, value in self.metrics.items():
             limits = self.intervals.get(name, UNKNOWN)
             named |= zip(with_limits(f"{SCOPE}/{name}"), (value, limits.low, limits.high), strict=True)
-        return named | {f"{SCOPE}/{name}/uncalibrated": value for name, value in self.uncalibrated.items()}
+        named |= {f"{SCOPE}/{name}/uncalibrated": value for name, value in self.uncalibrated.items()}
+        return named | self.further
 
 
 def make_report(
@@ -141,6 +143,11 @@ def with_uncalibrated(report: Report, probabilities: Floats, bins: int) -> Repor
             "log_loss": float(classification.log_losses(probabilities, report.targets).mean()),
         },
     )
+
+
+def with_further(report: Report, metrics: Iterable[Mapping[str, float]]) -> Report:
+    """The report with metrics of corrupted images and subgroups, by their names."""
+    return replace(report, further={name: value for each in metrics for name, value in each.items()})
 
 
 def _notes(
