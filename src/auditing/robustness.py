@@ -119,7 +119,12 @@ def _same_table(told: Path, again: Path, see: CheckLog) -> None:
     """Compare the cells of two CSV files; the first that differs is named."""
     ours, theirs = _rows(again), _rows(told) if told.is_file() else []
     if len(ours) != len(theirs):
-        see.find(told.name, f"{counted(len(ours), 'line')}, recomputed", counted(len(theirs), "line"), Verdict.TAMPERED)
+        see.find(
+            told.name,
+            f"{counted(len(ours), 'line')}, recomputed",
+            counted(len(theirs), "line"),
+            Verdict.TAMPERED,
+        )
         return
     for line, (mine, other) in enumerate(zip(ours, theirs, strict=True), 2):
         for column in _differing(mine, other):

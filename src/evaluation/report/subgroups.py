@@ -73,7 +73,7 @@ def draw_subgroups(path: Path, found: Sequence[Subgroup], accuracy: float, confi
         for axes, column, title in zip(panels, columns, legible(columns), strict=True):
             _draw_column(axes, [each for each in found if each.column == column], accuracy)
             axes.set_title(title)
-        subtitle(panels[0], f"{100 * confidence:.4g}% intervals; dashed: all test images")
+        subtitle(panels[0], f"{100 * confidence:.4g}% intervals; dashed: all test images; right: images")
         panels[-1].set_xlabel("Accuracy on the test images")
         return save(figure, path)
 
