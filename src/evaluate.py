@@ -15,6 +15,7 @@ correctly.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,11 +33,13 @@ def build(config: Config, run: StageRun) -> None:
     """Write the tables and figures into ``run.folder``."""
     from src.evaluation.predictions import predict_images
     from src.evaluation.report.publish import publish_report
-    from src.evaluation.report.report import make_report, with_further, with_uncalibrated
+    from src.evaluation.report.report import make_report, with_uncalibrated
     from src.evaluation.report.tables import write_mistakes
+    from src.evaluation.robustness.subgroups import read_subgroup_columns
     from src.models.numerics import computing
 
-    settings, show, columns = config.evaluate, run.progress, _subgroup_columns(config)
+    settings, show = config.evaluate, run.progress
+    columns = read_subgroup_columns(INGEST, settings.subgroups)
     predict = partial(
         predict_images,
         model=BASE,
@@ -58,7 +61,8 @@ def build(config: Config, run: StageRun) -> None:
         run.say(report.sentence())
         further = [_corrupt(config, run, tested)] if settings.corruptions else []
     further += [_compare_subgroups(config, run, tested, columns)] if columns else []
-    report = with_further(report, [metrics for metrics, _ in further])
+    for metrics, _ in further:
+        report = replace(report, further=report.further | metrics)
     figures = publish_report(
         run.folder, report, tested.ids, INGEST / "images.npy", BASE / "history.csv", settings, tested.data
     )
@@ -67,23 +71,6 @@ def build(config: Config, run: StageRun) -> None:
     if fitting is not None:
         figures += _decide(config, run, fitting, tested)
     run.log(subject="train", metrics=report.to_metrics(), figures=figures)
-
-
-def _subgroup_columns(config: Config) -> dict[str, list[str]]:
-    """What each column of evaluate.subgroups says of all images.
-
-    Raises:
-        AssayError: a column cannot be used.
-    """
-    from src.data.dataset.index import read_csv_columns
-    from src.evaluation.robustness.subgroups import refuse_unusable
-
-    wanted = config.evaluate.subgroups
-    if not wanted:
-        return {}
-    columns = read_csv_columns(INGEST)
-    refuse_unusable(wanted, columns)
-    return {name: columns[name] for name in wanted}
 
 
 def _corrupt(config: Config, run: StageRun, tested: Predictions) -> tuple[dict[str, float], Path]:

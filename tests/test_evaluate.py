@@ -227,7 +227,8 @@ def test_corruptions_are_those_that_are_asked_for(inputs, tmp_path, monkeypatch)
     assert [*zip(table["corruption"], table["severity"], strict=True)] == rows
     assert set(table["test/accuracy"]) == {1.0}
     assert (table["test/accuracy/low"].astype(float) < 1).all()
-    assert "Corrupted test images: accuracy 1.0000 on average" in built.output
+    assert "Corrupted test images: accuracy 1.0000 on average (1.0000 as they are); lowest" in built.output
+    assert built.output.endswith("with jpeg of severity 1\n")
     metrics = built.logged["metrics"]
     means = {"test/accuracy/corrupted", "test/accuracy/corrupted/jpeg", "test/accuracy/corrupted/noise"}
     assert {name for name in metrics if "corrupted" in name} == means  # equal resamples have no interval

@@ -17,6 +17,7 @@ from src.core.wording import counted
 from src.data.dataset.index import read_csv_columns
 from src.evaluation.report import robustness, subgroups
 from src.evaluation.robustness.answers import Answers, predict_corrupted
+from src.evaluation.robustness.corruptions import SEVERITIES
 from src.evaluation.robustness.subgroups import find_subgroups, subgroup_metrics
 
 Table = Mapping[str, NDArray[Any]]
@@ -37,6 +38,8 @@ def check_robustness(subject: AuditTarget, table: Table, classes: int, see: Chec
     """
     folder = subject.folder / "reports/evaluate"
     found: dict[str, float] = {}
+    if "evaluate" not in subject.lock:
+        return found
     if (folder / robustness.ANSWERS).is_file():
         found |= _corruptions(subject, folder, table, classes, see)
     if (folder / subgroups.TABLE).is_file():
@@ -47,11 +50,13 @@ def check_robustness(subject: AuditTarget, table: Table, classes: int, see: Chec
 def _corruptions(
     subject: AuditTarget, folder: Path, table: Table, classes: int, see: CheckLog
 ) -> dict[str, float]:
-    stored = read_table(folder / robustness.ANSWERS)
-    if not np.array_equal(stored["id"], table["id"]):
-        see.find(robustness.ANSWERS, "answers for the test images", "answers for others", Verdict.TAMPERED)
+    stored, (settings, seed) = read_table(folder / robustness.ANSWERS), _settings(subject)
+    answers = robustness.read_answers(stored)
+    wanted = [(name, severity) for name in settings.corruptions for severity in SEVERITIES]
+    if not np.array_equal(stored["id"], table["id"]) or [*answers] != wanted:
+        told = "answers for other images or corruptions"
+        see.find(robustness.ANSWERS, "answers for the test images", told, Verdict.TAMPERED)
         return {}
-    answers, (settings, seed) = robustness.read_answers(stored), _settings(subject)
     remade = robustness.measure_robustness(
         answers, table["predicted"], table["target"], classes, settings, seed
     )
@@ -96,10 +101,10 @@ def _subgroups(
     subject: AuditTarget, folder: Path, table: Table, classes: int, see: CheckLog
 ) -> dict[str, float]:
     ingest, (settings, seed) = subject.folder / "data/ingest", _settings(subject)
-    if not (ingest / "manifest.parquet").is_file():
-        see.note("the subgroups were not recomputed: the images' manifest is not here")
+    columns = read_csv_columns(ingest) if (ingest / "manifest.parquet").is_file() else {}
+    if not {*settings.subgroups} <= columns.keys():
+        see.note("the subgroups were not recomputed: the manifest with their columns is not here")
         return {}
-    columns = read_csv_columns(ingest)
     cells = {name: np.array(columns[name])[table["id"]] for name in settings.subgroups}
     remade = find_subgroups(table["predicted"], table["target"], cells, classes, settings, seed)
     with tempfile.TemporaryDirectory() as scratch:

@@ -122,6 +122,24 @@ def test_answers_for_other_images_are_named(audited):
     assert check(audited)[1].findings[0].what == "corrupted.parquet"
 
 
+def test_answers_without_a_corruption_are_named(audited):
+    edit_answers(audited, lambda columns: {name: columns[name] for name in columns if name != "jpeg/3"})
+    assert check(audited)[1].findings[0].what == "corrupted.parquet"
+
+
+def test_without_the_manifest_subgroups_are_noted_as_not_recomputed(audited):
+    (audited[0].folder / "data/ingest/manifest.parquet").unlink()
+    see = check(audited)[1]
+    assert not see.findings
+    assert "the subgroups were not recomputed" in see.notes[0]
+
+
+def test_an_evaluation_that_dvc_has_not_recorded_is_left_alone(audited):
+    audited[0].lock.clear()
+    found, see = check(audited)
+    assert (found, see.findings, see.agreed) == ({}, [], [])
+
+
 def test_an_evaluation_without_either_says_nothing(audited):
     for path in (audited[0].folder / "reports/evaluate").iterdir():
         path.unlink()

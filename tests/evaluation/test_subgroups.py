@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pytest
 from PIL import Image
+from pydantic import ValidationError
 from statsmodels.stats.proportion import confint_proportions_2indep
 
 from src.config.schema.evaluate import Evaluate
@@ -190,6 +191,12 @@ def test_columns_that_make_no_subgroups_are_refused(wanted, message):
     with pytest.raises(AssayError, match=message):
         refuse_unusable(wanted, columns)
     refuse_unusable(["site"], columns)
+
+
+@pytest.mark.parametrize("field", ["subgroups", "corruptions"])
+def test_a_name_that_is_given_twice_is_refused(field):
+    with pytest.raises(ValidationError, match="names blur twice: name it once"):
+        settings(**{field: ["blur", "noise", "blur"]})
 
 
 def test_columns_of_a_source_that_has_none_are_refused():

@@ -1,6 +1,6 @@
 """Everything that is reported of a model's predictions, in one place; ``metrics.json`` comes from it."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -143,11 +143,6 @@ def with_uncalibrated(report: Report, probabilities: Floats, bins: int) -> Repor
             "log_loss": float(classification.log_losses(probabilities, report.targets).mean()),
         },
     )
-
-
-def with_further(report: Report, metrics: Iterable[Mapping[str, float]]) -> Report:
-    """The report with metrics of corrupted images and subgroups, by their names."""
-    return replace(report, further={name: value for each in metrics for name, value in each.items()})
 
 
 def _notes(

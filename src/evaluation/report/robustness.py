@@ -48,7 +48,8 @@ class Robustness:
 
     def sentence(self) -> str:
         """One line for the terminal."""
-        worst = min(self.rows, key=lambda row: self.rows[row]["test/accuracy"])
+        corrupted = [row for row in self.rows if row != NONE]
+        worst = min(corrupted, key=lambda row: self.rows[row]["test/accuracy"])
         found, plain = self.rows[worst], self.rows[NONE]["test/accuracy"]
         _, low, high = with_limits("test/accuracy")
         return (

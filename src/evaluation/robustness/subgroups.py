@@ -8,6 +8,7 @@ one of twenty would otherwise seem to differ by chance.
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from src.config.suggestions import did_you_mean
 from src.core.errors import AssayError
 from src.core.metric_names import with_limits
 from src.core.wording import counted
+from src.data.dataset.index import read_csv_columns
 from src.evaluation.metrics.classification import Integers
 from src.evaluation.robustness.headline import FEW, headline_metrics
 from src.evaluation.uncertainty.intervals import Interval, newcombe
@@ -50,6 +52,17 @@ class Subgroup:
         if math.isnan(self.gap):
             return "all test images"
         return "few images: only the accuracy, with a wide interval" if self.images < FEW else ""
+
+
+def read_subgroup_columns(ingest: Path, wanted: Sequence[str]) -> dict[str, list[str]]:
+    """What each of the columns ``wanted`` says of all images; ``ingest`` is the folder of that stage.
+
+    Raises:
+        AssayError: see :func:`refuse_unusable`.
+    """
+    columns = read_csv_columns(ingest) if wanted else {}
+    refuse_unusable(wanted, columns)
+    return {name: columns[name] for name in wanted}
 
 
 def refuse_unusable(wanted: Sequence[str], columns: Mapping[str, Sequence[str]]) -> None:
