@@ -118,6 +118,8 @@ def test_few_images_have_an_accuracy_with_a_wide_interval_and_nothing_else():
     assert rare.metrics[LOW] < 0.5
     others = [name for name in COLUMNS if not name.startswith("test/accuracy")]
     assert all(math.isnan(rare.metrics[name]) for name in others)
+    few = found_in({"a": 300, "few": FEW - 1}, {"a": 30, "few": 9})[1]  # whose resamples differ
+    assert all(math.isnan(few.metrics[name]) for name in others) and few.note
     assert not any(math.isnan(found[0].metrics[name]) for name in COLUMNS) and found[0].note == ""
 
 
