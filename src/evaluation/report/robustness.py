@@ -34,6 +34,7 @@ TABLE = "robustness.csv"
 ACROSS = 3  # panels in a row
 WIDTH, HEIGHT, IMAGE = 2.6, 1.7, 0.6
 LEFT, TOP, ABOVE, BELOW, BETWEEN, GAP = 0.65, 0.55, 0.35, 0.55, 0.3, 0.06
+ROW = ABOVE + HEIGHT + GAP + IMAGE + BELOW
 NARROWEST = 4.0  # that the title fits into
 
 
@@ -143,24 +144,17 @@ def draw_robustness(path: Path, found: Robustness, image: NDArray[np.uint8], num
     """
     names = [name for name in CORRUPTIONS if (name, 1) in found.rows]
     across, down = min(ACROSS, len(names)), -(-len(names) // ACROSS)
-    width = max(NARROWEST, LEFT + across * (WIDTH + BETWEEN))
-    height = TOP + down * (ABOVE + HEIGHT + GAP + IMAGE + BELOW)
+    height = TOP + down * ROW
     with styled():
-        figure = new_figure(width, height)
+        figure = new_figure(max(NARROWEST, LEFT + across * (WIDTH + BETWEEN)), height)
         figure.set_layout_engine(None)
         _write_title(figure, found)
         for place, name in enumerate(names):
-            left = LEFT + place % ACROSS * (WIDTH + BETWEEN)
-            top = height - TOP - place // ACROSS * (ABOVE + HEIGHT + GAP + IMAGE + BELOW) - ABOVE
-            axes = _add_axes(figure, left, top - HEIGHT, HEIGHT)
-            _draw_corruption(axes, found, name)
-            if place % ACROSS:
-                axes.tick_params(labelleft=False)
-            else:
-                axes.set_ylabel("Accuracy")
-            _draw_images(
-                _add_axes(figure, left, top - HEIGHT - GAP - IMAGE, IMAGE), image, number, name, seed
-            )
+            left, bottom = LEFT + place % ACROSS * (WIDTH + BETWEEN), height - TOP - place // ACROSS * ROW
+            bottom -= ABOVE + HEIGHT
+            _draw_corruption(_add_axes(figure, left, bottom, HEIGHT), found, name, first=not place % ACROSS)
+            below = _add_axes(figure, left, bottom - GAP - IMAGE, IMAGE)
+            _draw_images(below, image, number, name, seed)
         return save(figure, path)
 
 
@@ -179,21 +173,15 @@ def _add_axes(figure: Figure, left: float, bottom: float, tall: float) -> Axes:
     return figure.add_axes(place, xlim=(-0.5, len(SEVERITIES) + 0.5))
 
 
-def _draw_corruption(axes: Axes, found: Robustness, name: CorruptionName) -> None:
+def _draw_corruption(axes: Axes, found: Robustness, name: CorruptionName, first: bool) -> None:
+    """``first``: of its row, which names the vertical axis for all."""
     rows = [found.rows[NONE], *(found.rows[name, severity] for severity in SEVERITIES)]
     values, low, high = (np.array([row[column] for row in rows]) for column in with_limits("test/accuracy"))
     axes.axhline(values[0], color=ORANGE, linewidth=1.0, linestyle=(0, (4, 3)))
-    axes.errorbar(
-        range(len(rows)),
-        values,
-        (values - low, high - values),
-        color=BLUE,
-        linewidth=1.0,
-        capsize=4,
-        fmt="o-",
-        ms=3,
-    )
-    axes.set(ylim=(0, 1.03), xticks=())
+    reach = np.maximum((values - low, high - values), 0)  # rounding may bring an end within
+    axes.errorbar(range(len(rows)), values, reach, color=BLUE, linewidth=1.0, capsize=4, fmt="o-", ms=3)
+    axes.set(ylim=(0, 1.03), xticks=(), ylabel="Accuracy" if first else "")
+    axes.tick_params(labelleft=first)
     axes.set_title("JPEG" if name == "jpeg" else name.capitalize(), fontsize=9.0)
 
 

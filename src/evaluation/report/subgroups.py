@@ -84,7 +84,8 @@ def _draw_column(axes: Axes, found: Sequence[Subgroup], accuracy: float) -> None
         np.array([each.metrics[name] for each in found]) for name in with_limits("test/accuracy")
     )
     axes.axvline(accuracy, color=ORANGE, linewidth=1.0, linestyle=(0, (4, 3)))
-    axes.errorbar(values, places, xerr=(values - low, high - values), color=BLUE, fmt="o", capsize=3, ms=4)
+    reach = np.maximum((values - low, high - values), 0)  # rounding may bring an end within
+    axes.errorbar(values, places, xerr=reach, color=BLUE, fmt="o", capsize=3, ms=4)
     axes.set(xlim=(-0.01, 1.01), ylim=(len(found) - 0.5, -0.5))
     axes.set_yticks(places, legible([each.value or "(empty)" for each in found]))
     axes.grid(axis="y", visible=False)
