@@ -6,13 +6,16 @@
 Reads models/base and the test rows of data/split. Writes reports/evaluate: metrics.json (each metric with
 its bootstrap interval), summary.json (the few that DVC shows), predictions.parquet, mistakes.csv (path, true
 and predicted class of each wrong prediction), confusion.csv, roc.csv, pr.csv, calibration.csv, per_class.csv
-and the figures confusion, roc, pr, reliability, mistakes and curves (PNG). With evaluate.decision also
-decision.json, and with abstention coverage.csv and coverage.png. Takes about ten seconds for the
-digits, mostly imports; the default model classifies 98 to 99 of 100 digits correctly.
+and the figures confusion, roc, pr, reliability, mistakes and curves (PNG). With evaluate.corruptions also
+robustness.csv, robustness.png and corrupted.parquet (the answers), with evaluate.subgroups subgroups.csv and
+subgroups.png, with evaluate.decision decision.json, and with abstention coverage.csv and coverage.png. Takes
+about ten seconds for the digits, mostly imports; the default model classifies 98 to 99 of 100 digits
+correctly.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,9 +35,11 @@ def build(config: Config, run: StageRun) -> None:
     from src.evaluation.report.publish import publish_report
     from src.evaluation.report.report import make_report, with_uncalibrated
     from src.evaluation.report.tables import write_mistakes
+    from src.evaluation.robustness.subgroups import read_subgroup_columns
     from src.models.numerics import computing
 
     settings, show = config.evaluate, run.progress
+    columns = read_subgroup_columns(INGEST, settings.subgroups)
     predict = partial(
         predict_images,
         model=BASE,
@@ -51,16 +56,54 @@ def build(config: Config, run: StageRun) -> None:
             report = make_report(
                 tested.probabilities, tested.targets, tested.classes, settings, config.seed, advance
             )
-    if tested.uncalibrated is not None:
-        report = with_uncalibrated(report, tested.uncalibrated, settings.calibration_bins)
+        if tested.uncalibrated is not None:
+            report = with_uncalibrated(report, tested.uncalibrated, settings.calibration_bins)
+        run.say(report.sentence())
+        further = [_corrupt(config, run, tested)] if settings.corruptions else []
+    further += [_compare_subgroups(config, run, tested, columns)] if columns else []
+    for metrics, _ in further:
+        report = replace(report, further=report.further | metrics)
     figures = publish_report(
         run.folder, report, tested.ids, INGEST / "images.npy", BASE / "history.csv", settings, tested.data
     )
+    figures += [figure for _, figure in further]
     write_mistakes(run.folder / "mistakes.csv", report, tested.sources)
-    run.say(report.sentence())
     if fitting is not None:
         figures += _decide(config, run, fitting, tested)
     run.log(subject="train", metrics=report.to_metrics(), figures=figures)
+
+
+def _corrupt(config: Config, run: StageRun, tested: Predictions) -> tuple[dict[str, float], Path]:
+    """Ask the model about corrupted test images, and report what they cost; returns metrics and figure."""
+    from src.evaluation.report.robustness import publish_robustness
+    from src.evaluation.robustness.answers import predict_corrupted
+
+    settings, images = config.evaluate, INGEST / "images.npy"
+    answers = predict_corrupted(
+        settings.corruptions,
+        tested.ids,
+        BASE,
+        images,
+        batch_size=settings.batch_size,
+        device=config.machine.device,
+        seed=config.seed,
+        show=run.progress,
+    )
+    found, figure = publish_robustness(run.folder, answers, tested, images, settings, config.seed)
+    run.say(found.sentence())
+    return found.means, figure
+
+
+def _compare_subgroups(
+    config: Config, run: StageRun, tested: Predictions, columns: dict[str, list[str]]
+) -> tuple[dict[str, float], Path]:
+    """Report how often the model is right in each subgroup; returns metrics and figure."""
+    from src.evaluation.report.subgroups import publish_subgroups
+    from src.evaluation.robustness.subgroups import describe_gap, subgroup_metrics
+
+    found, figure = publish_subgroups(run.folder, tested, columns, config.evaluate, config.seed)
+    run.say(describe_gap(found))
+    return subgroup_metrics(found), figure
 
 
 def _fitting_split(config: Config) -> str:

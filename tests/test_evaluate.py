@@ -30,6 +30,7 @@ FILES = {
     *("calibration.csv", "confusion.csv", "mistakes.csv", "per_class.csv", "pr.csv", "roc.csv"),
     *("confusion.png", "curves.png", "mistakes.png", "pr.png", "reliability.png", "roc.png"),
 }
+CORRUPTED = {"corrupted.parquet", "robustness.csv", "robustness.png"}
 HISTORY = (
     "epoch,epoch/train/loss,epoch/val/loss,epoch/val/accuracy,epoch/lr\n"
     "1,2.3,2.2,0.2,0.01\n"
@@ -94,13 +95,14 @@ class Run:
         self.logged |= content
 
 
-def build_here(root, folder, monkeypatch, **decision):
+def build_here(root, folder, monkeypatch, corruptions=(), subgroups=(), **decision):
     """What the stage does, in this process: no locks, no journal, no MLflow."""
     folder.mkdir()
     monkeypatch.chdir(root)
     run = Run(folder)
     values = yaml.safe_load((ROOT / "params.yaml").read_text())
     values["train"]["precision"] = "fp32"  # portable needs a process that is held to AVX2
+    values["evaluate"] |= {"corruptions": [*corruptions], "subgroups": [*subgroups]}
     values["evaluate"]["decision"] |= decision
     build(validate_config(values, "params.yaml"), run)
     return run
@@ -118,7 +120,7 @@ def test_files_agree_with_each_other_and_are_the_same_in_another_process(workspa
     params.write_text(params.read_text().replace("precision: portable", "precision: fp32"))
     done = workspace.run(sys.executable, "-m", "src.evaluate")
     report = workspace / "reports/evaluate"
-    assert {path.name for path in report.iterdir()} == FILES
+    assert {path.name for path in report.iterdir()} == FILES | CORRUPTED
     predictions = pd.read_parquet(report / "predictions.parquet")
     assert predictions["id"].tolist() == rows.tolist()
     assert predictions["target"].tolist() == targets.tolist()
@@ -141,10 +143,12 @@ def test_files_agree_with_each_other_and_are_the_same_in_another_process(workspa
     assert pd.read_csv(report / "calibration.csv")["images"].sum() == len(rows)
     assert_journal_has(workspace, accuracy)
 
-    again = build_here(workspace.folder, workspace / "again", monkeypatch)
+    corruptions = yaml.safe_load(params.read_text())["evaluate"]["corruptions"]
+    again = build_here(workspace.folder, workspace / "again", monkeypatch, corruptions)
     assert contents(again.folder) == contents(report)
     assert evaluate_metrics(report / "metrics.json") == again.logged["metrics"]
-    assert again.output.rstrip() == done.stdout.splitlines()[-1].split("evaluate", 1)[1].strip()
+    said = [line.split("evaluate", 1)[1].strip() for line in done.stdout.splitlines()[-2:]]
+    assert again.output.splitlines() == said
 
 
 def assert_journal_has(workspace, accuracy):
@@ -154,7 +158,8 @@ def assert_journal_has(workspace, accuracy):
     assert record["subject"] == record["parents"]["train"]
     assert record["metrics"]["test/accuracy"] == accuracy["value"]
     assert record["metrics"]["test/accuracy/low"] == accuracy["low"]
-    assert {path.rsplit("/", 1)[-1] for path in record["figures"]} == {f for f in FILES if f.endswith(".png")}
+    figures = {name for name in FILES | CORRUPTED if name.endswith(".png")}
+    assert {path.rsplit("/", 1)[-1] for path in record["figures"]} == figures
 
 
 @pytest.fixture
@@ -210,6 +215,55 @@ def test_classes_that_are_never_right_are_named_where_the_accuracy_is(inputs, tm
         (f"{row}.png", target) for row, target in zip(rows[wrong], targets[wrong], strict=True)
     }
     assert set(table["predicted"]) == {4} and (table["confidence"].diff().dropna() <= 0).all()
+
+
+@pytest.mark.slow
+def test_corruptions_are_those_that_are_asked_for(inputs, tmp_path, monkeypatch):
+    prepare(inputs, test_targets=[4], always=4)
+    built = build_here(inputs, tmp_path / "report", monkeypatch, corruptions=["jpeg", "noise"])
+    assert set(contents(built.folder)) == FILES | CORRUPTED
+    table = pd.read_csv(built.folder / "robustness.csv", keep_default_na=False)
+    rows = [("none", 0), *((name, level) for name in ("jpeg", "noise") for level in (1, 2, 3))]
+    assert [*zip(table["corruption"], table["severity"], strict=True)] == rows
+    assert set(table["test/accuracy"]) == {1.0}
+    assert (table["test/accuracy/low"].astype(float) < 1).all()
+    assert "Corrupted test images: accuracy 1.0000 on average (1.0000 as they are); lowest" in built.output
+    assert built.output.endswith("with jpeg of severity 1\n")
+    metrics = built.logged["metrics"]
+    means = {"test/accuracy/corrupted", "test/accuracy/corrupted/jpeg", "test/accuracy/corrupted/noise"}
+    assert {name for name in metrics if "corrupted" in name} == means  # equal resamples have no interval
+    assert evaluate_metrics(built.folder / "metrics.json") == metrics
+    assert any(path.name == "robustness.png" for path in built.logged["figures"])
+
+
+@pytest.mark.slow
+def test_the_site_with_flipped_labels_is_named(inputs, tmp_path, monkeypatch):
+    rows, _ = prepare(inputs, test_targets=[4, 5], always=4)
+    manifest = inputs / "data/ingest/manifest.parquet"
+    table = pd.read_parquet(manifest)
+    bad = table["id"] % 3 == 0
+    table["csv.site"] = np.where(bad, "south", "north")
+    table["csv.weight"] = [str(row) for row in table["id"]]
+    table["target"] = np.where(bad & (table["target"] == 4), 5, 4)
+    table.to_parquet(manifest, index=False)
+    built = build_here(inputs, tmp_path / "report", monkeypatch, subgroups=["site"])
+    assert set(contents(built.folder)) == FILES | {"subgroups.csv", "subgroups.png"}
+    found = pd.read_csv(built.folder / "subgroups.csv").set_index("value")
+    tested, right = table.loc[rows], (table.loc[rows, "target"] == 4)
+    for site in ("north", "south"):
+        assert found.loc[site, "images"] == (tested["csv.site"] == site).sum()
+        assert found.loc[site, "test/accuracy"] == pytest.approx(right[tested["csv.site"] == site].mean())
+    assert found.loc["north", "gap/high"] > found.loc["north", "gap/low"] > 0 > found.loc["south", "gap/high"]
+    assert "Subgroups: largest gap: site=south with accuracy" in built.output
+    metrics = built.logged["metrics"]
+    assert metrics["test/accuracy/worst_subgroup"] == pytest.approx(found.loc["south", "test/accuracy"])
+    assert evaluate_metrics(built.folder / "metrics.json") == metrics
+    assert any(path.name == "subgroups.png" for path in built.logged["figures"])
+    with pytest.raises(
+        AssayError, match=r"places: labels\.csv has no such column; it has site, weight\n  wei.*many"
+    ):
+        build_here(inputs, tmp_path / "refused", monkeypatch, subgroups=["places", "weight"])
+    assert not list((tmp_path / "refused").iterdir())
 
 
 def validate_on(root, split):

@@ -13,6 +13,7 @@ from pyarrow import parquet
 
 from src.core.hashing import hash_tree
 from src.data.dataset.arrays import open_array
+from src.data.dataset.index import read_csv_columns
 from tests.support.pictures import encoded, halves, write_folder
 from tests.support.workspaces import Workspace
 
@@ -70,8 +71,12 @@ def test_a_csv_with_split_and_group_and_mixed_sizes(workspace: Workspace) -> Non
     raw = workspace / "data/raw/birds"
     write_folder(raw, {"pictures": 3}, "bmp")
     (raw / "wide.jpg").write_bytes(encoded(halves(), "jpg"))
-    lines = ["path,label,split,group", "wide.jpg,owl,train,nest 1", "pictures/0000.bmp,wren,test,nest 2"]
-    lines += [f"pictures/000{row}.bmp,owl,," for row in (1, 2)]
+    lines = [
+        "path,label,split,group,id",
+        "wide.jpg,owl,train,nest 1,a",
+        "pictures/0000.bmp,wren,test,nest 2,b",
+    ]
+    lines += [f"pictures/000{row}.bmp,owl,,,c" for row in (1, 2)]
     (raw / "labels.csv").write_text("\n".join(lines) + "\n")
     settings = ("data=csv", "data.name=birds", "data.image_size=[20,40]", "data.resize_mode=stretch")
     workspace.run(PYTHON, "-m", "src.compose", *settings)
@@ -81,6 +86,11 @@ def test_a_csv_with_split_and_group_and_mixed_sizes(workspace: Workspace) -> Non
     assert table["target"] == [0, 1, 0, 0]
     assert table["given_split"] == ["train", "test", None, None]
     assert table["group"] == ["nest 1", "nest 2", None, None]
+    assert read_csv_columns(workspace / "data/ingest") == {
+        "group": ["nest 1", "nest 2", "", ""],
+        "id": ["a", "b", "c", "c"],  # beside the manifest's own column of this name
+    }
+    assert table["id"] == [0, 1, 2, 3]
     assert (table["width"][0], table["height"][0]) == (40, 20)
     assert (table["width"][1], table["height"][1]) == (16, 12)
     images = open_array(workspace / "data/ingest/images.npy")

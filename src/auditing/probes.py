@@ -19,6 +19,7 @@ from torch.nn import functional
 from src.compression.onnx.runtime import onnx_session
 from src.compression.onnx.sample import int8_sample
 from src.config.schema.augment import Augment
+from src.config.schema.evaluate import CorruptionName
 from src.config.schema.model import ModelConfig
 from src.config.schema.optimizers import PORTABLE
 from src.config.schema.train import Train
@@ -27,6 +28,7 @@ from src.data.dataset.statistics import channel_statistics
 from src.data.loading.augmentation import Augmentation
 from src.data.splitting.leakage import standardized_thumbnails
 from src.evaluation.metrics import classification
+from src.evaluation.robustness.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from src.evaluation.uncertainty import bootstrap
 from src.evaluation.uncertainty.intervals import wilson
 from src.models.build import build_model
@@ -125,6 +127,7 @@ def probes() -> Mapping[str, Probe]:
         **_numpy_probes(),
         **_torch_probes(),
         **{f"augmentation {each['name']}": partial(_augment, each) for each in OPERATIONS},
+        **{f"corruption {name}": partial(_corrupt, name) for name in CORRUPTIONS},
         **{f"optimizer {name}": partial(_optimize, name) for name in PORTABLE},
         **{f"loss {name}": partial(_lose, **fields) for name, fields in LOSSES.items()},
         "mixup": partial(_mix, mixup=0.4),
@@ -221,6 +224,15 @@ def _result_probes() -> dict[str, Probe]:
 def _augment(operation: dict[str, Any]) -> Tensor:
     operations = Augment.model_validate({"operations": [operation]}).operations
     return Tensor(Augmentation(operations)(_images(3, 28)))
+
+
+def _corrupt(name: CorruptionName) -> tuple[Array, ...]:
+    """At every severity, small images and larger ones."""
+    return tuple(
+        corrupt(_images(3, side).mul(255).byte().numpy()[:8], np.arange(8), name, severity, seed=0)
+        for severity in SEVERITIES
+        for side in (8, 45)
+    )
 
 
 def _optimize(name: str) -> Tensor:

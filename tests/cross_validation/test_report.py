@@ -29,6 +29,8 @@ SETTINGS = Evaluate(
     calibration_bins=10,
     mistakes=1,
     batch_size=64,
+    corruptions=[],
+    subgroups=[],
     decision=make_decision("argmax"),
 )
 NAMES = ["a", "b", "c"]

@@ -230,10 +230,18 @@ def test_csv_with_split_and_group(tmp_path: Path) -> None:
     listing = read_listing(_csv(tmp_path, text, "x/1.png", "2.jpg", "3.jpg", "notes.md"), "csv")
     assert listing.classes == ["cat", "dog"]
     assert listing.items == [
-        ImageEntry("x/1.png", "cat", "train", "p1"),
-        ImageEntry("2.jpg", "dog", None, None),
+        ImageEntry("x/1.png", "cat", "train", "p1", cells=("p1", "3")),
+        ImageEntry("2.jpg", "dog", None, None, cells=("", "4")),
     ]
-    assert listing.ignored == ["labels.csv: column weight", "3.jpg", "notes.md"]
+    assert listing.columns == ["group", "weight"]
+    assert listing.ignored == ["3.jpg", "notes.md"]
+
+
+def test_csv_columns_are_kept_in_one_spelling_and_without_the_nameless(tmp_path: Path) -> None:
+    text = f"path,label,site,\n1.png,a, {unicodedata.normalize('NFD', 'Orléans')} ,\n2.png,b,,x\n"
+    listing = read_listing(_csv(tmp_path, text, "1.png", "2.png"), "csv")
+    assert listing.columns == ["site"]
+    assert [item.cells for item in listing.items] == [("Orléans",), ("",)]
 
 
 def test_csv_paths_are_written_one_way(tmp_path: Path) -> None:

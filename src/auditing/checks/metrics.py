@@ -13,6 +13,7 @@ from scipy.special import log_softmax
 
 from src.auditing.claims import published_metrics, recorded_claims
 from src.auditing.file_comparison import read_table
+from src.auditing.robustness import check_robustness
 from src.auditing.target import BASE, AuditTarget
 from src.auditing.verdict import CheckLog, Verdict
 from src.compression.parity import onnx_logits
@@ -156,8 +157,9 @@ def _base(subject: AuditTarget, see: CheckLog) -> None:
     probabilities = np.stack([table[name] for name in columns], axis=1)
     settings = subject.params["evaluate"]
     found = summary(probabilities, table["target"], settings["top_k"], settings["calibration_bins"])
-    told = evaluate_metrics(folder / "metrics.json")
-    _claimed({f"test/{name}": value for name, value in found.items()}, told, "of metrics.json", see)
+    again = {f"test/{name}": value for name, value in found.items()}
+    again |= check_robustness(subject, table, len(columns), see)
+    _claimed(again, evaluate_metrics(folder / "metrics.json"), "of metrics.json", see)
     if subject.run is not None:
         _evaluated(subject, subject.run.metrics, see)
     _base_answers(subject, probabilities, table, see)

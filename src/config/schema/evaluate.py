@@ -27,6 +27,7 @@ class CrossValidate(Section):
 
 
 Reached = Annotated[float, Field(gt=0, le=1)]
+CorruptionName = Literal["blur", "noise", "brightness", "contrast", "jpeg", "rotation"]
 DecisionMethod = Literal["argmax", "thresholds", "costs", "abstain", "conformal"]
 # field: the only method that reads it
 OWNER = {
@@ -128,7 +129,21 @@ class Evaluate(Section):
     calibration_bins: Annotated[int, Field(ge=2)] = Field(description="Bins of the reliability diagram")
     mistakes: Count = Field(description="Images in the gallery of the worst mistakes")
     batch_size: Count = Field(description="Images in a batch")
+    corruptions: list[CorruptionName] = Field(
+        description="Changes of the test images at three severities, to see what accuracy they cost; []: none"
+    )
+    subgroups: list[str] = Field(
+        description="Columns of labels.csv; each of their values is a subgroup that gets metrics of its own"
+    )
     decision: Decision
+
+    @field_validator("corruptions", "subgroups")
+    @classmethod
+    def _name_each_once(cls, names: list[str]) -> list[str]:
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"names {', '.join(twice)} twice: name it once")
+        return names
 
 
 class Benchmark(Section):

@@ -11,6 +11,7 @@ from src.core.errors import AssayError
 from src.data.dataset.spec import DataSpec, describe_data, read_spec, require_match
 
 COLUMNS = ("id", "source", "target", "sha256", "given_split", "group", "subject", "file_sha256")
+CELLS = "csv."  # before the name of a column of labels.csv, in the manifest
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,18 @@ def read_index(folder: Path) -> DatasetIndex:
         subjects=columns.get("subject", [None] * len(columns["id"])),
         originals=columns.get("file_sha256", columns["sha256"]),
     )
+
+
+def read_csv_columns(folder: Path) -> dict[str, list[str]]:
+    """Read what labels.csv says of each of the N images, by column; empty for other sources.
+
+    ``folder`` is that of stage ``ingest``.
+    """
+    from pyarrow import parquet
+
+    file = parquet.ParquetFile(folder / "manifest.parquet")
+    names = [name for name in file.schema_arrow.names if name.startswith(CELLS)]
+    return {name.removeprefix(CELLS): cells for name, cells in file.read(names).to_pydict().items()}
 
 
 def read_split(

@@ -1,4 +1,7 @@
-"""A ``labels.csv`` with the columns path,label[,split,group]; paths are relative to its folder."""
+"""A ``labels.csv`` with the columns path,label[,split,group]; paths are relative to its folder.
+
+All other columns are kept, for `evaluate.subgroups`.
+"""
 
 import csv
 import io
@@ -14,6 +17,7 @@ from src.data.ingestion.listing import SPLITS, ImageEntry, Listing, normalized_n
 
 REQUIRED = ("path", "label")
 OPTIONAL = ("split", "group")
+NOT_KEPT = (*REQUIRED, "split", "")  # as the manifest has them; "": a comma at the end of the line
 
 
 def list_csv(folder: Path, subject: str | None = None) -> Listing:
@@ -40,9 +44,8 @@ def list_csv(folder: Path, subject: str | None = None) -> Listing:
     _refuse_faults(table, faults)
     if not items:
         raise AssayError(f"{table} lists no images. Add a line for each image: path,label")
-    used = (*REQUIRED, *OPTIONAL, subject)
-    extra = [f"labels.csv: column {name}" for name in header if name not in used]
-    return Listing(sorted({item.label for item in items}), items, extra + _unlisted(folder, items))
+    classes, columns = sorted({item.label for item in items}), _kept(header)
+    return Listing(classes, items, _unlisted(folder, items), columns=columns)
 
 
 def column_names(folder: Path) -> list[str]:
@@ -52,6 +55,10 @@ def column_names(folder: Path) -> list[str]:
 
 def _header(rows: Iterator[tuple[int, list[str]]]) -> list[str]:
     return [name.strip() for name in next(rows, (0, []))[1]]
+
+
+def _kept(header: list[str]) -> list[str]:
+    return [name for name in header if name not in NOT_KEPT]
 
 
 def _read_csv(table: Path) -> Iterator[tuple[int, list[str]]]:
@@ -101,7 +108,8 @@ def _csv_item(
         return None
     path = os.path.normpath(cells["path"]).replace(os.sep, "/")
     label, group, shown = (normalized_name(cells.get(name or "", "")) for name in ("label", "group", subject))
-    return ImageEntry(path, label, split_of(cells.get("split", "")), group or None, shown or None)
+    kept = tuple(normalized_name(cells[name]) for name in _kept(header))
+    return ImageEntry(path, label, split_of(cells.get("split", "")), group or None, shown or None, kept)
 
 
 def _cell_faults(folder: Path, cells: dict[str, str]) -> Iterator[tuple[str, str]]:

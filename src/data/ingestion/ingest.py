@@ -54,7 +54,7 @@ def ingest(
     compact_rows(array, np.array([reason is None for reason in reasons]))
     kept = [row for row, reason in enumerate(reasons) if reason is None]
     items, outcomes = [listing.items[row] for row in kept], [outcomes[row] for row in kept]
-    write_manifest(out / "manifest.parquet", items, outcomes, listing.classes)
+    write_manifest(out / "manifest.parquet", items, outcomes, listing)
     counts = Counter(item.label for item in items)
     return {
         "classes": listing.classes,

@@ -32,7 +32,8 @@ UNREADABLE_ENDINGS = (
 class ImageEntry:
     """One image: ``source`` is relative to the folder of the data set, ``given_split`` its split, if any.
 
-    Images of one ``group`` or of one ``subject`` stay together: see `src.data.ingestion.subjects`.
+    Images of one ``group`` or of one ``subject`` stay together: see `src.data.ingestion.subjects`. ``cells``
+    are what a table says of the image in each of the listing's ``columns``.
     """
 
     source: str
@@ -40,6 +41,7 @@ class ImageEntry:
     given_split: str | None = None
     group: str | None = None
     subject: str | None = None
+    cells: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Listing:
     """``classes`` in the order of the targets, ``items`` in a fixed order, and files that are ``ignored``.
 
     ``arrays`` are the idx files that hold the items, one after the other; empty if each item is a file.
-    ``notes`` say what a person may not have meant.
+    ``notes`` say what a person may not have meant. ``columns`` of a table are kept for subgroups.
     """
 
     classes: list[str]
@@ -55,6 +57,7 @@ class Listing:
     ignored: list[str] = field(default_factory=list)
     arrays: list[Path] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    columns: list[str] = field(default_factory=list)
 
 
 def entries(folder: Path) -> list[os.DirEntry[str]]:

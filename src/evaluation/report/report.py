@@ -37,6 +37,7 @@ class Report:
     notes: list[str]
     confidence: float  # of the intervals
     uncalibrated: dict[str, float] = field(default_factory=dict)  # without temperature scaling
+    further: dict[str, float] = field(default_factory=dict)  # of corruptions and subgroups, by their names
 
     def to_metrics(self) -> dict[str, float]:
         """``test/accuracy``, ``test/accuracy/low``, …: those that are defined."""
@@ -84,7 +85,8 @@ class Report:
         for name, value in self.metrics.items():
             limits = self.intervals.get(name, UNKNOWN)
             named |= zip(with_limits(f"{SCOPE}/{name}"), (value, limits.low, limits.high), strict=True)
-        return named | {f"{SCOPE}/{name}/uncalibrated": value for name, value in self.uncalibrated.items()}
+        named |= {f"{SCOPE}/{name}/uncalibrated": value for name, value in self.uncalibrated.items()}
+        return named | self.further
 
 
 def make_report(

@@ -12,7 +12,7 @@ A bootstrap says nothing where all resamples are equal, as those of a model with
 has no interval. Shares of images get Wilson's interval instead, which has a width at 0 and at 1.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,6 +101,37 @@ def resample(
     return {name: np.concatenate(values) for name, values in found.items()}
 
 
+def bootstrap_answers(
+    predicted: Integers, targets: Integers, classes: int, *, resamples: int, confidence: float, seed: int
+) -> dict[str, Interval]:
+    """Intervals of the metrics of :func:`classification.from_counts`, by name; those of shares are Wilson's.
+
+    For answers without probabilities. ``predicted`` and ``targets``: (n,); the others: as of `bootstrap`.
+    """
+    counted = _counter(predicted, targets, classes)
+    blocks = [
+        classification.from_counts(counted(weights))
+        for weights in bootstrap_weights(seed, len(targets), resamples)
+    ]
+    right = wilson(int((predicted == targets).sum()), len(targets), confidence)
+    found = {
+        name: percentiles(np.concatenate([block[name] for block in blocks]), confidence) for name in blocks[0]
+    }
+    return found | {"accuracy": right, "recall_weighted": right}
+
+
+def bootstrap_means(
+    values: Mapping[str, Floats], *, resamples: int, confidence: float, seed: int
+) -> dict[str, Interval]:
+    """Intervals of the mean of values (n,) of the same n images, by name; arguments: as of `bootstrap`."""
+    rows = len(next(iter(values.values())))
+    means = _mean_statistic(values)
+    blocks = [means(weights) for weights in bootstrap_weights(seed, rows, resamples)]
+    return {
+        name: percentiles(np.concatenate([block[name] for block in blocks]), confidence) for name in values
+    }
+
+
 def bootstrap_weights(seed: int, rows: int, resamples: int) -> Iterator[Weights]:
     """Blocks of resamples as weights (rows, block); each column sums to ``rows``."""
     random = np.random.default_rng(derive_seed(seed, "bootstrap"))
@@ -142,20 +173,18 @@ def _statistics(
 
 
 def _count_statistic(probabilities: Floats, targets: Integers) -> Callable[[Weights], dict[str, Floats]]:
-    counted = _counter(probabilities, targets)
+    counted = _counter(classification.predict(probabilities), targets, probabilities.shape[1])
     return lambda weights: classification.from_counts(counted(weights))
 
 
 def _class_statistic(
     probabilities: Floats, targets: Integers, index: int
 ) -> Callable[[Weights], dict[str, Floats]]:
-    counted = _counter(probabilities, targets)
+    counted = _counter(classification.predict(probabilities), targets, probabilities.shape[1])
     return lambda weights: classification.of_class(counted(weights), index)
 
 
-def _counter(probabilities: Floats, targets: Integers) -> Callable[[Weights], ConfusionCounts]:
-    classes = probabilities.shape[1]
-    predicted = classification.predict(probabilities)
+def _counter(predicted: Integers, targets: Integers, classes: int) -> Callable[[Weights], ConfusionCounts]:
     right = np.flatnonzero(predicted == targets)
 
     def counted(weights: Weights) -> ConfusionCounts:
@@ -166,7 +195,7 @@ def _counter(probabilities: Floats, targets: Integers) -> Callable[[Weights], Co
     return counted
 
 
-def _mean_statistic(rows: dict[str, Floats]) -> Callable[[Weights], dict[str, Floats]]:
+def _mean_statistic(rows: Mapping[str, Floats]) -> Callable[[Weights], dict[str, Floats]]:
     def statistic(weights: Weights) -> dict[str, Floats]:
         # einsum, because the sums of a matrix product depend on the number of threads
         return {name: np.einsum("i,ij->j", values, weights) / len(values) for name, values in rows.items()}

@@ -1,5 +1,6 @@
 """Intervals of a metric. Light: nothing here imports torch."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,15 @@ def wilson(hits: int, rows: int, confidence: float) -> Interval:
     """Score interval of a share (Wilson, 1927); unlike the bootstrap it has a width at 0 and 1."""
     limits = binomtest(hits, rows).proportion_ci(confidence, method="wilson")
     return Interval(max(0.0, float(limits.low)), min(1.0, float(limits.high)))
+
+
+def newcombe(hits: int, rows: int, others: int, other_rows: int, confidence: float) -> Interval:
+    """Interval of the difference of two shares of different images (Newcombe, 1998, method 10)."""
+    one, other = hits / rows, others / other_rows
+    of_one, of_other = wilson(hits, rows, confidence), wilson(others, other_rows, confidence)
+    down = math.hypot(one - of_one.low, of_other.high - other)
+    up = math.hypot(of_one.high - one, other - of_other.low)
+    return Interval(one - other - down, one - other + up)
 
 
 def percentiles(values: NDArray[np.float64], confidence: float) -> Interval:

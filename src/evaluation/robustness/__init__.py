@@ -1,0 +1,1 @@
+"""How far the model holds: on corrupted images, and in each subgroup of the images."""
