@@ -45,13 +45,15 @@ def main() -> None:
 def _run(overrides: list[str], check: bool, name: str | None) -> int:
     from src.config.experiment import save_as_default
     from src.config.loading import PARAMS, compose_text, load_conf, read_params, refuse_debug
-    from src.search.engine.trial_configs import TrialConfigs
+    from src.search.engine.plan import check_supported
+    from src.search.engine.trial_configs import TrialConfigs, make_plan
 
     overrides = [_resolved(override, check) for override in overrides]
     composed = load_conf(overrides)
     refuse_debug(composed.config, str(PARAMS))
     if composed.config.sweep.method != "none":
-        TrialConfigs(composed)  # raises what only the stage sweep would notice, hours later perhaps
+        # raises what only the stage sweep would notice, hours later perhaps
+        check_supported(make_plan(TrialConfigs(composed), composed.config.seed))
     if check:
         keys = differing_keys(read_params(), composed.values)
         print("\n".join(keys) if keys else "params.yaml is what conf/ composes to")

@@ -38,7 +38,7 @@ def by_dvc(*overrides):
         OWN,
         ["experiment=tiny", *OWN],
         ["model=timm", "model.name=resnet18", "machine.progress=false"],
-        ["model=vit_tiny", "train.epochs=5"],  # with the recipe of the model
+        ["model=vit_tiny", "train.epochs=5"],  # with what suits the model
         ["+compress.variants={mine:{steps:[{name:export}]}}"],
     ],
 )
@@ -110,6 +110,7 @@ def test_the_command(monkeypatch, capsys):
         ("sweep.enqueue=[{train.optimizer.lr: 7.5}]", "0: train.optimizer.lr: must be in .* but got 7.5"),
         ("+sweep.space={train.epochs: wide}", "train.epochs: must be a choice, a range or an interval"),
         ("+sweep.proxy={train.epoch: 3}", "train.epoch .in sweep.proxy.: is not a known field"),
+        ("sweep.method=grid", "method=grid tries every value, but train.optimizer.lr, .* is an interval"),
     ],
 )
 def test_a_search_that_cannot_begin_is_refused_when_it_is_composed(monkeypatch, capsys, override, fault):

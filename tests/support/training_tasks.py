@@ -97,7 +97,8 @@ def section(path: str) -> dict[str, Any]:
     """A file of conf/, with what it takes from another file of its group."""
     content: dict[str, Any] = yaml.safe_load((CONF / path).read_text(encoding="utf-8"))
     for base in content.pop("defaults", []):
-        content = content if base == "_self_" else section(f"{Path(path).parent}/{base}.yaml") | content
+        if isinstance(base, str) and base != "_self_":  # the others choose from other groups
+            content = section(f"{Path(path).parent}/{base}.yaml") | content
     return content
 
 
