@@ -16,6 +16,7 @@ from src.config.dotted_keys import differing_keys, is_under, lookup
 from src.core.errors import AssayError
 from src.core.hashing import file_hash, hash_tree
 from src.core.processes import process_identity
+from src.pipeline.foreign_overrides import refuse_foreign_overrides
 from src.pipeline.paths import INGEST
 from src.provenance.dvc_lock import Cache, read_lock
 from src.provenance.git import git, git_state, refusal
@@ -124,7 +125,7 @@ def find_job(arguments: argparse.Namespace, stage: str) -> Job:
     """What the command line asks for, without what the sweep found.
 
     Raises:
-        AssayError: The configuration is not valid, or an override is for an earlier stage.
+        AssayError: The configuration is not valid, or does not fit the results of earlier stages.
     """
     from src.config.loading import load, read_params
 
@@ -137,7 +138,7 @@ def find_job(arguments: argparse.Namespace, stage: str) -> Job:
     loaded = loaded.view(definition.parameters)
     job = Job(stage, variant, loaded, graph, lineage, place, vars(arguments))
     if loaded.is_ad_hoc:
-        _refuse_foreign_overrides(job)
+        refuse_foreign_overrides(loaded, graph, job.address, lineage.parents)
     return job
 
 
@@ -231,20 +232,6 @@ def _warn_of_refusal(job: Job) -> None:
 def _ad_hoc(name: str, lineage: str) -> Path:
     """A folder of its own, even where a script starts many runs in the same second."""
     return Path("outputs") / name / f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{lineage[:8]}"
-
-
-def _refuse_foreign_overrides(job: Job) -> None:
-    """An ad-hoc run reads what the pipeline made, so it cannot change how that was made."""
-    own = job.graph.stage(job.address).parameters
-    upstream = {key for parent in job.lineage.parents for key in job.graph.stage(parent).parameters}
-    differing = differing_keys(job.loaded.values, job.graph.values)
-    foreign = [key for key in differing if is_under(key, upstream) and not is_under(key, own)]
-    foreign = [key for key in foreign if not is_under(key, ["sweep"])]  # an override replaces what it found
-    if foreign:
-        raise AssayError(
-            f"{', '.join(foreign)}: an earlier stage than {job.address} reads this, and its result was made "
-            f"with params.yaml. Run the pipeline with it: dvc exp run -S {foreign[0]}=…"
-        )
 
 
 def _report_difference(job: Job, composed: Mapping[str, Any]) -> None:

@@ -288,8 +288,11 @@ def test_costs_are_written_as_a_dictionary_and_digits_name_classes():
         ["evaluate.decision.method=costs", "evaluate.decision.costs={8: {1: 20}, cat: {dog: 0}}"]
     ).config
     assert config.evaluate.decision.costs == {"8": {"1": 20.0}, "cat": {"dog": 0.0}}
-    with pytest.raises(AssayError, match=r"evaluate\.decision\.costs\.cat\.dog=-2: expected at least 0"):
-        load(["evaluate.decision.costs={cat: {dog: -2}}"])
+    for costs, path in (("{cat: {dog: -2}}", "cat.dog"), ("{8: {3: -2}}", "8.3")):
+        with pytest.raises(AssayError, match=rf"decision\.costs\.{path}=-2: expected at least 0"):
+            load([f"evaluate.decision.costs={costs}"])
+    with pytest.raises(AssayError, match=r"train\.class_weights\.3=-1: expected "):
+        load(["train.class_weights={3: -1}"])
 
 
 @pytest.mark.parametrize("setting", ["accuracy=0.99", "precision=0.9", "costs={a: {b: 2}}", "of_class=a"])
