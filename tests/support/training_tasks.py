@@ -90,6 +90,15 @@ SETTINGS: dict[str, dict[str, Any]] = {
         },
         "optimizer": {"name": "adamw", "options": {"betas": [0.8, 0.95]}},
     },
+    "head_on_features": {
+        "model": {"widths": [4, 8]},
+        "train": {
+            "epochs": 4,
+            "ema_decay": 0.9,
+            "finetune": {"layers": "head", "stages": 1, "unfreeze_epochs": [2, 4], "layer_decay": 1.0},
+        },
+        "optimizer": {"lr": 0.1},
+    },
 }
 
 
