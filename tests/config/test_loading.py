@@ -112,6 +112,17 @@ def test_augmentation_asked_of_a_classifier_on_features_is_refused_with_the_reas
         load([*before, f"model={model}", "augment=light"])
 
 
+@pytest.mark.parametrize("kind", sorted(path.stem for path in (ROOT / "conf/debug").glob("*.yaml")))
+@pytest.mark.parametrize("sign", ["", "+"])
+def test_dvc_composes_no_debug_run(tmp_path, kind, sign):
+    """The first stage would refuse it, but only after DVC has removed what that had made."""
+    assert load([f"debug={kind}"]).config.debug.kind == kind
+    OmegaConf.clear_resolver("only_for_src_train")  # as in DVC's own process
+    with pytest.raises(Exception, match=r"only_for_src_train|To override a value use 'override debug"):
+        by_dvc(tmp_path, f"{sign}debug={kind}")
+    assert not (tmp_path / "params.yaml").exists()
+
+
 @pytest.mark.parametrize("group", ["train", "sweep"])
 def test_a_choice_of_ones_own_wins_over_what_suits_a_model(tmp_path, monkeypatch, group):
     shutil.copytree(ROOT / "conf", tmp_path / "conf")
