@@ -154,8 +154,7 @@ def last_outputs(root: Path, address: str) -> dict[str, str]:
         and record.get("outputs")
         and not record.get("ad_hoc")
     ]
-    last = max(ended, key=lambda record: record["ended"], default={"outputs": {}})
-    outputs: dict[str, str] = last["outputs"]
+    outputs: dict[str, str] = max(ended, key=lambda record: record["ended"])["outputs"] if ended else {}
     return outputs
 
 
