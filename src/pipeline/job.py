@@ -20,6 +20,7 @@ from src.pipeline.foreign_overrides import refuse_foreign_overrides
 from src.pipeline.paths import INGEST
 from src.provenance.dvc_lock import Cache, read_lock
 from src.provenance.git import git, git_state, refusal
+from src.provenance.journal import last_outputs
 from src.provenance.lineage import Lineage, LineageGraph
 from src.provenance.work_dir import WorkDir
 
@@ -165,12 +166,20 @@ def refuse_edited(graph: LineageGraph, parents: Mapping[str, str]) -> None:
         if not _made_here(name, lineage, Path(output))
     ]
     if edited:
-        lines = "\n".join(f"  {output} of stage {name}" for output, name in edited)
+        lines = "\n".join(
+            f"  {output} of stage {name}{_origin(name, Path(output))}" for output, name in edited
+        )
         again = " ".join(name for _, name in edited)
         raise AssayError(
             f"these results were changed after they were made, or come from elsewhere:\n{lines}\n"
             f"Make them again: dvc repro --force --single-item {again}"
         )
+
+
+def _origin(name: str, output: Path) -> str:
+    """What is known of bytes that neither DVC nor this lineage of the stage has left."""
+    made_here = last_outputs(repository_root(), name) == hash_tree(output)
+    return " (made here without DVC, with other code, settings or inputs than now)" if made_here else ""
 
 
 def _made_here(name: str, lineage: str, output: Path) -> bool:

@@ -186,8 +186,10 @@ def test_a_result_made_without_dvc_is_not_edited_after_an_ad_hoc_run_of_its_stag
     graph = read_graph(read_params())
     assert graph.unrecorded("ingest") == [str(PLACE)]
     refuse_edited(graph, {"ingest": job.lineage.id})
+    with pytest.raises(AssayError, match=r"ingest \(made here without DVC, with other code, settings or"):
+        refuse_edited(graph, {"ingest": "0" * 64})
     (clone / PLACE / "text").write_text("edited")
-    with pytest.raises(AssayError, match="changed after they were made"):
+    with pytest.raises(AssayError, match=r"changed after they were made.*\n  data/ingest of stage ingest\n"):
         refuse_edited(graph, {"ingest": job.lineage.id})
 
 
