@@ -294,6 +294,17 @@ def test_classes_short_of_the_precision_asked_for_are_named(tmp_path, asked, sho
     )
 
 
+@pytest.mark.parametrize(
+    ("settings", "end"),
+    [({"accuracy": 0.9}, "correctly; 0.9 was asked for"), ({"confidence": 0.5}, "correctly")],
+)
+def test_the_accuracy_that_abstention_was_asked_for_is_reported(tmp_path, settings, end):
+    probabilities, targets = case("ten classes")
+    tested = SimpleNamespace(probabilities=probabilities, targets=targets, classes=names(probabilities))
+    rule = fit(make_decision("abstain", **settings), probabilities, targets)
+    assert publish_decision(tmp_path, rule, tested, tested, 0.95)[1].endswith(end)
+
+
 def test_a_curve_without_an_answered_image_can_be_drawn(tmp_path):
     probabilities, targets = case("two classes")
     metrics = rule_metrics(

@@ -135,13 +135,8 @@ def _result(rule: Rule, test: Mapping[str, Any], confidence: float) -> str:
         return _of_one_class(rule, test, confidence)
     right = test["accuracy_of_answered"]
     share = f"{test['answered']['value']:.4f} are answered"
-    stated = rule.get("stated", {})
     answered = f"{share}, {_with_limits(right, confidence)} of these correctly" if right else share
-    if "accuracy" in stated:
-        return f"{answered}; {stated['accuracy']:.4g} was asked for"
-    return (
-        f"{answered}{_short_of_precision(stated['precision'], test)}" if "precision" in stated else answered
-    )
+    return f"{answered}{_asked(rule.get('stated', {}), test)}"
 
 
 def _of_one_class(rule: Rule, test: Mapping[str, Any], confidence: float) -> str:
@@ -158,7 +153,13 @@ def _of_class(metric: str, found: Mapping[str, Any], confidence: float) -> str:
     return f"no {metric} ({'it is never answered' if metric == 'precision' else 'no image is of it'})"
 
 
-def _short_of_precision(asked: float, test: Mapping[str, Any]) -> str:
+def _asked(stated: Mapping[str, float], test: Mapping[str, Any]) -> str:
+    """Of a rule for all classes: the accuracy of the answers, or the precision of each class."""
+    if "accuracy" in stated:
+        return f"; {stated['accuracy']:.4g} was asked for"
+    if "precision" not in stated:
+        return ""
+    asked = stated["precision"]
     short = [
         name
         for name, found in test["classes"].items()
