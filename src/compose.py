@@ -25,6 +25,7 @@ from src.pipeline.paths import WEIGHTS
 
 if TYPE_CHECKING:
     from src.config.experiment import SavedExperiment
+    from src.config.loading import LoadedConfig
 
 
 def main() -> None:
@@ -45,13 +46,11 @@ def main() -> None:
 def _run(overrides: list[str], check: bool, name: str | None) -> int:
     from src.config.experiment import save_as_default
     from src.config.loading import PARAMS, compose_text, load_conf, read_params, refuse_debug
-    from src.search.engine.trial_configs import TrialConfigs
 
     overrides = [_resolved(override, check) for override in overrides]
     composed = load_conf(overrides)
     refuse_debug(composed.config, str(PARAMS))
-    if composed.config.sweep.method != "none":
-        TrialConfigs(composed)  # raises what only the stage sweep would notice, hours later perhaps
+    _refuse_what_cannot_begin(composed)
     if check:
         keys = differing_keys(read_params(), composed.values)
         print("\n".join(keys) if keys else "params.yaml is what conf/ composes to")
@@ -62,6 +61,19 @@ def _run(overrides: list[str], check: bool, name: str | None) -> int:
     write_text(PARAMS, compose_text(overrides))
     print(f"Wrote {PARAMS}. Next: dvc repro")
     return 0
+
+
+def _refuse_what_cannot_begin(composed: "LoadedConfig") -> None:
+    """Raise what only the stages sweep and train would notice, hours later perhaps."""
+    from src.search.engine.plan import check_supported
+    from src.search.engine.trial_configs import TrialConfigs, make_plan
+
+    if composed.config.sweep.method != "none":
+        check_supported(make_plan(TrialConfigs(composed), composed.config.seed))
+    if composed.config.train.callbacks:
+        from src.training.callback_loading import load_callbacks  # Lightning takes seconds
+
+        load_callbacks(composed.config.train.callbacks)
 
 
 def _resolved(override: str, check: bool) -> str:

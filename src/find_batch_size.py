@@ -13,16 +13,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from src.pipeline.measurement import run_measurement
+from src.pipeline.measurement import command_with, run_measurement
 from src.pipeline.paths import TRAINING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from src.config.schema import Config
 
 
-def measure(config: Config) -> Iterator[str]:
+def measure(config: Config, overrides: Sequence[str]) -> Iterator[str]:
     """Measure each size."""
     from src.range_tests.batch_sizes import measure_batch_sizes, suggested_size
     from src.training.task import read_task
@@ -32,9 +32,9 @@ def measure(config: Config) -> Iterator[str]:
     for each in measure_batch_sizes(task, config.machine.device):
         yield f"{each.size:>6} images in a batch: {each.speed:>9,.0f} images a second"
         found.append(each)
-    size = suggested_size(found)
-    yield f"suggestion: train.batch_size={size} (now {config.train.batch_size})"
-    yield f"the learning rate for it: python -m src.find_lr train.batch_size={size}"
+    suggested = f"train.batch_size={suggested_size(found)}"
+    yield f"suggestion: {suggested} (now {config.train.batch_size})"
+    yield f"the learning rate for it: {command_with('find_lr', overrides, suggested)}"
 
 
 if __name__ == "__main__":

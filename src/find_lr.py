@@ -13,16 +13,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from src.pipeline.measurement import new_folder, run_measurement
+from src.pipeline.measurement import command_with, new_folder, run_measurement
 from src.pipeline.paths import TRAINING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from src.config.schema import Config
 
 
-def measure(config: Config) -> Iterator[str]:
+def measure(config: Config, overrides: Sequence[str]) -> Iterator[str]:
     """Run the test, and draw it."""
     from src.range_tests.learning_rates import draw_rates, range_test
     from src.training.task import read_task
@@ -31,7 +31,9 @@ def measure(config: Config) -> Iterator[str]:
     found = range_test(task, config.machine.device, config.machine.progress)
     picture = draw_rates(new_folder("find_lr") / "lr.png", found, config.train.optimizer.lr)
     yield f"the loss falls to {min(found.losses):.3f} at most, see {picture}"
-    yield f"suggestion: train.optimizer.lr={found.suggestion:.2g} (now {config.train.optimizer.lr:g})"
+    suggested = f"train.optimizer.lr={found.suggestion:.2g}"
+    yield f"suggestion: {suggested} (now {config.train.optimizer.lr:g})"
+    yield f"try it: {command_with('train', overrides, suggested)}"
 
 
 if __name__ == "__main__":

@@ -94,8 +94,8 @@ def _fresh(folder: Path) -> Path:
 def _summary(trained: TrainingResult) -> str:
     threads = counted(int(trained.numerics["threads"]), "thread")
     return (
-        f"validation accuracy {trained.best['val/accuracy']:.4f} in epoch {trained.best_epoch} of "
-        f"{len(trained.history)} ({trained.numerics['precision']}, {threads})"
+        f"validation accuracy {trained.best['val/accuracy']:.4f} {trained.kept} "
+        f"({trained.numerics['precision']}, {threads})"
     )
 
 

@@ -151,6 +151,8 @@ def _composed(overrides: Sequence[str]) -> str:
 
     from src.config.overrides import for_hydra, replaced
 
+    # DVC has no such resolver, so `dvc exp run -S debug=…` fails before DVC removes the outputs of a stage
+    OmegaConf.register_new_resolver("only_for_src_train", lambda kind: kind, replace=True)
     with initialize_config_dir(str(CONF.resolve()), version_base=None):
         composed = hydra_compose("config", for_hydra(overrides))
     OmegaConf.resolve(composed)

@@ -188,12 +188,17 @@ class _Faults:
         """
         group, _, rest = self.key.partition(".")
         files = {name: _read(self.conf / group / f"{name}.yaml") for name in choices(self.conf, group)}
-        whole = {name: content for name, content in files.items() if "defaults" not in content}
+        whole = {name: content for name, content in files.items() if not _builds_on_another(content)}
         return [f"{group}={name}" for name, content in whole.items() if rest and _exists(content, rest)]
 
 
 def _read(path: Path) -> dict[str, Any]:
     return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+
+
+def _builds_on_another(content: Mapping[str, Any]) -> bool:
+    """Whether a choice of a group starts from another one, such as ``- torchvision`` in its defaults."""
+    return any(isinstance(item, str) and item != "_self_" for item in content.get("defaults", []))
 
 
 def _exists(values: Mapping[str, Any], key: str) -> bool:

@@ -100,7 +100,8 @@ def _locate(location: tuple[int | str, ...], values: Any) -> str:
     does not have is left out, except for the last part of a section, which may be the key that is missing.
     """
     parts: list[str] = []
-    for place, part in enumerate(location):
+    for place, given in enumerate(location):
+        part = _as_written(values, given)
         found = _has(values, part)
         missing = place == len(location) - 1 and isinstance(values, Mapping)
         values = values[part] if found else values
@@ -109,7 +110,13 @@ def _locate(location: tuple[int | str, ...], values: Any) -> str:
     return ".".join(part for part in parts if part != "[key]")
 
 
-def _has(values: Any, part: int | str) -> bool:
+def _as_written(values: Any, part: int | str) -> Any:
+    """The key of a mapping that the schema has made ``part`` of: classes may be named by numbers."""
+    keys = values if isinstance(values, Mapping) else ()
+    return next((key for key in keys if str(key) == part), part)
+
+
+def _has(values: Any, part: Any) -> bool:
     if isinstance(values, list):
         return isinstance(part, int) and part < len(values)
     return isinstance(values, Mapping) and part in values

@@ -78,7 +78,7 @@ def _ran(task: TrainingTask) -> str:
 
 
 def _accuracy(result: TrainingResult) -> str:
-    return f"validation accuracy {result.best[ACCURACY]:.4f} in epoch {result.best_epoch}, with few images"
+    return f"validation accuracy {result.best[ACCURACY]:.4f} {result.kept}, with few images"
 
 
 def _sound(result: TrainingResult) -> str:

@@ -170,7 +170,7 @@ def _run(job: Job, build: Build) -> None:
             state.restart()
         restart_if_changed(state, job)
         _build_and_publish(job, build, state)
-        state.remove_predecessors()
+        state.remove_predecessors(job.place)
 
 
 def _take_over(state: WorkDir, place: Path) -> bool:
@@ -204,7 +204,7 @@ def _build_and_publish(job: Job, build: Build, state: WorkDir) -> None:
             show = config.machine.progress
             build(config, StageRun(job, root, folder, state.path, show, attempt, tracker))
             outputs = state.finish()
-        state.publish(job.place)
+        state.publish(job.place, tracked=not job.loaded.is_ad_hoc)
         attempt.update(outputs=outputs, ended=now())
         if not job.loaded.is_ad_hoc:
             leave_record(job, root, attempt)

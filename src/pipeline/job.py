@@ -16,9 +16,11 @@ from src.config.dotted_keys import differing_keys, is_under, lookup
 from src.core.errors import AssayError
 from src.core.hashing import file_hash, hash_tree
 from src.core.processes import process_identity
+from src.pipeline.foreign_overrides import refuse_foreign_overrides
 from src.pipeline.paths import INGEST
 from src.provenance.dvc_lock import Cache, read_lock
 from src.provenance.git import git, git_state, refusal
+from src.provenance.journal import last_outputs
 from src.provenance.lineage import Lineage, LineageGraph
 from src.provenance.work_dir import WorkDir
 
@@ -124,7 +126,7 @@ def find_job(arguments: argparse.Namespace, stage: str) -> Job:
     """What the command line asks for, without what the sweep found.
 
     Raises:
-        AssayError: The configuration is not valid, or an override is for an earlier stage.
+        AssayError: The configuration is not valid, or does not fit the results of earlier stages.
     """
     from src.config.loading import load, read_params
 
@@ -137,7 +139,7 @@ def find_job(arguments: argparse.Namespace, stage: str) -> Job:
     loaded = loaded.view(definition.parameters)
     job = Job(stage, variant, loaded, graph, lineage, place, vars(arguments))
     if loaded.is_ad_hoc:
-        _refuse_foreign_overrides(job)
+        refuse_foreign_overrides(loaded, graph, job.address, lineage.parents)
     return job
 
 
@@ -164,12 +166,20 @@ def refuse_edited(graph: LineageGraph, parents: Mapping[str, str]) -> None:
         if not _made_here(name, lineage, Path(output))
     ]
     if edited:
-        lines = "\n".join(f"  {output} of stage {name}" for output, name in edited)
+        lines = "\n".join(
+            f"  {output} of stage {name}{_origin(name, Path(output))}" for output, name in edited
+        )
         again = " ".join(name for _, name in edited)
         raise AssayError(
             f"these results were changed after they were made, or come from elsewhere:\n{lines}\n"
             f"Make them again: dvc repro --force --single-item {again}"
         )
+
+
+def _origin(name: str, output: Path) -> str:
+    """What is known of bytes that neither DVC nor this lineage of the stage has left."""
+    made_here = last_outputs(repository_root(), name) == hash_tree(output)
+    return " (made here without DVC, with other code, settings or inputs than now)" if made_here else ""
 
 
 def _made_here(name: str, lineage: str, output: Path) -> bool:
@@ -231,20 +241,6 @@ def _warn_of_refusal(job: Job) -> None:
 def _ad_hoc(name: str, lineage: str) -> Path:
     """A folder of its own, even where a script starts many runs in the same second."""
     return Path("outputs") / name / f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{lineage[:8]}"
-
-
-def _refuse_foreign_overrides(job: Job) -> None:
-    """An ad-hoc run reads what the pipeline made, so it cannot change how that was made."""
-    own = job.graph.stage(job.address).parameters
-    upstream = {key for parent in job.lineage.parents for key in job.graph.stage(parent).parameters}
-    differing = differing_keys(job.loaded.values, job.graph.values)
-    foreign = [key for key in differing if is_under(key, upstream) and not is_under(key, own)]
-    foreign = [key for key in foreign if not is_under(key, ["sweep"])]  # an override replaces what it found
-    if foreign:
-        raise AssayError(
-            f"{', '.join(foreign)}: an earlier stage than {job.address} reads this, and its result was made "
-            f"with params.yaml. Run the pipeline with it: dvc exp run -S {foreign[0]}=…"
-        )
 
 
 def _report_difference(job: Job, composed: Mapping[str, Any]) -> None:

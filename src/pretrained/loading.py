@@ -30,13 +30,18 @@ WRAPPERS = ("state_dict", "model")  # keys under which checkpoints keep the weig
 COUNTER = "num_batches_tracked"  # of a batch norm; old files lack it, and it changes no output
 
 
-def load_weights(network: nn.Module, path: Path) -> list[str]:
+def load_weights(network: nn.Module, path: Path, head_is_fitted: bool = False) -> list[str]:
     """Load what fits into ``network``, and adapt what has a known rule.
 
     Names of the layout of ``efficientnet_pytorch`` become timm's; the first convolution is adapted to the
     channels of the images, position embeddings to their size. A head for other classes starts from zeros
     (Kolesnikov et al., Big Transfer, 2020): random weights would stay in the directions that so few images
     do not show.
+
+    Args:
+        network: Gets the weights.
+        path: A safetensors file, or a state dict of torch.
+        head_is_fitted: Whether a head that is fitted to features takes the place of the network's own.
 
     Returns:
         What was adapted, a sentence each.
@@ -48,7 +53,8 @@ def load_weights(network: nn.Module, path: Path) -> list[str]:
     state = _in_own_names(read_weights(path), own, notes)
     state = _resized(network, state)
     _adapt_first_convolution(network, state, own, notes)
-    _empty_other_head(network, state, own, notes)
+    found = _empty_other_head(network, state, own)
+    notes += [] if head_is_fitted else found
     counters = {name: value for name, value in own.items() if name.endswith(COUNTER)}
     state = counters | state
     _refuse_mismatch(path, state, own, _stem_hint(network, state, own))
@@ -122,7 +128,8 @@ def _first_convolution(network: nn.Module) -> str | None:
     return next((name for name, part in network.named_modules() if isinstance(part, nn.Conv2d)), None)
 
 
-def _empty_other_head(network: nn.Module, state: State, own: State, notes: list[str]) -> None:
+def _empty_other_head(network: nn.Module, state: State, own: State) -> list[str]:
+    notes = []
     for head in head_names(network):
         names = [name for name in (f"{head}.weight", f"{head}.bias") if name in state and name in own]
         if not names or not state[names[0]].ndim or state[names[0]].shape[:1] == own[names[0]].shape[:1]:
@@ -132,6 +139,7 @@ def _empty_other_head(network: nn.Module, state: State, own: State, notes: list[
             f"the head ({head}) starts from zeros: the file has {counts[0]} classes, not {counts[1]}"
         )
         state.update({name: torch.zeros_like(own[name]) for name in names})
+    return notes
 
 
 def _stem_hint(network: nn.Module, state: State, own: State) -> str:

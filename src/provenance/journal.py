@@ -140,6 +140,24 @@ def attempts(root: Path, lineage: str | None = None) -> Iterator[RunRecord]:
         yield RunRecord(record.parent)
 
 
+def last_outputs(root: Path, address: str) -> dict[str, str]:
+    """{path: SHA-256} of what a stage has last written on this machine, apart from ad-hoc runs.
+
+    Empty if this machine has not run it.
+    """
+    records = [attempt.record for attempt in attempts(root) if attempt.is_witness]
+    ended = [
+        record
+        for record in records
+        if record.get("address") == address
+        and record["status"] == "FINISHED"
+        and record.get("outputs")
+        and not record.get("ad_hoc")
+    ]
+    outputs: dict[str, str] = max(ended, key=lambda record: record["ended"])["outputs"] if ended else {}
+    return outputs
+
+
 def _merge(before: Any, value: Any) -> Any:
     if isinstance(before, dict) and isinstance(value, dict):
         return {**before, **value}

@@ -31,12 +31,14 @@ class Publication:
     outputs: dict[str, str]  # path -> SHA-256
     place: Path
     time: float  # seconds since the epoch
+    tracked: bool = False  # whether the place is one that DVC tracks, and not that of an ad-hoc run
 
 
 class WorkDir:
     """The work of one stage with one lineage. Use it under ``held_lock(self.path)``."""
 
     def __init__(self, root: Path, stage: str, lineage: str) -> None:
+        self._root, self._stage = root, stage
         self.path = root / ".assay" / "state" / stage / lineage
         self.build = self.path / "build"
 
@@ -79,25 +81,39 @@ class WorkDir:
         if mark is None:
             return None
         time = (self.path / "published.json").stat().st_mtime
-        return Publication(mark["outputs"], Path(mark["place"]), time)
+        return Publication(mark["outputs"], Path(mark["place"]), time, mark.get("tracked", False))
 
-    def publish(self, place: Path) -> None:
-        """Move the outputs to their place in one step, and remove what was there."""
-        outputs = self._read("finished.json")
+    def publish(self, place: Path, tracked: bool = True) -> None:
+        """Move the outputs to their place in one step, and remove what was there.
+
+        Where an ad-hoc run (not ``tracked``) has made again what is in the pipeline, the mark of that stays.
+        """
+        outputs, before = self._read("finished.json"), self.published()
         replace_folder(self.build, place)
-        write_json(self.path / "published.json", {"outputs": outputs, "place": str(place.resolve())})
+        if tracked or before is None or not before.tracked or before.outputs != outputs:
+            mark = {"outputs": outputs, "place": str(place.resolve()), "tracked": tracked}
+            write_json(self.path / "published.json", mark)
         (self.path / "finished.json").unlink()
 
-    def remove_predecessors(self) -> None:
-        """Delete published work of other lineages of this stage, unless a process works there."""
-        for mark in self.path.parent.glob("*/published.json"):
-            if mark.parent == self.path:
+    def remove_predecessors(self, place: Path) -> None:
+        """Delete published work of other lineages of this stage, unless a process works there.
+
+        The mark of what DVC tracks in another place than this one stays as long as that place does: it alone
+        tells a result that a person has made without DVC from one that was edited.
+        """
+        for path in self.path.parent.glob("*/published.json"):
+            other = WorkDir(self._root, self._stage, path.parent.name)
+            if other.path == self.path or other._vouches_beside(place.resolve()):
                 continue
             try:
-                with FileLock(f"{mark.parent}.lock", timeout=0):
-                    shutil.rmtree(mark.parent)
+                with FileLock(f"{other.path}.lock", timeout=0):
+                    shutil.rmtree(other.path)
             except Timeout:
                 continue  # a process works there again
+
+    def _vouches_beside(self, place: Path) -> bool:
+        mark = self.published()
+        return mark is not None and mark.tracked and mark.place != place and mark.place.is_dir()
 
     def _read(self, name: str) -> Any:
         path = self.path / name

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from src.core.errors import AssayError, first_line
+from src.registry.versions import known_versions
 from src.tracking.mlflow_store import connect
 
 
@@ -17,10 +18,13 @@ def pin_version(root: Path, uri: str) -> str:
     if not uri.startswith("models:/") or not sign:
         return uri
     try:
-        found = connect(root, patient=True).client.get_model_version_by_alias(name, alias)
+        store = connect(root, patient=True)
+        aliases = store.client.get_registered_model(name).aliases
     except Exception as error:  # as below
         raise _cannot_load(uri, error) from error
-    return f"models:/{name}/{found.version}"
+    if alias not in aliases:
+        raise AssayError(f"{uri} cannot be loaded: no version is @{alias}. {known_versions(store, name)}")
+    return f"models:/{name}/{aliases[alias]}"
 
 
 def load_model(root: Path, uri: str) -> Any:

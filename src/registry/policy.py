@@ -101,7 +101,7 @@ def _costs(candidate: Candidate, name: str) -> tuple[float, float, float]:
 def _reason(best: Candidate, rivals: int, ties: Mapping[str, Sequence[str]], policy: Policy) -> str:
     value = _shown(policy.optimize, best.metrics[policy.optimize])
     if rivals == 1 and best.name == BASELINE:
-        return f"{value}; the base stays, because no variant meets the policy"
+        return f"it is the base as ONNX, because no variant meets the policy; {value}"
     if rivals == 1:
         return f"{value}, the only variant that meets the policy"
     equal = [name for name in ties[policy.optimize] if name != best.name]

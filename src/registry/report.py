@@ -118,7 +118,7 @@ def terminal_lines(decision: dict[str, Any], versions: Sequence[Version] | None)
             f"Chosen           {decision['variant']}: {decision['reason']}",
             *_tested(decision["test"]),
             *_weakest(decision["classes"]),
-            f"Promotion        {decision['decision']}: {decision['promotion']}",
+            f"Promotion        {_promotion(decision)}",
         ]
     named = [str(version) for version in versions or () if version.aliases]
     count = f"{counted(len(decision['registered']), 'version')} of {decision['model']}"
@@ -130,6 +130,13 @@ def terminal_lines(decision: dict[str, Any], versions: Sequence[Version] | None)
         "Reports          reports/benchmark/leaderboard.md, reports/register/, reports/evaluate/ (the base)",
         "MLflow           make ui",
     ]
+
+
+def _promotion(decision: dict[str, Any]) -> str:
+    reason: str = decision["promotion"]
+    if reason == UNKNOWN:
+        return reason
+    return f"{'it is champion' if decision['decision'] == 'champion' else 'it stays challenger'}: {reason}"
 
 
 def _weakest(classes: dict[str, Any]) -> list[str]:

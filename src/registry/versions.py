@@ -96,7 +96,9 @@ def read_version(store: MlflowStore, name: str, number: str) -> VersionFacts:
         model = store.client.get_registered_model(name)
     except MlflowException as error:
         reason = str(error.message).rstrip(".")
-        raise AssayError(f"models:/{name}{_suffix(number)}: {reason}. {_known(store)}. {REMEDY}") from error
+        raise AssayError(
+            f"models:/{name}{_suffix(number)}: {reason}. {known_versions(store, name)}. {REMEDY}"
+        ) from error
     run = read_run(store, str(version.run_id)) if version.run_id else None
     aliases = tuple(sorted(a for a, v in model.aliases.items() if str(v) == str(version.version)))
     model_id = str(version.source).removeprefix("models:/")
@@ -204,8 +206,13 @@ def _suffix(number: str) -> str:
     return number if number.startswith("@") else f"/{number}"
 
 
-def _known(store: MlflowStore) -> str:
+def known_versions(store: MlflowStore, name: str) -> str:
+    """The aliases and versions of a registered model, in a sentence; the models if it is none."""
     names = sorted(model.name for model in store.client.search_registered_models())
-    return (
-        f"MLflow has the registered models {', '.join(names)}" if names else "MLflow has no registered model"
-    )
+    if name not in names:
+        listed = f"the registered models {', '.join(names)}" if names else "no registered model"
+        return f"MLflow has {listed}"
+    aliases = store.client.get_registered_model(name).aliases  # a list of models comes without them
+    listed = ", ".join(f"@{alias} (version {aliases[alias]})" for alias in sorted(aliases)) or "no alias"
+    numbers = ", ".join(str(version.version) for version in all_versions(store, name)) or "none"
+    return f"{name} has {listed}; its versions: {numbers}"

@@ -76,6 +76,8 @@ def shared_features(
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock"):
         if not _is_intact(path):
+            for rest in path.parent.glob(f"{path.name}.*.tmp"):  # of processes that were killed
+                rest.unlink()
             with replaced(path) as beside, beside.open("wb") as file:
                 np.save(file, _compute(network, task, device, show))
             _mark(path).write_text(file_hash(path), encoding="utf-8")

@@ -51,11 +51,19 @@ class TrainingResult:
     best_epoch: int  # 1 is the first
     numerics: Numerics  # what the bytes of the weights depend on beside the task
     notes: list[str]  # how the weights to start from were adapted, a sentence each
+    fitted: bool = False  # a head on features, which has no epochs: its history is one row
 
     @property
     def best(self) -> Row:
         """The row of the best epoch."""
         return self.history[self.best_epoch - 1]
+
+    @property
+    def kept(self) -> str:
+        """Which weights were kept, in words."""
+        if self.fitted:
+            return "of the fitted head"
+        return f"in epoch {self.best_epoch} of {len(self.history)}"
 
     @property
     def validation(self) -> dict[str, float]:
@@ -125,7 +133,7 @@ def fit(
             row = replace_head(network, task, features, weights, validation)
             on_epoch(row)
             network = _to_cpu_contiguous(network)
-            return TrainingResult(network, [row], [weights_hash(network)], 1, numerics, notes)
+            return TrainingResult(network, [row], [weights_hash(network)], 1, numerics, notes, fitted=True)
 
         # 2. What an earlier call left. The fingerprint is taken before any weight changes.
         fingerprint = _fingerprint(task, numerics, fine_tuning)
@@ -190,7 +198,9 @@ def _initial_network(task: TrainingTask, fine_tuning: FineTuning | None) -> tupl
     seed_torch(derive_seed(task.seed, "weights"), torch.device("cpu"))
     model = backbone_task(task).model
     network = build_model(model, task.images.shape[1], len(task.classes), task.images.shape[2:])
-    return network, load_weights(network, task.weights) if task.weights is not None else []
+    if task.weights is None:
+        return network, []
+    return network, load_weights(network, task.weights, isinstance(task.model, FeatureModel))
 
 
 def _trainer(

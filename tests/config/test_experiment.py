@@ -13,6 +13,7 @@ from src.config.loading import compose, read_params
 from src.core.errors import AssayError
 from tests.support.workspaces import ROOT
 
+UNFIT = r"train\.callbacks\[0\]\.init_args do not fit GradientNorm.*every must be at least 1"
 OWN = ["data=image_folder", "data.name=cats", "data.image_size=[32,48]", "augment=strong"]
 
 
@@ -38,7 +39,7 @@ def by_dvc(*overrides):
         OWN,
         ["experiment=tiny", *OWN],
         ["model=timm", "model.name=resnet18", "machine.progress=false"],
-        ["model=vit_tiny", "train.epochs=5"],  # with the recipe of the model
+        ["model=vit_tiny", "train.epochs=5"],  # with what suits the model
         ["+compress.variants={mine:{steps:[{name:export}]}}"],
     ],
 )
@@ -110,9 +111,15 @@ def test_the_command(monkeypatch, capsys):
         ("sweep.enqueue=[{train.optimizer.lr: 7.5}]", "0: train.optimizer.lr: must be in .* but got 7.5"),
         ("+sweep.space={train.epochs: wide}", "train.epochs: must be a choice, a range or an interval"),
         ("+sweep.proxy={train.epoch: 3}", "train.epoch .in sweep.proxy.: is not a known field"),
+        ("train.callbacks=[{class_path: src.training.callbacks.GradientNorm, init_args: {every: 0}}]", UNFIT),
+        (
+            "train.callbacks=[{class_path: src.training.callbacks.GradientNorms}]",
+            "has no class GradientNorms; it has GradientNorm",
+        ),
+        ("sweep.method=grid", "method=grid tries every value, but train.optimizer.lr, .* is an interval"),
     ],
 )
-def test_a_search_that_cannot_begin_is_refused_when_it_is_composed(monkeypatch, capsys, override, fault):
+def test_a_search_or_a_callback_that_cannot_begin_is_refused_by_compose(monkeypatch, capsys, override, fault):
     before = Path("params.yaml").read_bytes()
     assert run(monkeypatch, "sweep=default", override) == 1
     assert re.search(fault, capsys.readouterr().err)

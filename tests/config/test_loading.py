@@ -16,7 +16,7 @@ from src.compose import _run as _run_compose
 from src.config import schema
 from src.config.dotted_keys import differing_keys, flatten, set_dotted
 from src.config.fields import schema_fields
-from src.config.loading import compose, compose_text, load, read_params
+from src.config.loading import compose, compose_text, group_choices, load, read_params
 from src.config.validation import validate_config
 from src.core.errors import AssayError
 from src.core.yaml12 import load_yaml
@@ -55,7 +55,7 @@ def test_every_choice_of_conf_is_valid(path):
     elif path.stem in ("csv", "image_folder"):
         overrides = [f"data={path.stem}", "data.name=cats"]
     else:
-        group = "model" if path.parent.name == "recipe" else path.parent.name  # which brings its recipe
+        group = path.parent.name.removeprefix("for_")  # for_model: which brings what suits it
         overrides = [f"{group}={path.stem}"]
     if path.stem == "pretrained":  # its statistics are those of weights
         overrides += ["model.weights=mine.safetensors"]
@@ -70,8 +70,73 @@ def test_every_model_is_valid_with_every_experiment(model):
         assert config.model == model_section(model), experiment
 
 
-def test_every_recipe_is_for_a_model():
-    assert {path.stem for path in (ROOT / "conf/recipe").glob("*.yaml")} <= set(model_names())
+@pytest.mark.parametrize("group", ["model", "data"])
+def test_every_file_that_suits_one_choice_is_named_after_it(group):
+    suited = list((ROOT / "conf").glob(f"*/for_{group}/*.yaml"))
+    assert suited and {path.stem for path in suited} <= set(group_choices(group))
+
+
+def by_dvc(folder, *overrides):
+    """What ``dvc exp run -S …`` composes."""
+    from dvc.utils.hydra import compose_and_dump
+
+    path = folder / "params.yaml"
+    compose_and_dump(str(path), str(ROOT / "conf"), None, "config", "", list(overrides))
+    return load_yaml(path.read_text())
+
+
+def test_a_model_or_a_data_set_brings_what_suits_it(tmp_path):
+    probe = by_dvc(tmp_path, "model=linear_probe", "experiment=fashion_mnist")
+    assert (probe["augment"]["operations"], probe["normalize"]["method"]) == ([], "pretrained")
+    mixer = by_dvc(tmp_path, "model=mlp_mixer")
+    assert mixer["train"]["optimizer"]["lr"] == 0.001
+    assert mixer["sweep"]["space"]["train.optimizer.lr"] == "tag(log, interval(0.0003, 0.003))"
+    clothing = by_dvc(tmp_path, "data=fashion_mnist")
+    assert [each["name"] for each in clothing["augment"]["operations"]] == ["crop", "flip", "erase"]
+
+
+@pytest.mark.parametrize("before", [[], ["experiment=fashion_mnist"]])
+def test_a_group_on_the_command_line_wins_over_what_suits_a_model_or_a_data_set(tmp_path, before):
+    mixer = by_dvc(tmp_path, *before, "model=mlp_mixer", "sweep=grid")
+    assert mixer["sweep"]["space"]["train.optimizer.lr"] == "choice(0.001, 0.002, 0.004, 0.008)"
+    assert by_dvc(tmp_path, *before, "model=svm", "normalize=standard")["normalize"]["method"] == "standard"
+    assert by_dvc(tmp_path, *before, "data=fashion_mnist", "augment=none")["augment"]["operations"] == []
+
+
+@pytest.mark.parametrize("model", ["linear_probe", "svm", "knn"])
+@pytest.mark.parametrize("before", [[], ["experiment=fashion_mnist"]])
+def test_augmentation_asked_of_a_classifier_on_features_is_refused_with_the_reason(model, before):
+    with pytest.raises(
+        AssayError, match=rf"operations: must be \[\] with model.kind={model}, which sees each image once"
+    ):
+        load([*before, f"model={model}", "augment=light"])
+
+
+@pytest.mark.parametrize("kind", sorted(path.stem for path in (ROOT / "conf/debug").glob("*.yaml")))
+@pytest.mark.parametrize("sign", ["", "+"])
+def test_dvc_composes_no_debug_run(tmp_path, kind, sign):
+    """The first stage would refuse it, but only after DVC has removed what that had made."""
+    assert load([f"debug={kind}"]).config.debug.kind == kind
+    OmegaConf.clear_resolver("only_for_src_train")  # as in DVC's own process
+    with pytest.raises(Exception, match=r"only_for_src_train|To override a value use 'override debug"):
+        by_dvc(tmp_path, f"{sign}debug={kind}")
+    assert not (tmp_path / "params.yaml").exists()
+
+
+@pytest.mark.parametrize("group", ["train", "sweep"])
+def test_a_choice_of_ones_own_wins_over_what_suits_a_model(tmp_path, monkeypatch, group):
+    shutil.copytree(ROOT / "conf", tmp_path / "conf")
+    own = {"train": "optimizer: {lr: 0.007}", "sweep": "space: {train.optimizer.lr: 'choice(0.007)'}"}[group]
+    (tmp_path / f"conf/{group}/own.yaml").write_text(f"defaults: [default, _self_]\n{own}\n")
+    monkeypatch.chdir(tmp_path)
+    values = compose([f"{group}=own", "model=vit_tiny"])
+    found = {
+        "train": values["train"]["optimizer"]["lr"],
+        "sweep": values["sweep"]["space"]["train.optimizer.lr"],
+    }
+    assert found == {"train": 0.001, "sweep": "tag(log, interval(0.0003, 0.003))"} | {
+        group: {"train": 0.007, "sweep": "choice(0.007)"}[group]
+    }
 
 
 def test_null_takes_a_field_out_of_the_search():

@@ -1,6 +1,7 @@
 """Decision rules by what they do to images that they were fitted to, and to others."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,8 @@ from src.evaluation.fitted.decision import (
     threshold_for_precision,
     threshold_for_recall,
 )
-from src.evaluation.report.decision import draw_coverage, rule_metrics
+from src.evaluation.report.decision import draw_coverage, publish_decision, rule_metrics
+from src.evaluation.uncertainty.intervals import wilson
 from src.serving.decision import decide
 from tests.support.scores import CASES, case, make_decision, scores
 
@@ -237,10 +239,70 @@ def test_the_report_of_a_rule_against_sklearn():
     chosen = predictions(rule, probabilities)
     assert found["answered"]["value"] == (chosen >= 0).mean()
     assert found["accuracy_of_answered"]["value"] == (chosen == targets)[chosen >= 0].mean()
-    table = pd.DataFrame(found["classes"]).T
+    table = pd.DataFrame(
+        {
+            name: {metric: share["value"] for metric, share in metrics.items()}
+            for name, metrics in found["classes"].items()
+        }
+    ).T
     settings = {"labels": range(10), "average": None}
     np.testing.assert_allclose(table["recall"], reference.recall_score(targets, chosen, **settings))
     np.testing.assert_allclose(table["precision"], reference.precision_score(targets, chosen, **settings))
+
+
+@pytest.mark.parametrize("metric", ["precision", "recall"])
+def test_the_precision_or_recall_that_was_asked_for_is_reported_with_its_interval(tmp_path, metric):
+    probabilities, targets = case("ten classes")
+    classes = names(probabilities)
+    tested = SimpleNamespace(probabilities=probabilities, targets=targets, classes=classes)
+    rule = fit(make_decision("thresholds", of_class="class 8", **{metric: 0.8}), probabilities, targets)
+    _, sentence = publish_decision(tmp_path, rule, tested, tested, 0.9)
+    score = {"precision": reference.precision_score, "recall": reference.recall_score}[metric]
+    value = score(targets, predictions(rule, probabilities), labels=[8], average=None)[0]
+    found = json.loads((tmp_path / "decision.json").read_text())["test"]["classes"]["class 8"]
+    rows = {"precision": predictions(rule, probabilities) == 8, "recall": targets == 8}[metric].sum()
+    limits = wilson(round(value * rows), rows, 0.9)
+    assert found[metric] == {"value": pytest.approx(value), "low": limits.low, "high": limits.high}
+    shown = f"{value:.4f} (90% interval {limits.low:.3f} to {limits.high:.3f})"
+    assert f"class 8 has {metric} {shown}, where 0.8 was asked for, and " in sentence
+
+
+def test_a_class_that_is_never_answered_has_no_precision(tmp_path):
+    probabilities, targets = case("ten classes")
+    tested = SimpleNamespace(probabilities=probabilities, targets=targets, classes=names(probabilities))
+    rule = {"method": "thresholds", "of_class": "class 8", "thresholds": {"class 8": None}}
+    _, sentence = publish_decision(tmp_path, {**rule, "stated": {"precision": 0.9}}, tested, tested, 0.95)
+    assert "class 8 has no precision (it is never answered), where 0.9 was asked for" in sentence
+    assert (
+        json.loads((tmp_path / "decision.json").read_text())["test"]["classes"]["class 8"]["precision"]
+        is None
+    )
+
+
+@pytest.mark.parametrize(("asked", "short"), [(0.0001, False), (1.0, True)])
+def test_classes_short_of_the_precision_asked_for_are_named(tmp_path, asked, short):
+    probabilities, targets = case("ten classes")
+    classes = names(probabilities)
+    tested = SimpleNamespace(probabilities=probabilities, targets=targets, classes=classes)
+    rule = {"method": "thresholds", "of_class": None, "thresholds": dict.fromkeys(classes, 0.0)}
+    _, sentence = publish_decision(tmp_path, {**rule, "stated": {"precision": asked}}, tested, tested, 0.95)
+    precision = reference.precision_score(targets, probabilities.argmax(axis=1), average=None)
+    lacking = [name for name, value in zip(classes, precision, strict=True) if value < asked]
+    assert bool(lacking) == short
+    assert sentence.endswith(
+        f"short of it: {', '.join(lacking)}" if short else "every class that is answered has it"
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "end"),
+    [({"accuracy": 0.9}, "correctly; 0.9 was asked for"), ({"confidence": 0.5}, "correctly")],
+)
+def test_the_accuracy_that_abstention_was_asked_for_is_reported(tmp_path, settings, end):
+    probabilities, targets = case("ten classes")
+    tested = SimpleNamespace(probabilities=probabilities, targets=targets, classes=names(probabilities))
+    rule = fit(make_decision("abstain", **settings), probabilities, targets)
+    assert publish_decision(tmp_path, rule, tested, tested, 0.95)[1].endswith(end)
 
 
 def test_a_curve_without_an_answered_image_can_be_drawn(tmp_path):

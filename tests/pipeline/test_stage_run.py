@@ -6,11 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from src.auditing.checks import data
+from src.auditing.target import AuditTarget
+from src.auditing.verdict import CheckLog, Verdict
 from src.config.dotted_keys import lookup
+from src.config.loading import compose_text, read_params
+from src.core.errors import AssayError
 from src.core.hashing import hash_tree
 from src.pipeline import execution
 from src.pipeline.execution import StageRun
-from src.pipeline.job import Job, parse_arguments, prepare
+from src.pipeline.job import Job, find_job, parse_arguments, prepare, read_graph, refuse_edited
 from src.provenance.journal import RunRecord, attempts
 from src.records.files import read_records
 from tests.support.workspaces import ROOT
@@ -135,3 +140,76 @@ def test_the_first_stage_names_all_that_differs_from_conf_and_others_their_own(
     prepared(monkeypatch, stage)
     said = capsys.readouterr().out
     assert {key for key in ("folds", "epochs") if f".{key}" in said} == named
+
+
+@pytest.mark.parametrize(
+    ("params", "overrides", "said"),
+    [
+        (
+            ["experiment=digits_32"],
+            ["train.epochs=2"],
+            "params.yaml is not what conf/ composes to by default, from which an ad-hoc run starts: they "
+            "differ in data.image_size, which earlier stages than train read\n"
+            "It fits experiment=digits_32: add that to this command",
+        ),
+        (
+            ["split.folds=10"],
+            ["train.epochs=2"],
+            "they differ in split.folds, which earlier stages than train read\n"
+            "Add to this command what params.yaml was composed with",
+        ),
+        (["split.folds=10"], ["train.epochs=2", "split.folds=4"], "dvc exp run -S split.folds=…"),
+        ([], ["split.folds=4"], "split.folds: an earlier stage than train reads this"),
+        (["experiment=digits_32"], ["train.epochs=2", "experiment=digits_32"], None),
+        (["train.epochs=7"], ["train.epochs=2"], None),
+    ],
+)
+def test_an_ad_hoc_run_that_does_not_fit_the_results_is_told_why(clone, monkeypatch, params, overrides, said):
+    for folder in (PLACE, Path("sweep")):
+        folder.mkdir()
+    Path("sweep/best.yaml").touch()
+    Path("params.yaml").write_text(compose_text(params))
+    monkeypatch.setattr(sys, "argv", ["src.train", *overrides])
+    arguments = parse_arguments("train", None, None)
+    if said is None:
+        assert find_job(arguments, "train").loaded.is_ad_hoc
+        return
+    with pytest.raises(AssayError) as caught:
+        find_job(arguments, "train")
+    assert said in str(caught.value)
+
+
+def test_a_result_made_without_dvc_is_not_edited_after_an_ad_hoc_run_of_its_stage(clone, monkeypatch):
+    """DVC has recorded other bytes; only the state of the stage tells that it has made these itself."""
+    job, _ = ingest(monkeypatch, "by the stage itself")
+    ingest(monkeypatch, "ad hoc", "data.image_size=[4,4]")
+    graph = read_graph(read_params())
+    assert graph.unrecorded("ingest") == [str(PLACE)]
+    refuse_edited(graph, {"ingest": job.lineage.id})
+    with pytest.raises(AssayError, match=r"ingest \(made here without DVC, with other code, settings or"):
+        refuse_edited(graph, {"ingest": "0" * 64})
+    (clone / PLACE / "text").write_text("edited")
+    with pytest.raises(AssayError, match=r"changed after they were made.*\n  data/ingest of stage ingest\n"):
+        refuse_edited(graph, {"ingest": job.lineage.id})
+
+
+def audited(clone: Path) -> dict[str, Verdict]:
+    """What an audit of the workspace says of the outputs of its stages."""
+    see = CheckLog()
+    data._outputs(AuditTarget("the workspace", clone, clone, stage="train", is_workspace=True), see)
+    return {finding.what: finding.verdict for finding in see.findings}
+
+
+def test_an_audit_tells_a_result_made_without_dvc_from_one_that_was_changed(clone, monkeypatch):
+    ingest(monkeypatch, "older")
+    older = clone / PLACE / "text"
+    ingest(monkeypatch, "ad hoc", "data.image_size=[4,4]")
+    assert audited(clone)[str(PLACE)] == Verdict.DIFFERENT
+    edit = (clone / "params.yaml").read_text().replace("- 8\n", "- 16\n")
+    (clone / "params.yaml").write_text(edit)
+    ingest(monkeypatch, "newer")
+    assert audited(clone)[str(PLACE)] == Verdict.DIFFERENT
+    older.write_text("older")  # what a stage made some time ago is not what it made last
+    assert audited(clone)[str(PLACE)] == Verdict.TAMPERED
+    older.write_text("edited")
+    assert audited(clone)[str(PLACE)] == Verdict.TAMPERED

@@ -95,6 +95,13 @@ def test_position_embeddings_are_adapted_to_the_image_size(tmp_path):
     assert network.pos_embed.shape[1] == (96 // 16) ** 2 + 1
 
 
+def test_nothing_is_said_of_a_head_that_a_fitted_one_replaces(tmp_path):
+    path = saved(build_model(timm_model("test_resnet"), 1, 10, (32, 32)), tmp_path / "w.safetensors")
+    network = build_model(timm_model("test_resnet"), 1, 5, (32, 32))
+    assert [note.partition(" (")[0] for note in load_weights(network, path)] == ["the head"]
+    assert load_weights(network, path, head_is_fitted=True) == []
+
+
 def test_the_names_of_efficientnet_pytorch_become_those_of_timm(tmp_path):
     source = random_network("tf_efficientnet_lite0").state_dict()
     upstream = {

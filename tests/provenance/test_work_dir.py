@@ -1,6 +1,7 @@
 """Finished work survives a kill, is published whole, and is never written by two."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -91,8 +92,44 @@ def test_only_published_states_of_other_lineages_are_removed(tmp_path):
         build(state)
         state.publish(tmp_path / "place")
     build(unpublished)
-    new.remove_predecessors()
+    new.remove_predecessors(tmp_path / "place")
     assert not old.path.exists() and unpublished.path.exists() and new.path.exists()
+
+
+def published(root, lineage, place, text="model", tracked=True):
+    state = WorkDir(root, "split", lineage)
+    build(state, text)
+    state.publish(place, tracked)
+    state.remove_predecessors(place)
+    return state
+
+
+def test_an_ad_hoc_run_keeps_the_mark_of_the_pipeline_and_removes_that_of_the_last_ad_hoc_run(tmp_path):
+    pipeline = published(tmp_path, "pipeline", tmp_path / "data/split")
+    first = published(tmp_path, "first", tmp_path / "outputs/split/1", tracked=False)
+    assert pipeline.path.exists()
+    published(tmp_path, "second", tmp_path / "outputs/split/2", tracked=False)
+    assert pipeline.path.exists() and not first.path.exists()
+    published(tmp_path, "later", tmp_path / "data/split")
+    assert not pipeline.path.exists()
+
+
+def test_a_temporary_workspace_keeps_the_mark_of_the_repository_and_loses_its_own_with_its_folder(tmp_path):
+    pipeline = published(tmp_path, "pipeline", tmp_path / "data/split")
+    temporary = published(tmp_path, "temporary", tmp_path / "tmp/data/split")
+    assert pipeline.path.exists()
+    shutil.rmtree(tmp_path / "tmp")
+    published(tmp_path, "later", tmp_path / "data/split")
+    assert not pipeline.path.exists() and not temporary.path.exists()
+
+
+@pytest.mark.parametrize(("again", "tracked"), [("model", True), ("another model", False)])
+def test_an_ad_hoc_run_with_the_result_of_the_pipeline_leaves_its_mark(tmp_path, again, tracked):
+    place = tmp_path / "data/split"
+    published(tmp_path, "same", place)
+    state = published(tmp_path, "same", tmp_path / "outputs/split/1", again, tracked=False)
+    assert state.published().tracked == tracked
+    assert (state.published().place == place) == tracked
 
 
 def test_a_state_in_use_is_not_removed(tmp_path):
@@ -101,7 +138,7 @@ def test_a_state_in_use_is_not_removed(tmp_path):
         build(state)
         state.publish(tmp_path / "place")
     with holder(old.path):
-        new.remove_predecessors()
+        new.remove_predecessors(tmp_path / "place")
     assert old.path.exists()
 
 

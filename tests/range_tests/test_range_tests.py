@@ -1,5 +1,6 @@
 """``find_lr`` and ``find_batch_size``: what they suggest trains well."""
 
+import shlex
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from src.core.errors import AssayError
+from src.pipeline.measurement import command_with
 from src.range_tests import batch_sizes
 from src.range_tests.batch_sizes import BatchSpeed, StepClock, measure_batch_sizes, suggested_size
 from src.range_tests.learning_rates import (
@@ -162,3 +164,16 @@ def test_a_model_that_is_fitted_has_nothing_to_find():
     task = replace(digits_task(), model=feature_model("knn"))
     with pytest.raises(AssayError, match="has no learning rate and no batch size"):
         next(measure_batch_sizes(task, "cpu"))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "arguments"),
+    [
+        ([], []),
+        (["model=lenet", "train.batch_size=8"], ["model=lenet"]),
+        (["+sweep.space={a: 'choice(1, 2)'}"], ["+sweep.space={a: 'choice(1, 2)'}"]),
+    ],
+)
+def test_the_command_to_run_next_has_the_overrides_that_were_given(overrides, arguments):
+    command = command_with("find_lr", overrides, "train.batch_size=64")
+    assert shlex.split(command) == ["python", "-m", "src.find_lr", *arguments, "train.batch_size=64"]

@@ -19,7 +19,9 @@ from src.core.hashing import file_hash
 from src.pipeline.job import parse_arguments
 from src.register import add_options, change_champion
 from src.registry.decisions import Challenge, Registration, Ruling, decisions
+from src.registry.loading import pin_version
 from src.registry.manual import promote, rollback
+from src.registry.versions import read_version
 from src.track import track
 from src.tracking import circuit_breaker
 from src.tracking.circuit_breaker import CircuitBreaker
@@ -86,12 +88,20 @@ def test_every_measured_variant_is_registered_and_the_choice_becomes_the_first_c
     assert decision["test"]["accuracy"]["value"] == 0.95
     assert variants(here.root) == {"1": "onnx_fp32", "2": "plain", "3": "quick"}
     assert aliases(here.root) == {"challenger": "3", "champion": "3"}
+    known = r"@challenger \(version 3\), @champion \(version 3\); its versions: 1, 2, 3"
+    assert pin_version(here.root, "models:/shapes@champion") == "models:/shapes/3"
+    with pytest.raises(AssayError, match=rf"no version is @champ\. shapes has {known}"):
+        pin_version(here.root, "models:/shapes@champ")
+    for number in ("@champ", "4"):
+        with pytest.raises(AssayError, match=rf"shapes has {known}"):
+            read_version(connect(here.root), "shapes", number)
     said = capsys.readouterr().out
     for text in (
         "broken: failed: it has no convolution",
         "quick: speed/latency_p50_ms is 0.5 ms, the best of 3 variants that meet the policy",
         "0.9500 (interval 0.8500 to 0.9500), macro F1 0.9487; it decided nothing",
         "Weakest class    dot: 6 of 7 test images",
+        "Promotion        it is champion: there was no champion",
         "3 versions of shapes; shapes version 3 (challenger, champion)",
         "make ui",
     ):
@@ -348,7 +358,7 @@ def test_the_first_champion_is_judged_against_the_base(here: Workspace) -> None:
     assert made["excluded"]["quick"].startswith(
         "not shown non-inferior to the base: the loss in val/accuracy is 0.2500 and at most 0.37"
     )
-    assert made["reason"].endswith("the base stays, because no variant meets the policy")
+    assert made["reason"].startswith("it is the base as ONNX, because no variant meets the policy")
     assert made["promotion"] == "there was no champion; it is the base itself"
 
 

@@ -204,7 +204,7 @@ def test_the_base_has_nothing_to_prove_and_stays():
     base = replace(FLOAT, name="onnx_fp32")
     choice = policy_module.choose([base, QUICK], policy_of(), {"quick": verdict(False)})
     assert choice.name == "onnx_fp32"
-    assert choice.reason.endswith("the base stays, because no variant meets the policy")
+    assert choice.reason.startswith("it is the base as ONNX, because no variant meets the policy; ")
     assert policy_module.choose([base, QUICK], policy_of(), {"quick": verdict(True)}).name == "quick"
 
 

@@ -90,6 +90,15 @@ SETTINGS: dict[str, dict[str, Any]] = {
         },
         "optimizer": {"name": "adamw", "options": {"betas": [0.8, 0.95]}},
     },
+    "head_on_features": {
+        "model": {"widths": [4, 8]},
+        "train": {
+            "epochs": 4,
+            "ema_decay": 0.9,
+            "finetune": {"layers": "head", "stages": 1, "unfreeze_epochs": [2, 4], "layer_decay": 1.0},
+        },
+        "optimizer": {"lr": 0.1},
+    },
 }
 
 
@@ -97,7 +106,8 @@ def section(path: str) -> dict[str, Any]:
     """A file of conf/, with what it takes from another file of its group."""
     content: dict[str, Any] = yaml.safe_load((CONF / path).read_text(encoding="utf-8"))
     for base in content.pop("defaults", []):
-        content = content if base == "_self_" else section(f"{Path(path).parent}/{base}.yaml") | content
+        if isinstance(base, str) and base != "_self_":  # the others choose from other groups
+            content = section(f"{Path(path).parent}/{base}.yaml") | content
     return content
 
 

@@ -12,6 +12,7 @@ import torch
 
 from src.config.schema.optimizers import OPTIMIZERS
 from src.core.errors import AssayError
+from src.core.hashing import hash_tree
 from src.training.checkpoint import KEY, NAME, read_checkpoint
 from src.training.fit import fit
 from tests.support.training_tasks import (
@@ -59,6 +60,29 @@ def test_killed_training_ends_with_the_same_bytes(tmp_path, setting, deaths):
     assert not broken.exists()
     assert run_victim(setting, tmp_path / "broken", broken) == 0
     assert outcome_of(broken) == outcome_of(whole)
+
+
+# 1,797 images make 29 batches of 64. A head that is trained also saves checkpoints.
+@pytest.mark.prove
+@pytest.mark.parametrize(
+    ("setting", "deaths"),
+    [
+        ("head_on_features", [("read", "12"), ("store", "1"), ("mark", "1"), ("save", "2")]),
+        ("fitted=linear_probe", [("read", "29"), ("store", "1"), ("mark", "1")]),
+    ],
+)
+def test_a_kill_while_features_are_computed_changes_no_byte(tmp_path, setting, deaths):
+    for folder in ("whole", "broken"):
+        (tmp_path / folder).mkdir()
+    whole, broken = (tmp_path / folder / "model.safetensors" for folder in ("whole", "broken"))
+    assert run_victim(setting, whole.with_name("state"), whole) == 0
+    for death in deaths:
+        assert run_victim(setting, broken.with_name("state"), broken, *death) == -signal.SIGKILL
+    assert not broken.exists()
+    assert run_victim(setting, broken.with_name("state"), broken) == 0
+    assert outcome_of(broken) == outcome_of(whole)
+    kept = [hash_tree(each.with_name("features")) for each in (whole, broken)]
+    assert kept[0] == kept[1] and len(kept[0]) == 3, "the features, their hash and a lock: no rest of a kill"
 
 
 # 128 rows make 2 batches of 64, and 22 validation rows 1 more, so the second epoch begins at the 4th read.

@@ -13,12 +13,13 @@ from src.auditing.target import AuditTarget
 from src.auditing.verdict import CheckLog, Verdict
 from src.config.schema.model import ModelConfig
 from src.core.errors import AssayError
-from src.core.hashing import file_hash
+from src.core.hashing import file_hash, hash_tree
 from src.data.dataset.arrays import open_array, pixel_hash
 from src.data.dataset.index import DatasetIndex, read_index, read_split
 from src.data.dataset.statistics import Floats, channel_statistics, normalization_from
 from src.pretrained.files import pretrained_normalization
 from src.provenance.dvc_lock import file_md5, md5_of
+from src.provenance.journal import last_outputs
 
 QUESTION = "Are the data what was recorded, and divided as recorded?"
 SPLITS = ("train", "val", "calibration", "test")
@@ -73,9 +74,21 @@ def _outputs(subject: AuditTarget, see: CheckLog) -> None:
         for path, md5 in subject.lock[name].outputs.items():
             if not (subject.folder / path).exists():
                 _absent(path, cached, see)
+            elif _made_without_dvc(subject, name, path, md5):
+                what = f"what stage {name} has made here since, without DVC: dvc repro"
+                see.find(path, f"MD5 {md5[:16]}, by dvc.lock", what, Verdict.DIFFERENT)
             elif _unchanged(subject, path, md5, see):
                 good += 1
     see.agree(f"{good} outputs of the stages behind it have the recorded hashes")
+
+
+def _made_without_dvc(subject: AuditTarget, name: str, path: str, md5: str) -> bool:
+    """Whether a workspace has other bytes than dvc.lock records, but those that the stage has last left, as
+    ``python -m src.train`` does: nobody has changed them afterwards."""
+    folder = subject.folder / path
+    if not subject.is_workspace or md5_of(folder) == md5:
+        return False
+    return last_outputs(subject.root, name) == hash_tree(folder.resolve())
 
 
 def _absent(path: str, cached: bool, see: CheckLog) -> None:

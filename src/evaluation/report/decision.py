@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from src.core.csv_files import write_csv
 from src.core.files import write_json
 from src.evaluation.fitted.decision import CoverageCurve, coverage_curve
-from src.evaluation.metrics.classification import ConfusionCounts, Floats, Integers, per_class
+from src.evaluation.metrics.classification import Floats, Integers
 from src.evaluation.predictions import Predictions
 from src.evaluation.uncertainty.intervals import wilson
 from src.plotting.style import BLUE, ORANGE, new_figure, save, styled, subtitle
@@ -43,7 +43,7 @@ def publish_decision(
         content["test"] = {**test, "aurc": curve.area}
         figures.append(_publish_curve(folder, curve, test))
     write_json(folder / "decision.json", content)
-    return figures, _sentence(rule, test)
+    return figures, _sentence(rule, test, confidence)
 
 
 def rule_metrics(
@@ -77,18 +77,15 @@ def _of_answers(
 ) -> dict[str, Any]:
     """``chosen`` (n,) is -1 without an answer, which counts as a miss in the recall of the class."""
     answered, right = chosen >= 0, chosen == targets
-    counts = ConfusionCounts(
-        hits=np.bincount(targets[right], minlength=len(classes)).astype(np.float64),
-        actual=np.bincount(targets, minlength=len(classes)).astype(np.float64),
-        predicted=np.bincount(chosen[answered], minlength=len(classes)).astype(np.float64),
-    )
-    single = per_class(counts)
     return {
         "images": len(targets),
         "answered": _share(answered, confidence),
         "accuracy_of_answered": _share(right[answered], confidence),
         "classes": {
-            name: {metric: _known(single[metric][k]) for metric in ("precision", "recall")}
+            name: {
+                "precision": _share(right[chosen == k], confidence),
+                "recall": _share(right[targets == k], confidence),
+            }
             for k, name in enumerate(classes)
         },
     }
@@ -105,8 +102,7 @@ def _of_sets(
         "mean_set_size": float(sizes.mean()),
         "set_sizes": {str(size): int((sizes == size).sum()) for size in np.unique(sizes).tolist()},
         "classes": {
-            name: {"coverage": _known(covered[targets == k].mean() if (targets == k).any() else np.nan)}
-            for k, name in enumerate(classes)
+            name: {"coverage": _share(covered[targets == k], confidence)} for k, name in enumerate(classes)
         },
     }
 
@@ -118,20 +114,16 @@ def _share(hits: NDArray[np.bool_], confidence: float) -> dict[str, float] | Non
     return {"value": float(hits.mean()), "low": limits.low, "high": limits.high}
 
 
-def _known(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
-
-
-def _sentence(rule: Rule, test: Mapping[str, Any]) -> str:
+def _sentence(rule: Rule, test: Mapping[str, Any], confidence: float) -> str:
     fitted = rule.get("fitted_on")
     source = f", fitted to {fitted['images']:,} {fitted['split']} images" if fitted else ""
-    return f"Decision: {describe(rule)}{source}. On the test images, {_result(rule, test)}"
+    return f"Decision: {describe(rule)}{source}. On the test images, {_result(rule, test, confidence)}"
 
 
-def _result(rule: Rule, test: Mapping[str, Any]) -> str:
+def _result(rule: Rule, test: Mapping[str, Any], confidence: float) -> str:
     if rule["method"] == "conformal":
         return (
-            f"{test['coverage']['value']:.4f} of the sets have the true class, and a set has "
+            f"{_with_limits(test['coverage'], confidence)} of the sets have the true class, and a set has "
             f"{test['mean_set_size']:.2f} classes on average"
         )
     if rule["method"] == "costs":
@@ -139,9 +131,47 @@ def _result(rule: Rule, test: Mapping[str, Any]) -> str:
             f"a decision costs {test['mean_cost']:.4f} on average "
             f"({test['mean_cost_of_the_most_probable']:.4f} if it were the most probable class)"
         )
+    if rule.get("of_class") is not None:
+        return _of_one_class(rule, test, confidence)
     right = test["accuracy_of_answered"]
     share = f"{test['answered']['value']:.4f} are answered"
-    return f"{share}, {right['value']:.4f} of these correctly" if right else share
+    answered = f"{share}, {_with_limits(right, confidence)} of these correctly" if right else share
+    return f"{answered}{_asked(rule.get('stated', {}), test)}"
+
+
+def _of_one_class(rule: Rule, test: Mapping[str, Any], confidence: float) -> str:
+    """The precision or recall that was asked for and what the class has, then the other of the two."""
+    name, ((metric, asked),) = rule["of_class"], rule["stated"].items()
+    reached = _of_class(metric, test["classes"][name], confidence)
+    other = _of_class("recall" if metric == "precision" else "precision", test["classes"][name], confidence)
+    return f"{name} has {reached}, where {asked:.4g} was asked for, and {other}"
+
+
+def _of_class(metric: str, found: Mapping[str, Any], confidence: float) -> str:
+    if found[metric]:
+        return f"{metric} {_with_limits(found[metric], confidence)}"
+    return f"no {metric} ({'it is never answered' if metric == 'precision' else 'no image is of it'})"
+
+
+def _asked(stated: Mapping[str, float], test: Mapping[str, Any]) -> str:
+    """Of a rule for all classes: the accuracy of the answers, or the precision of each class."""
+    if "accuracy" in stated:
+        return f"; {stated['accuracy']:.4g} was asked for"
+    if "precision" not in stated:
+        return ""
+    asked = stated["precision"]
+    short = [
+        name
+        for name, found in test["classes"].items()
+        if found["precision"] and found["precision"]["value"] < asked
+    ]
+    reached = f"short of it: {', '.join(short)}" if short else "every class that is answered has it"
+    return f"; precision {asked:.4g} was asked for, {reached}"
+
+
+def _with_limits(share: Mapping[str, float], confidence: float) -> str:
+    limits = f"{share['low']:.3f} to {share['high']:.3f}"
+    return f"{share['value']:.4f} ({100 * confidence:.4g}% interval {limits})"
 
 
 def _publish_curve(folder: Path, curve: CoverageCurve, test: Mapping[str, Any]) -> Path:

@@ -23,10 +23,10 @@ from src.search.distributed.plan_json import plan_from_json, plan_to_json
 from src.search.distributed.storage import OUTCOME, RETRIES, Heartbeat, open_storage, redact_url, retry
 from src.search.distributed.trials import REUSED, SURPLUS, TrialTable, outcome_to_json
 from src.search.engine.frozen_trials import constraint_values, objective_values
-from src.search.engine.plan import SearchPlan
+from src.search.engine.plan import SearchPlan, check_supported
 from src.search.engine.pruning import Pruning
 from src.search.engine.records import Proposal, Trial, TrialResult
-from src.search.engine.samplers import check_supported, grid_order, make_pruner, make_sampler, quiet_optuna
+from src.search.engine.samplers import grid_order, make_pruner, make_sampler, quiet_optuna
 from src.search.engine.trial_log import SearchProgress, check_not_hopeless, with_finite_objectives
 
 PLAN, ATTRIBUTES, READY = "plan", "attributes", "ready"  # attributes of a study

@@ -18,38 +18,11 @@ from optuna.pruners import (
 )
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 
-from src.core.errors import AssayError
 from src.core.seeds import derive_seed
-from src.search.engine.distributions import Categorical
 from src.search.engine.plan import SearchPlan
 from src.search.engine.records import Settings
 
 REDUCTION = 4  # one trial in four goes on at a rung; the rungs are steps 1, 4, 16, …
-
-
-def check_supported(plan: SearchPlan) -> None:
-    """Refuse what Optuna cannot do and the schema cannot see.
-
-    Raises:
-        AssayError: Says what to change.
-    """
-    if not plan.space.domains:
-        raise AssayError(
-            "sweep.space is empty, so there is nothing to search. Add a field, or set sweep=none"
-        )
-    if plan.method == "grid":
-        plan.space.size()
-    if plan.method == "nsga2" and plan.batch < 2:
-        raise AssayError(
-            "sweep.batch must be at least 2 with sweep.method=nsga2, which crosses parents of a batch, "
-            "but got 1"
-        )
-    choices = [name for name, domain in plan.space.domains.items() if isinstance(domain, Categorical)]
-    if plan.method == "cmaes" and choices:
-        raise AssayError(
-            f"sweep.method=cmaes takes numbers only, but {', '.join(choices)} in sweep.space is a choice: "
-            "write interval(…) or int(interval(…)), or use tpe, gp or random"
-        )
 
 
 def make_sampler(plan: SearchPlan, index: int) -> BaseSampler:

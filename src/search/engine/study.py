@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from src.search.engine.ask_tell import AskTell
-from src.search.engine.plan import SearchPlan
+from src.search.engine.plan import SearchPlan, check_supported
 from src.search.engine.pruning import PrunerSpec, earlier_trials, make_pruner_spec
 from src.search.engine.records import (
     Proposal,
@@ -21,7 +21,6 @@ from src.search.engine.records import (
     read_proposals,
     write_proposal,
 )
-from src.search.engine.samplers import check_supported
 from src.search.engine.trial_log import SearchProgress, TrialLog, check_not_hopeless
 
 OnProgress = Callable[[SearchProgress], None]
