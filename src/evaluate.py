@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from src.core.progress import progress_bar
@@ -25,112 +24,71 @@ from src.pipeline.execution import StageRun, run_stage
 from src.pipeline.paths import BASE, INGEST, SPLIT
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from src.config.schema import Config
     from src.evaluation.predictions import Predictions
+    from src.evaluation.report.report import Report
+    from src.evaluation.report.sections import Section
 
 
 def build(config: Config, run: StageRun) -> None:
     """Write the tables and figures into ``run.folder``."""
-    from src.evaluation.predictions import predict_images
     from src.evaluation.report.publish import publish_report
-    from src.evaluation.report.report import make_report, with_uncalibrated
     from src.evaluation.report.tables import write_mistakes
-    from src.evaluation.robustness.subgroups import read_subgroup_columns
     from src.models.numerics import computing
 
-    settings, show = config.evaluate, run.progress
-    columns = read_subgroup_columns(INGEST, settings.subgroups)
+    images = INGEST / "images.npy"
+    with computing(config.train):
+        report, tested, sections = _measure(config, run, images)
+    for section in sections:
+        report = replace(report, further=report.further | section.metrics)
+    figures = publish_report(
+        run.folder, report, tested.ids, images, BASE / "history.csv", config.evaluate, tested.data
+    )
+    write_mistakes(run.folder / "mistakes.csv", report, tested.sources)
+    for sentence in (report.sentence(), *(section.sentence for section in sections)):
+        run.say(sentence)
+    figures += [figure for section in sections for figure in section.figures]
+    run.log(subject="train", metrics=report.to_metrics(), figures=figures)
+
+
+def _measure(config: Config, run: StageRun, images: Path) -> tuple[Report, Predictions, list[Section]]:
+    """The report, what it rests on, and the sections that the configuration asks for."""
+    from src.evaluation.predictions import predict_images
+    from src.evaluation.report.report import make_report
+    from src.evaluation.report.sections import (
+        fitting_split,
+        report_corruptions,
+        report_decision,
+        report_subgroups,
+    )
+    from src.evaluation.robustness.subgroups import read_subgroup_columns
+
+    settings, seed, device, show = config.evaluate, config.seed, config.machine.device, run.progress
     predict = partial(
         predict_images,
         model=BASE,
         ingest=INGEST,
         split=SPLIT,
         batch_size=settings.batch_size,
-        device=config.machine.device,
+        device=device,
         show=show,
     )
-    with computing(config.train):
-        fitting = None if settings.decision.method == "argmax" else predict(_fitting_split(config))
-        tested = predict("test")
-        with progress_bar("Resampling", total=settings.bootstrap, show=show) as advance:
-            report = make_report(
-                tested.probabilities, tested.targets, tested.classes, settings, config.seed, advance
-            )
-        if tested.uncalibrated is not None:
-            report = with_uncalibrated(report, tested.uncalibrated, settings.calibration_bins)
-        run.say(report.sentence())
-        further = [_corrupt(config, run, tested)] if settings.corruptions else []
-    further += [_compare_subgroups(config, run, tested, columns)] if columns else []
-    for metrics, _ in further:
-        report = replace(report, further=report.further | metrics)
-    figures = publish_report(
-        run.folder, report, tested.ids, INGEST / "images.npy", BASE / "history.csv", settings, tested.data
-    )
-    figures += [figure for _, figure in further]
-    write_mistakes(run.folder / "mistakes.csv", report, tested.sources)
+    columns = read_subgroup_columns(INGEST, settings.subgroups)  # before anything is computed
+    decides = settings.decision.method != "argmax"
+    fitting = predict(fitting_split(settings, INGEST, SPLIT)) if decides else None
+    tested = predict("test")
+    with progress_bar("Resampling", total=settings.bootstrap, show=show) as advance:
+        report = make_report(tested, settings, seed, advance)
+    sections = []
+    if settings.corruptions:
+        sections.append(report_corruptions(run.folder, tested, settings, seed, BASE, images, device, show))
+    if columns:
+        sections.append(report_subgroups(run.folder, tested, columns, settings, seed))
     if fitting is not None:
-        figures += _decide(config, run, fitting, tested)
-    run.log(subject="train", metrics=report.to_metrics(), figures=figures)
-
-
-def _corrupt(config: Config, run: StageRun, tested: Predictions) -> tuple[dict[str, float], Path]:
-    """Ask the model about corrupted test images, and report what they cost; returns metrics and figure."""
-    from src.evaluation.report.robustness import publish_robustness
-    from src.evaluation.robustness.answers import predict_corrupted
-
-    settings, images = config.evaluate, INGEST / "images.npy"
-    answers = predict_corrupted(
-        settings.corruptions,
-        tested.ids,
-        BASE,
-        images,
-        batch_size=settings.batch_size,
-        device=config.machine.device,
-        seed=config.seed,
-        show=run.progress,
-    )
-    found, figure = publish_robustness(run.folder, answers, tested, images, settings, config.seed)
-    run.say(found.sentence())
-    return found.means, figure
-
-
-def _compare_subgroups(
-    config: Config, run: StageRun, tested: Predictions, columns: dict[str, list[str]]
-) -> tuple[dict[str, float], Path]:
-    """Report how often the model is right in each subgroup; returns metrics and figure."""
-    from src.evaluation.report.subgroups import publish_subgroups
-    from src.evaluation.robustness.subgroups import describe_gap, subgroup_metrics
-
-    found, figure = publish_subgroups(run.folder, tested, columns, config.evaluate, config.seed)
-    run.say(describe_gap(found))
-    return subgroup_metrics(found), figure
-
-
-def _fitting_split(config: Config) -> str:
-    """The split that the decision rule is fitted to.
-
-    Raises:
-        AssayError: its images do not allow such a rule.
-    """
-    from src.data.dataset.index import read_calibration, read_index
-    from src.evaluation.fitted.decision import refuse_impossible
-
-    rows = read_calibration(INGEST, SPLIT)
-    refuse_impossible(config.evaluate.decision, read_index(INGEST).classes, rows.targets)
-    return rows.split
-
-
-def _decide(config: Config, run: StageRun, fitting: Predictions, tested: Predictions) -> list[Path]:
-    """Fit the decision rule, and report what it does; returns the figures."""
-    from src.evaluation.fitted.decision import fit_rule
-    from src.evaluation.report.decision import publish_decision
-
-    settings = config.evaluate
-    rule = fit_rule(settings.decision, fitting.probabilities, fitting.targets, fitting.classes, fitting.split)
-    assert rule is not None  # only argmax needs none
-    figures, sentence = publish_decision(run.folder, rule, fitting, tested, settings.confidence)
-    run.say(sentence)
-    return figures
+        sections.append(report_decision(run.folder, fitting, tested, settings))
+    return report, tested, sections
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Everything that is reported of a model's predictions, in one place; ``metrics.json`` comes from it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from src.core.wording import counted
 from src.evaluation.metrics import classification
 from src.evaluation.metrics.calibration import calibration_error
 from src.evaluation.metrics.classification import ConfusionCounts, Floats, Integers
+from src.evaluation.predictions import Predictions
 from src.evaluation.uncertainty import bootstrap
 from src.evaluation.uncertainty.intervals import Interval
 
@@ -89,24 +90,16 @@ class Report:
         return named | self.further
 
 
-def make_report(
-    probabilities: Floats,
-    targets: Integers,
-    classes: list[str],
-    settings: Evaluate,
-    seed: int,
-    advance: Callable[[int], None],
-) -> Report:
+def make_report(tested: Predictions, settings: Evaluate, seed: int, advance: Callable[[int], None]) -> Report:
     """Compute all metrics and their intervals.
 
     Args:
-        probabilities: (n, K), n at least 1.
-        targets: (n,).
-        classes: K names.
+        tested: predictions for n images, n at least 1.
         settings: section ``evaluate``.
         seed: decides the resamples.
         advance: called with the number of resamples in each finished block.
     """
+    probabilities, targets, classes = tested.probabilities, tested.targets, tested.classes
     predicted = classification.predict(probabilities)
     metrics = classification.summary(probabilities, targets, settings.top_k, settings.calibration_bins)
     intervals = bootstrap.bootstrap(
@@ -130,19 +123,19 @@ def make_report(
         areas=classification.curve_areas(probabilities, targets),
         notes=_notes(metrics, intervals, targets, classes, settings),
         confidence=settings.confidence,
+        uncalibrated=_uncalibrated(tested, settings.calibration_bins),
     )
 
 
-def with_uncalibrated(report: Report, probabilities: Floats, bins: int) -> Report:
-    """The report with what the ``probabilities`` (n, K) before temperature scaling were worth."""
-    return replace(
-        report,
-        uncalibrated={
-            "calibration_error": calibration_error(probabilities, report.targets, bins),
-            "brier": float(classification.brier_scores(probabilities, report.targets).mean()),
-            "log_loss": float(classification.log_losses(probabilities, report.targets).mean()),
-        },
-    )
+def _uncalibrated(tested: Predictions, bins: int) -> dict[str, float]:
+    """What the probabilities were worth before temperature scaling; empty without it."""
+    if tested.uncalibrated is None:
+        return {}
+    return {
+        "calibration_error": calibration_error(tested.uncalibrated, tested.targets, bins),
+        "brier": float(classification.brier_scores(tested.uncalibrated, tested.targets).mean()),
+        "log_loss": float(classification.log_losses(tested.uncalibrated, tested.targets).mean()),
+    }
 
 
 def _notes(
