@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from src.core.hashing import hash_tree
-from tests.support.full_disk import run_on_full_disk, sites
+from tests.support.full_disk import Site, run_on_full_disk, sites
 
 OUTPUTS = {
     "ingest": "data/ingest",
@@ -21,6 +21,7 @@ OUTPUTS = {
     "register": "reports/register",
 }
 OBSERVATIONS = ("benchmark", "register")  # their bytes are not a function of the inputs
+TRIES = 4  # to meet one call
 HALF_MADE = ("**/*.tmp", "**/copy.*", "**/.*.incoming", "**/.*.replaced", "mlflow.db.new-*")
 
 
@@ -30,6 +31,15 @@ def half_made(folder):
     )
 
 
+def faults(copy, site, failed):
+    """What is wrong with how a command ended that met a full disk."""
+    shown = failed.stdout + failed.stderr
+    if "Traceback" in shown or (failed.returncode and "disk is full" not in shown):
+        yield f"{site}: exit code {failed.returncode}: {shown[-2000:]}"
+    if left := half_made(copy.folder):
+        yield f"{site}: left {left}"
+
+
 @pytest.mark.prove
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 @pytest.mark.parametrize("stage", OUTPUTS)
@@ -37,23 +47,25 @@ def test_a_full_disk_at_any_write_of_a_stage_loses_nothing(copy, stage):
     command = ("python", "-m", f"src.{stage}", *(["int8_static"] if stage == "compress" else []))
     place = copy / OUTPUTS[stage]
     copy.run("python", "-m", "src.track", "--rebuild")
-    before, problems = hash_tree(place), []
+    before, problems, missed = hash_tree(place), [], []
     found = sites(copy, *command)
     assert len(found) > 10
-    for site in found:
-        shutil.rmtree(place)  # as DVC does before it runs a stage
-        failed, met = run_on_full_disk(copy, site, *command)
-        shown = failed.stdout + failed.stderr
-        if "Traceback" in shown or (failed.returncode and "disk is full" not in shown):
-            problems.append(f"{site}: exit code {failed.returncode}: {shown[-2000:]}")
-        if left := half_made(copy.folder):
-            problems.append(f"{site}: left {left}")
-        if failed.returncode:
-            again = copy.run(*command, check=False)
-            if again.returncode:
-                problems.append(f"{site}: the next run failed: {again.stderr[-2000:]}")
-        if stage not in OBSERVATIONS and hash_tree(place) != before:
-            problems.append(f"{site}: other bytes")
-        if not met:
-            print(f"not met: {site}")
+    for first in found:
+        site: Site | None = first
+        for _ in range(TRIES):
+            shutil.rmtree(place)  # as DVC does before it runs a stage
+            failed, again = run_on_full_disk(copy, site, *command)
+            if again is None:
+                problems += faults(copy, site, failed)
+            if failed.returncode and (repeated := copy.run(*command, check=False)).returncode:
+                problems.append(f"{site}: the next run failed: {repeated.stderr[-2000:]}")
+            if stage not in OBSERVATIONS and hash_tree(place) != before:
+                problems.append(f"{site}: other bytes")
+            if again is None:
+                break
+            site = again
+        else:
+            missed.append(first)
+    print(f"{len(found) - len(missed)} of {len(found)} calls were met; not met: {missed}")
     assert not problems, "\n\n".join(problems)
+    assert len(missed) <= len(found) / 5

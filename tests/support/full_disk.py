@@ -4,7 +4,7 @@ import re
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.support.workspaces import Workspace
@@ -25,6 +25,7 @@ class Site:
     call: str
     path: str  # below the repository, with what changes between runs replaced by #
     number: int
+    line: str = field(repr=False, compare=False)  # of the trace
 
 
 def sites(workspace: Workspace, *command: str) -> list[Site]:
@@ -39,8 +40,13 @@ def sites(workspace: Workspace, *command: str) -> list[Site]:
 
 def run_on_full_disk(
     workspace: Workspace, site: Site, *command: str
-) -> tuple[subprocess.CompletedProcess[str], bool]:
-    """Run a command whose call at ``site`` finds the disk full; and whether the call was met."""
+) -> tuple[subprocess.CompletedProcess[str], Site | None]:
+    """Run a command whose call at ``site`` finds the disk full.
+
+    Returns:
+        The process, and None if the call was met. Numbers change from run to run with threads and caches, so
+        another call may have been met instead: then, where to try next.
+    """
     trace = workspace.folder.parent / "injected.txt"
     inject = f"inject={site.call}:error=ENOSPC:when={site.number}"
     done = workspace.run(
@@ -48,7 +54,13 @@ def run_on_full_disk(
         *command,
         check=False,
     )
-    return done, "(INJECTED)" in trace.read_text(errors="replace")
+    here = [
+        each
+        for each in _writes(trace.read_text(errors="replace"), workspace.folder)
+        if each.path == site.path
+    ]
+    met = any("(INJECTED)" in each.line for each in here)
+    return done, None if met else next(iter(here), site)
 
 
 def _writes(trace: str, root: Path) -> Iterator[Site]:
@@ -59,7 +71,7 @@ def _writes(trace: str, root: Path) -> Iterator[Site]:
         path = _path(arguments, root)
         if path is None or "/.git/" in path or (call == "openat" and not CREATES.search(arguments)):
             continue
-        yield Site(call, path, seen[thread, call])
+        yield Site(call, path, seen[thread, call], match[0])
 
 
 def _path(arguments: str, root: Path) -> str | None:
