@@ -14,12 +14,22 @@ def run_steps(steps: Sequence[Step], context: StepContext) -> OnnxModel:
     Raises:
         UnsupportedModelError: a step does not support this model.
     """
+    _refuse_empty_views(steps, context)
     model: Any = context.base
     for place, step in enumerate(steps):
         run_step = getattr(_module_of(step.name), step.name)
         model = run_step(model, step, context.for_step(place))
     assert isinstance(model, OnnxModel)  # the schema requires an export
     return model
+
+
+def _refuse_empty_views(steps: Sequence[Step], context: StepContext) -> None:
+    """Before a training, not after."""
+    for step in steps:
+        if step.name == "tta":
+            from src.compression.tta import refuse_empty_views
+
+            refuse_empty_views(step, context.base.spec)
 
 
 def _module_of(name: str) -> ModuleType:  # noqa: PLR0911  # one for each module

@@ -11,19 +11,22 @@ from src.models.saving import ModelSpec
 
 
 def tta(model: TorchModel, step: Tta, context: StepContext) -> TorchModel:  # noqa: ARG001  # every step has the same arguments
-    """Let the network answer for each view of an image, and average its probabilities.
-
-    Raises:
-        UnsupportedModelError: a shift leaves nothing of the image.
-    """
-    for view in step.views:
-        _refuse_empty(view, model.spec)
+    """Let the network answer for each view of an image, and average its probabilities."""
 
     def with_views(network: nn.Module) -> MultiViewNetwork:
         return MultiViewNetwork(network, step.views, _black(model.spec)).eval()
 
     before = None if model.before_int8 is None else with_views(model.before_int8)
     return TorchModel(with_views(model.network), model.spec, before_int8=before)
+
+
+def refuse_empty_views(step: Tta, spec: ModelSpec) -> None:
+    """
+    Raises:
+        UnsupportedModelError: a shift leaves nothing of the image.
+    """
+    for view in step.views:
+        _refuse_empty(view, spec)
 
 
 def _refuse_empty(view: View, spec: ModelSpec) -> None:

@@ -9,8 +9,17 @@ EVERY = 30.0  # seconds between two lines in a log
 
 
 @contextmanager
-def progress_bar(description: str, total: int | None, show: bool = True) -> Iterator[Callable[[int], None]]:
-    """Yield ``advance(n)``. Draws a bar on a terminal; elsewhere a step that takes long writes lines."""
+def progress_bar(
+    description: str, total: int | None, show: bool = True, unit: str = ""
+) -> Iterator[Callable[[int], None]]:
+    """Yield ``advance(n)``. Draws a bar on a terminal; elsewhere a step that takes long writes lines.
+
+    Args:
+        description: what is done.
+        total: of the steps; None: unknown.
+        show: whether to show anything.
+        unit: of the steps, where the description does not say it.
+    """
     if not show:
         yield lambda _: None
         return
@@ -19,7 +28,7 @@ def progress_bar(description: str, total: int | None, show: bool = True) -> Iter
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield _lines(description, total)
+        yield _lines(description, total, unit)
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bar:
@@ -27,7 +36,7 @@ def progress_bar(description: str, total: int | None, show: bool = True) -> Iter
         yield lambda n: bar.advance(task, n)
 
 
-def _lines(description: str, total: int | None) -> Callable[[int], None]:
+def _lines(description: str, total: int | None, unit: str) -> Callable[[int], None]:
     """``advance(n)`` that writes at most one line in ``EVERY`` seconds: a quick step writes none."""
     done, start = 0, time.monotonic()
     last = start
@@ -39,6 +48,7 @@ def _lines(description: str, total: int | None) -> Callable[[int], None]:
             return
         last = now
         of = "" if total is None else f" of {total:,}"
-        print(f"{description}: {done:,}{of} after {now - start:.0f} s", file=sys.stderr, flush=True)
+        what = f" {unit}" if unit else ""
+        print(f"{description}: {done:,}{of}{what} after {now - start:.0f} s", file=sys.stderr, flush=True)
 
     return advance

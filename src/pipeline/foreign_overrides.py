@@ -1,5 +1,6 @@
 """Why an ad-hoc run does not fit the results that it reads, and what to type instead."""
 
+import shlex
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -43,16 +44,28 @@ def refuse_foreign_overrides(
     changed = set(differing_keys(loaded.values, compose()))
     asked = [key for key in differing if key in changed]
     if asked:
+        typed = " ".join(f"-S {shlex.quote(override)}" for override in loaded.overrides)
         raise AssayError(
-            f"{', '.join(asked)}: an earlier stage than {address} reads this, and its result was made "
-            f"with params.yaml. Run the pipeline with it: dvc exp run -S {asked[0]}=…"
+            f"{_shortened(asked)}: an earlier stage than {address} reads this, and its result was made "
+            f"with params.yaml. Run the pipeline with it: dvc exp run {typed}"
         )
     fitting = [
         name
         for name in _experiments(loaded.overrides)
-        if not foreign(compose([f"experiment={name}", *loaded.overrides]), graph.values)
+        if (composed := _composed([f"experiment={name}", *loaded.overrides])) is not None
+        and not foreign(composed, graph.values)
     ]
     raise AssayError(f"{_not_the_default(address, differing)}\n{_advice(fitting)}")
+
+
+def _composed(overrides: Sequence[str]) -> dict[str, Any] | None:
+    """What conf/ and the overrides say; None if they do not go together."""
+    from src.config.loading import compose
+
+    try:
+        return compose(overrides)
+    except AssayError:
+        return None
 
 
 def _experiments(overrides: Sequence[str]) -> list[str]:
@@ -64,11 +77,14 @@ def _experiments(overrides: Sequence[str]) -> list[str]:
 
 
 def _not_the_default(address: str, keys: Sequence[str]) -> str:
-    shown = ", ".join(keys[:SHOWN]) + (f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else "")
     return (
         "params.yaml is not what conf/ composes to by default, from which an ad-hoc run starts: they differ "
-        f"in {shown}, which earlier stages than {address} read"
+        f"in {_shortened(keys)}, which earlier stages than {address} read"
     )
+
+
+def _shortened(keys: Sequence[str]) -> str:
+    return ", ".join(keys[:SHOWN]) + (f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else "")
 
 
 def _advice(fitting: Sequence[str]) -> str:

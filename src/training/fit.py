@@ -179,7 +179,7 @@ def fit(
         )
 
         # 5. The epochs. The checkpoint is written last, when all else of the epoch is done.
-        bar = progress_bar("Training", total=train.epochs * batches, show=show)
+        bar = progress_bar("Training", total=train.epochs * batches, show=show, unit="batches")
         with bar as advance, quiet_lightning():
             advance(len(earlier.history) * batches if earlier else 0)
             hooks = [*([StepProgress(advance)] if show else []), *([ReplayHistory()] if loggers else [])]

@@ -80,7 +80,9 @@ def test_every_model_is_exported_and_agrees(name, tmp_path):
     for count in (1, 5):
         with torch.inference_mode():
             expected = model(torch.from_numpy(pictures(count, 1, side))).numpy()
-        assert largest_difference(expected, onnx_logits(path, pictures(count, 1, side), threads=1)) < 1e-3
+        found = onnx_logits(path, pictures(count, 1, side), threads=1)
+        scale = max(1.0, float(np.abs(expected).max()))  # an untrained Inception says 10^10
+        assert largest_difference(expected, found) < 1e-3 * scale
 
 
 @pytest.mark.prove

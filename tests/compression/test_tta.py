@@ -16,8 +16,9 @@ from src.compression.onnx.library_errors import UnsupportedModelError
 from src.compression.parity import check_parity, onnx_logits, torch_logits
 from src.compression.qat import quantize_aware_train
 from src.compression.result import size_of
+from src.compression.steps import run_steps
 from src.compression.tta import tta
-from src.config.schema.compress import Export, QuantizeAwareTrain, Tta
+from src.config.schema.compress import Ensemble, Export, QuantizeAwareTrain, Tta
 from src.models.saving import Input, Normalization
 from src.models.size import count_macs, count_parameters
 from src.serving.pyfunc import ImageClassifier
@@ -129,10 +130,14 @@ def test_the_served_model_answers_with_the_vote(exported, tmp_path):
 
 
 @pytest.mark.parametrize(("right", "down"), [(WIDTH, 0), (-WIDTH, 0), (0, HEIGHT), (0, -HEIGHT - 1)])
-def test_a_shift_that_leaves_nothing_of_the_image_is_refused(tmp_path, right, down):
+def test_a_shift_that_leaves_nothing_of_the_image_is_refused_before_a_training(tmp_path, right, down):
     far = {"name": "shift", "right": right, "down": down}
     with pytest.raises(UnsupportedModelError, match=f"right={right}, down={down} .* of 10×7 pixels"):
-        tta(small(), step(ORIGINAL, far), make_context(small(), tmp_path))
+        run_steps(
+            [Ensemble(name="ensemble", members=2), step(ORIGINAL, far), EXPORT],
+            make_context(small(), tmp_path),
+        )
+    assert not list(tmp_path.rglob("member-*"))
 
 
 def test_a_shift_by_all_but_one_pixel_is_not(tmp_path):

@@ -12,14 +12,14 @@ def test_a_log_gets_a_line_now_and_then(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(progress, "EVERY", 0.2)
-    with progress_bar("Training", total=2_000) as advance:
+    with progress_bar("Training", total=2_000, unit="batches") as advance:
         for _ in range(1_000):
             advance(1)
         time.sleep(0.25)
         advance(1)
         advance(1)
     out, err = capfd.readouterr()
-    assert (out, err) == ("", "Training: 1,001 of 2,000 after 0 s\n")
+    assert (out, err) == ("", "Training: 1,001 of 2,000 batches after 0 s\n")
 
 
 def test_a_quick_step_and_one_that_is_not_to_be_shown_write_nothing(

@@ -175,3 +175,18 @@ def test_figure_of_any_corruptions_and_shape(answers, tmp_path, names, shape):
     assert paths[0].read_bytes() == paths[1].read_bytes() != (tmp_path / "other.png").read_bytes()
     with Image.open(paths[0]) as picture:
         assert picture.size[0] > 500
+
+
+@pytest.mark.parametrize(("images", "known"), [(29, False), (30, True)])
+def test_a_few_images_give_means_without_limits(answers, images, known):
+    plain = digits()[1][ROWS]
+    found = measure_robustness(
+        {row: classes[:images] for row, classes in answers.items()},
+        plain[:images],
+        plain[:images],
+        10,
+        settings(),
+        3,
+    )
+    assert np.isfinite(found.means[MEAN])
+    assert np.isfinite(found.means[f"{MEAN}/low"]) == known

@@ -158,7 +158,13 @@ def test_the_first_stage_names_all_that_differs_from_conf_and_others_their_own(
             "they differ in split.folds, which earlier stages than train read\n"
             "Add to this command what params.yaml was composed with",
         ),
-        (["split.folds=10"], ["train.epochs=2", "split.folds=4"], "dvc exp run -S split.folds=…"),
+        (
+            ["split.folds=10"],
+            ["train.epochs=2", "split.folds=4"],
+            "dvc exp run -S train.epochs=2 -S split.folds=4",
+        ),
+        ([], ["data=fashion_mnist"], "data.image_size, data.name: an earlier stage than train reads this"),
+        ([], ["data=fashion_mnist"], "dvc exp run -S data=fashion_mnist"),
         ([], ["split.folds=4"], "split.folds: an earlier stage than train reads this"),
         (["experiment=digits_32"], ["train.epochs=2", "experiment=digits_32"], None),
         (["train.epochs=7"], ["train.epochs=2"], None),
@@ -177,6 +183,19 @@ def test_an_ad_hoc_run_that_does_not_fit_the_results_is_told_why(clone, monkeypa
     with pytest.raises(AssayError) as caught:
         find_job(arguments, "train")
     assert said in str(caught.value)
+
+
+def test_an_experiment_that_does_not_suit_the_overrides_is_not_the_one_to_add(clone, monkeypatch):
+    for folder in (PLACE, Path("sweep")):
+        folder.mkdir()
+    Path("sweep/best.yaml").touch()
+    Path("conf/experiment/other.yaml").write_text(
+        "# @package _global_\ndefaults:\n  - override /model: vit_tiny\n"
+    )
+    Path("params.yaml").write_text(compose_text(["data.image_size=[12,12]"]))
+    monkeypatch.setattr(sys, "argv", ["src.train", "model.widths=[8,16]"])
+    with pytest.raises(AssayError, match=r"params\.yaml is not what conf/ composes to by default"):
+        find_job(parse_arguments("train", None, None), "train")
 
 
 def test_a_result_made_without_dvc_is_not_edited_after_an_ad_hoc_run_of_its_stage(clone, monkeypatch):

@@ -4,7 +4,7 @@ import re
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.support.workspaces import Workspace
@@ -45,7 +45,8 @@ def run_on_full_disk(
 
     Returns:
         The process, and None if the call was met. Numbers change from run to run with threads and caches, so
-        another call may have been met instead: then, where to try next.
+        another call may have been met instead: then, where to try next. A command that ended before it made
+        the call has met an earlier one.
     """
     trace = workspace.folder.parent / "injected.txt"
     inject = f"inject={site.call}:error=ENOSPC:when={site.number}"
@@ -60,7 +61,7 @@ def run_on_full_disk(
         if each.path == site.path
     ]
     met = any("(INJECTED)" in each.line for each in here)
-    return done, None if met else next(iter(here), site)
+    return done, None if met else next(iter(here), replace(site, number=site.number + 1))
 
 
 def _writes(trace: str, root: Path) -> Iterator[Site]:

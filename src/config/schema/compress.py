@@ -62,7 +62,7 @@ class Ensemble(Section):
     """Several networks that vote with their probabilities (Lakshminarayanan et al., 2017)."""
 
     name: Literal["ensemble"] = Field(description="Average the base and networks trained with other seeds")
-    members: Annotated[int, Field(ge=2)] = Field(description="Networks, of which the base is one")
+    members: Annotated[int, Field(ge=2, le=100)] = Field(description="Networks, of which the base is one")
 
 
 class OriginalView(Section):

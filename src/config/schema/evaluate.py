@@ -1,5 +1,6 @@
 """Sections ``cross_validate``, ``evaluate`` and ``benchmark``."""
 
+import unicodedata
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
@@ -123,7 +124,7 @@ def is_fitted(decision: Decision) -> bool:
 class Evaluate(Section):
     """What is reported about the base model on the test split."""
 
-    bootstrap: Annotated[int, Field(ge=100)] = Field(description="Resamples for the intervals")
+    bootstrap: Annotated[int, Field(ge=100, le=10_000_000)] = Field(description="Resamples for the intervals")
     confidence: Annotated[float, Field(gt=0, lt=1)] = Field(description="Confidence level of the intervals")
     top_k: Annotated[int, Field(ge=2)] = Field(description="Classes among which the true one counts as found")
     calibration_bins: Annotated[int, Field(ge=2)] = Field(description="Bins of the reliability diagram")
@@ -132,7 +133,7 @@ class Evaluate(Section):
     corruptions: list[CorruptionName] = Field(
         description="Changes of the test images at three severities, to see what accuracy they cost; []: none"
     )
-    subgroups: list[str] = Field(
+    subgroups: list[Annotated[str, Field(min_length=1)]] = Field(
         description="Columns of labels.csv; each of their values is a subgroup that gets metrics of its own"
     )
     decision: Decision
@@ -140,6 +141,7 @@ class Evaluate(Section):
     @field_validator("corruptions", "subgroups")
     @classmethod
     def _name_each_once(cls, names: list[str]) -> list[str]:
+        names = [unicodedata.normalize("NFC", name) for name in names]  # as `ingest` spells columns
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"names {', '.join(twice)} twice: name it once")

@@ -54,7 +54,7 @@ def column_names(folder: Path) -> list[str]:
 
 
 def _header(rows: Iterator[tuple[int, list[str]]]) -> list[str]:
-    return [name.strip() for name in next(rows, (0, []))[1]]
+    return [normalized_name(name.strip()) for name in next(rows, (0, []))[1]]
 
 
 def _kept(header: list[str]) -> list[str]:
@@ -87,7 +87,7 @@ def _check_header(table: Path, header: list[str]) -> None:
             f"{table}, line 1: column {', '.join(missing)} is missing; found {', '.join(header) or 'none'}. "
             f"The header must be path,label[,split,group]"
         )
-    twice = sorted({name for name in header if header.count(name) > 1})
+    twice = sorted({name for name in header if name and header.count(name) > 1})
     if twice:
         raise AssayError(f"{table}, line 1: column {', '.join(twice)} appears twice. Keep one")
 

@@ -14,13 +14,12 @@ from src.evaluation.metrics.calibration import calibration_error
 from src.evaluation.metrics.classification import ConfusionCounts, Floats, Integers
 from src.evaluation.predictions import Predictions
 from src.evaluation.uncertainty import bootstrap
-from src.evaluation.uncertainty.intervals import Interval
+from src.evaluation.uncertainty.intervals import UNKNOWN, Interval
 
 SCOPE = "test"
 # The few that `dvc metrics show` and `dvc exp show` have room for, side by side in 120 columns.
 SUMMARY = ("accuracy", "balanced_accuracy", "f1_macro", "calibration_error")
 SHOWN = 10  # classes named in one line
-UNKNOWN = Interval(np.nan, np.nan)
 
 
 @dataclass(frozen=True)

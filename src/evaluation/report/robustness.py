@@ -21,8 +21,9 @@ from src.evaluation.metrics.classification import Integers, predict
 from src.evaluation.predictions import Predictions
 from src.evaluation.robustness.answers import Answers
 from src.evaluation.robustness.corruptions import CORRUPTIONS, SEVERITIES, corrupt
-from src.evaluation.robustness.headline import COLUMNS, headline_metrics
+from src.evaluation.robustness.headline import COLUMNS, FEW, headline_metrics
 from src.evaluation.uncertainty.bootstrap import bootstrap_means
+from src.evaluation.uncertainty.intervals import UNKNOWN
 from src.plotting.style import BLUE, ORANGE, SOFT, new_figure, save, styled
 
 MEAN = "test/accuracy/corrupted"  # over all corruptions and severities
@@ -100,7 +101,11 @@ def measure_robustness(
     shares = {MEAN: np.mean([*right.values()], axis=0)}
     for name in dict.fromkeys(name for name, _ in answers):
         shares[f"{MEAN}/{name}"] = np.mean([right[name, severity] for severity in SEVERITIES], axis=0)
-    limits = bootstrap_means(shares, resamples=settings.bootstrap, confidence=settings.confidence, seed=seed)
+    limits = dict.fromkeys(shares, UNKNOWN)
+    if len(targets) >= FEW:
+        limits = bootstrap_means(
+            shares, resamples=settings.bootstrap, confidence=settings.confidence, seed=seed
+        )
     means: dict[str, float] = {}
     for metric, values in shares.items():
         mean = (float(values.mean()), limits[metric].low, limits[metric].high)

@@ -21,13 +21,12 @@ from src.core.wording import counted
 from src.data.dataset.index import read_csv_columns
 from src.evaluation.metrics.classification import Integers
 from src.evaluation.robustness.headline import FEW, headline_metrics
-from src.evaluation.uncertainty.intervals import Interval, newcombe
+from src.evaluation.uncertainty.intervals import UNKNOWN, Interval, newcombe
 
 Mask = NDArray[np.bool_]
 
 WORST = "test/accuracy/worst_subgroup"
 MOST_VALUES = 50  # of a column: more are no subgroups, but measurements or names
-UNKNOWN = Interval(math.nan, math.nan)
 
 
 @dataclass(frozen=True)

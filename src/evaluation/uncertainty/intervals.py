@@ -19,6 +19,9 @@ class Interval:
     undefined: int = 0  # resamples that were left out
 
 
+UNKNOWN = Interval(math.nan, math.nan)
+
+
 def wilson(hits: int, rows: int, confidence: float) -> Interval:
     """Score interval of a share (Wilson, 1927); unlike the bootstrap it has a width at 0 and 1."""
     limits = binomtest(hits, rows).proportion_ci(confidence, method="wilson")
