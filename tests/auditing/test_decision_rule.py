@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from src.auditing.checks.metrics import _rule
+from src.auditing.checks.metrics import _base, _rule
 from src.auditing.decision_report import REPORT, check_decision
 from src.auditing.verdict import CheckLog, Verdict
 from src.data.dataset.spec import DataSpec, with_spec
@@ -96,7 +96,9 @@ def reported(tmp_path, table):
     logits = np.stack([table[f"logit_{k}"] for k in range(3)], axis=1)
     scores = {name: softmax(logits[rows]) for name, rows in held.items()}
     targets = {name: table["target"][rows] for name, rows in held.items()}
-    parquet.write_table(with_spec(pa.table({}), DataSpec(CLASSES)), folder / "predictions.parquet")
+    columns = {"id": np.flatnonzero(held["test"]), "target": targets["test"]}
+    columns |= {f"p_{k}": scores["test"][:, k] for k in range(3)}
+    parquet.write_table(with_spec(pa.table(columns), DataSpec(CLASSES)), folder / "predictions.parquet")
 
     def predictions(name):
         ids = np.flatnonzero(held[name])
@@ -170,3 +172,13 @@ def test_a_report_that_is_missing_or_cannot_be_read_is_named(reported, content):
         path.write_text(content)
     (finding,) = check(METHODS[0]).findings
     assert (finding.what, finding.verdict) == (REPORT, Verdict.INCOMPLETE)
+
+
+def test_the_check_of_the_base_recomputes_it(reported, tmp_path):
+    reported[0](METHODS[0])
+    (tmp_path / "reports/evaluate/metrics.json").write_text("{}")
+    evaluate = {"confidence": 0.95, "decision": METHODS[0].model_dump(), "top_k": 2, "calibration_bins": 10}
+    lock, see = {"evaluate": SimpleNamespace(parameters={"evaluate": evaluate})}, CheckLog()
+    _base(SimpleNamespace(folder=tmp_path, lock=lock, params={"evaluate": evaluate}, run=None), see)
+    assert not see.findings
+    assert f"{REPORT} follows from its rule and the stored answers" in see.agreed
