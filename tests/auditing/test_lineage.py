@@ -69,6 +69,36 @@ def test_decisions_that_records_brought_are_not_those_of_this_machine(
     assert see.agreed == ["MLflow has all 2 decisions on shapes; this machine made 1 of them"]
 
 
+def only_imported(root: Path, version: VersionFacts, ruled: str, by_others: bool) -> CheckLog:
+    """What the check says of a version that others have registered, whose model has come after that."""
+    compressed(root, root / "model")
+    sha256, facts = file_hash(root / "model/model.onnx"), ("shapes", "record")
+    one = Registration("shapes", "quick", "one", "1" * 64, *facts, time="2026-01-01")
+    other = Registration("shapes", "quick", ABSENT, sha256, *facts, time="2026-01-02")
+    ruling = Ruling("shapes", "one", "1" * 64, False, "it is worse", "rule", embedded=True, time=ruled)
+    add_decisions(root, [one, other])
+    (add_decisions(root, [ruling]) if by_others else append_decisions(root, ruling))
+    see = CheckLog()
+    lineage._decisions(AuditTarget("version 1", root, root, "compress@quick"), version, see)
+    return see
+
+
+@pytest.mark.parametrize(("ruled", "by_others"), [("2026-01-03", False), ("9999", True)])
+def test_a_version_whose_model_came_after_the_last_ruling_here_is_not_lost(
+    tmp_path: Path, version: VersionFacts, ruled: str, by_others: bool
+) -> None:
+    (finding,) = only_imported(tmp_path, version, ruled, by_others).findings
+    assert finding.verdict is Verdict.INCOMPLETE
+    assert finding.found == "not there yet: run python -m src.track"
+
+
+def test_an_imported_version_whose_model_was_here_at_a_ruling_is_lost(
+    tmp_path: Path, version: VersionFacts
+) -> None:
+    (finding,) = only_imported(tmp_path, version, "9999", by_others=False).findings
+    assert (finding.found, finding.verdict) == ("is no longer in MLflow", Verdict.TAMPERED)
+
+
 @pytest.fixture
 def target(tmp_path: Path) -> AuditTarget:
     """A workspace with one stage, which has run."""

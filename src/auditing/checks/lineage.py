@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
 
 from src.auditing.target import AuditTarget
 from src.auditing.verdict import CheckLog, Verdict
 from src.core.errors import AssayError
-from src.core.hashing import content_hash, hash_tree
-from src.provenance.journal import attempts
+from src.core.hashing import content_hash, file_hash, hash_tree
+from src.provenance.journal import attempts, journal_folder
 from src.registry.archive import has_model
 from src.registry.decisions import Decision, Registration, Ruling, decisions
 from src.registry.versions import RunFacts, VersionFacts
@@ -126,15 +128,14 @@ def _decisions(subject: AuditTarget, version: VersionFacts, see: CheckLog) -> No
         see.note(f"{len(absent)} other versions are not here: dvc fetch --all-commits; python -m src.track")
     ours = [d for d in told if (d.lineage, d.sha256) not in absent]
     rulings = [d for d in ours if isinstance(d, Ruling) and d.embedded == version.embedded]
-    answered = max((ruling.time for ruling in rulings), default="")  # when this MLflow knew all before it
     lost = {d.identity: d for d in ours if isinstance(d, Registration) and d.identity not in there}
     for registration in lost.values():
         what = f"{registration.variant} of lineage {registration.lineage[:8]} in {version.name}"
         said = f"registered {registration.time[:19]}, by {_source(registration, own)}"
-        if registration.time <= answered:
-            see.find(what, said, "MLflow has it no more", Verdict.TAMPERED)
+        if _was_known(subject.root, registration, rulings, own):
+            see.find(what, said, "is no longer in MLflow", Verdict.TAMPERED)
         else:
-            see.find(what, said, "not brought yet: python -m src.track", Verdict.INCOMPLETE)
+            see.find(what, said, "not there yet: run python -m src.track", Verdict.INCOMPLETE)
     held = version.model_tags.get("champion.time", "")
     later = [ruling for ruling in rulings if ruling.champion and ruling.since > held]
     if later:
@@ -145,6 +146,28 @@ def _decisions(subject: AuditTarget, version: VersionFacts, see: CheckLog) -> No
     if ours and not (lost or later):
         made = sum(decision in own for decision in ours)
         see.agree(f"MLflow has all {len(ours)} decisions on {version.name}; this machine made {made} of them")
+
+
+def _was_known(
+    root: Path, registration: Registration, rulings: Sequence[Ruling], own: Sequence[Decision]
+) -> bool:
+    """Whether MLflow must once have had the version: a ruling was applied to it after the registration.
+
+    A version that was only imported could not be registered before its model was here. When MLflow was given
+    the rulings that were imported is not known, so only those of this machine tell.
+    """
+    if any(isinstance(d, Registration) and d.identity == registration.identity for d in own):
+        return registration.time <= max((ruling.time for ruling in rulings), default="")
+    since = max(registration.time, _model_since(root, registration))
+    return any(ruling.time >= since for ruling in rulings if ruling in own)
+
+
+def _model_since(root: Path, registration: Registration) -> str:
+    """When the journal got its copy of the model, which it must have."""
+    copies = journal_folder(root).glob(f"{registration.lineage}/*/model/model.onnx")
+    # not the time of modification, which a copy keeps
+    came = min(copy.stat().st_ctime for copy in copies if file_hash(copy) == registration.sha256)
+    return datetime.fromtimestamp(came, UTC).isoformat(timespec="microseconds")
 
 
 def _source(decision: Decision, own: Sequence[Decision]) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 
 from src.auditing.claims import published_metrics, recorded_claims
+from src.auditing.decision_report import check_decision, same_rule
 from src.auditing.file_comparison import read_table
 from src.auditing.robustness import check_robustness
 from src.auditing.target import BASE, AuditTarget
@@ -96,19 +97,10 @@ def _rule(subject: AuditTarget, table: Mapping[str, NDArray[Any]], see: CheckLog
     again = fit_rule(
         Decision.model_validate(settings), probabilities, table["target"][val], spec["classes"], "val"
     )
-    if not _same_rule(told, again):
+    if not same_rule(told, again):
         see.find("the decision rule", f"{again}, from the answers", told, Verdict.TAMPERED)
     elif told is not None:
         see.agree(f"the decision rule follows from the answers: {describe(told)}")
-
-
-def _same_rule(told: Any, again: Any) -> bool:
-    """Whether two are equal, up to the last digits of a probability."""
-    if isinstance(told, dict) and isinstance(again, dict):
-        return told.keys() == again.keys() and all(_same_rule(told[key], again[key]) for key in told)
-    if isinstance(told, float) and isinstance(again, float):
-        return abs(told - again) <= EXACT
-    return bool(told == again)
 
 
 def _stored_logits(table: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
@@ -159,6 +151,7 @@ def _base(subject: AuditTarget, see: CheckLog) -> None:
     found = summary(probabilities, table["target"], settings["top_k"], settings["calibration_bins"])
     again = {f"test/{name}": value for name, value in found.items()}
     again |= check_robustness(subject, table, len(columns), see)
+    check_decision(subject, probabilities, table["target"], see)
     _claimed(again, evaluate_metrics(folder / "metrics.json"), "of metrics.json", see)
     if subject.run is not None:
         _evaluated(subject, subject.run.metrics, see)
