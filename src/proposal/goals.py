@@ -105,6 +105,6 @@ def describe_goal(goal: Goal, head_only: bool, validation: int) -> str:
     if validation < STEADY:
         return (
             f"The epoch with the lowest validation loss is kept: with {validation:,} validation images other "
-            "metrics hang on single images."
+            "metrics depend on single images."
         )
     return "The epoch with the best validation macro F1 is kept." if goal.name == "balanced" else ""
