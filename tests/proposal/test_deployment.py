@@ -27,7 +27,7 @@ class Found:
 
 
 def written_margin(images: int) -> Any:
-    settings, _ = deployment(Found(images), Goal("accuracy"))  # type: ignore[arg-type]
+    settings, _ = deployment(Found(images), Goal("accuracy"))
     return {each.key: each.value for each in settings}.get("register.policy.margin")
 
 
@@ -48,7 +48,7 @@ def test_it_is_written_down_only_where_the_default_is_too_small(images, margin):
 
 
 def test_the_sentence_has_the_limit_and_the_margin_above_it():
-    _, sentences = deployment(Found(106), Goal("accuracy"))  # type: ignore[arg-type]
+    _, sentences = deployment(Found(106), Goal("accuracy"))
     assert sentences[-1] == (
         "With 15 validation images, a loss of up to 20.4 points cannot be ruled out, so the margin is "
         "25 points."
@@ -56,13 +56,13 @@ def test_the_sentence_has_the_limit_and_the_margin_above_it():
 
 
 def test_a_margin_above_ten_points_is_doubted_with_what_helps():
-    (doubt,) = doubt_margin(Found(106))  # type: ignore[arg-type]
+    (doubt,) = doubt_margin(Found(106))
     assert "Only 15 validation images" in doubt
     assert "up to 25 points worse" in doubt
     assert "with split.val=0.3 a margin of 17 points is enough" in doubt
-    assert [*doubt_margin(Found(802))] == []  # type: ignore[arg-type]
+    assert [*doubt_margin(Found(802))] == []
 
 
 def test_where_the_split_is_given_its_share_is_no_advice():
-    (doubt,) = doubt_margin(Found(106, given=True))  # type: ignore[arg-type]
+    (doubt,) = doubt_margin(Found(106, given=True))
     assert doubt.endswith("Add validation images.")
