@@ -55,26 +55,25 @@ def _run(arguments: argparse.Namespace) -> None:
         raise AssayError(f"--minutes must be above 0, but got {arguments.minutes:g}")
     goal = parse_goal(arguments.goal)
     from src.proposal.preparation import prepare  # torch takes seconds
-    from src.proposal.writing import describe_files, write
+    from src.proposal.writing import describe_files, describe_taken, describe_way_out, write
 
     folder: Path = arguments.path
-    proposal = prepare(
-        folder,
-        name=arguments.name or _name_of(folder),
-        goal=goal,
-        minutes=arguments.minutes,
-        raw=RAW,
-        weights=WEIGHTS,
-    )
+    name = arguments.name or _name_of(folder)
+    taken = describe_taken(name, folder, RAW)
+    if taken and not arguments.dry_run:
+        raise AssayError(f"{taken}. {describe_way_out(name)}")
+    proposal = prepare(folder, name=name, goal=goal, minutes=arguments.minutes, weights=WEIGHTS)
     _show(proposal)
     if arguments.dry_run:
         for text in describe_files(proposal):
             print(text)
+        if taken:
+            print(f"{taken}, so without --dry-run you need another: --name OTHER")
         print("Nothing was written. Without --dry-run the next command is then: dvc repro")
         return
     for line in write(proposal, folder, RAW, WEIGHTS):
         print(f"{'start':<20} {line}", flush=True)
-    print("\nNext: dvc repro")
+    print("\nNext: dvc repro\nCommit the new and changed files too; git status shows them.")
 
 
 def _name_of(folder: Path) -> str:

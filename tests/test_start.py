@@ -43,7 +43,9 @@ def test_a_dry_run_shows_everything_and_leaves_no_trace(workspace, photos):
 @pytest.mark.slow
 def test_it_writes_settings_that_compose_copies_the_images_and_names_the_next_command(workspace, photos):
     done = start(workspace, str(photos), "--name", "pets")
-    assert done.stdout.rstrip().endswith("Next: dvc repro")
+    assert "\nNext: dvc repro\n" in done.stdout
+    assert "git status shows them" in done.stdout
+    assert "?? conf/experiment/pets.yaml" in status(workspace)
     assert "copied 45 files" in done.stdout
     assert len(list((workspace / "data/raw/pets").glob("*/*.png"))) == 45
     assert len(list(photos.glob("*/*.png"))) == 45
@@ -52,11 +54,16 @@ def test_it_writes_settings_that_compose_copies_the_images_and_names_the_next_co
     params = yaml.safe_load((workspace / "params.yaml").read_text())
     assert (params["data"]["name"], params["data"]["image_size"]) == ("pets", [12, 16])
     assert params["split"]["method"] == "stratified"
+    assert "# - The split is stratified" in (workspace / "conf/experiment/pets.yaml").read_text()
     assert list(params["compress"]["variants"]) == ["onnx_fp32", "int8_static"]
     again = start(workspace, str(photos), "--name", "pets", check=False)
     assert again.returncode == 1
     assert "pets is taken (conf/data/pets.yaml" in again.stderr
     assert "Choose another name: --name OTHER" in again.stderr
+    assert "set `- experiment: null` in conf/config.yaml, and run `python -m src.compose`" in again.stderr
+    shown = start(workspace, str(photos), "--name", "pets", "--dry-run")
+    assert "pets is taken (conf/data/pets.yaml" in shown.stdout
+    assert "Nothing was written." in shown.stdout
 
 
 @pytest.mark.prove

@@ -16,8 +16,8 @@ DETAIL = 48  # pixels: smaller originals show too little for features of photogr
 LETTERS = 2  # characters of a class name, up to which it is rather a letter or a digit
 LIGHT = 40  # pixels, up to which shifts and rotations are kept small
 SMALL_WIDTHS = [16, 32, 64]
-# Of a head alone. With 0.004 it learned 521 pictures by heart before the rate fell: the validation loss was
-# lowest after about 9 of 40 epochs (one split).
+# Of a head alone. With 0.004 it memorized 521 pictures before the rate fell: the validation loss was lowest
+# after about 9 of 40 epochs (one split).
 HEAD_LR = 0.001
 # Sides to choose from, pixels, the larger the better as long as the time allows.
 PRETRAINED_SIDES = (224, 192, 160, 128, 96)

@@ -51,7 +51,8 @@ def split_settings(found: Inspection) -> tuple[list[Setting], list[str]]:
     smallest = min(found.counts.values())
     method = "stratified" if smallest < STABLE_FROM else "stable"
     why = (
-        f"exact shares of every class; the smallest has {smallest:,} images"
+        f"exact shares of every class, the smallest of {smallest:,} images; images that you add later move "
+        "old ones"
         if method == "stratified"
         else "images that you add later move no old ones"
     )
@@ -64,6 +65,17 @@ def split_settings(found: Inspection) -> tuple[list[Setting], list[str]]:
     untested = _untested(found, method)
     reason = f"too small to be held out: {', '.join(untested)}" if untested else "too small for some folds"
     return [*settings, Setting("split.rare", "train", reason)], untested
+
+
+def describe_split(settings: list[Setting]) -> list[str]:
+    """A sentence if the split gives up that images keep their places."""
+    if not any((each.key, each.value) == ("split.method", "stratified") for each in settings):
+        return []
+    return [
+        "The split is stratified: every class gets its exact share, which matters with so few images, but "
+        "images that you add later move old ones to other splits, and results before and after are then not "
+        "comparable. If you will add images, set split.method=stable."
+    ]
 
 
 def describe_untested(untested: list[str]) -> list[str]:

@@ -69,7 +69,9 @@ def goal_settings(goal: Goal, head_only: bool, validation: int) -> list[Setting]
         return [
             Setting("train.class_weights", {goal.of_class: WEIGHT}, "the others have 1"),
             Setting(
-                "train.monitor", f"val/f1/{goal.of_class}", "recall alone is perfect if all is called so"
+                "train.monitor",
+                f"val/f1/{goal.of_class}",
+                "recall alone is perfect if every image gets this class",
             ),
         ]
     if goal.name == "balanced" and not head_only:
@@ -95,7 +97,7 @@ def describe_goal(goal: Goal, head_only: bool, validation: int) -> str:
     if goal.of_class is not None:
         return (
             f"For the recall of {goal.of_class}, its images count {WEIGHT:g} times in the loss, and the "
-            "epoch with its best F1 is kept: recall alone would be perfect if everything were called so."
+            "epoch with its best F1 is kept: recall alone would be perfect if every image got this class."
         )
     if goal.name == "balanced" and not head_only:
         return (
@@ -105,6 +107,6 @@ def describe_goal(goal: Goal, head_only: bool, validation: int) -> str:
     if validation < STEADY:
         return (
             f"The epoch with the lowest validation loss is kept: with {validation:,} validation images other "
-            "metrics hang on single images."
+            "metrics depend on single images."
         )
     return "The epoch with the best validation macro F1 is kept." if goal.name == "balanced" else ""

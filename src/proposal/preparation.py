@@ -10,10 +10,9 @@ from src.proposal.goals import Goal
 from src.proposal.inspection import inspect
 from src.proposal.machine import look_at_machine
 from src.proposal.proposal import Proposal, propose
-from src.proposal.writing import refuse_existing
 
 
-def prepare(folder: Path, *, name: str, goal: Goal, minutes: float, raw: Path, weights: Path) -> Proposal:
+def prepare(folder: Path, *, name: str, goal: Goal, minutes: float, weights: Path) -> Proposal:
     """Inspect a folder of images and this machine, and propose settings that suit both.
 
     Args:
@@ -21,13 +20,11 @@ def prepare(folder: Path, *, name: str, goal: Goal, minutes: float, raw: Path, w
         name: of the data set and of the experiment.
         goal: what the person wants of the model.
         minutes: budget of the final training on this machine.
-        raw: data/raw.
         weights: data/weights.
 
     Raises:
-        AssayError: the name is taken, or the folder holds nothing to learn from.
+        AssayError: the folder holds nothing to learn from.
     """
-    refuse_existing(name, folder, raw)
     with progress_bar("Decoding images", total=None, show=True) as advance:
         found = inspect(folder, available_cpus(), advance)
     return propose(

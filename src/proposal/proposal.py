@@ -13,8 +13,14 @@ from src.core.errors import AssayError
 from src.proposal import findings
 from src.proposal.available_weights import Weights
 from src.proposal.candidates import Candidate, augmentation, list_candidates
-from src.proposal.data_settings import FOLDS, data_settings, describe_untested, split_settings
-from src.proposal.deployment import deployment
+from src.proposal.data_settings import (
+    FOLDS,
+    data_settings,
+    describe_split,
+    describe_untested,
+    split_settings,
+)
+from src.proposal.deployment import deployment, doubt_margin
 from src.proposal.goals import Goal, describe_goal, goal_settings, refuse_unknown_class
 from src.proposal.inspection import Inspection
 from src.proposal.machine import Machine
@@ -93,7 +99,7 @@ def propose(
         ],
         steps=[
             ("The data", [*findings.facts(found), *describe_untested(untested)]),
-            ("Doubts", [*findings.doubts(found)]),
+            ("Doubts", [*findings.doubts(found), *doubt_margin(found)]),
             ("The machine", [*machine.describe(), *map(_measured, plans)]),
             (
                 "What to try",
@@ -101,6 +107,7 @@ def propose(
                     about_weights,
                     why,
                     *filter(None, [about_goal]),
+                    *describe_split(split),
                     _budget(chosen, minutes),
                 ],
             ),
@@ -159,8 +166,8 @@ def choose(plans: Sequence[Plan], found: Inspection, goal: Goal) -> tuple[Plan, 
     if "head" in fitting and typical < FEW:
         return fitting["head"], (
             f"With about {typical:,} images of a class the pretrained layers stay as they are, and only the "
-            "head is trained: so few images would teach millions of weights by heart. The features of every "
-            "image are computed once."
+            "head is trained: millions of weights would memorize so few images. The features of every image "
+            "are computed once."
         )
     if "head" in fitting:
         return fitting["head"], (

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from src.config.experiment import CHOICE, DEFAULTS, EXPERIMENTS
+from src.config.experiment import CHOICE, DEFAULTS, EXPERIMENTS, current_experiment
 from src.config.loading import CONF, PARAMS, compose_text, load_conf
 from src.core.errors import AssayError
 from src.core.files import replaced, write_text
@@ -37,14 +37,16 @@ def experiment_file(name: str) -> Path:
     return EXPERIMENTS / f"{name}.yaml"
 
 
-def refuse_existing(name: str, folder: Path, raw: Path) -> None:
-    """Raise ``AssayError`` if something has this name already, with the way forward.
+def describe_taken(name: str, folder: Path, raw: Path) -> str:
+    """What has this name already, in a sentence; "" if nothing has.
 
     Args:
         folder: with the images.
         raw: data/raw; a folder there keeps its place.
+
+    Raises:
+        AssayError: The folder is in data/raw under another name.
     """
-    place = raw / name
     inside = folder.resolve().parent == raw.resolve()
     if inside and folder.resolve().name != name:
         raise AssayError(
@@ -52,12 +54,17 @@ def refuse_existing(name: str, folder: Path, raw: Path) -> None:
             "the folder"
         )
     taken = [path for path in (data_file(name), experiment_file(name)) if path.exists()]
-    taken += [] if inside else [path for path in (place, raw / f"{name}.dvc") if path.exists()]
-    if taken:
-        raise AssayError(
-            f"{name} is taken ({', '.join(map(str, taken))}). Choose another name: --name OTHER. To begin "
-            f"again, remove {'that' if len(taken) == 1 else 'those'} first"
-        )
+    taken += [] if inside else [path for path in (raw / name, raw / f"{name}.dvc") if path.exists()]
+    return f"{name} is taken ({', '.join(map(str, taken))})" if taken else ""
+
+
+def describe_way_out(name: str) -> str:
+    """What to do about a name that is taken."""
+    default = f", set `- experiment: null` in {DEFAULTS}, and run `python -m src.compose`"
+    return (
+        "Choose another name: --name OTHER. To begin again, first remove what is named here"
+        f"{default if current_experiment() == name else ''}"
+    )
 
 
 def write(proposal: Proposal, folder: Path, raw: Path, weights: Path) -> Iterator[str]:
