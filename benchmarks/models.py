@@ -87,7 +87,7 @@ def measure(model: str, overrides: Sequence[str]) -> dict[str, str]:
 
 
 def _line(name: str, row: Mapping[str, str] | None) -> str:
-    """A line of the table, for grey images."""
+    """A line of the table, for gray images."""
     model = load_conf([f"model={name}"]).config.model
     least = _smallest(model)
     parameters = count_parameters(build_model(model, 1, 10, (least, least)))

@@ -88,7 +88,7 @@ def _fetch_weights(name: str, source: str | None) -> None:
 
 
 def _write_digits(folder: Path) -> None:
-    """8×8 digits with 17 levels of grey, spread over 0…255."""
+    """8×8 digits with 17 levels of gray, spread over 0…255."""
     import numpy as np
     from sklearn.datasets import load_digits
 

@@ -24,7 +24,7 @@ SPEC = "model.json"
 class Input:
     """The images that the model takes."""
 
-    channels: int  # 1: grey, 3: RGB
+    channels: int  # 1: gray, 3: RGB
     height: int  # pixels
     width: int
     resize_mode: str  # pad, crop or stretch, for images with another aspect ratio

@@ -16,7 +16,7 @@ SOFT = "#6b7280"  # secondary text
 RULE = "#d5d9e0"  # axes, grids, guides
 BLUE = "#1f5fa8"
 ORANGE = "#d9730d"
-# Colour-blind readers can tell them apart too (Petroff, 2021); ten at most.
+# Color-blind readers can tell them apart too (Petroff, 2021); ten at most.
 CLASSES = (
     "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6",
     "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",

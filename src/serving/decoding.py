@@ -52,7 +52,7 @@ class ImageFormat:
     Attributes:
         height: pixels.
         width: pixels.
-        channels: 1 (grey) or 3 (RGB).
+        channels: 1 (gray) or 3 (RGB).
         resize_mode: how an image with another aspect ratio is resized: ``pad``, ``crop`` to the centre, or
             ``stretch``.
         max_pixels: larger images are refused before they are decoded.
@@ -217,14 +217,14 @@ def _reduce(
 
 
 def _to_channels(image: Image.Image, channels: int) -> Image.Image:
-    """Convert to 8-bit grey or RGB. Transparent parts become white."""
+    """Convert to 8-bit gray or RGB. Transparent parts become white."""
     mode = "L" if channels == 1 else "RGB"
     if image.mode.startswith("I"):
         image = _from_16_bits(image)
     if image.has_transparency_data:
-        colour = image.convert("RGBA")
-        white = Image.new("RGBA", colour.size, "white")
-        image = Image.alpha_composite(white, colour)
+        color = image.convert("RGBA")
+        white = Image.new("RGBA", color.size, "white")
+        image = Image.alpha_composite(white, color)
     return image if image.mode == mode else image.convert(mode)
 
 
@@ -235,9 +235,9 @@ def _from_16_bits(image: Image.Image) -> Image.Image:
         raise UnreadableImageError(
             f"its values range from {values.min()} to {values.max()}: save it with 8 bits"
         )
-    grey = np.round(values / 257).astype(np.uint8)
-    grey[values == image.info.get("transparency")] = 255  # white, as everything transparent
-    return Image.fromarray(grey)
+    gray = np.round(values / 257).astype(np.uint8)
+    gray[values == image.info.get("transparency")] = 255  # white, as everything transparent
+    return Image.fromarray(gray)
 
 
 def _centre(width: float, height: float, image_format: ImageFormat) -> tuple[float, float, float, float]:

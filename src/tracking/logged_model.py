@@ -160,7 +160,7 @@ def _interface(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def _example(image_format: dict[str, Any]) -> bytes:
-    """A PNG in the format of the model: a grey gradient."""
+    """A PNG in the format of the model: a gray gradient."""
     import numpy as np
     from PIL import Image
 

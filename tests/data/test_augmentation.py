@@ -14,7 +14,7 @@ from torch import Tensor
 from src.config.schema.augment import Augment, Operation
 from src.data.loading.augmentation import Augmentation
 
-GREY = [
+GRAY = [
     {"name": "crop", "padding": 2},
     {"name": "flip", "axis": "horizontal", "p": 0.5},
     {"name": "flip", "axis": "vertical", "p": 0.5},
@@ -28,8 +28,8 @@ GREY = [
     {"name": "noise", "std": 0.1, "p": 0.9},
     {"name": "blur", "sigma": 1.5, "p": 0.9},
 ]
-COLOUR = [{"name": "saturation", "strength": 0.8}, {"name": "hue", "strength": 0.5}]
-ALL = GREY + COLOUR
+COLOR = [{"name": "saturation", "strength": 0.8}, {"name": "hue", "strength": 0.5}]
+ALL = GRAY + COLOR
 
 
 def augmentation(*operations: dict) -> Augmentation:
@@ -51,7 +51,7 @@ def name_of(operation: dict) -> str:
 
 @settings(max_examples=60, deadline=None)
 @given(
-    operations=st.lists(st.sampled_from(GREY), max_size=5),
+    operations=st.lists(st.sampled_from(GRAY), max_size=5),
     count=st.integers(1, 5),
     channels=st.sampled_from([1, 3]),
     height=st.integers(2, 20),
@@ -191,8 +191,8 @@ def test_blur_smooths_and_keeps_the_mean():
 
 
 def test_grey_pixels_have_no_hue_and_no_saturation():
-    grey = pictures(channels=1).expand(-1, 3, -1, -1)
-    torch.testing.assert_close(apply(grey, *COLOUR), grey, atol=1e-5, rtol=0)
+    gray = pictures(channels=1).expand(-1, 3, -1, -1)
+    torch.testing.assert_close(apply(gray, *COLOR), gray, atol=1e-5, rtol=0)
 
 
 def test_hue_keeps_the_brightest_channel():
@@ -213,7 +213,7 @@ def test_presets_keep_the_mean_image_recognizable(preset):
 
 
 def centre_of_mass(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Row and column (B,) of grey images (B, 1, H, W)."""
+    """Row and column (B,) of gray images (B, 1, H, W)."""
     weights = images[:, 0] / images.sum((1, 2, 3))[:, None, None]
     rows = (weights.sum(2) * torch.arange(weights.shape[1])).sum(1)
     return rows, (weights.sum(1) * torch.arange(weights.shape[2])).sum(1)

@@ -66,7 +66,7 @@ def test_another_exposure_or_a_little_noise_is_a_near_duplicate(digits: Images) 
 
 
 def test_an_image_of_one_grey_is_near_to_none(digits: Images) -> None:
-    flat = np.stack([np.full((1, 8, 8), grey, np.uint8) for grey in (0, 7, 255)])
+    flat = np.stack([np.full((1, 8, 8), gray, np.uint8) for gray in (0, 7, 255)])
     images = np.concatenate([flat, digits[:3]])
     count, pairs = near_duplicates(images, np.array(["train", "test", "val", "train", "test", "val"]), 0.5)
     assert all({pair.held_out, pair.other}.isdisjoint({0, 1, 2}) for pair in pairs)

@@ -109,12 +109,12 @@ def test_a_blurred_edge_is_the_normal_distribution_with_the_stated_deviation(sid
 
 
 def test_noise_has_the_stated_spread_and_brightness_and_contrast_their_amounts():
-    grey = np.full((4, 3, 64, 64), 127, np.uint8)
+    gray = np.full((4, 3, 64, 64), 127, np.uint8)
     for severity, std in zip(SEVERITIES, (0.05, 0.1, 0.2), strict=True):
-        added = changed(grey, "noise", severity).astype(float) - 127
+        added = changed(gray, "noise", severity).astype(float) - 127
         assert added.std() == pytest.approx(255 * std, rel=0.03)
         assert abs(added.mean()) < 1
-    assert (changed(grey, "brightness", 2) == 178).all()
+    assert (changed(gray, "brightness", 2) == 178).all()
     two = np.repeat(np.array([100, 200], np.uint8), 32).reshape(1, 1, 8, 8)
     assert set(np.unique(changed(two, "contrast", 2))) == {125, 175}
     assert (changed(np.full_like(two, 250), "brightness", 3) == 255).all()

@@ -16,7 +16,7 @@ from tests.support.workspaces import Workspace
 
 
 def write_images(folder: Path, count: int, seed: int) -> None:
-    """``count`` different 8×8 grey images, ``0000.png`` …"""
+    """``count`` different 8×8 gray images, ``0000.png`` …"""
     folder.mkdir(parents=True)
     pixels = np.random.default_rng(seed).integers(0, 256, (count, 8, 8), dtype=np.uint8)
     for number, values in enumerate(pixels):

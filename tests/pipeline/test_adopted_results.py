@@ -12,7 +12,15 @@ from tests.support.audits import Scene, check_of, findings
 
 pytestmark = pytest.mark.prove
 
-PICTURES = {"confusion.png", "curves.png", "mistakes.png", "pr.png", "reliability.png", "roc.png"}
+PICTURES = {
+    "confusion.png",
+    "curves.png",
+    "mistakes.png",
+    "pr.png",
+    "reliability.png",
+    "robustness.png",
+    "roc.png",
+}
 
 
 @pytest.fixture

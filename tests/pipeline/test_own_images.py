@@ -21,7 +21,7 @@ from src.data.dataset.spec import (
 
 @pytest.fixture
 def shapes(workspace):
-    """A clone with data/raw/shapes: three classes of bright squares, of mixed size, grey and colour."""
+    """A clone with data/raw/shapes: three classes of bright squares, of mixed size, gray and color."""
     generator = np.random.default_rng(0)
     for place, name in enumerate(("left", "middle", "right")):
         folder = workspace / f"data/raw/shapes/{name}"

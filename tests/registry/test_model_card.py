@@ -56,7 +56,7 @@ FACTS = ModelCardFacts(
         "# assay-shapes: int8",
         "Made from the base model by: prune_structured, export, quantize_static.",
         "- **Classes**: circle, T-shirt/top, a\\|b.",
-        "They are converted to 28 × 20 grey pixels (`resize_mode: pad`)",
+        "They are converted to 28 × 20 gray pixels (`resize_mode: pad`)",
         "| | | 95% interval |",
         "| Accuracy, validation | 0.9800 |  |",
         "| Change from the base model, validation | -0.0021 | -0.0060 to +0.0020 |",

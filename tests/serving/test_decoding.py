@@ -25,18 +25,18 @@ from src.serving.decoding import (
 from tests.support.pictures import HALVES, encoded, halves, noise
 from tests.support.workspaces import ROOT
 
-COLOUR = ImageFormat(height=HALVES[1], width=HALVES[0], channels=3, resize_mode="stretch", max_pixels=10**6)
-GREY = replace(COLOUR, channels=1)
+COLOR = ImageFormat(height=HALVES[1], width=HALVES[0], channels=3, resize_mode="stretch", max_pixels=10**6)
+GRAY = replace(COLOR, channels=1)
 ENDINGS = ("png", "jpg", "webp", "bmp")
 LOSSLESS = {"webp": {"lossless": True}}
 
 
-def _decode(content: bytes, form: ImageFormat = COLOUR) -> Decoded:
+def _decode(content: bytes, form: ImageFormat = COLOR) -> Decoded:
     return decode(io.BytesIO(content), form)
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_colours_arrive(ending: str) -> None:
+def test_colors_arrive(ending: str) -> None:
     decoded = _decode(encoded(halves(), ending))
     assert decoded.pixels.shape == (3, 20, 40)
     assert decoded.pixels.dtype == np.uint8
@@ -84,7 +84,7 @@ def test_broken_metadata_does_not_lose_the_image() -> None:
 
 
 @pytest.mark.parametrize("ending", ["png", "webp"])
-@pytest.mark.parametrize("form", [COLOUR, GREY])
+@pytest.mark.parametrize("form", [COLOR, GRAY])
 def test_alpha_is_flattened_on_white(ending: str, form: ImageFormat) -> None:
     image = Image.new("RGBA", HALVES, (0, 0, 0, 0))
     image.paste((0, 0, 0, 255), (0, 0, 20, 20))
@@ -95,7 +95,7 @@ def test_alpha_is_flattened_on_white(ending: str, form: ImageFormat) -> None:
     assert (pixels[:, 0, 39] == 127).all()
 
 
-def test_transparency_of_palette_grey_and_colour_without_alpha_channel() -> None:
+def test_transparency_of_palette_grey_and_color_without_alpha_channel() -> None:
     black = Image.new("RGB", HALVES)
     for image, options in (
         (black.convert("P"), {"transparency": 0}),
@@ -107,28 +107,28 @@ def test_transparency_of_palette_grey_and_colour_without_alpha_channel() -> None
         assert (_decode(encoded(image, "png", **options)).pixels == 255).all(), image.mode
 
 
-def test_palette_bilevel_and_cmyk_become_colour() -> None:
+def test_palette_bilevel_and_cmyk_become_color() -> None:
     red = Image.new("RGB", HALVES, "red")
     for content in (encoded(red.convert("P"), "png"), encoded(red.convert("CMYK"), "jpg")):
         np.testing.assert_allclose(_decode(content).pixels.mean((1, 2)), [255, 0, 0], atol=4)
     assert (_decode(encoded(Image.new("1", HALVES, 1), "bmp")).pixels == 255).all()
 
 
-def test_grey_is_the_luma_of_colour() -> None:
-    pixels = _decode(encoded(Image.new("RGB", HALVES, (200, 100, 50)), "png"), GREY).pixels
+def test_grey_is_the_luma_of_color() -> None:
+    pixels = _decode(encoded(Image.new("RGB", HALVES, (200, 100, 50)), "png"), GRAY).pixels
     assert pixels.shape == (1, 20, 40)
     assert abs(int(pixels[0, 0, 0]) - (0.299 * 200 + 0.587 * 100 + 0.114 * 50)) <= 1
 
 
 def test_16_bits_are_scaled_not_cut() -> None:
     values = np.linspace(0, 65535, 800).round().astype(np.uint16).reshape(20, 40)
-    pixels = _decode(encoded(Image.fromarray(values), "png"), GREY).pixels
+    pixels = _decode(encoded(Image.fromarray(values), "png"), GRAY).pixels
     np.testing.assert_array_equal(pixels[0], np.round(values / 257))
 
 
-def test_16_bit_colour_is_scaled() -> None:
+def test_16_bit_color_is_scaled() -> None:
     row = b"\0" + struct.pack(">3H", 0, 32768, 65535) * 4
-    content = _png(4, 4, row * 4, bits=16, colour=2)
+    content = _png(4, 4, row * 4, bits=16, color=2)
     np.testing.assert_array_equal(_decode(content).pixels[:, 0, 0], [0, 128, 255])
 
 
@@ -149,24 +149,24 @@ def test_animations_are_refused_by_name(ending: str) -> None:
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_more_pixels_than_allowed_are_refused_from_the_header(ending: str) -> None:
     content = encoded(halves(), ending)
-    form = replace(COLOUR, max_pixels=799)
+    form = replace(COLOR, max_pixels=799)
     with pytest.raises(UnreadableImageError, match=r"40×20 pixels are more than data\.max_pixels=799"):
         _decode(content, form)
-    _decode(content, replace(COLOUR, max_pixels=800))
+    _decode(content, replace(COLOR, max_pixels=800))
 
 
 def test_a_decompression_bomb_is_refused_before_it_is_decoded() -> None:
     # A PNG of 60000 × 60000 pixels in 1 kB: its data are never looked at, so they may be short.
-    content = _png(60000, 60000, b"\0" * 1000, bits=8, colour=2)
+    content = _png(60000, 60000, b"\0" * 1000, bits=8, color=2)
     with pytest.raises(UnreadableImageError, match=r"60000×60000.*bomb"):
         _decode(content)
 
 
 def test_a_limit_above_pillows_own_is_honoured() -> None:
     # Pillow alone would refuse 15000 × 15000; a row that is too short shows that decoding began.
-    content = _png(15000, 15000, b"\0" * 1000, bits=1, colour=0)
+    content = _png(15000, 15000, b"\0" * 1000, bits=1, color=0)
     with pytest.raises(UnreadableImageError, match="truncated"):
-        _decode(content, replace(GREY, max_pixels=300_000_000))
+        _decode(content, replace(GRAY, max_pixels=300_000_000))
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
@@ -245,7 +245,7 @@ def test_every_size_gets_to_every_shape(size, shape, channels, fit, mode) -> Non
 def test_an_image_of_the_right_shape_stays_as_it_is() -> None:
     image = noise(5, HALVES)
     for fit in ("pad", "crop", "stretch"):
-        pixels = _decode(encoded(image, "png"), replace(COLOUR, resize_mode=fit)).pixels
+        pixels = _decode(encoded(image, "png"), replace(COLOR, resize_mode=fit)).pixels
         np.testing.assert_array_equal(pixels, np.asarray(image).transpose(2, 0, 1))
 
 
@@ -323,9 +323,9 @@ def test_fitted_size_never_vanishes() -> None:
     assert fitted_size(1000, 1, ImageFormat(8, 8, 1, "pad", 1)) == (8, 1)
 
 
-def _png(width: int, height: int, rows: bytes, bits: int, colour: int) -> bytes:
+def _png(width: int, height: int, rows: bytes, bits: int, color: int) -> bytes:
     """A PNG written here, of sizes and depths that Pillow does not write."""
-    header = struct.pack(">2I5B", width, height, bits, colour, 0, 0, 0)
+    header = struct.pack(">2I5B", width, height, bits, color, 0, 0, 0)
     chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
     parts = [struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks]
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)

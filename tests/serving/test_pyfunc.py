@@ -32,7 +32,7 @@ from tests.support.servers import free_port
 from tests.support.workspaces import ROOT
 
 
-def grey(value: int, *shape: int) -> np.ndarray:
+def gray(value: int, *shape: int) -> np.ndarray:
     return np.full(shape or (SIZE, SIZE), value, np.uint8)
 
 
@@ -53,30 +53,30 @@ def test_images_in_classes_out(registered: Path) -> None:
         return list(model.predict(images)["label"])
 
     encoded = [
-        png(grey(0)),
-        png(grey(255, 30, 20, 3)),
-        base64.b64encode(png(grey(128))).decode(),
+        png(gray(0)),
+        png(gray(255, 30, 20, 3)),
+        base64.b64encode(png(gray(128))).decode(),
         b"no image",
     ]
     assert labels(pd.DataFrame({"image": encoded}))[:1] == ["circle"]
     assert labels(pd.DataFrame({"image": encoded}))[2:] == ["cross", None]
     arrays = [
-        grey(0),
-        grey(128, 3, 40, 40),
-        grey(255, 40, 40, 3),
-        grey(128, 1, SIZE, SIZE),
-        grey(255, 9, 9, 4),
+        gray(0),
+        gray(128, 3, 40, 40),
+        gray(255, 40, 40, 3),
+        gray(128, 1, SIZE, SIZE),
+        gray(255, 9, 9, 4),
     ]
     assert labels(pd.DataFrame({"image": arrays})) == ["circle", "cross", "dot", "cross", "dot"]
     for shape in [(2, SIZE, SIZE), (2, 20, 20, 1), (2, 1, SIZE, SIZE), (2, 16, 16, 3)]:
-        assert labels({"image": grey(255, *shape)}) == ["dot", "dot"]
-        answer = model.unwrap_python_model().predict(None, grey(255, *shape))
+        assert labels({"image": gray(255, *shape)}) == ["dot", "dot"]
+        answer = model.unwrap_python_model().predict(None, gray(255, *shape))
         assert list(answer["label"]) == ["dot", "dot"]
 
 
 def test_probabilities_and_errors(registered: Path) -> None:
     model = load_model(registered, "models:/shapes@champion")
-    cells = [grey(64), b"", grey(1, 2, 3, 4, 5), "é", [[1, 2], [3]]]
+    cells = [gray(64), b"", gray(1, 2, 3, 4, 5), "é", [[1, 2], [3]]]
     answer = model.predict(pd.DataFrame({"image": cells}))
     assert list(answer.columns) == ["label", "probability", *(f"p_{name}" for name in CLASSES), "error"]
     shares = answer[[f"p_{name}" for name in CLASSES]].to_numpy()
@@ -101,7 +101,7 @@ def test_a_larger_image_than_the_training_data_allow_is_refused(root: Path, tmp_
     decide_on(root, tmp_path / "onnx", attempt.record["lineage"])
     track(root)
     model = load_model(root, "models:/shapes@champion")
-    large, larger = (png(grey(255, height, 12000)) for height in (9000, 9001))
+    large, larger = (png(gray(255, height, 12000)) for height in (9000, 9001))
     answer = model.predict(pd.DataFrame({"image": [large, larger]}))
     assert list(answer["label"]) == ["cross", None]  # bright, between black bars
     assert answer["error"][1].startswith("12000×9001 pixels are more than data.max_pixels=108000000")
@@ -119,7 +119,7 @@ def test_a_served_model_pads_as_its_training_images_were(
     spec.write_text(json.dumps(content))
     decide_on(root, tmp_path / "onnx", attempt.record["lineage"])
     track(root)
-    wide = png(grey(0, 1, 100))  # black; nearly all of what the model sees is padding
+    wide = png(gray(0, 1, 100))  # black; nearly all of what the model sees is padding
     answer = load_model(root, "models:/shapes@champion").predict(pd.DataFrame({"image": [wide]}))
     assert list(answer["label"]) == [label]
 
@@ -147,9 +147,9 @@ SETS = {"method": "conformal", "score": "lac", "quantile": 0.6, "stated": {"cove
 def test_a_served_model_answers_by_its_rule_beside_its_label(
     root: Path, tmp_path: Path, rule: dict[str, Any], answers: list[Any]
 ) -> None:
-    """Grey 64 is as near to the circle as to the cross; of two equal classes the first is ahead."""
+    """Gray 64 is as near to the circle as to the cross; of two equal classes the first is ahead."""
     model = with_rule(root, tmp_path / "onnx", rule)
-    table = model.predict(pd.DataFrame({"image": [grey(0), grey(64), b"no image"]}))
+    table = model.predict(pd.DataFrame({"image": [gray(0), gray(64), b"no image"]}))
     assert list(table["answer"]) == answers
     assert list(table["label"]) == ["circle", "circle", None]
     from mlflow.models import Model
@@ -180,7 +180,7 @@ def test_predict_answers_by_the_rule_and_says_so(
     with_rule(root, tmp_path / "onnx", rule)
     images = [tmp_path / "dark.png", tmp_path / "middle.png"]
     for path, value in zip(images, (0, 64), strict=True):
-        path.write_bytes(png(grey(value)))
+        path.write_bytes(png(gray(value)))
     monkeypatch.setenv("DVC_ROOT", str(root))
     assert predict(images, "models:/shapes@champion", tmp_path / "out.csv")[0] == 2
     table = pd.read_csv(tmp_path / "out.csv", keep_default_na=False)
@@ -203,7 +203,7 @@ def test_a_model_that_was_stored_before_there_were_rules_is_served_with_its_own_
     (code / "pyfunc.py").write_text(without)
     decide_on(root, tmp_path / "onnx", attempt.record["lineage"])
     track(root)
-    answer = load_model(root, "models:/shapes@champion").predict(pd.DataFrame({"image": [grey(0)]}))
+    answer = load_model(root, "models:/shapes@champion").predict(pd.DataFrame({"image": [gray(0)]}))
     assert list(answer["label"]) == ["circle"] and "answer" not in answer
 
 
@@ -219,7 +219,7 @@ def classify(model):
 
 def in_a_process(folder: Path, root: Path, code: str, *values: int) -> str:
     """What Python prints that knows nothing of this repository, in ``folder``; ``values``: images."""
-    images = [png(grey(value)).hex() for value in values]
+    images = [png(gray(value)).hex() for value in values]
     command = [sys.executable, "-c", CLASSIFY + code, f"sqlite:///{database(root)}", *images]
     done = subprocess.run(command, cwd=folder, env=without_pickle(folder), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -283,7 +283,7 @@ def test_each_version_decodes_with_the_code_it_was_registered_with(
     track_in(changed, registered)
     code = 'print(*(classify(f"models:/shapes/{number}") for number in (2, 1, 2)), sep=", ")'
     assert in_a_process(tmp_path, registered, code, 0, 255) == "dot circle, circle dot, dot circle"
-    (tmp_path / "dark.png").write_bytes(png(grey(0)))
+    (tmp_path / "dark.png").write_bytes(png(gray(0)))
     command = [sys.executable, "-m", "src.predict", str(tmp_path / "dark.png"), "--model", "models:/shapes/1"]
     environment = without_pickle(tmp_path) | {"DVC_ROOT": str(registered)}
     done = subprocess.run(command, cwd=changed, env=environment, capture_output=True, text=True)
@@ -311,7 +311,7 @@ def test_its_own_requirements_are_enough(registered: Path, tmp_path: Path) -> No
     install = [python, "-m", "pip", "install", "-q", "-r", folder / "requirements.txt"]
     subprocess.run(install, check=True)
     code = CLASSIFY + 'print(classify("models:/shapes@champion"))'
-    images = [png(grey(value)).hex() for value in (255, 0)]
+    images = [png(gray(value)).hex() for value in (255, 0)]
     command = [python, "-c", code, f"sqlite:///{database(registered)}", *images]
     done = subprocess.run(command, cwd=tmp_path, env=without_pickle(tmp_path), capture_output=True, text=True)
     assert (done.stdout, done.returncode) == ("dot circle\n", 0), done.stderr
@@ -346,7 +346,7 @@ def test_an_int8_version_loads_as_pyfunc_and_in_onnx_runtime(int8: Path, tmp_pat
         "pixels = numpy.stack([numpy.full(shape, shade, numpy.uint8) for shade in shades]);"
         "print(*session.run(['logits'], {'images': pixels})[0].argmax(1))"
     )
-    encoded = [png(grey(value)).hex() for value in SHADES.values()]
+    encoded = [png(gray(value)).hex() for value in SHADES.values()]
     command = [sys.executable, "-c", code, f"sqlite:///{database(int8)}", *encoded]
     done = subprocess.run(command, cwd=tmp_path, env=without_pickle(tmp_path), capture_output=True, text=True)
     assert (done.stdout, done.returncode) == ("circle cross dot\n0 1 2\n", 0), done.stderr
@@ -369,7 +369,7 @@ def test_an_int8_version_answers_base64_from_mlflow_models_serve(int8: Path, tmp
         )
     try:
         wait_until_it_answers(f"http://127.0.0.1:{port}/ping", server, tmp_path / "log.txt")
-        images = [[base64.b64encode(png(grey(value))).decode()] for value in SHADES.values()]
+        images = [[base64.b64encode(png(gray(value))).decode()] for value in SHADES.values()]
         no_image = base64.b64encode(b"no image").decode()
         request = {"dataframe_split": {"columns": ["image"], "data": [*images, [no_image]]}}
         answer = requests.post(f"http://127.0.0.1:{port}/invocations", json=request, timeout=60)
@@ -484,16 +484,16 @@ def test_the_base_model_is_kept_as_files(root: Path, tmp_path: Path) -> None:
 def test_predict_names_what_it_cannot_read(registered: Path, tmp_path: Path) -> None:
     folder = tmp_path / "images" / "deeper"
     folder.mkdir(parents=True)
-    (folder / "dark.png").write_bytes(png(grey(10)))
-    (folder / "bright.PNG").write_bytes(png(grey(250, 20, 20)))
+    (folder / "dark.png").write_bytes(png(gray(10)))
+    (folder / "bright.PNG").write_bytes(png(gray(250, 20, 20)))
     (folder / "broken.jpg").write_bytes(b"not a JPEG")
     (folder / "notes.txt").write_text("not even tried")
     (folder / "moving.gif").write_bytes(b"GIF89a")
     for hidden in (".thumbnails", "__MACOSX"):
         (folder / hidden).mkdir()
-        (folder / hidden / "dark.png").write_bytes(png(grey(10)))
+        (folder / hidden / "dark.png").write_bytes(png(gray(10)))
     latin = Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.png"))
-    latin.write_bytes(png(grey(10)))
+    latin.write_bytes(png(gray(10)))
 
     def predict(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "src.predict", "--model", "models:/shapes@champion", *arguments]
@@ -512,7 +512,7 @@ def test_predict_names_what_it_cannot_read(registered: Path, tmp_path: Path) -> 
     assert "broken.jpg: not classified: it is not a readable image" in done.stderr
     assert "moving.gif: not classified: it is not a readable image" in done.stderr
     assert "3 of 5 files classified by models:/shapes/1" in done.stderr
-    (tmp_path / "thé.png").write_bytes(png(grey(10)))
+    (tmp_path / "thé.png").write_bytes(png(gray(10)))
     done = predict(str(tmp_path / "thé.png"), str(latin))
     assert done.stdout.count("circle") == 2 and r"caf\xe9.png,circle" in done.stdout, done.stderr
     assert predict(str(folder / "broken.jpg")).returncode == 1

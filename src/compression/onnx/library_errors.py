@@ -14,7 +14,7 @@ class UnsupportedModelError(Exception):
 LENGTH = 160  # characters of a reason
 # These are about the user's input or the machine, not about the model.
 UNRELATED = (AssayError, UnsupportedModelError, MemoryError, OSError)
-COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+COLORS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @contextmanager
@@ -32,6 +32,6 @@ def _reason(error: BaseException) -> str:
     """The first line of the original error."""
     while error.__cause__ is not None:
         error = error.__cause__
-    lines = [line.strip() for line in COLOURS.sub("", str(error)).splitlines() if line.strip()]
+    lines = [line.strip() for line in COLORS.sub("", str(error)).splitlines() if line.strip()]
     text = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
     return text if len(text) <= LENGTH else f"{text[: LENGTH - 1]}…"

@@ -89,7 +89,7 @@ def _copy_arrays(
 def fit_block(
     block: npt.NDArray[np.uint8], image_format: ImageFormat
 ) -> tuple[npt.NDArray[np.uint8], list[DecodedImage]]:
-    """Grey images (n, H, W) of an idx file as (n, C, height, width), and what they were."""
+    """Gray images (n, H, W) of an idx file as (n, C, height, width), and what they were."""
     fitted = _fit_block(block, image_format)
     _, height, width = block.shape
     return fitted, [
@@ -99,7 +99,7 @@ def fit_block(
 
 
 def _fit_block(block: npt.NDArray[np.uint8], image_format: ImageFormat) -> npt.NDArray[np.uint8]:
-    """Turn grey images (n, H, W) into (n, C, height, width)."""
+    """Turn gray images (n, H, W) into (n, C, height, width)."""
     if block.shape[1:] == (image_format.height, image_format.width):
         return np.repeat(block[:, None], image_format.channels, axis=1)
     empty = np.zeros((0, image_format.channels, image_format.height, image_format.width), np.uint8)

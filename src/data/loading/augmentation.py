@@ -23,7 +23,7 @@ from src.config.schema.augment import Operation, Rotate, Scale, Shear, Translate
 
 Change = Callable[[Tensor], Tensor]
 Affine = Rotate | Scale | Translate | Shear
-LUMA = (0.299, 0.587, 0.114)  # weights of red, green, blue in grey (ITU-R BT.601)
+LUMA = (0.299, 0.587, 0.114)  # weights of red, green, blue in gray (ITU-R BT.601)
 ASPECTS = (0.3, 1 / 0.3)  # of erased rectangles, as in the paper
 
 
@@ -85,23 +85,23 @@ def brightness(x: Tensor, strength: float) -> Tensor:
 
 
 def contrast(x: Tensor, strength: float) -> Tensor:
-    """Stretch each image around its mean grey by a factor in 1 ± strength."""
+    """Stretch each image around its mean gray by a factor in 1 ± strength."""
     mean = _grey(x).mean(dim=(1, 2, 3), keepdim=True)
     return (mean + (x - mean) * _factor(x, strength)).clamp(0, 1)
 
 
 def saturation(x: Tensor, strength: float) -> Tensor:
-    """Stretch each pixel's distance from its own grey by a factor in 1 ± strength."""
-    grey = _grey(x)
-    return (grey + (x - grey) * _factor(x, strength)).clamp(0, 1)
+    """Stretch each pixel's distance from its own gray by a factor in 1 ± strength."""
+    gray = _grey(x)
+    return (gray + (x - gray) * _factor(x, strength)).clamp(0, 1)
 
 
 def hue(x: Tensor, strength: float) -> Tensor:
-    """Turn each image's colours by up to ``strength`` of the colour circle either way."""
+    """Turn each image's colors by up to ``strength`` of the color circle either way."""
     turn = (_uniform(x) * 2 - 1) * strength * 2 * math.pi
-    colours = rgb_to_hsv(x)  # angle in radians, saturation, value
-    turned = (colours[:, :1] + turn) % (2 * math.pi)
-    return hsv_to_rgb(torch.cat([turned, colours[:, 1:]], dim=1)).clamp(0, 1)
+    colors = rgb_to_hsv(x)  # angle in radians, saturation, value
+    turned = (colors[:, :1] + turn) % (2 * math.pi)
+    return hsv_to_rgb(torch.cat([turned, colors[:, 1:]], dim=1)).clamp(0, 1)
 
 
 def noise(x: Tensor, std: float, p: float) -> Tensor:

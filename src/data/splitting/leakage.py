@@ -68,7 +68,7 @@ def near_duplicates(
     """Count nearly equal pairs across splits, and return the nearest of them (at most 50).
 
     Compares test with all others, val with calibration and train, and calibration with train, by the
-    correlation of grey thumbnails of at most 12×12 pixels. A constant image has no correlation, so it is near
+    correlation of gray thumbnails of at most 12×12 pixels. A constant image has no correlation, so it is near
     to no other. Products are float32; those within their error of the threshold are computed again in
     float64, so that neither the number of threads nor the instruction set matters.
 
@@ -96,7 +96,7 @@ def near_duplicates(
 
 
 def standardized_thumbnails(images: NDArray[np.uint8], show: bool = False) -> Floats:
-    """Grey thumbnails with mean 0 and length 1, shape (N, at most 144); zeros for constant images."""
+    """Gray thumbnails with mean 0 and length 1, shape (N, at most 144); zeros for constant images."""
     count, channels, height, width = images.shape
     tall, wide = min(height, SIDE), min(width, SIDE)
     tops, lefts = np.arange(tall) * height // tall, np.arange(wide) * width // wide
@@ -105,10 +105,10 @@ def standardized_thumbnails(images: NDArray[np.uint8], show: bool = False) -> Fl
     chunk = max(1, CHUNK_BYTES // (channels * height * width))
     with progress_bar("Making thumbnails", count, show) as advance:
         for start in range(0, count, chunk):
-            grey = images[start : start + chunk].sum(axis=1, dtype=np.uint32)  # (n, H, W)
-            sums = np.add.reduceat(np.add.reduceat(grey, tops, axis=1), lefts, axis=2)
-            result[start : start + chunk] = _standardized((sums / areas).reshape(len(grey), -1))
-            advance(len(grey))
+            gray = images[start : start + chunk].sum(axis=1, dtype=np.uint32)  # (n, H, W)
+            sums = np.add.reduceat(np.add.reduceat(gray, tops, axis=1), lefts, axis=2)
+            result[start : start + chunk] = _standardized((sums / areas).reshape(len(gray), -1))
+            advance(len(gray))
     return result
 
 

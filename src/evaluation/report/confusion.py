@@ -20,7 +20,7 @@ SHADES = LinearSegmentedColormap.from_list("shades", ["#ffffff", "#cfe0f3", "#6e
 def draw_confusion(path: Path, matrix: NDArray[np.int64], classes: Sequence[str]) -> Path:
     """Draw counts and rates side by side. ``matrix``: (K, K), rows are actual classes.
 
-    The rates of a class without images are dashes on grey.
+    The rates of a class without images are dashes on gray.
     """
     size = float(np.clip(0.46 * len(classes) + 1.6, 3.6, 9.0))
     with styled():
@@ -65,8 +65,8 @@ def _name_classes(axes: Axes, classes: Sequence[str]) -> None:
 def _write_numbers(axes: Axes, values: NDArray[np.float64], top: float) -> None:
     size = 8.0 if len(values) <= 12 else 6.0
     for (row, column), value in np.ndenumerate(values):
-        colour = "white" if value > 0.25 * top else (INK if value else FAINT)
-        axes.text(column, row, _cell(value, top), ha="center", va="center", color=colour, fontsize=size)
+        color = "white" if value > 0.25 * top else (INK if value else FAINT)
+        axes.text(column, row, _cell(value, top), ha="center", va="center", color=color, fontsize=size)
 
 
 def _cell(value: float, top: float) -> str:

@@ -83,12 +83,12 @@ def _label(curve: Curve) -> str:
 
 
 def _plot(axes: Axes, curves: Sequence[Curve], average: Curve | None) -> list[Line2D]:
-    """A colour each for a few classes, one pale colour for many, and the average over them."""
+    """A color each for a few classes, one pale color for many, and the average over them."""
     few = len(curves) <= len(CLASSES)
-    colours = [BLUE] if len(curves) == 1 else list(CLASSES) if few else ["#9db4d0"] * len(curves)
+    colors = [BLUE] if len(curves) == 1 else list(CLASSES) if few else ["#9db4d0"] * len(curves)
     lines = []
-    for curve, colour in zip(curves, colours, strict=False):
-        lines += axes.plot(curve.x, curve.y, color=colour, linewidth=1.3 if few else 0.5)
+    for curve, color in zip(curves, colors, strict=False):
+        lines += axes.plot(curve.x, curve.y, color=color, linewidth=1.3 if few else 0.5)
     if average is not None:
         lines += axes.plot(average.x, average.y, color=INK, linewidth=2.0)
     return lines

@@ -39,8 +39,8 @@ def draw_mistakes(path: Path, mistakes: Sequence[Misclassified], total: int, ima
 
 def _draw_mistake(axes: Axes, mistake: Misclassified, left: float, top: float, height: float) -> None:
     """Draw the image with its upper left corner at (``left``, ``top``), and the caption above it."""
-    grey = mistake.image.shape[0] == 1
-    picture = mistake.image[0] if grey else mistake.image.transpose(1, 2, 0)  # (H, W) or (H, W, 3)
+    gray = mistake.image.shape[0] == 1
+    picture = mistake.image[0] if gray else mistake.image.transpose(1, 2, 0)  # (H, W) or (H, W, 3)
     axes.imshow(
         picture,
         cmap="gray",

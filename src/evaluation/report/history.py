@@ -29,12 +29,12 @@ def draw_history(path: Path, history: Mapping[str, Sequence[float]]) -> Path:
 
 
 def _draw_curve(
-    axes: Axes, history: Mapping[str, Sequence[float]], column: str, label: str, colour: str
+    axes: Axes, history: Mapping[str, Sequence[float]], column: str, label: str, color: str
 ) -> None:
     if column not in history:
         return
     marker = "o" if len(history[column]) <= 5 else None  # a line through one point would be invisible
-    axes.plot(history["epoch"], history[column], color=colour, label=label, marker=marker, markersize=4)
+    axes.plot(history["epoch"], history[column], color=color, label=label, marker=marker, markersize=4)
 
 
 def _mark_best(axes: Axes, history: Mapping[str, Sequence[float]], column: str) -> None:

@@ -127,13 +127,13 @@ def _draw_front(axes: Axes, bubbles: Sequence[Bubble], floor: float) -> None:
 
 
 def _draw_bubble(axes: Axes, bubble: Bubble, area: float, floor: float) -> None:
-    colour, base = (FRONT if bubble.front else DOMINATED), bubble.name == BASE
+    color, base = (FRONT if bubble.front else DOMINATED), bubble.name == BASE
     axes.scatter(
         bubble.latency,
         max(bubble.accuracy, floor),
         s=area,
         marker="o" if bubble.accuracy >= floor else "v",
-        color=colour,
+        color=color,
         edgecolors=INK if base else "white",
         linewidths=1.6 if base else 0.8,
         zorder=3,
@@ -224,9 +224,9 @@ def _explain(figure: Figure, bubbles: Sequence[Bubble], failed: Sequence[str]) -
     ]  # fmt: skip
     handles = [
         Line2D(
-            [], [], linestyle="none", marker="o", color=colour, markersize=7, markeredgewidth=0, label=label
+            [], [], linestyle="none", marker="o", color=color, markersize=7, markeredgewidth=0, label=label
         )
-        for label, colour in kinds
+        for label, color in kinds
     ]
     if failed:
         text = f"failed: {', '.join(legible(failed))}"

@@ -118,8 +118,8 @@ class _View:
         return line
 
     def _counts(self) -> RenderableType:
-        colours = {"complete": "green", "running": "cyan", "pruned": "yellow", "failed": "red"}
-        pieces = [Text(f"{count} {name}", style=colours.get(name, "dim")) for name, count in self.counts()]
+        colors = {"complete": "green", "running": "cyan", "pruned": "yellow", "failed": "red"}
+        pieces = [Text(f"{count} {name}", style=colors.get(name, "dim")) for name, count in self.counts()]
         return Text("   ").join(pieces)
 
     def _best(self) -> RenderableType:

@@ -64,16 +64,16 @@ def _scales(trials: Sequence[Trial], plan: SearchPlan) -> dict[str, AxisScale]:
 def _draw_lines(
     axes: Axes, trials: Sequence[Trial], plan: SearchPlan, scales: Mapping[str, AxisScale]
 ) -> None:
-    """Pruned ones first, then from the worst to the best, which is drawn in a colour of its own."""
+    """Pruned ones first, then from the worst to the best, which is drawn in a color of its own."""
     name, direction = next(iter(plan.objectives.items()))
     best = [trial.number for trial in ranked(trials, plan)[:1]]
     heights, goodness = _heights(trials, plan, scales), _goodness(trials, name, direction)
     good = {trial.number for trial in trials if kind_of(trial, plan) == "complete"}
     order = sorted((trial.number for trial in trials), key=lambda n: (n in best, n in good, goodness[n]))
-    colours = [ORANGE if n in best else SHADES(goodness[n]) if n in good else RULE for n in order]
+    colors = [ORANGE if n in best else SHADES(goodness[n]) if n in good else RULE for n in order]
     widths = [2.4 if n in best else 1.2 for n in order]
     lines = [_curve(heights[n]) for n in order]
-    axes.add_collection(LineCollection(lines, colors=colours, linewidths=widths, capstyle="round"))
+    axes.add_collection(LineCollection(lines, colors=colors, linewidths=widths, capstyle="round"))
 
 
 def _goodness(trials: Sequence[Trial], name: str, direction: str) -> dict[int, float]:
@@ -149,5 +149,5 @@ def _lines_legend(trials: Sequence[Trial], plan: SearchPlan) -> list[Line2D]:
     best = [(ORANGE, f"the best, trial {trial.number}") for trial in ranked(trials, plan)[:1]]
     good = [(SHADES(0.9), "better"), (SHADES(0.0), "worse")] if len(trials) > 1 else []
     others = any(kind_of(trial, plan) != "complete" for trial in trials)
-    grey = [(RULE, "pruned, or breaks a constraint")] if others else []
-    return [Line2D([], [], color=colour, label=label, linewidth=2) for colour, label in best + good + grey]
+    gray = [(RULE, "pruned, or breaks a constraint")] if others else []
+    return [Line2D([], [], color=color, label=label, linewidth=2) for color, label in best + good + gray]
