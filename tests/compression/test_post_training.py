@@ -152,11 +152,12 @@ def test_another_folder_and_process_give_the_same_bytes(tmp_path, plain):
 
 SCRIPT = """
 from pathlib import Path
-from src.compression.artifacts import OnnxModel
+from torch import nn
+from src.compression.artifacts import OnnxModel, TorchModel
 from src.compression.post_training import quantize_dynamic, quantize_static
 from src.config.schema.compress import QuantizeDynamic, QuantizeStatic
 from tests.support.digits import make_context
-model = OnnxModel(Path("plain.onnx").read_bytes(), None)
+model = OnnxModel(Path("plain.onnx").read_bytes(), TorchModel(nn.Identity(), None))
 context = make_context(None, Path.cwd())
 step = QuantizeStatic(name="quantize_static", images=100, calibration="entropy", per_channel=True)
 Path("static.onnx").write_bytes(quantize_static(model, step, context).content)
