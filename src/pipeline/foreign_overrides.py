@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from src.config.dotted_keys import differing_keys, is_under
 from src.core.errors import AssayError
+from src.core.wording import listed
 from src.provenance.lineage import LineageGraph
 
 if TYPE_CHECKING:  # heavy, and not needed for --help
@@ -46,7 +47,7 @@ def refuse_foreign_overrides(
     if asked:
         typed = " ".join(f"-S {shlex.quote(override)}" for override in loaded.overrides)
         raise AssayError(
-            f"{_shortened(asked)}: an earlier stage than {address} reads this, and its result was made "
+            f"{listed(asked, SHOWN)}: an earlier stage than {address} reads this, and its result was made "
             f"with params.yaml. Run the pipeline with it: dvc exp run {typed}"
         )
     fitting = [
@@ -79,12 +80,8 @@ def _experiments(overrides: Sequence[str]) -> list[str]:
 def _not_the_default(address: str, keys: Sequence[str]) -> str:
     return (
         "params.yaml is not what conf/ composes to by default, from which an ad-hoc run starts: they differ "
-        f"in {_shortened(keys)}, which earlier stages than {address} read"
+        f"in {listed(keys, SHOWN)}, which earlier stages than {address} read"
     )
-
-
-def _shortened(keys: Sequence[str]) -> str:
-    return ", ".join(keys[:SHOWN]) + (f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else "")
 
 
 def _advice(fitting: Sequence[str]) -> str:

@@ -16,7 +16,8 @@ from src.config.dotted_keys import differing_keys, is_under, lookup
 from src.core.errors import AssayError
 from src.core.hashing import file_hash, hash_tree
 from src.core.processes import process_identity
-from src.pipeline.foreign_overrides import refuse_foreign_overrides
+from src.core.wording import listed
+from src.pipeline.foreign_overrides import SHOWN, refuse_foreign_overrides
 from src.pipeline.paths import INGEST
 from src.provenance.dvc_lock import Cache, read_lock
 from src.provenance.git import git, git_state, refusal
@@ -249,8 +250,7 @@ def _report_difference(job: Job, composed: Mapping[str, Any]) -> None:
     if job.lineage.parents:
         keys = [key for key in keys if is_under(key, job.graph.stage(job.address).parameters)]
     if keys:
-        shown = ", ".join(keys[:4]) + (f" and {len(keys) - 4} more" if len(keys) > 4 else "")
-        job.say(f"params.yaml differs from conf/ in {shown}")
+        job.say(f"params.yaml differs from conf/ in {listed(keys, SHOWN)}")
 
 
 def _data(name: str) -> dict[str, Any]:

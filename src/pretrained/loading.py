@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from src.core.errors import AssayError
+from src.core.wording import listed
 from src.models.head import head_names
 from src.pretrained.files import SAFETENSORS
 
@@ -27,6 +28,7 @@ UNREADABLE = (
 )
 
 WRAPPERS = ("state_dict", "model")  # keys under which checkpoints keep the weights
+SHOWN = 5  # names in one message
 COUNTER = "num_batches_tracked"  # of a batch norm; old files lack it, and it changes no output
 
 
@@ -169,7 +171,7 @@ def _refuse_mismatch(path: Path, state: State, own: State, hint: str) -> None:
             if state[name].shape != own[name].shape
         ),
     }
-    found = [f"{len(names)} {fault}: {_some(names)}" for fault, names in faults.items() if names]
+    found = [f"{len(names)} {fault}: {listed(names, SHOWN)}" for fault, names in faults.items() if names]
     if found:
         raise AssayError(
             f"the weights in {path} do not fit the model ({'; '.join(found)}): choose the model that they "
@@ -183,10 +185,6 @@ def _refuse_broken(path: Path, state: State) -> None:
     ]
     if broken:
         raise AssayError(
-            f"{path} has weights that are not finite real numbers ({_some(broken)}): take another file"
+            f"{path} has weights that are not finite real numbers ({listed(broken, SHOWN)}): take another "
+            "file"
         )
-
-
-def _some(names: list[str], most: int = 5) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from src.core.wording import listed
 from src.data.ingestion.listing import SPLITS
 from src.proposal.inspection import Inspection
 
@@ -55,7 +56,7 @@ def doubts(found: Inspection) -> Iterator[str]:
     if told:
         yield f"The file format tells classes apart ({told}): a network may learn what it did to the pixels."
     if found.listing.ignored:
-        yield f"Ignored, because no image of a class: {_some(found.listing.ignored)}."
+        yield f"Ignored, because no image of a class: {listed(found.listing.ignored, SHOWN)}."
     if found.subject and found.subject.obvious:
         yield (
             f"Names such as {found.subject.example} say what belongs together ({found.subject.subjects:,} "
@@ -114,7 +115,7 @@ def _uneven(found: Inspection) -> Iterator[str]:
     few = [f"{name} ({number})" for name, number in counts.items() if number < FEW]
     if few:
         yield (
-            f"Classes with fewer than {FEW} images: {_some(few)}. What is reported of such a "
+            f"Classes with fewer than {FEW} images: {listed(few, SHOWN)}. What is reported of such a "
             "class rests on one or two test images."
         )
     ratio = max(counts.values()) / min(counts.values())
@@ -132,10 +133,6 @@ def _told_by_format(found: Inspection) -> str:
         return ""
     first = {kind: name for name, kind in sorted(alone.items(), reverse=True)}
     return ", ".join(f"{name}: {kind}" for kind, name in sorted(first.items(), key=lambda pair: pair[1]))
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
 
 
 def _images(count: int) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from src.config.schema import Config
 from src.config.schema.register import Policy
 from src.core.metric_names import nest
-from src.core.wording import counted
+from src.core.wording import counted, listed
 from src.leaderboard.comparison.non_inferiority import Verdict, fewest_images, smallest_limit
 from src.registry.class_report import ClassReport
 from src.registry.decisions import Registration, Ruling
@@ -144,8 +144,7 @@ def _weakest(classes: dict[str, Any]) -> list[str]:
     if weakest is None:
         return []
     if never:
-        shown = ", ".join(never[:SHOWN]) + (f" and {len(never) - SHOWN} more" if len(never) > SHOWN else "")
-        return [f"Never right      {len(never)} of the classes in the test images: {shown}"]
+        return [f"Never right      {len(never)} of the classes in the test images: {listed(never, SHOWN)}"]
     return [f"Weakest class    {weakest['class']}: {weakest['right']} of {weakest['images']} test images"]
 
 

@@ -20,6 +20,7 @@ from filelock import FileLock
 from src.core.errors import AssayError
 from src.core.files import write_json
 from src.core.metric_names import CURVE, WEIGHTS
+from src.core.wording import listed
 from src.provenance.journal import RunRecord, attempts, journal_folder, next_folder
 from src.records.execution import HISTORY, child_records, journal_record
 from src.records.files import Record, Records, read_records
@@ -67,11 +68,9 @@ class RecordImport:
         executions = "1 execution" if count == 1 else f"{count} executions"
         lines = [f"imported: {executions} from reports/records"] if count else []
         if self.missing:
-            shown = ", ".join(sorted(self.missing)[:SHOWN])
-            more = f" and {len(self.missing) - SHOWN} more" if len(self.missing) > SHOWN else ""
             lines.append(
-                f"missing: files that records name: {shown}{more}. Fetch them: dvc pull, for older results "
-                "dvc fetch --all-commits; then python -m src.track"
+                f"missing: files that records name: {listed(sorted(self.missing), SHOWN)}. Fetch them: dvc "
+                "pull, for older results dvc fetch --all-commits; then python -m src.track"
             )
         return lines
 

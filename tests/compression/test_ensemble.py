@@ -3,8 +3,6 @@
 import copy
 import math
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -24,8 +22,8 @@ from src.models.size import count_parameters
 from src.serving.pyfunc import ImageClassifier
 from src.training.early_stopping import LAST
 from tests.support.compression import accuracy, base, base_task, context, weights
+from tests.support.deadly_images import run_victim
 from tests.support.training_tasks import model_section
-from tests.support.workspaces import ROOT
 
 THREE = Ensemble(name="ensemble", members=3)
 SHORT = base_task().train.model_copy(update={"epochs": 2})
@@ -191,20 +189,15 @@ save_file({name: value.contiguous() for name, value in tuned.network.state_dict(
 @pytest.mark.prove
 def test_an_ensemble_that_is_killed_twice_ends_with_the_same_bytes(tmp_path):
     """In the second epoch of member 2, then in that of member 3, which finds the others trained."""
-
-    def run(state: str, outcome: str, left: int) -> int:
-        command = [sys.executable, "-c", VICTIM, str(tmp_path / state), str(tmp_path / outcome), str(left)]
-        return subprocess.run(command, cwd=ROOT, env={"PYTHONPATH": "."}, timeout=300).returncode
-
-    assert run("whole", "whole.safetensors", 0) == 0
+    assert run_victim(VICTIM, tmp_path, "whole", 0) == 0
     size = SHORT.batch_size
     reads = len(base_task().train_rows) // size + math.ceil(len(base_task().val_rows) / size)  # of an epoch
     checkpoints = [tmp_path / f"broken/member-{number}/last.ckpt" for number in (2, 3)]
-    assert run("broken", "broken.safetensors", reads + 4) == -signal.SIGKILL
+    assert run_victim(VICTIM, tmp_path, "broken", reads + 4) == -signal.SIGKILL
     assert [path.exists() for path in checkpoints] == [True, False]
-    assert run("broken", "broken.safetensors", reads + reads + 4) == -signal.SIGKILL
+    assert run_victim(VICTIM, tmp_path, "broken", reads + reads + 4) == -signal.SIGKILL
     assert [path.exists() for path in checkpoints] == [True, True]
     finished = checkpoints[0].stat().st_mtime_ns
-    assert run("broken", "broken.safetensors", 0) == 0
+    assert run_victim(VICTIM, tmp_path, "broken", 0) == 0
     assert checkpoints[0].stat().st_mtime_ns == finished, "member 2 was not trained again"
     assert (tmp_path / "broken.safetensors").read_bytes() == (tmp_path / "whole.safetensors").read_bytes()

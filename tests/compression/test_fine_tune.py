@@ -2,8 +2,6 @@
 
 import copy
 import signal
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -18,7 +16,7 @@ from src.models.size import count_parameters
 from src.training.fine_tuning import FineTuning, apply_masks, distillation_loss
 from src.training.fit import fit
 from tests.support.compression import accuracy, base, base_task, context, weights
-from tests.support.workspaces import ROOT
+from tests.support.deadly_images import run_victim
 
 STUDENT = {"widths": [8, 16]}
 
@@ -213,14 +211,9 @@ save_file({name: value.contiguous() for name, value in tuned.network.state_dict(
 @pytest.mark.prove
 def test_a_distillation_that_is_killed_ends_with_the_same_bytes(tmp_path):
     """In the middle of an epoch, with masks and a teacher."""
-
-    def run(state: str, outcome: str, left: int) -> int:
-        command = [sys.executable, "-c", VICTIM, str(tmp_path / state), str(tmp_path / outcome), str(left)]
-        return subprocess.run(command, cwd=ROOT, env={"PYTHONPATH": "."}, timeout=300).returncode
-
-    assert run("whole", "whole.safetensors", 0) == 0
+    assert run_victim(VICTIM, tmp_path, "whole", 0) == 0
     reads = len(base_task().train_rows) // base_task().train.batch_size + 1  # of an epoch
-    assert run("broken", "broken.safetensors", reads + 4) == -signal.SIGKILL
+    assert run_victim(VICTIM, tmp_path, "broken", reads + 4) == -signal.SIGKILL
     assert not (tmp_path / "broken.safetensors").exists()
-    assert run("broken", "broken.safetensors", 0) == 0
+    assert run_victim(VICTIM, tmp_path, "broken", 0) == 0
     assert (tmp_path / "broken.safetensors").read_bytes() == (tmp_path / "whole.safetensors").read_bytes()

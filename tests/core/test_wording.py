@@ -2,7 +2,7 @@
 
 import pytest
 
-from src.core.wording import counted
+from src.core.wording import counted, listed
 
 
 @pytest.mark.parametrize(
@@ -17,3 +17,11 @@ from src.core.wording import counted
 )
 def test_one_is_singular(number, noun, text):
     assert counted(number, noun) == text
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [([], ""), (["a"], "a"), (["a", "b"], "a, b"), (["a", "b", "c"], "a, b and 1 more")],
+)
+def test_the_first_names_and_the_number_of_the_others(names, text):
+    assert listed(names, 2) == text

@@ -190,7 +190,7 @@ def test_blur_smooths_and_keeps_the_mean():
     torch.testing.assert_close(blurred.mean((1, 2, 3)), images.mean((1, 2, 3)), atol=0.03, rtol=0)
 
 
-def test_grey_pixels_have_no_hue_and_no_saturation():
+def test_gray_pixels_have_no_hue_and_no_saturation():
     gray = pictures(channels=1).expand(-1, 3, -1, -1)
     torch.testing.assert_close(apply(gray, *COLOR), gray, atol=1e-5, rtol=0)
 

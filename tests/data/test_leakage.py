@@ -65,7 +65,7 @@ def test_another_exposure_or_a_little_noise_is_a_near_duplicate(digits: Images) 
     assert {(pair.held_out, pair.other) for pair in pairs} == {(2, 0), (2, 3), (3, 0)}
 
 
-def test_an_image_of_one_grey_is_near_to_none(digits: Images) -> None:
+def test_an_image_of_one_gray_is_near_to_none(digits: Images) -> None:
     flat = np.stack([np.full((1, 8, 8), gray, np.uint8) for gray in (0, 7, 255)])
     images = np.concatenate([flat, digits[:3]])
     count, pairs = near_duplicates(images, np.array(["train", "test", "val", "train", "test", "val"]), 0.5)
@@ -94,7 +94,7 @@ def test_many_equal_pairs_are_counted_and_the_first_are_listed(digits: Images) -
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(1, 40), st.integers(1, 40), st.sampled_from([1, 3]), st.integers(0, 2**32 - 1))
-def test_thumbnails_are_means_of_blocks_in_grey(height: int, width: int, channels: int, seed: int) -> None:
+def test_thumbnails_are_means_of_blocks_in_gray(height: int, width: int, channels: int, seed: int) -> None:
     images = np.random.default_rng(seed).integers(0, 256, (3, channels, height, width), dtype=np.uint8)
     tall, wide = min(height, SIDE), min(width, SIDE)
     thumbnails = standardized_thumbnails(images)

@@ -95,7 +95,7 @@ def test_alpha_is_flattened_on_white(ending: str, form: ImageFormat) -> None:
     assert (pixels[:, 0, 39] == 127).all()
 
 
-def test_transparency_of_palette_grey_and_color_without_alpha_channel() -> None:
+def test_transparency_of_palette_gray_and_color_without_alpha_channel() -> None:
     black = Image.new("RGB", HALVES)
     for image, options in (
         (black.convert("P"), {"transparency": 0}),
@@ -114,7 +114,7 @@ def test_palette_bilevel_and_cmyk_become_color() -> None:
     assert (_decode(encoded(Image.new("1", HALVES, 1), "bmp")).pixels == 255).all()
 
 
-def test_grey_is_the_luma_of_color() -> None:
+def test_gray_is_the_luma_of_color() -> None:
     pixels = _decode(encoded(Image.new("RGB", HALVES, (200, 100, 50)), "png"), GRAY).pixels
     assert pixels.shape == (1, 20, 40)
     assert abs(int(pixels[0, 0, 0]) - (0.299 * 200 + 0.587 * 100 + 0.114 * 50)) <= 1

@@ -74,21 +74,9 @@ def _outputs(subject: AuditTarget, see: CheckLog) -> None:
         for path, md5 in subject.lock[name].outputs.items():
             if not (subject.folder / path).exists():
                 _absent(path, cached, see)
-            elif _made_without_dvc(subject, name, path, md5):
-                what = f"what stage {name} has made here since, without DVC: dvc repro"
-                see.find(path, f"MD5 {md5[:16]}, by dvc.lock", what, Verdict.DIFFERENT)
-            elif _unchanged(subject, path, md5, see):
+            elif _unchanged(subject, name, path, md5, see):
                 good += 1
     see.agree(f"{good} outputs of the stages behind it have the recorded hashes")
-
-
-def _made_without_dvc(subject: AuditTarget, name: str, path: str, md5: str) -> bool:
-    """Whether a workspace has other bytes than dvc.lock records, but those that the stage has last left, as
-    ``python -m src.train`` does: nobody has changed them afterwards."""
-    folder = subject.folder / path
-    if not subject.is_workspace or md5_of(folder) == md5:
-        return False
-    return last_outputs(subject.root, name) == hash_tree(folder.resolve())
 
 
 def _absent(path: str, cached: bool, see: CheckLog) -> None:
@@ -99,12 +87,12 @@ def _absent(path: str, cached: bool, see: CheckLog) -> None:
         see.note(f"{path} of that time is not kept here; it follows from what is")
 
 
-def _unchanged(subject: AuditTarget, path: str, md5: str, see: CheckLog) -> bool:
-    """Whether an output has the recorded bytes; names the files that have not."""
+def _unchanged(subject: AuditTarget, stage: str, path: str, md5: str, see: CheckLog) -> bool:
+    """Whether the output of a stage has the recorded bytes; names the files that have not."""
     folder, recorded = subject.folder / path, subject.cache.files(md5)
     if recorded is None:  # git keeps it, so there is no listing
         same = md5_of(folder) == md5
-        if not same:
+        if not same and not _made_without_dvc(subject, stage, path, md5, see):
             see.find(path, f"MD5 {md5[:16]}, by dvc.lock", "other bytes", Verdict.TAMPERED)
         return same
     if md5.endswith(".dir") and file_md5(subject.cache.object(md5)) != md5.removesuffix(".dir"):
@@ -115,6 +103,8 @@ def _unchanged(subject: AuditTarget, path: str, md5: str, see: CheckLog) -> bool
         name for name in sorted(recorded) if name not in there or file_md5(folder / name) != recorded[name]
     ]
     changed += [f"{name} (nobody recorded it)" for name in sorted(there - recorded.keys() - {".gitignore"})]
+    if changed and _made_without_dvc(subject, stage, path, md5, see):
+        return False
     for name in changed[:SHOWN]:
         at = "the workspace" if subject.is_workspace else "DVC's cache"
         see.find(
@@ -124,6 +114,18 @@ def _unchanged(subject: AuditTarget, path: str, md5: str, see: CheckLog) -> bool
             Verdict.TAMPERED,
         )
     return not changed
+
+
+def _made_without_dvc(subject: AuditTarget, stage: str, path: str, md5: str, see: CheckLog) -> bool:
+    """Whether other bytes than the recorded ones are those that the stage has last left in this workspace, as
+    ``python -m src.train`` does: nobody has changed them afterwards. Then says so."""
+    if not subject.is_workspace:
+        return False
+    if last_outputs(subject.root, stage) != hash_tree((subject.folder / path).resolve()):
+        return False
+    what = f"what stage {stage} has made here since, without DVC: dvc repro"
+    see.find(path, f"MD5 {md5[:16]}, by dvc.lock", what, Verdict.DIFFERENT)
+    return True
 
 
 def _digest(subject: AuditTarget, ingest: Path, see: CheckLog) -> None:

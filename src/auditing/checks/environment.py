@@ -6,6 +6,7 @@ from importlib import metadata
 from src.auditing.target import AuditTarget
 from src.auditing.verdict import CheckLog
 from src.core.cpus import resolve_threads
+from src.core.wording import listed
 from src.models.numerics import choose_device, numerics
 
 QUESTION = "Would this machine compute the same bytes?"
@@ -28,8 +29,7 @@ def _packages(subject: AuditTarget, see: CheckLog) -> None:
     see.agree(f"{len(wanted) - len(other)} of {len(wanted)} packages have the recorded version")
     shown = [f"{name} {version or 'missing'} (recorded {wanted[name]})" for name, version in other.items()]
     if shown:
-        more = f" and {len(shown) - SHOWN} more" if len(shown) > SHOWN else ""
-        see.note(f"other packages: {', '.join(shown[:SHOWN])}{more}")
+        see.note(f"other packages: {listed(shown, SHOWN)}")
 
 
 def pinned(subject: AuditTarget) -> dict[str, str]:

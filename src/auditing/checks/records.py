@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from src.auditing.target import AuditTarget
 from src.auditing.verdict import CheckLog, Verdict
 from src.core.hashing import hash_tree
+from src.core.wording import listed
 from src.records.execution import metadata
 from src.records.files import FOLDER, Record, Records, is_unchanged, read_records
 from src.records.links import MissingRecord, built_on, how_to_restore, missing_records
@@ -50,8 +51,7 @@ def _links(subject: AuditTarget, records: Records, see: CheckLog) -> None:
 
 def _who(missing: MissingRecord) -> str:
     names = [record.name for record in missing.named_by]
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more if names else "the last commit"
+    return listed(names, SHOWN) or "the last commit"
 
 
 def _decisions(subject: AuditTarget, records: Records) -> Iterator[Record]:

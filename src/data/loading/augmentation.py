@@ -86,13 +86,13 @@ def brightness(x: Tensor, strength: float) -> Tensor:
 
 def contrast(x: Tensor, strength: float) -> Tensor:
     """Stretch each image around its mean gray by a factor in 1 ± strength."""
-    mean = _grey(x).mean(dim=(1, 2, 3), keepdim=True)
+    mean = _gray(x).mean(dim=(1, 2, 3), keepdim=True)
     return (mean + (x - mean) * _factor(x, strength)).clamp(0, 1)
 
 
 def saturation(x: Tensor, strength: float) -> Tensor:
     """Stretch each pixel's distance from its own gray by a factor in 1 ± strength."""
-    gray = _grey(x)
+    gray = _gray(x)
     return (gray + (x - gray) * _factor(x, strength)).clamp(0, 1)
 
 
@@ -187,7 +187,7 @@ def _factor(x: Tensor, strength: float) -> Tensor:
     return 1 + (_uniform(x) * 2 - 1) * strength
 
 
-def _grey(x: Tensor) -> Tensor:
+def _gray(x: Tensor) -> Tensor:
     """(B, 1, H, W)."""
     if x.shape[1] == 1:
         return x

@@ -8,7 +8,7 @@ import numpy as np
 
 from src.config.schema.evaluate import Evaluate
 from src.core.metric_names import nest, with_limits
-from src.core.wording import counted
+from src.core.wording import counted, listed
 from src.evaluation.metrics import classification
 from src.evaluation.metrics.calibration import calibration_error
 from src.evaluation.metrics.classification import ConfusionCounts, Floats, Integers
@@ -70,8 +70,7 @@ class Report:
         names = self.never_right()
         if not names:
             return ""
-        shown = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
-        verb = "is" if len(names) == 1 else "are"
+        verb, shown = "is" if len(names) == 1 else "are", listed(names, SHOWN)
         return f"; {len(names)} of {counted(len(self.classes), 'class')} {verb} never right: {shown}"
 
     def _calibration(self) -> str:

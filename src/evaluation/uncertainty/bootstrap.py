@@ -12,7 +12,7 @@ A bootstrap says nothing where all resamples are equal, as those of a model with
 has no interval. Shares of images get Wilson's interval instead, which has a width at 0 and at 1.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,13 +92,7 @@ def resample(
     statistics = _statistics(probabilities, targets, top_k, bins, resamples)
     if of_class is not None:
         statistics.append(_class_statistic(probabilities, targets, of_class))
-    found: dict[str, list[Floats]] = {}
-    for weights in bootstrap_weights(seed, len(targets), resamples):
-        for statistic in statistics:
-            for name, values in statistic(weights).items():
-                found.setdefault(name, []).append(values)
-        advance(weights.shape[1])
-    return {name: np.concatenate(values) for name, values in found.items()}
+    return _on_each_resample(statistics, len(targets), resamples, seed, advance)
 
 
 def bootstrap_answers(
@@ -108,15 +102,9 @@ def bootstrap_answers(
 
     For answers without probabilities. ``predicted`` and ``targets``: (n,); the others: as of `bootstrap`.
     """
-    counted = _counter(predicted, targets, classes)
-    blocks = [
-        classification.from_counts(counted(weights))
-        for weights in bootstrap_weights(seed, len(targets), resamples)
-    ]
+    values = _on_each_resample([_count_statistic(predicted, targets, classes)], len(targets), resamples, seed)
     right = wilson(int((predicted == targets).sum()), len(targets), confidence)
-    found = {
-        name: percentiles(np.concatenate([block[name] for block in blocks]), confidence) for name in blocks[0]
-    }
+    found = {name: percentiles(of_metric, confidence) for name, of_metric in values.items()}
     return found | {"accuracy": right, "recall_weighted": right}
 
 
@@ -125,11 +113,8 @@ def bootstrap_means(
 ) -> dict[str, Interval]:
     """Intervals of the mean of values (n,) of the same n images, by name; arguments: as of `bootstrap`."""
     rows = len(next(iter(values.values())))
-    means = _mean_statistic(values)
-    blocks = [means(weights) for weights in bootstrap_weights(seed, rows, resamples)]
-    return {
-        name: percentiles(np.concatenate([block[name] for block in blocks]), confidence) for name in values
-    }
+    means = _on_each_resample([_mean_statistic(values)], rows, resamples, seed)
+    return {name: percentiles(of_name, confidence) for name, of_name in means.items()}
 
 
 def bootstrap_weights(seed: int, rows: int, resamples: int) -> Iterator[Weights]:
@@ -140,6 +125,23 @@ def bootstrap_weights(seed: int, rows: int, resamples: int) -> Iterator[Weights]
         size = min(block, resamples - start)
         columns = [np.bincount(random.integers(0, rows, rows), minlength=rows) for _ in range(size)]
         yield np.stack(columns, axis=1).astype(np.int32)
+
+
+def _on_each_resample(
+    statistics: Sequence[Callable[[Weights], dict[str, Floats]]],
+    rows: int,
+    resamples: int,
+    seed: int,
+    advance: Callable[[int], None] = lambda _: None,
+) -> dict[str, Floats]:
+    """What the statistics say of each resample of n ``rows``, by name, (``resamples``,)."""
+    found: dict[str, list[Floats]] = {}
+    for weights in bootstrap_weights(seed, rows, resamples):
+        for statistic in statistics:
+            for name, values in statistic(weights).items():
+                found.setdefault(name, []).append(values)
+        advance(weights.shape[1])
+    return {name: np.concatenate(values) for name, values in found.items()}
 
 
 def _hits(probabilities: Floats, targets: Integers, top_k: int) -> dict[str, int]:
@@ -163,7 +165,7 @@ def _statistics(
         hits = classification.top_hits(probabilities, targets, top_k)
         rows["top_k_accuracy"] = hits.astype(np.float64)
     statistics = [
-        _count_statistic(probabilities, targets),
+        _count_statistic(classification.predict(probabilities), targets, probabilities.shape[1]),
         _mean_statistic(rows),
         _calibration_statistic(probabilities, targets, bins),
     ]
@@ -172,8 +174,10 @@ def _statistics(
     return statistics
 
 
-def _count_statistic(probabilities: Floats, targets: Integers) -> Callable[[Weights], dict[str, Floats]]:
-    counted = _counter(classification.predict(probabilities), targets, probabilities.shape[1])
+def _count_statistic(
+    predicted: Integers, targets: Integers, classes: int
+) -> Callable[[Weights], dict[str, Floats]]:
+    counted = _counter(predicted, targets, classes)
     return lambda weights: classification.from_counts(counted(weights))
 
 
