@@ -48,7 +48,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Worksp
     with FileLock(shared / "finished.lock"):
         if not summary.is_file():
             clone_working_tree(workspace.folder)
-            workspace.run("python", "-m", "src.compose", "experiment=tiny")
+            workspace.compose("experiment=tiny")
             summary.write_text(workspace.run("dvc", "repro").stdout)
     workspace.summary = summary.read_text()
     return workspace

@@ -136,7 +136,7 @@ def test_each_metric_goes_to_the_run_of_its_model(built):
     assert built.logged["train"][1] == ["leaderboard.md", "leaderboard.csv", "pareto.png"]
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 def test_few_rounds_print_no_ratio_and_say_why(inputs, tmp_path, monkeypatch):
     run = build_here(inputs, tmp_path / "report", monkeypatch, rounds=4, warmup=0)
     page = (run.folder / "leaderboard.md").read_text()

@@ -58,7 +58,7 @@ def test_bytes_do_not_depend_on_the_number_of_processes(workspace: Workspace) ->
     hashes = []
     for workers in ("1", "3"):
         settings = ("data=image_folder", "data.name=mine", "data.image_size=[9,7]", "data.on_conflict=drop")
-        workspace.run(PYTHON, "-m", "src.compose", *settings, f"machine.num_workers={workers}")
+        workspace.compose(*settings, f"machine.num_workers={workers}")
         workspace.run(PYTHON, "-m", "src.ingest")
         hashes.append(hash_tree(workspace / "data/ingest"))
         (workspace / "data/ingest").rename(workspace / f"ingest-{workers}")
@@ -79,7 +79,7 @@ def test_a_csv_with_split_and_group_and_mixed_sizes(workspace: Workspace) -> Non
     lines += [f"pictures/000{row}.bmp,owl,,,c" for row in (1, 2)]
     (raw / "labels.csv").write_text("\n".join(lines) + "\n")
     settings = ("data=csv", "data.name=birds", "data.image_size=[20,40]", "data.resize_mode=stretch")
-    workspace.run(PYTHON, "-m", "src.compose", *settings)
+    workspace.compose(*settings)
     workspace.run(PYTHON, "-m", "src.ingest")
     table = _table(workspace)
     assert table["label"] == ["owl", "wren", "owl", "owl"]

@@ -34,7 +34,7 @@ def test_this_machine_computes_the_recorded_bytes():
     )
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 def test_without_being_held_some_differ_and_are_named():
     """Otherwise the comparison could not fail. One thread in both cases."""
     if "avx512f" not in Path("/proc/cpuinfo").read_text():

@@ -43,7 +43,7 @@ FAMILIES = {
     "regnetx_002": 3.3,
     "test_vit": 2.5,
 }
-SLOW = ("mobilenetv3_small_050", "regnetx_002")
+SLOW = ("mobilenetv3_small_050", "regnetx_002", "test_vit")
 
 
 def static(calibration="minmax", per_channel=True, images=200):

@@ -55,6 +55,7 @@ def test_the_file_says_what_the_converted_network_says_and_is_as_right(file):
     assert accuracy(logits, VAL_ROWS) >= accuracy(before, VAL_ROWS) - 0.01
 
 
+@pytest.mark.prove  # torchao takes 20 seconds to convert any network
 def test_any_batch_size(file):
     images = digits()[0][VAL_ROWS]
     whole = onnx_logits(file.content, images[:7], 1)
@@ -62,7 +63,7 @@ def test_any_batch_size(file):
     assert (whole.argmax(1) == single.argmax(1)).all()
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 def test_weights_are_int8_in_a_file_of_a_third(file, tmp_path):
     graph = onnx.load_from_string(file.content).graph
     weights = [

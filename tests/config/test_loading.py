@@ -62,7 +62,7 @@ def test_every_choice_of_conf_is_valid(path):
     assert validate_config(compose(overrides), "conf/").seed == 0
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 @pytest.mark.parametrize("model", model_names())
 def test_every_model_is_valid_with_every_experiment(model):
     for experiment in ("null", *(path.stem for path in (ROOT / "conf/experiment").glob("*.yaml"))):

@@ -259,7 +259,7 @@ def alone(choice):
     return load_conf([choice]).config
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 @pytest.mark.parametrize("row", sorted(all_pairs(OPTIONS)), ids="-".join)
 def test_every_combination_of_groups_is_as_chosen_or_refused_with_the_reason(row):
     chosen = dict(zip(GROUPS, row, strict=True))

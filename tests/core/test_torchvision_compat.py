@@ -24,7 +24,16 @@ def test_a_search_for_torchvision_between_two_installs_does_no_harm():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("module", ["torchvision", "timm", "torchmetrics", "pytorch_lightning"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "torchmetrics",
+        *(
+            pytest.param(name, marks=pytest.mark.prove)
+            for name in ("torchvision", "timm", "pytorch_lightning")
+        ),
+    ],
+)
 def test_what_needs_torchvision_can_be_imported_after_anything_of_ours(module):
     code = f"import src.core.wording, {module}"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)

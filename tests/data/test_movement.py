@@ -1,6 +1,5 @@
 """How many images moved since an earlier version of the data, and what is said of it."""
 
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -54,7 +53,7 @@ def test_another_method_warns_how_many_images_move(tmp_path):
     workspace = clone_working_tree(tmp_path / "clone")
     workspace.run("dvc", "repro", "split")
     before = parquet.read_table(workspace / "data/split/splits.parquet").to_pydict()["split"]
-    workspace.run(sys.executable, "-m", "src.compose", "split.method=stable")
+    workspace.compose("split.method=stable")
     said = workspace.run("dvc", "repro", "split").stdout
     after = parquet.read_table(workspace / "data/split/splits.parquet").to_pydict()["split"]
     pairs = list(zip(before, after, strict=True))

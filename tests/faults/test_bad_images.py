@@ -22,7 +22,7 @@ FOLDER = ("data=image_folder", "data.name=mine", "data.image_size=[8,8]")
 @pytest.fixture
 def raw(workspace: Workspace) -> Path:
     """Twelve good images in two classes, and a ``params.yaml`` for them."""
-    workspace.run(sys.executable, "-m", "src.compose", *FOLDER)
+    workspace.compose(*FOLDER)
     write_folder(workspace / "data/raw/mine", {"cat": 6, "dog": 6})
     return workspace / "data/raw/mine"
 
@@ -30,7 +30,7 @@ def raw(workspace: Workspace) -> Path:
 def ingest(workspace: Workspace, *overrides: str, check: bool = False) -> subprocess.CompletedProcess[str]:
     """With the ``params.yaml`` that is there, or with one for ``overrides``."""
     if overrides:
-        workspace.run(sys.executable, "-m", "src.compose", *overrides)
+        workspace.compose(*overrides)
     return workspace.run(sys.executable, "-m", "src.ingest", check=check)
 
 

@@ -28,7 +28,7 @@ def ingest(workspace: Workspace, *overrides: str) -> Path:
     form = ("data.name=mine", "data.image_size=[8,8]", "data.channels=1")
     if not any(override.startswith("data=") for override in overrides):
         overrides = ("data=image_folder", *overrides)
-    workspace.run(sys.executable, "-m", "src.compose", *overrides, *form)
+    workspace.compose(*overrides, *form)
     workspace.run(sys.executable, "-m", "src.ingest")
     return workspace / "data/raw/mine"
 

@@ -36,7 +36,7 @@ def test_the_last_good_report_comes_back_from_git(copy):
     copy.run("git", "add", "--all")
     copy.run("git", "commit", "--quiet", "--message", "With its reports")
     before = hash_tree(copy / "reports/evaluate")
-    copy.run("python", "-m", "src.compose", "experiment=tiny", "evaluate.mistakes=4")
+    copy.compose("experiment=tiny", "evaluate.mistakes=4")
     (copy / "models/base/model.json").write_text("{}")
     shutil.rmtree(copy / "reports/evaluate")  # as DVC does before it runs the stage
     failed = copy.run("python", "-m", "src.evaluate", check=False)
@@ -51,7 +51,7 @@ def test_the_last_good_report_comes_back_from_git(copy):
 def test_a_loss_that_is_no_number_stops_and_names_epoch_and_step(copy):
     """And the run has failed in MLflow too."""
     copy.run("python", "-m", "src.track", "--rebuild")
-    copy.run("python", "-m", "src.compose", *DIVERGING)
+    copy.compose(*DIVERGING)
     failed = copy.run("dvc", "repro", "train", check=False)
     assert failed.returncode != 0
     for part in ("epoch 1", "step", "train.optimizer.lr", "dvc checkout models/base"):
@@ -74,6 +74,7 @@ def test_a_bad_value_is_refused_before_anything_is_touched(copy):
     assert (copy / "models/base").exists()
 
 
+@pytest.mark.prove  # tests/models/test_build.py shows the messages
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
@@ -88,6 +89,7 @@ def test_a_model_that_cannot_be_made_is_refused_by_name(copy, overrides, message
     assert message in failed.stderr and "Traceback" not in failed.stderr
 
 
+@pytest.mark.prove
 def test_a_full_disk_is_named_and_leaves_the_last_good_result(copy):
     small_disk = (
         "mkdir -p .assay/state/train && mount -t tmpfs -o size=64k none .assay/state/train && exec "
@@ -96,7 +98,7 @@ def test_a_full_disk_is_named_and_leaves_the_last_good_result(copy):
     probe = subprocess.run(["unshare", "--mount", "--map-root-user", "true"], capture_output=True)
     if probe.returncode != 0:
         pytest.skip("a small disk needs mount namespaces, which this machine does not allow")
-    copy.run("python", "-m", "src.compose", "experiment=tiny", "sweep=none", "model.widths=[32,64]")
+    copy.compose("experiment=tiny", "sweep=none", "model.widths=[32,64]")
     before = hash_tree(copy / "models/base")
     failed = copy.run("unshare", "--mount", "--map-root-user", "sh", "-c", small_disk, check=False)
     assert failed.returncode == 1

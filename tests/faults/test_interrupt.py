@@ -101,7 +101,7 @@ def test_the_first_moment_of_a_stage_names_what_continues_it(tmp_path):
 def test_a_stage_that_dvc_runs_names_what_continues_it_and_what_is_kept(tmp_path):
     workspace = clone_working_tree(tmp_path / "clone")
     workspace.run("dvc", "repro", "split")
-    workspace.run(sys.executable, "-m", "src.compose", "split.method=stable")
+    workspace.compose("split.method=stable")
     kept = 0
     for seconds in (0.1, 0.5, 1, 2):
         process = workspace.start("dvc", "repro", "split")

@@ -26,7 +26,7 @@ SETTINGS = (
 def longer(finished, tmp_path_factory):
     """A finished pipeline whose training is to be repeated with more epochs."""
     workspace = finished.copy(tmp_path_factory.mktemp("longer") / "copy")
-    workspace.run("python", "-m", "src.compose", *SETTINGS)
+    workspace.compose(*SETTINGS)
     workspace.run("dvc", "repro", "sweep")
     return workspace
 

@@ -28,7 +28,7 @@ COMMAND = ("python", "-m", "src.compress", VARIANT)
 def unbroken(finished, tmp_path_factory):
     """The variant that nobody disturbed: hashes of its files."""
     workspace = finished.copy(tmp_path_factory.mktemp("unbroken") / "copy")
-    workspace.run("python", "-m", "src.compose", *SETTINGS)
+    workspace.compose(*SETTINGS)
     workspace.run(*COMMAND)
     return hash_tree(workspace / f"models/{VARIANT}")
 
@@ -43,7 +43,7 @@ def checkpoints(workspace: Workspace) -> list[float]:
 @pytest.mark.prove
 def test_a_variant_killed_at_random_moments_ends_with_the_same_bytes(copy, unbroken):
     """Three kills of the whole process group, the second and third while it distils."""
-    copy.run("python", "-m", "src.compose", *SETTINGS)
+    copy.compose(*SETTINGS)
     moments = random.Random(4)
     for kill in range(3):
         process, seen = copy.start(*COMMAND), checkpoints(copy)
@@ -60,7 +60,7 @@ def test_a_variant_killed_at_random_moments_ends_with_the_same_bytes(copy, unbro
 @pytest.mark.prove
 def test_what_another_variant_has_trained_is_not_trained_again(copy, unbroken):
     begun = f"+compress.variants.structured_50={{steps:[{PRUNE},{DISTILL},{EXPORT}]}}"
-    copy.run("python", "-m", "src.compose", *SETTINGS, begun)
+    copy.compose(*SETTINGS, begun)
     copy.run("python", "-m", "src.compress", "structured_50")
     told = copy.run(*COMMAND).stdout
     assert "step 2, distill, continues the training of structured_50" in told
@@ -72,7 +72,7 @@ def test_another_decision_rule_trains_nothing_again_and_ships_with_the_model(cop
     """From dvc.lock to the answers of the registered model; the weights stay as they were."""
     rule = ("evaluate.decision.method=conformal", "evaluate.decision.coverage=0.8")
     before = (copy / f"models/{VARIANT}/model.onnx").read_bytes()
-    copy.run("python", "-m", "src.compose", "experiment=tiny", *rule)
+    copy.compose("experiment=tiny", *rule)
     told = copy.run("dvc", "repro", "register").stdout
     assert f"step 2, distill, continues the training of {VARIANT} with another decision rule" in told
     assert "python -m src.train" not in told
@@ -122,7 +122,7 @@ def test_a_method_that_cannot_do_the_model_is_a_result_with_its_reason(copy):
 
 
 def test_changing_one_variant_reruns_that_one(copy):
-    copy.run("python", "-m", "src.compose", *SETTINGS)
+    copy.compose(*SETTINGS)
     plan = copy.run("dvc", "repro", "--dry").stdout
     ran = [line for line in plan.splitlines() if line.startswith("> ")]
     assert ran[0] == f"> python -m src.compress {VARIANT}"

@@ -39,13 +39,13 @@ def finished_folds(workspace: Workspace, since: float) -> dict[str, int]:
 def unbroken(finished, tmp_path_factory):
     """The cross-validation that nobody disturbed, in one worker process."""
     workspace = finished.copy(tmp_path_factory.mktemp("unbroken") / "copy")
-    workspace.run("python", "-m", "src.compose", *SETTINGS, "cross_validate.n_jobs=1")
+    workspace.compose(*SETTINGS, "cross_validate.n_jobs=1")
     workspace.summary = workspace.run("python", "-m", "src.cross_validate").stdout
     return workspace
 
 
 def test_killed_three_times_and_with_two_workers_it_ends_with_the_same_bytes(copy, unbroken):
-    copy.run("python", "-m", "src.compose", *SETTINGS, "cross_validate.n_jobs=2")
+    copy.compose(*SETTINGS, "cross_validate.n_jobs=2")
     begin, kept = time.time(), {}
     for alone in (False, False, True):
         since, moment = time.time(), random.randint(1, 12)
@@ -94,7 +94,7 @@ def test_each_fold_has_its_record_below_that_of_the_stage(unbroken):
 
 def test_a_training_that_cannot_be_done_fails_the_stage_with_its_reason(copy):
     proxy = "+cross_validate.proxy={train.optimizer.name: sgd, train.optimizer.lr: 1e30}"
-    copy.run("python", "-m", "src.compose", "experiment=tiny", proxy)
+    copy.compose("experiment=tiny", proxy)
     done = copy.run("python", "-m", "src.cross_validate", check=False)
     assert done.returncode == 1
     assert "cross_validate failed: fold " in done.stderr and "of repeat 0: " in done.stderr

@@ -48,7 +48,7 @@ def test_one_stage_from_its_own_inputs(shared, colleague):
 @pytest.mark.prove
 def test_a_changed_setting_without_the_raw_data(colleague):
     colleague.run("dvc", "pull", "--quiet", "data/ingest", "data/split")
-    colleague.run("python", "-m", "src.compose", "experiment=tiny", "normalize=minmax")
+    colleague.compose("experiment=tiny", "normalize=minmax")
     output = colleague.run("dvc", "repro", "--allow-missing", "normalize").stdout
     assert "Running stage 'normalize'" in output
     assert json.loads((colleague / "data/normalize/normalization.json").read_text())["method"] == "minmax"

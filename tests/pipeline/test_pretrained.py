@@ -17,7 +17,7 @@ SETTINGS = ("experiment=tiny", "model.weights=mine.safetensors", "sweep=none", "
 def pretrained(copy):
     """The finished pipeline with the base's weights in data/weights, to start from."""
     shutil.copy(copy / "models/base/model.safetensors", copy / "data/weights/mine.safetensors")
-    copy.run("python", "-m", "src.compose", *SETTINGS, "train.finetune.layers=head")
+    copy.compose(*SETTINGS, "train.finetune.layers=head")
     return copy
 
 
@@ -62,7 +62,7 @@ def test_features_of_a_frozen_backbone_are_shared_by_folds_and_trainings(pretrai
     normalization = json.loads((pretrained / "models/base/model.json").read_text())["normalization"]
     (folder / "mine.json").write_text(json.dumps({"normalization": normalization}))
     settings = (*SETTINGS, "normalize=pretrained", "train.finetune.layers=head", "train.precision=fp32")
-    pretrained.run("python", "-m", "src.compose", *settings)
+    pretrained.compose(*settings)
     shutil.rmtree(pretrained / "data/normalize")
     pretrained.run("python", "-m", "src.normalize")
     train(pretrained)

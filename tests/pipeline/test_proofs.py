@@ -58,7 +58,7 @@ def test_the_digits_reach_their_accuracy_over_five_seeds(undisturbed, tmp_path):
     accuracies = []
     for seed in SEEDS:
         workspace = undisturbed.clone(tmp_path / f"seed-{seed}")
-        workspace.run("python", "-m", "src.compose", f"seed={seed}")
+        workspace.compose(f"seed={seed}")
         workspace.run("dvc", "repro", "evaluate")
         metrics = json.loads((workspace / "reports/evaluate/metrics.json").read_text())
         accuracies.append(metrics["test"]["accuracy"]["value"])

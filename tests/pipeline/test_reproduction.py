@@ -19,7 +19,7 @@ def locked(workspace):
 @pytest.mark.prove  # tests/faults/test_rebuild.py shows the same of one folder that an audit fills
 def test_two_clones_in_different_folders_end_with_the_same_lock(finished, tmp_path):
     other = finished.clone(tmp_path / "a" / "second-clone")
-    other.run("python", "-m", "src.compose", "experiment=tiny")
+    other.compose("experiment=tiny")
     other.run("dvc", "repro", "compare", "cross_validate", "evaluate")  # all but the observations
     stages = {"ingest", "split", "normalize", "sweep", "train", "cross_validate", "evaluate", "compare"}
     variants = {"compress@onnx_fp32", "compress@structured_50_int8"}
@@ -46,7 +46,7 @@ def test_a_changed_knob_reruns_only_what_reads_it(copy):
 def test_the_old_configuration_comes_back_from_the_cache(copy):
     before = locked(copy)
     for seed in ("1", "0"):
-        copy.run("python", "-m", "src.compose", "experiment=tiny", f"seed={seed}")
+        copy.compose("experiment=tiny", f"seed={seed}")
         output = copy.run("dvc", "repro", "normalize").stdout
     assert "Stage 'split' is cached - skipping run" in output
     assert locked(copy)["normalize"] == before["normalize"]
@@ -119,6 +119,7 @@ def test_an_ad_hoc_run_leaves_the_pipeline_alone(copy):
     assert locked(copy) == before
 
 
+@pytest.mark.prove
 def test_a_debug_run_leaves_the_pipeline_alone(copy):
     before = locked(copy)
     command = ("python", "-m", "src.train", "experiment=tiny", "machine.progress=false")

@@ -62,7 +62,7 @@ def epochs_of(workspace: Workspace, since: float) -> int:
 @pytest.fixture
 def prepared(copy):
     """A finished pipeline with a longer search to come."""
-    copy.run("python", "-m", "src.compose", *SETTINGS)
+    copy.compose(*SETTINGS)
     return copy
 
 
@@ -77,14 +77,14 @@ def tracked(prepared):
 def unbroken(finished, tmp_path_factory):
     """The search that nobody disturbed, with one worker: hashes of its files."""
     workspace = finished.copy(tmp_path_factory.mktemp("unbroken") / "copy")
-    workspace.run("python", "-m", "src.compose", *SETTINGS)
+    workspace.compose(*SETTINGS)
     workspace.run("python", "-m", "src.sweep")
     return hash_tree(workspace / "sweep")
 
 
 @pytest.mark.prove
 def test_two_workers_find_the_same_bytes_as_one_and_all_trials_are_tracked(tracked, unbroken):
-    tracked.run("python", "-m", "src.compose", *SETTINGS, "sweep.n_jobs=2")
+    tracked.compose(*SETTINGS, "sweep.n_jobs=2")
     tracked.run("python", "-m", "src.sweep")
     assert hash_tree(tracked / "sweep") == unbroken
     assert {"best.yaml", "trials.csv", "importance.csv", "history.png", "parallel.png", "slices.png"} == set(
@@ -102,7 +102,7 @@ def test_two_workers_find_the_same_bytes_as_one_and_all_trials_are_tracked(track
 @pytest.mark.prove
 def test_a_search_killed_at_random_moments_loses_nothing(tracked, unbroken):
     """Kills of the whole process group, at random shares of the epochs that are still to be trained."""
-    tracked.run("python", "-m", "src.compose", *SETTINGS, "sweep.n_jobs=2")
+    tracked.compose(*SETTINGS, "sweep.n_jobs=2")
     since, moments = time.time(), random.Random(3)
     trained: list[int] = []
     kept: set[str] = set()
@@ -153,7 +153,7 @@ def test_a_worker_that_is_killed_costs_nothing_but_time(prepared, unbroken):
 
 @pytest.mark.prove
 def test_a_trial_that_diverges_has_failed_and_the_search_goes_on(tracked):
-    tracked.run("python", "-m", "src.compose", *SETTINGS, WILD)
+    tracked.compose(*SETTINGS, WILD)
     tracked.run("python", "-m", "src.sweep")
     failed = [row for row in rows(tracked) if row["state"] == "failed"]
     assert failed and len(rows(tracked)) == TRIALS
@@ -176,7 +176,7 @@ def test_a_search_by_hand_chooses_whole_groups_and_is_adopted(copy):
     found = yaml.safe_load((place / "best.yaml").read_text())
     assert found["model"] in ("cnn", "lenet")
     assert "conf/experiment/kinds.yaml" in done.stdout
-    copy.run("python", "-m", "src.compose", "experiment=kinds")
+    copy.compose("experiment=kinds")
     params = yaml.safe_load((copy / "params.yaml").read_text())
     assert params["model"]["kind"] == found["model"]
     assert params["model"]["activation"] == found["model.activation"]

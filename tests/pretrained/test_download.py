@@ -90,7 +90,7 @@ def test_weights_with_the_wrong_checksum_are_refused_and_nothing_is_left(
     assert sorted((workspace / "data/weights").iterdir()) == before
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 def test_without_a_network_the_message_says_where_to_put_the_file(workspace: Workspace) -> None:
     done = fetch(workspace, NAME, check=False)
     assert done.returncode == 1

@@ -38,8 +38,8 @@ def accuracy(optimizer, folder):
     return fit(task_with(optimizer), folder, device="cpu").best["val/accuracy"]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["adamw", pytest.param("sgd", marks=pytest.mark.prove)])
+@pytest.mark.prove
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
 def test_the_suggested_rate_trains_well_and_a_twentieth_of_it_does_not(tmp_path, name):
     found = range_test(task_with({"name": name}), "cpu").suggestion
     accuracies = {

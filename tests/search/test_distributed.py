@@ -70,7 +70,7 @@ def begun(log):
     return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 def test_three_workers_one_of_them_killed(server, name, tmp_path):
     plan, log = make_plan(name=name, trials=12), tmp_path / "begun"
     create_study(plan, server, {}, retries=2)

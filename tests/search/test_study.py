@@ -109,7 +109,7 @@ run_search(make_plan(FORK, method=sys.argv[1], trials=20), InProcess(fork), Path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["tpe", "nsga2"])
+@pytest.mark.parametrize("method", ["tpe", pytest.param("nsga2", marks=pytest.mark.prove)])
 def test_other_processes_propose_the_same(tmp_path, method):
     """Optuna's own docstrings warn of the hashing of texts, which differs between processes."""
     for hashing in "12":

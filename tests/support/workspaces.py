@@ -1,5 +1,6 @@
 """Clones of the repository as it is now, and real runs of commands in them."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -7,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from src.config.loading import PARAMS, compose_text
+from src.core.files import write_text
 from src.records.files import FOLDER
 
 ROOT = Path(__file__).parents[2]
@@ -38,6 +41,11 @@ class Workspace:
 
     def __truediv__(self, path: str) -> Path:
         return self.folder / path
+
+    def compose(self, *overrides: str) -> None:
+        """Write params.yaml as ``python -m src.compose`` does, but in this process."""
+        with contextlib.chdir(self.folder):
+            write_text(PARAMS, compose_text(overrides))
 
     def clone(self, folder: Path) -> "Workspace":
         """A fresh ``git clone`` of what is committed here: no cache, no results."""

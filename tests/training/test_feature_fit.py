@@ -120,7 +120,7 @@ def test_network_and_head_are_one_onnx_graph(task, tmp_path):
     assert (parity.reason is None) is (task.model.kind == "knn")
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 def test_int8_leaves_what_a_head_keeps_in_float(task, tmp_path):
     network = fit(task, tmp_path / "state", device="cpu").network
     model, base = variant(network, task, tmp_path, EXPORT, STATIC)

@@ -38,7 +38,7 @@ def train(cores, state):
     return json.loads(done.stdout)
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
 def test_the_number_of_cores_changes_nothing(tmp_path):
     hashes, numerics = train(1, tmp_path / "1")

@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torchmetrics.functional.classification import binary_precision_recall_curve
 
 from src.config.schema.evaluate import Decision, is_fitted
 from src.config.suggestions import did_you_mean
@@ -212,6 +210,9 @@ def _rank(images: int, coverage: float) -> int:
 
 def _precision_recall(scores: Floats, hits: Hits) -> tuple[Floats, Floats, Floats]:
     """Precision and recall from each threshold on, with a last point beyond all; thresholds, ascending."""
+    import torch
+    from torchmetrics.functional.classification import binary_precision_recall_curve
+
     with double():
         found = binary_precision_recall_curve(
             torch.from_numpy(np.ascontiguousarray(scores)),

@@ -1,8 +1,8 @@
 """How good a classification is: pure functions of probabilities and targets.
 
-Counts and areas under curves come from torchmetrics. The ratios are computed here: torchmetrics divides
-counts in float32, so 59/60 would be reported as 0.9833333492, and the same functions serve the metrics and
-their bootstrap.
+Areas under curves come from torchmetrics; only they import it, which takes two seconds. The ratios are
+computed here: torchmetrics divides counts in float32, so 59/60 would be reported as 0.9833333492, and the
+same functions serve the metrics and their bootstrap.
 
 An undefined metric is NaN, never a silent zero; :func:`undefined_reasons` says why. Macro averages cover the
 classes that occur among the targets. ``src.core.metric_names.PREDICTION`` lists the names.
@@ -13,9 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torchmetrics.functional import classification
 
 from src.evaluation.metrics.calibration import calibration_error
 
@@ -49,19 +47,14 @@ def predict(probabilities: Floats) -> Integers:
 
 def confusion(targets: Integers, predicted: Integers, classes: int) -> Integers:
     """Rows of class i predicted as j: (K, K)."""
-    matrix = classification.multiclass_confusion_matrix(
-        torch.from_numpy(predicted), torch.from_numpy(targets), num_classes=classes
-    )
-    return np.asarray(matrix.numpy(), dtype=np.int64)
+    cells = np.bincount(targets * classes + predicted, minlength=classes**2)
+    return np.asarray(cells.reshape(classes, classes), dtype=np.int64)
 
 
 def count(targets: Integers, predicted: Integers, classes: int) -> ConfusionCounts:
     """The counts of one set of predictions, each (K,)."""
-    scores = classification.multiclass_stat_scores(
-        torch.from_numpy(predicted), torch.from_numpy(targets), num_classes=classes, average=None
-    )
-    hits, false_hits, _, _, actual = scores.numpy().astype(np.float64).T
-    return ConfusionCounts(hits, actual, hits + false_hits)
+    matrix = confusion(targets, predicted, classes).astype(np.float64)
+    return ConfusionCounts(matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0))
 
 
 def from_counts(counts: ConfusionCounts) -> dict[str, Floats]:
@@ -137,6 +130,9 @@ def curve_areas(probabilities: Floats, targets: Integers) -> dict[str, Floats]:
 
     Each (K,), in class order; NaN for a class without rows, and for the ROC of one that has all rows.
     """
+    import torch
+    from torchmetrics.functional import classification
+
     classes = probabilities.shape[1]
     area = {name: np.full(classes, np.nan) for name in ("roc_auc", "average_precision")}
     with double():
@@ -209,6 +205,8 @@ def ratio(above: Floats, below: Floats) -> Floats:
 @contextmanager
 def double() -> Iterator[None]:
     """Let torchmetrics divide counts in float64: it uses torch's default type."""
+    import torch
+
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:
