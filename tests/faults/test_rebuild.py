@@ -105,7 +105,7 @@ def test_other_instructions_make_it_equivalent(scene, tmp_path):
 def test_what_nobody_has_changed_comes_out_identical(scene, tmp_path):
     found = scene.audit(None, RebuildOptions(rebuild=True, folder=tmp_path / "again", stages=("split",)))
     assert found.verdict is Verdict.IDENTICAL
-    assert [(stage.name, stage.identical) for stage in found.rebuilt.stages] == [("split", True)]
+    assert [(stage.name, stage.differences) for stage in found.rebuilt.stages] == [("split", ())]
 
 
 def test_what_comes_out_different_is_listed_from_the_first_stage_on(scene, tmp_path):
