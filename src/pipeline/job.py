@@ -110,7 +110,8 @@ def parse_arguments(stage: str, doc: str | None, options: Options | None = None)
 
 def prepare(arguments: argparse.Namespace, stage: str) -> Job:
     """Check the configuration, compute the lineage, and say what was read."""
-    from src.config.loading import compose, refuse_debug
+    from src.config.composition_cache import default_composition
+    from src.config.loading import refuse_debug
 
     job = find_job(arguments, stage)
     if stage != "train":
@@ -118,7 +119,7 @@ def prepare(arguments: argparse.Namespace, stage: str) -> Job:
     if job.loaded.is_ad_hoc:
         job.say(f"ad-hoc run, composed from conf/, into {job.place}/; the pipeline stays as it is")
     else:
-        _report_difference(job, compose())
+        _report_difference(job, default_composition(_cache("conf.json")))
     _warn_of_refusal(job)
     return with_best_settings(job)
 
@@ -146,8 +147,13 @@ def find_job(arguments: argparse.Namespace, stage: str) -> Job:
 
 def read_graph(values: Mapping[str, Any]) -> LineageGraph:
     """The lineages of the working folder; ``values`` are those of params.yaml."""
-    cache = repository_root() / ".assay" / "cache" / "dvc_yaml.json"
-    return LineageGraph(Path.cwd(), values, read_lock(LOCK) if LOCK.is_file() else {}, cache)
+    return LineageGraph(
+        Path.cwd(), values, read_lock(LOCK) if LOCK.is_file() else {}, _cache("dvc_yaml.json")
+    )
+
+
+def _cache(name: str) -> Path:
+    return repository_root() / ".assay" / "cache" / name
 
 
 def refuse_edited(graph: LineageGraph, parents: Mapping[str, str]) -> None:

@@ -1,0 +1,51 @@
+"""The composition of ``conf/`` without overrides, kept: Hydra takes half a second to make it."""
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from src.config.loading import CONF, compose
+from src.core.files import write_json
+from src.core.hashing import hash_tree
+
+
+def default_composition(cache: Path) -> dict[str, Any]:
+    """:func:`compose` without overrides, from ``cache`` unless ``conf/`` or Hydra has changed since.
+
+    Args:
+        cache: A JSON file. Several processes may share it.
+
+    Raises:
+        AssayError: ``conf/`` cannot be composed.
+    """
+    made_from = _made_from()
+    kept = _read(cache, made_from)
+    if kept is not None:
+        return kept
+    values = compose()
+    if _made_from() == made_from and json.loads(json.dumps(values)) == values:
+        _write(cache, {"made_from": made_from, "values": values})
+    return values
+
+
+def _made_from() -> dict[str, str]:
+    return {"hydra-core": version("hydra-core"), **hash_tree(CONF)}
+
+
+def _read(cache: Path, made_from: dict[str, str]) -> dict[str, Any] | None:
+    """None if there is none, if it was made from other files, or if it is damaged."""
+    try:
+        content = json.loads(cache.read_text(encoding="utf-8"))
+        values: dict[str, Any] = content["values"]
+        return values if content["made_from"] == made_from else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _write(cache: Path, content: dict[str, Any]) -> None:
+    try:
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        write_json(cache, content)
+    except OSError:  # a read-only or full disk: the next stage composes again
+        return
