@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from src.core.errors import AssayError, ends_with_message
 from src.pipeline.paths import RAW, WEIGHTS
 from src.proposal.goals import parse_goal
+from src.proposal.taken_names import describe_taken, describe_way_out
 
 if TYPE_CHECKING:
     from src.proposal.proposal import Proposal
@@ -54,14 +55,14 @@ def _run(arguments: argparse.Namespace) -> None:
     if not arguments.minutes > 0:
         raise AssayError(f"--minutes must be above 0, but got {arguments.minutes:g}")
     goal = parse_goal(arguments.goal)
-    from src.proposal.preparation import prepare  # torch takes seconds
-    from src.proposal.writing import describe_files, describe_taken, describe_way_out, write
-
     folder: Path = arguments.path
     name = arguments.name or _name_of(folder)
     taken = describe_taken(name, folder, RAW)
     if taken and not arguments.dry_run:
         raise AssayError(f"{taken}. {describe_way_out(name)}")
+    from src.proposal.preparation import prepare  # torch takes seconds
+    from src.proposal.writing import describe_files, write
+
     proposal = prepare(folder, name=name, goal=goal, minutes=arguments.minutes, weights=WEIGHTS)
     _show(proposal)
     if arguments.dry_run:

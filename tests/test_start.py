@@ -61,6 +61,11 @@ def test_it_writes_settings_that_compose_copies_the_images_and_names_the_next_co
     assert "pets is taken (conf/data/pets.yaml" in again.stderr
     assert "Choose another name: --name OTHER" in again.stderr
     assert "set `- experiment: null` in conf/config.yaml, and run `python -m src.compose`" in again.stderr
+
+
+@pytest.mark.prove
+def test_a_dry_run_says_that_the_name_is_taken(workspace, photos):
+    (workspace / "conf/data/pets.yaml").write_text("name: pets\n")
     shown = start(workspace, str(photos), "--name", "pets", "--dry-run")
     assert "pets is taken (conf/data/pets.yaml" in shown.stdout
     assert "Nothing was written." in shown.stdout

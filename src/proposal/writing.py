@@ -11,60 +11,20 @@ from typing import Any
 
 import yaml
 
-from src.config.experiment import CHOICE, DEFAULTS, EXPERIMENTS, current_experiment
-from src.config.loading import CONF, PARAMS, compose_text, load_conf
+from src.config.experiment import CHOICE, DEFAULTS
+from src.config.loading import PARAMS, compose_text, load_conf
 from src.core.errors import AssayError
 from src.core.files import replaced, write_text
 from src.core.hashing import iter_files
 from src.pretrained.files import ENDINGS
 from src.proposal.proposal import Proposal
 from src.proposal.setting import Setting
+from src.proposal.taken_names import data_file, experiment_file
 from src.provenance.dvc_add import dvc_add, unstage
 
-DATA = CONF / "data"
 MOST_WIDTH = 118  # characters of a comment's line
 WRITTEN = (*ENDINGS, ".json")  # of files of weights, and of the note beside them
 ROOM = 2.2  # times the folder's bytes that must be free: a copy, and another in DVC's cache
-
-
-def data_file(name: str) -> Path:
-    """Where the data set is described."""
-    return DATA / f"{name}.yaml"
-
-
-def experiment_file(name: str) -> Path:
-    """Where the choices are."""
-    return EXPERIMENTS / f"{name}.yaml"
-
-
-def describe_taken(name: str, folder: Path, raw: Path) -> str:
-    """What has this name already, in a sentence; "" if nothing has.
-
-    Args:
-        folder: with the images.
-        raw: data/raw; a folder there keeps its place.
-
-    Raises:
-        AssayError: The folder is in data/raw under another name.
-    """
-    inside = folder.resolve().parent == raw.resolve()
-    if inside and folder.resolve().name != name:
-        raise AssayError(
-            f"{folder} is in {raw} already, where its name is that of the data: leave out --name, or rename "
-            "the folder"
-        )
-    taken = [path for path in (data_file(name), experiment_file(name)) if path.exists()]
-    taken += [] if inside else [path for path in (raw / name, raw / f"{name}.dvc") if path.exists()]
-    return f"{name} is taken ({', '.join(map(str, taken))})" if taken else ""
-
-
-def describe_way_out(name: str) -> str:
-    """What to do about a name that is taken."""
-    default = f", set `- experiment: null` in {DEFAULTS}, and run `python -m src.compose`"
-    return (
-        "Choose another name: --name OTHER. To begin again, first remove what is named here"
-        f"{default if current_experiment() == name else ''}"
-    )
 
 
 def write(proposal: Proposal, folder: Path, raw: Path, weights: Path) -> Iterator[str]:

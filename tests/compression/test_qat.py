@@ -97,6 +97,7 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_weights(tmp_path, int8)
     assert not all(torch.equal(value, states[2][name]) for name, value in states[0].items())
 
 
+@pytest.mark.prove
 def test_parameters_and_macs_are_those_before_the_conversion(int8):
     found = size_of(OnnxModel(b"content", int8))
     assert found == size_of(OnnxModel(b"content", trained()))
