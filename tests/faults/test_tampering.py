@@ -314,12 +314,19 @@ CASES = [
     (an_older_database, CHAMPION, "Lineage", Verdict.TAMPERED, "champion"),
     (without_a_raw_file, WORKSPACE, "Data", Verdict.INCOMPLETE, "data/raw/digits"),
 ]
+SLOW = (a_validation_metric_of_the_base, a_parameter_in_mlflow, another_run, an_older_database)
 
 
 @pytest.mark.parametrize(
     ("change", "target", "check", "verdict", "what"),
-    CASES,
-    ids=[f"{case[0].__name__}-{'version' if case[1] else 'workspace'}" for case in CASES],
+    [
+        pytest.param(
+            *case,
+            id=f"{case[0].__name__}-{'version' if case[1] else 'workspace'}",
+            marks=[pytest.mark.prove] if case[0] in SLOW else [],
+        )
+        for case in CASES
+    ],
 )
 def test_what_was_changed_is_named(scene, change, target, check, verdict, what):
     with change(scene):

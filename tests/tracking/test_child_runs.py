@@ -426,7 +426,7 @@ def server(
     server.kill()
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 def test_a_server_that_hangs_delays_no_trial_and_gets_each_once_later(server: Server, root: Path) -> None:
     sweep, said = begin_search(root), []
     tracker = Tracker(root, lineage_of("sweep"), said.append)
