@@ -24,12 +24,12 @@ import src  # lets torchvision be imported  # noqa: F401
 # isort: split
 import numpy as np
 import torch
-import yaml
 from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
+from src.config.loading import compose
 from src.config.schema.augment import Augment
 from src.config.schema.model import Cnn
 from src.config.schema.train import Train
@@ -41,7 +41,6 @@ from src.training.fit import fit
 from src.training.optimizers import create_optimizer
 from src.training.task import TrainingTask
 
-CONF = Path(__file__).parents[1] / "conf"
 BATCH = 256
 OPERATIONS = [
     {"name": "crop", "padding": 2},
@@ -53,17 +52,13 @@ FEW = 12  # batches of the usual recipe, which is slow
 Loop = Callable[[TrainingTask], float]  # -> images per second
 
 
-def section(path: str) -> dict:
-    return yaml.safe_load((CONF / path).read_text(encoding="utf-8"))
-
-
 def task_of(images: np.ndarray, targets: np.ndarray, batches: int) -> TrainingTask:
     """One epoch of ``batches`` batches."""
-    train = section("train/default.yaml") | {"epochs": 1, "batch_size": BATCH}
+    train = compose(["train.precision=auto"])["train"] | {"epochs": 1, "batch_size": BATCH}
     train["schedule"] |= {"warmup": 0.0}
     rows = np.random.default_rng(0).choice(len(images) - BATCH, batches * BATCH, replace=False)
     return TrainingTask(
-        model=Cnn.model_validate(section("model/cnn.yaml")),
+        model=Cnn.model_validate(compose(["model=cnn"])["model"]),
         augment=Augment.model_validate({"operations": OPERATIONS}),
         train=Train.model_validate(train),
         images=images,
