@@ -9,13 +9,13 @@ computed in a first training, so that the table has the time of the head. Test i
 import tempfile
 from pathlib import Path
 
-from benchmarks.start import measure, prepare, read_arguments
+from benchmarks.start import make_parser, measure, prepare
 from src.training.features import FEATURES
 
 
 def main() -> None:
     """Propose, ingest, train each split in both ways, print."""
-    arguments = read_arguments("features", __doc__, splits=3)
+    arguments = make_parser("features", __doc__, splits=3).parse_args()
     with tempfile.TemporaryDirectory() as place:
         prepare(Path(place), arguments)
         folder = FEATURES.resolve()

@@ -1,10 +1,12 @@
 """How good is what ``python -m src.start`` proposes? Trains it on several splits of one folder of images.
 
-    python -m benchmarks.start FOLDER [--goal balanced] [--minutes 10] [--splits 10]
+    python -m benchmarks.start FOLDER [--goal balanced] [--minutes 10] [--splits 10] [--search 10]
 
 In a fresh clone it runs the command and stage ``ingest``, then splits and trains once for each seed, as the
 stages do, and prints validation and test metrics, their mean and standard deviation. Features of a frozen
-backbone are computed in the first training and shared by the others. Test images choose nothing.
+backbone are computed in the first training and shared by the others. With --search each split also has the
+best of so many random settings, by validation accuracy: what a search so many times as long would gain. Test
+images choose nothing.
 """
 
 import argparse
@@ -37,18 +39,26 @@ METRICS = ("accuracy", "f1_macro")
 
 def main() -> None:
     """Propose, ingest, train on each split, print."""
-    arguments = read_arguments("start", __doc__, splits=10)
+    parser = make_parser("start", __doc__, splits=10)
+    parser.add_argument("--search", type=int, default=0, metavar="N", help="random settings to compare with")
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         prepare(Path(place), arguments)
         print("seed  val acc  val f1  test acc  test f1  best epoch  seconds")
-        rows = [_row(seed, arguments.set) for seed in range(arguments.splits)]
+        _summarize([_row(seed, arguments.set) for seed in range(arguments.splits)])
+        if arguments.search:
+            print(f"the best of {arguments.search} random settings")
+            _summarize([_searched(seed, arguments) for seed in range(arguments.splits)])
+
+
+def _summarize(rows: list[list[float]]) -> None:
     table = np.array(rows)
     for word, line in (("mean", table.mean(axis=0)), ("std", table.std(axis=0, ddof=1))):
         print(f"{word:<4} " + "  ".join(f"{value:7.3f}" for value in line))
 
 
-def read_arguments(name: str, about: str | None, splits: int) -> argparse.Namespace:
-    """A folder of images, and what is proposed for it."""
+def make_parser(name: str, about: str | None, splits: int) -> argparse.ArgumentParser:
+    """Of a command that takes a folder of images, and asks what is proposed for it."""
     parser = argparse.ArgumentParser(f"python -m benchmarks.{name}", description=about)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("folder", type=Path)
@@ -58,7 +68,7 @@ def read_arguments(name: str, about: str | None, splits: int) -> argparse.Namesp
     parser.add_argument(
         "--set", nargs="*", default=[], metavar="KEY=VALUE", help="instead of what is proposed"
     )
-    return parser.parse_args()
+    return parser
 
 
 def prepare(place: Path, arguments: argparse.Namespace) -> None:
@@ -72,6 +82,20 @@ def prepare(place: Path, arguments: argparse.Namespace) -> None:
         run(clone, "python", "-m", "src.compose", *arguments.set)
     run(clone, "python", "-m", "src.ingest")
     os.chdir(clone)
+
+
+def _searched(seed: int, arguments: argparse.Namespace) -> list[float]:
+    """The row of the random settings that are best on the validation images of one split."""
+    random = np.random.default_rng(seed)
+    proposed = load_conf(arguments.set).config.train.optimizer.lr
+    draws = [
+        [
+            f"train.optimizer.lr={proposed * 10 ** random.uniform(-1, 1):.6f}",
+            f"train.optimizer.weight_decay={10 ** random.uniform(-3, -0.5):.6f}",
+        ]
+        for _ in range(arguments.search)
+    ]
+    return max((_row(seed, [*arguments.set, *draw]) for draw in draws), key=lambda row: row[0])
 
 
 def _row(seed: int, overrides: list[str]) -> list[float]:
