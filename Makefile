@@ -1,5 +1,5 @@
 # make repro      the environment, then the whole pipeline
-# make test       all tests                       make test-fast  the quick ones
+# make test       all tests but the long proofs   make test-fast  the quick ones
 # make lint       format, types, import contracts make prove      the long proofs
 # make ui         MLflow's pages                  make deps       the code dependencies in dvc.yaml
 # make dashboard  Optuna's pages on the searches  make lock       new exact versions
@@ -50,7 +50,7 @@ dashboard: $(BIN)/.installed
 	@test -f optuna.log || { echo "optuna.log is missing. A search writes it: dvc repro sweep"; exit 1; }
 	@optuna-dashboard --host 127.0.0.1 --port $(DASHBOARD_PORT) optuna.log
 
-# Constraints are exact versions of everything; what a platform needs beyond them (CUDA's libraries) may come along.
+# The lock file has exact versions of everything; a platform may add more packages (CUDA's libraries).
 $(BIN)/.installed: requirements.lock
 	@echo "Installing into .venv; this takes a minute or two, once"
 	@$(PYTHON) -m venv .venv
