@@ -3,7 +3,7 @@
     dvc repro benchmark                                    with params.yaml, as a stage of the pipeline
     python -m src.benchmark benchmark.rounds=15            an ad-hoc run, into outputs/benchmark/
 
-This observes the machine: leave it idle meanwhile. Reads reports/compare, models/ and the validation images.
+This measures the machine, so leave it idle. Reads reports/compare, models/ and the validation images.
 Writes reports/benchmark: benchmark.json, leaderboard.csv, leaderboard.md, pareto.png. PyTorch eager fp32 and
 ONNX Runtime fp32 are always measured, as references.
 """

@@ -3,7 +3,7 @@
     dvc repro compare                                      with params.yaml, as a stage of the pipeline
     python -m src.compare evaluate.confidence=0.99         an ad-hoc run, into outputs/compare/
 
-Reads models/base, models/VARIANT of the variants that the configuration names, and the held-out rows of
+Reads models/base, models/VARIANT for each variant in the configuration, and the held-out rows of
 data/split. Writes reports/compare: variants.csv, and variants.md for people. Within the pipeline it first
 removes the folders of variants that params.yaml no longer names (DVC's cache has them). Takes about ten
 seconds, mostly imports and the base's predictions.

@@ -2,13 +2,13 @@
 
     python -m src.compose                            the defaults
     python -m src.compose experiment=fashion_mnist   with overrides, in Hydra's syntax
-    python -m src.compose --check                    only name the keys in which params.yaml differs
+    python -m src.compose --check                    only list the keys in which params.yaml differs
     python -m src.compose --save NAME data=…         keep it as conf/experiment/NAME.yaml, the new default
     python -m src.compose model.weights=models:/NAME@champion   fetch the weights behind a registered model
 
-After --save, `dvc exp run -S …` starts from what was saved. Takes under a second, and a few with weights of
-the registry: params.yaml then names the file of the version that has the alias now. With --check the exit
-code is 1 if any key differs.
+After --save, `dvc exp run -S …` starts from what was saved. Takes under a second, or a few seconds with
+weights from the registry: params.yaml then names the file of the version that has the alias now. With --check
+the exit code is 1 if any key differs.
 """
 
 import argparse

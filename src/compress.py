@@ -4,10 +4,10 @@
 
 Writes models/VARIANT/: model.onnx (uint8 images in, logits out; the normalization is part of it), model.json
 (classes and image format), variant.json (metrics on validation images) and predictions.parquet (validation
-and test images). Takes about ten seconds, most of them for imports, and more where a step trains. A method
-that does not support the model ends with `status: failed`, the reason, and exit code 0. A killed run
-continues from its last finished epoch, or from what another variant has trained with the same steps; another
-evaluate.decision trains nothing again.
+and test images). Takes about ten seconds, mostly imports, and longer if a step trains. A method that does not
+support the model ends with `status: failed`, the reason, and exit code 0. A killed run continues from its
+last finished epoch, or reuses the training of another variant with the same steps; after a change of
+evaluate.decision nothing is trained again.
 """
 
 from __future__ import annotations

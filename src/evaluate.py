@@ -9,8 +9,7 @@ and predicted class of each wrong prediction), confusion.csv, roc.csv, pr.csv, c
 and the figures confusion, roc, pr, reliability, mistakes and curves (PNG). With evaluate.corruptions also
 robustness.csv, robustness.png and corrupted.parquet (the answers), with evaluate.subgroups subgroups.csv and
 subgroups.png, with evaluate.decision decision.json, and with abstention coverage.csv and coverage.png. Takes
-about ten seconds for the digits, mostly imports; the default model classifies 98 to 99 of 100 digits
-correctly.
+about ten seconds for the digits, mostly imports; the default model classifies 99 of 100 digits correctly.
 """
 
 from __future__ import annotations

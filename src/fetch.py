@@ -2,7 +2,7 @@
 
     python -m src.fetch fashion_mnist            30 MB; a second from a folder, longer from a mirror
     python -m src.fetch fashion_mnist --from DIR
-    python -m src.fetch digits                   writes the committed files again, from scikit-learn
+    python -m src.fetch digits                   recreates the committed files from scikit-learn
     python -m src.fetch resnet18                 weights of any timm model, for model.weights=imagenet
     python -m src.fetch resnet18 --from FILE     the same from a file that you have
     python -m src.fetch models:/NAME@champion    the weights behind a registered model

@@ -1,12 +1,12 @@
-"""Find the size of a batch: how many images a second the training takes in, by their number in a batch.
+"""Find a batch size for the model and this machine: training speed at 16, 32, 64 … images in a batch.
 
     python -m src.find_batch_size                       with params.yaml
     python -m src.find_batch_size model=resnet18        with overrides, as for src.train
 
-Trains a few steps with 16, 32, 64 … images until memory ends or an epoch would have fewer than ten steps,
-prints the speeds, and suggests the smallest size that is nearly as fast as the fastest. Needs data/ingest,
-data/split and data/normalize. With another size another learning rate suits: run src.find_lr with it. No
-stage runs this, and it changes nothing.
+Trains a few steps with each size until memory runs out or an epoch would have fewer than ten steps, prints
+the speeds, and suggests the smallest size that is nearly as fast as the fastest. Needs data/ingest,
+data/split and data/normalize. A different batch size needs a different learning rate: run src.find_lr with
+it. No stage runs this, and it changes nothing.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
     python -m src.find_lr model=resnet18 train.optimizer.name=sgd   with overrides, as for src.train
 
 Trains 140 steps with a rate that grows from 1e-6 to 10, prints a suggestion with the override to use, and
-draws the loss against the rate into outputs/find_lr/. Needs data/ingest, data/split and data/normalize. The
+plots the loss against the rate in outputs/find_lr/. Needs data/ingest, data/split and data/normalize. The
 rate is for train.optimizer.lr, the peak of the schedule. No stage runs this, and it changes nothing. The
 digits take a few seconds.
 """

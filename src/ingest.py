@@ -4,7 +4,7 @@
     python -m src.ingest data=image_folder data.name=NAME    an ad-hoc run, into outputs/ingest/
 
 Each image is decoded, checked, turned upright and resized once. Writes images.npy (uint8, images × channels
-× height × width), manifest.parquet (a row for each image) and report.json (what was kept, dropped and
+× height × width), manifest.parquet (one row per image) and report.json (what was kept, dropped and
 ignored, and why). Takes about 1 s for the digits, 2 s for Fashion-MNIST, and for photographs little more
 than decoding them on all cores; memory does not grow with the number of images. The bytes of the result
 do not depend on the number of processes.

@@ -1,11 +1,11 @@
-"""List every model of conf/model with its size, cost, and what it is good for.
+"""List every model in conf/model: its size, its cost, and what it is good for.
 
-    python -m src.list_models                          for the data of params.yaml
-    python -m src.list_models --data fashion_mnist     for those of conf/data/fashion_mnist.yaml
-    python -m src.list_models --time                   measure a training and an inference step here, too
+    python -m src.list_models                          for the data in params.yaml
+    python -m src.list_models --data fashion_mnist     for the data in conf/data/fashion_mnist.yaml
+    python -m src.list_models --time                   also measure a training and an inference step here
 
-Layers are the convolutions and linear layers on the longest path through the network. Multiply-adds are those
-of one image, bytes those of the weights in fp32. Takes a second or two for each model, with --time a few.
+Layers are the convolutions and linear layers on the longest path through the network. Multiply-adds are for
+one image; bytes are those of the weights in fp32. Takes a second or two per model, and a few with --time.
 """
 
 import argparse
@@ -19,7 +19,7 @@ def main() -> None:
     parser = argparse.ArgumentParser("python -m src.list_models", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument(
-        "--data", metavar="NAME", help="conf/data/NAME.yaml, whose image size and channels count"
+        "--data", metavar="NAME", help="use the image size and channels of conf/data/NAME.yaml"
     )
     parser.add_argument("--time", action="store_true", help="measure a training and an inference step")
     arguments = parser.parse_args()

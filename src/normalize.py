@@ -1,4 +1,4 @@
-"""Compute the statistics of the training pixels, from which the input is normalized.
+"""Compute the statistics of the training pixels that normalize the input.
 
     python -m src.normalize                   what DVC runs
     python -m src.normalize normalize=minmax  an ad-hoc run, into outputs/normalize/

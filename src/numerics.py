@@ -1,11 +1,11 @@
 """Check whether this machine computes the same bytes as others, with train.precision=portable.
 
     python -m src.numerics            compare with the recorded hashes
-    python -m src.numerics --record   record them again, after other packages or other probes
+    python -m src.numerics --record   record them again, after a change of packages or probes
 
 Computes small samples of everything that the pipeline computes, and the first steps of a training, held to
-AVX2 and one thread as a portable stage is. Takes a few seconds. The exit code is 1 if any differs. Run it on
-two machines before a week of training: if both agree with the record, they agree with each other.
+AVX2 and one thread like a portable stage. Takes a few seconds. The exit code is 1 if any sample differs. Run
+it on two machines before a week of training: if both agree with the record, they agree with each other.
 """
 
 import argparse

@@ -1,18 +1,18 @@
 """Choose a variant, and register all that were measured in the MLflow Model Registry.
 
     dvc repro register
-    python -m src.register --promote 3 --reason "…"      make version 3 champion, whatever the rule says
-    python -m src.register --rollback                    make the previous champion champion again
+    python -m src.register --promote 3 --reason "…"      make version 3 champion, whatever the policy says
+    python -m src.register --rollback                    restore the previous champion
     python -m src.register register.name=other           an ad-hoc run, under another name
 
 Every variant with a model becomes a version of the registered model `register.name`, with a model card as its
-description. The choice of `register.policy`, which sees no test metric, gets the alias `challenger`. It is
-non-inferior to the base, or is the base itself. It becomes `champion` if `register.promote` allows it, and if
-it is non-inferior to the present champion and to the best of the earlier ones: the upper limit of its loss on
-the validation images lies within `register.policy.margin`. Writes reports/register: decision.json (the
+description. The variant that `register.policy` chooses, without test metrics, gets the alias `challenger`. It
+is non-inferior to the base, or is the base itself. It becomes `champion` if `register.promote` allows it, and
+if it is non-inferior to the current champion and to the best of the earlier ones: the upper limit of its loss
+on the validation images lies within `register.policy.margin`. Writes reports/register: decision.json (the
 decision with its reasons), summary.json (the champion's metrics for DVC) and confusion.csv (of the choice).
-Takes a few seconds. If MLflow does not answer, everything is kept, and `python -m src.track` applies it and
-decides on the promotion by the same rule.
+Takes a few seconds. If MLflow does not respond, nothing is lost: `python -m src.track` later registers the
+versions and decides on the promotion by the same rule.
 """
 
 import sys

@@ -3,8 +3,8 @@
     python -m src.split                   what DVC runs
     python -m src.split split.folds=10    an ad-hoc run, into outputs/split/
 
-Splits that the data define are kept; the missing ones are drawn. split.method=stratified gives each its exact
-share of every class. split.method=stable places each image by a hash, so that new images move no old ones.
+Predefined splits are kept; missing ones are drawn. split.method=stratified gives each split its exact share
+of every class. split.method=stable places each image by a hash, so that new images never move old ones.
 split.calibration sets images apart for the temperature and the decision rule; they are in no fold.
 Groups, subjects, equal images and (data.near_duplicates=group) near copies stay on one side; an image that
 would join two sides is left out and reported. See docs/stable-splits.md.
@@ -108,8 +108,8 @@ def _compare_with_last(run: StageRun, rows: "DatasetIndex", splits: "Names", met
     if earlier != method:
         run.say(
             f"warning: split.method was {earlier} and is {method} now. Of the images that moved, "
-            f"{movement.test_to_train:,} were for testing and train now, so results from before cannot be "
-            f"compared with later ones. To go back: split.method={earlier}"
+            f"{movement.test_to_train:,} were test images and are training images now, so earlier and later "
+            f"results cannot be compared. To go back: split.method={earlier}"
         )
     run.attempt.update(tags={"split.moved": str(movement.moved), "split.left_out": str(movement.left_out)})
 

@@ -1,13 +1,13 @@
-"""Look at a folder of images, propose settings that suit it and this machine, and write them down.
+"""Look at a folder of images, propose settings that suit it and this machine, and write them to conf/.
 
-    python -m src.start PATH                       propose, and make it the default
+    python -m src.start PATH                       propose settings and make them the default
     python -m src.start PATH --dry-run             only show what would be done
     python -m src.start PATH --minutes 30 --goal balanced
 
-Inspects the images, measures two or three candidates on this machine for a few seconds each, and gives its
-reasons. Then it copies the folder to data/raw/NAME (one that is there stays), adds it to DVC, writes
+Inspects the images, times two or three candidate models on this machine for a few seconds each, and gives its
+reasons. Then it copies the folder to data/raw/NAME (an existing one stays), adds it to DVC, writes
 conf/data/NAME.yaml and conf/experiment/NAME.yaml with the reasons as comments, and composes params.yaml.
-Takes less than a minute. After an error or Ctrl-C nothing has changed. The next command is then: dvc repro
+Takes less than a minute. After an error or Ctrl-C nothing has changed. The next command is: dvc repro
 """
 
 import argparse
@@ -70,7 +70,7 @@ def _run(arguments: argparse.Namespace) -> None:
             print(text)
         if taken:
             print(f"{taken}, so without --dry-run you need another: --name OTHER")
-        print("Nothing was written. Without --dry-run the next command is then: dvc repro")
+        print("Nothing was written. Run this again without --dry-run; the next command is then: dvc repro")
         return
     for line in write(proposal, folder, RAW, WEIGHTS):
         print(f"{'start':<20} {line}", flush=True)

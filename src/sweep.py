@@ -2,7 +2,7 @@
 
     dvc repro sweep                                          as a part of the pipeline, with params.yaml
     python -m src.sweep sweep=grid model=lenet               an ad-hoc search, into outputs/sweep/
-    python -m src.sweep sweep.trials=40 --adopt              and an experiment with what it found, in conf/
+    python -m src.sweep sweep.trials=40 --adopt              also write conf/experiment/STUDY.yaml
     python -m src.sweep --worker STUDY sweep.storage=URL     join a study that several machines share
 
 Writes sweep/: best.yaml (field: value; train and cross_validate use it), trials.csv, importance.csv and

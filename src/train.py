@@ -7,7 +7,7 @@
 The other choices of debug are overfit, small_data, anomaly and profile.
 
 Reads data/ingest, data/split and data/normalize; writes models/base: model.safetensors, model.json and
-history.csv. The default digits take about 20 seconds on 2 cores. A training that was killed resumes after
+history.csv. The default digits take about 25 seconds on 2 cores. A training that was killed resumes after
 its last finished epoch and ends with the same bytes. machine.loggers=[tensorboard] shows the curves live.
 """
 

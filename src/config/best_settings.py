@@ -1,4 +1,4 @@
-"""What the stage ``sweep`` found, put in the place of what ``params.yaml`` says."""
+"""Replaces settings of ``params.yaml`` by those that the stage ``sweep`` found."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path

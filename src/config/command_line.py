@@ -8,7 +8,7 @@ class _BelongsToDvc(argparse.Action):
     """Explains ``-S``, which people know from ``dvc exp run``."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any, **__: Any) -> None:
-        parser.error("-S belongs to dvc exp run. Here write the override alone, such as train.epochs=3")
+        parser.error("-S belongs to dvc exp run. Here, write only the override, such as train.epochs=3")
 
 
 def add_overrides(parser: argparse.ArgumentParser, text: str) -> None:

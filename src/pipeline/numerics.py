@@ -1,4 +1,4 @@
-"""How a stage computes: held to AVX2, or as this machine does it best; and whether that has changed."""
+"""How a stage computes: held to AVX2, or as fast as this machine can; and whether that has changed."""
 
 import os
 import platform

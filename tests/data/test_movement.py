@@ -61,4 +61,4 @@ def test_another_method_warns_how_many_images_move(tmp_path):
     assert moved > 300
     assert f"{moved} of 1,797 images moved to another split since the last version\n" in said
     assert "warning: split.method was stratified and is stable now. Of the images that moved, " in said
-    assert f"{pairs.count(('test', 'train'))} were for testing and train now" in said
+    assert f"{pairs.count(('test', 'train'))} were test images and are training images now" in said

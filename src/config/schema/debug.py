@@ -14,9 +14,9 @@ class OneBatch(Section):
 
 
 class Overfit(Section):
-    """A few images, learned by heart."""
+    """A few images, which the network should memorize."""
 
-    kind: Literal["overfit"] = Field(description="Can the network learn a few images by heart?")
+    kind: Literal["overfit"] = Field(description="Can the network memorize a few images?")
     images: Count = Field(description="Images of each class")
     epochs: Count = Field(description="Epochs at most; each shows every image ten times")
 
@@ -24,7 +24,7 @@ class Overfit(Section):
 class SmallData(Section):
     """The whole training on a part of the images."""
 
-    kind: Literal["small_data"] = Field(description="How does the training go, in little time?")
+    kind: Literal["small_data"] = Field(description="How does the training do in a short time?")
     share: Share = Field(description="Share of the training and validation images of each class")
 
 
@@ -35,10 +35,10 @@ class Anomaly(Section):
 
 
 class Profile(Section):
-    """Some steps with a clock."""
+    """Some timed steps."""
 
     kind: Literal["profile"] = Field(description="Where does the time go?")
-    steps: int = Field(ge=2, description="Training steps that are measured, about so many")
+    steps: int = Field(ge=2, description="Approximate number of training steps to measure")
 
 
 Debug = Annotated[OneBatch | Overfit | SmallData | Anomaly | Profile, Field(discriminator="kind")]

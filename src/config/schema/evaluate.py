@@ -12,7 +12,7 @@ class CrossValidate(Section):
     """Trainings on all folds of split.folds, each tested on the fold it has not seen."""
 
     nested: bool = Field(
-        description="Search again within each training part, so that not even the settings have seen the fold"
+        description="Search again within each training part, so that no fold chooses its own settings"
     )
     repeats: Count = Field(description="Repeats of the whole, with other folds and seeds")
     val: Annotated[float, Field(gt=0, lt=1)] = Field(
