@@ -22,13 +22,13 @@ from src.core.portable import hold_to_avx2
 RECORDED = Path(__file__).parent / "auditing" / "probes.json"
 PACKAGES = ("numpy", "onnxruntime", "pillow", "scikit-learn", "scipy", "torch")
 OTHER_CPU = """\
-This is {machine}. Its vectors, and the kernels that libraries have for it, sum in another order than AVX2:
-expect metrics that agree within their intervals, not equal bytes. Two machines of this kind with the same
-packages and number of threads usually agree with each other: compare their outputs of this command."""
+This is {machine}. Its vector units and its library kernels sum in a different order than AVX2: expect
+metrics that agree within their intervals, not equal bytes. Two machines of this kind with the same packages
+and number of threads usually agree with each other: compare what this command prints on each of them."""
 GPU = """\
-GPUs: a portable stage does not use one. With train.precision=auto two GPUs of the same model, driver and
-packages agree in bytes; another model, or a GPU and a CPU, agree in metrics within their intervals, because
-the order of sums follows the number of its processors."""
+GPUs: a portable stage does not use one. With train.precision=auto two GPUs of the same model, with the same
+driver and packages, give the same bytes. GPUs of different models, or a GPU and a CPU, agree only in metrics
+within their intervals, because the order of sums depends on the number of processors."""
 
 
 def main() -> int:

@@ -46,13 +46,13 @@ def configured(name: str) -> Path | None:
 def refuse_exposed(key: Path) -> None:
     """
     Raises:
-        AssayError: Others than the owner have access to a private key.
+        AssayError: Users other than the owner have access to a private key.
     """
     mode = stat.S_IMODE(key.stat().st_mode)
     if os.name == "posix" and mode & OTHERS:
         raise AssayError(
-            f"{key} is a private key, and other users have access to it (mode {mode:03o}). Take it away: "
-            f"chmod 600 {key}. If somebody may have read it, make a new key"
+            f"{key} is a private key, and other users have access to it (mode {mode:03o}). Remove their "
+            f"access: chmod 600 {key}. If somebody may have read the key, make a new one"
         )
 
 

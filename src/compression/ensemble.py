@@ -36,7 +36,7 @@ def ensemble(model: TorchModel, step: Ensemble, context: StepContext) -> TorchMo
 
 
 def member_task(number: int, context: StepContext) -> TrainingTask:
-    """The training of one member: that of the base with another seed.
+    """The training of one member: the same as the base's, with a different seed.
 
     It keeps its last epoch, as every training of a variant does: the validation images will judge the
     ensemble, and choose neither its epochs nor its members.

@@ -122,7 +122,7 @@ class ExportedNetwork(nn.Module):
         return logits
 
     def train(self, mode: bool = True) -> "ExportedNetwork":
-        """Set the mode of this module only: that of the graph raises an error."""
+        """Set the mode of this module only: setting that of the graph raises an error."""
         self.training = mode
         self._follow_mode()
         return self

@@ -92,13 +92,13 @@ def _learned(task: TrainingTask, result: TrainingResult) -> str:
         layers = task.train.finetune.layers
         frozen = "" if layers == "all" else f"layers are frozen (train.finetune.layers={layers}), "
         raise AssayError(
-            f"the network has learned {right} of {images} training images by heart in "
-            f"{counted(len(result.history), 'epoch')}, and should have learned all. Usual causes: {frozen}"
+            f"the network has memorized only {right} of {images} training images in "
+            f"{counted(len(result.history), 'epoch')}. Usual causes: {frozen}"
             f"train.optimizer.lr={task.train.optimizer.lr:g} does not suit it (python -m src.find_lr), the "
             "images are so small that they look alike, or equal images have different classes"
         )
     return (
-        f"the network has learned all {images} training images by heart, in epoch {len(result.history)}: "
+        f"the network has memorized all {images} training images by epoch {len(result.history)}: "
         "network, loss and optimizer work together"
     )
 

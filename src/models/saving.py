@@ -125,6 +125,6 @@ def _read_spec(folder: Path) -> ModelSpec:
 def _damaged(path: Path, error: Exception) -> AssayError:
     reason = f"{type(error).__name__}: {error}".splitlines()[0]  # torch adds a line for each weight
     return AssayError(
-        f"{path} cannot be read ({reason}): bring it back with `dvc checkout`, "
+        f"{path} cannot be read ({reason}): restore it with `dvc checkout`, "
         "or make it again with `dvc repro train`"
     )

@@ -51,7 +51,7 @@ def _in_folder(folder: Path) -> Weights | None:
 
 
 def _in_package() -> Weights | None:
-    """Of the smallest network that an installed package has."""
+    """The weights of the smallest network that an installed package has."""
     found = ((model, packaged_weights(model)) for model in PACKAGES)
     return next((Weights(model, path, _package(model)) for model, path in found if path is not None), None)
 

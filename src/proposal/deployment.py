@@ -11,7 +11,7 @@ from src.proposal.setting import Setting
 NORMAL = 3.84  # square of the normal quantile of 0.025: two variants are tested at 0.05 in all
 MARGIN = 0.02  # as in conf/register/default.yaml
 ROOMY = 0.2  # up to here a margin leaves room for a few changed answers
-WIDEST = 0.95  # the schema wants less than 1
+WIDEST = 0.95  # the schema requires less than 1
 DOUBTFUL = 0.1  # few people would accept a loss above that
 MORE = 2 * VAL  # share of validation images to try where they are too few
 
@@ -54,7 +54,7 @@ def doubt_margin(found: Inspection) -> Iterator[str]:
 
 
 def smallest_margin(images: int) -> float:
-    """A margin that so many validation images can show, as a share of them, and never below the default."""
+    """A margin that this many validation images can show, as a share, and never below the default."""
     least = _undetected(images)
     roomy = np.ceil(150 * least) / 100
     if roomy <= ROOMY:

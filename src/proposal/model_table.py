@@ -102,10 +102,11 @@ def print_table(rows: Sequence[ModelRow], timed: bool) -> None:
     console.width = max(console.width, 150) if not console.is_terminal else console.width
     console.print(table)
     print(
-        "\nsmallest: side of the smallest square image, pixels. –: it cannot take these images, or has none."
+        "\nsmallest: side in pixels of the smallest square image that a model takes. "
+        "–: the model cannot take these images, or it has no ImageNet weights."
     )
     if timed:
-        print("training, inference: milliseconds an image on this machine, as it is busy now.")
+        print("training, inference: milliseconds per image on this machine, under its current load.")
 
 
 def _cells(row: ModelRow, timed: bool) -> list[str]:

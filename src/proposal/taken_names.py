@@ -20,7 +20,7 @@ def experiment_file(name: str) -> Path:
 
 
 def describe_taken(name: str, folder: Path, raw: Path) -> str:
-    """What has this name already, in a sentence; "" if nothing has.
+    """A sentence that says what already has this name; "" if nothing has.
 
     Args:
         folder: with the images.
@@ -32,8 +32,8 @@ def describe_taken(name: str, folder: Path, raw: Path) -> str:
     inside = folder.resolve().parent == raw.resolve()
     if inside and folder.resolve().name != name:
         raise AssayError(
-            f"{folder} is in {raw} already, where its name is that of the data: leave out --name, or rename "
-            "the folder"
+            f"{folder} is already in {raw}, where the folder's name is the name of the data: "
+            "leave out --name, or rename the folder"
         )
     taken = [path for path in (data_file(name), experiment_file(name)) if path.exists()]
     taken += [] if inside else [path for path in (raw / name, raw / f"{name}.dvc") if path.exists()]

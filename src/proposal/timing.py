@@ -1,6 +1,6 @@
 """How long one image takes in training and in inference, measured with real steps for a few seconds.
 
-On a CPU the time counts that the processor spends on the step: the result is that of a machine with nothing
+On a CPU this is the processor time of the step, so the result is that of a machine with nothing
 else to do, and the same while other programs compute. One thread is measured, because threads that wait for
 each other on a busy machine look as if they worked; several share the work nearly evenly.
 """

@@ -1,4 +1,4 @@
-"""Stores what a registered version is judged by and can be made from again, beside the journal."""
+"""Stores the evidence about a registered version, and what a rebuild of it needs, beside the journal."""
 
 import shutil
 import tempfile

@@ -1,4 +1,4 @@
-"""A person decides which version is champion: this holds whatever the rule says, and is recorded."""
+"""A person decides which version is champion: the decision overrides the policy and is recorded."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""The answers of registered models for today's validation images: kept ones, or the model is asked again."""
+"""The answers of registered models for the current validation images: stored, or computed by the model."""
 
 import tempfile
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ BATCH = 256  # images at a time
 
 
 class NotComparableError(Exception):
-    """A model cannot be judged on today's validation images; the message says why."""
+    """A model cannot be judged on the current validation images; the message says why."""
 
 
 def answers(

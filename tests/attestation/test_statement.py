@@ -119,7 +119,7 @@ def test_a_private_key_that_others_can_use_is_refused(keys, monkeypatch, mode):
     private, public = keys
     private.chmod(mode)
     monkeypatch.setenv(signing.PRIVATE, str(private))
-    with pytest.raises(AssayError, match=rf"mode {mode:03o}\). Take it away: chmod 600 "):
+    with pytest.raises(AssayError, match=rf"mode {mode:03o}\). Remove their access: chmod 600 "):
         signing.configured(signing.PRIVATE)
     private.chmod(0o400)
     assert signing.configured(signing.PRIVATE) == private

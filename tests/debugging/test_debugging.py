@@ -82,12 +82,12 @@ def test_overfit_has_no_augmentation_and_no_regularization():
 
 
 @pytest.mark.slow
-def test_overfit_learns_its_images_by_heart_and_stops(tmp_path):
+def test_overfit_memorizes_its_images_and_stops(tmp_path):
     result, lines = run(digits_task(images=1797, **BUSY), OVERFIT, tmp_path)
     assert len(result.history) < 30
     assert result.history[-1]["val/accuracy"] == 1.0 > result.history[-2]["val/accuracy"]
     assert lines == [
-        f"the network has learned all 40 training images by heart, in epoch {len(result.history)}: network, "
+        f"the network has memorized all 40 training images by epoch {len(result.history)}: network, "
         "loss and optimizer work together"
     ]
 
@@ -95,7 +95,7 @@ def test_overfit_learns_its_images_by_heart_and_stops(tmp_path):
 @pytest.mark.slow
 def test_overfit_fails_where_nothing_is_learned(tmp_path):
     task = digits_task(images=1797, **BUSY | {"optimizer": {"lr": 1e-7}})
-    with pytest.raises(AssayError, match=r"has learned \d+ of 40 training images .*optimizer\.lr=1e-07"):
+    with pytest.raises(AssayError, match=r"has memorized only \d+ of 40 training images .*optimizer\.lr=1e-07"):
         run(task, replace_epochs(3), tmp_path)
 
 

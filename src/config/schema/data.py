@@ -22,7 +22,7 @@ class Data(Section):
         description="How an image of another shape is fitted: pad, crop the middle, or stretch"
     )
     subject: str | None = Field(
-        description="Person, animal or place that an image shows: a column of labels.csv or pattern in the path"
+        description="Person, animal or place on an image: a column of labels.csv or a pattern in the path"
     )
     near_duplicates: Literal["group", "keep", "drop"] = Field(
         description="Near copies: on one side of every split and fold, only reported, or one of each kept"

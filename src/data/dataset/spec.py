@@ -1,4 +1,4 @@
-"""What artifacts must agree in before they are joined: classes in order, form of the images, normalization.
+"""What artifacts must agree on before they are joined: order of the classes, image format, normalization.
 
 A prediction is a number, and means what its model's list of classes has at that place. Counts and shapes
 cannot tell that a class was renamed or that the images were decoded again, so every artifact carries a
@@ -76,7 +76,7 @@ def describe_model(folder: Path) -> DataSpec:
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise AssayError(
-            f"{path} cannot be read ({type(error).__name__}: {error}): bring it back with `dvc checkout`, or "
+            f"{path} cannot be read ({type(error).__name__}: {error}): restore it with `dvc checkout`, or "
             "make it again with `dvc repro`"
         ) from error
 

@@ -33,7 +33,7 @@ class ImageEntry:
     """One image: ``source`` is relative to the folder of the data set, ``given_split`` its split, if any.
 
     Images of one ``group`` or of one ``subject`` stay together: see `src.data.ingestion.subjects`. ``cells``
-    are what a table says of the image in each of the listing's ``columns``.
+    are the image's values in each of the listing's ``columns`` of a table.
     """
 
     source: str

@@ -1,6 +1,6 @@
 """Common corruptions of images at three severities, for images of any size.
 
-The idea is that of Hendrycks and Dietterich, "Benchmarking Neural Network Robustness to Common Corruptions
+The idea comes from Hendrycks and Dietterich, "Benchmarking Neural Network Robustness to Common Corruptions
 and Perturbations" (2019): ask a model about test images that were changed in stated ways. docs/robustness.md
 says where these ways differ from theirs.
 

@@ -157,7 +157,7 @@ def judge(losses: Mapping[str, Loss], rule: NonInferiorityRule) -> dict[str, Ver
 
 
 def smallest_limit(images: int, level: float) -> float:
-    """The limit of the loss in accuracy of a model that has not lost or won a single image."""
+    """The limit of the loss in accuracy for a model that has neither lost nor won an image."""
     return loss_limit(Discordance(0, 0, images), level)
 
 

@@ -1,4 +1,4 @@
-"""A plan as plain JSON values, for whoever joins a study on another machine."""
+"""A plan as plain JSON values, for a worker that joins a study on another machine."""
 
 from dataclasses import asdict
 from typing import Any

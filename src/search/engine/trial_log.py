@@ -59,7 +59,7 @@ class TrialLog:
         return [self._ended[number] for number in sorted(self._ended)]
 
     def report(self) -> None:
-        """Tell whoever follows the search how far it is."""
+        """Report the progress of the search."""
         if self._on_progress is not None:
             self._on_progress(SearchProgress(self._plan.total, tuple(self.by_number()), self.running))
 

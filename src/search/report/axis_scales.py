@@ -30,7 +30,7 @@ class AxisScale:
 
 
 def scale_of(domain: Distribution) -> AxisScale:
-    """The axis of a field: its whole domain, whatever was tried of it."""
+    """The axis of a field: its whole domain, not only the values that were tried."""
     if isinstance(domain, Categorical):
         texts = [format_value(value, 14) for value in domain.values]
         ticks = tuple((_slot(index, len(texts)), text) for index, text in enumerate(texts))

@@ -133,7 +133,7 @@ def open_storage(root: Path) -> JournalStorage:
 
 
 class _KernelLock(JournalFileOpenLock):
-    """A lock that ends with its holder; Optuna's own would stay behind after a kill."""
+    """A lock that is released when its process ends; Optuna's own would stay behind after a kill."""
 
     def __init__(self, lock: FileLock) -> None:
         self._lock = lock

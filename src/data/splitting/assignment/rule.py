@@ -57,7 +57,7 @@ def order_of(rows: DatasetIndex, near: Numbers) -> list[int]:
 
     Of given splits the more held-out one is first. Then come images with few near copies (P, 2): one that is
     near to two others gives way to both, so that few are left out. Then the smallest hash of a file decides,
-    which is the same whatever an image is called.
+    which does not depend on the names of the images.
     """
     rank = {"test": 0, "val": 1}
     copies = np.bincount(near.ravel(), minlength=len(rows)).tolist()
