@@ -57,7 +57,7 @@ def refuse_exposed(key: Path) -> None:
 
 
 def fingerprint(key: Path) -> str:
-    """SHA-256 of the public key, of a private or public PEM file: by it people tell keys apart.
+    """SHA-256 of the public key in a private or public PEM file, by which people tell keys apart.
 
     Raises:
         AssayError: The file holds no key of the right kind, or its passphrase is missing or wrong.
@@ -119,7 +119,7 @@ def _passphrase(key: Path) -> bytes | None:
 
 
 def verify(folder: Path, signature: Path, key: Path) -> str | None:
-    """Why ``signature`` is not the key's for ``folder``; None: it is."""
+    """Why ``signature`` is not a valid signature of ``folder`` by the key; None if it is."""
     from model_signing import verifying
 
     config = verifying.Config()  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""Who made a model of what: an in-toto statement with a SLSA provenance predicate, in its standard form.
+"""Who made a model from what: an in-toto statement with a SLSA provenance predicate, in standard form.
 
 https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md and https://slsa.dev/spec/v1.0/provenance
 """
@@ -24,7 +24,7 @@ FILE = "provenance.json"  # its name beside a registered model
 
 @dataclass(frozen=True)
 class Material:
-    """Something that the model was made of; ``digest``: {"sha256" | "md5" | "gitCommit": hexadecimal}."""
+    """Something that the model was made from; ``digest``: {"sha256" | "md5" | "gitCommit": hexadecimal}."""
 
     name: str
     digest: Mapping[str, str]

@@ -1,4 +1,4 @@
-"""Reuses what another variant has trained with the same first steps.
+"""Reuses the training of another variant with the same first steps.
 
 Variants with the same first steps train the same networks, because the seed of a step depends on its place
 and not on the variant. So a checkpoint of one is a checkpoint of the other, finished or not, and the result

@@ -1,4 +1,4 @@
-"""The step ``ensemble``: the base and networks that were trained like it with other seeds."""
+"""The step ``ensemble``: the base and networks trained like it with different seeds."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Compares an ONNX model with the model that it was made from."""
+"""Compares an ONNX model with its source."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -200,7 +200,7 @@ def _voters(graph: Graph, value: str) -> Iterator[str]:
 
 
 def _keep_float(graph: Graph, value: str) -> None:
-    """Take away the rounding of ``value`` if a node of its own makes it."""
+    """Remove the rounding of ``value`` if a separate node does it."""
     last = graph.producer(value)
     if last is None or last.op_type != "DequantizeLinear":
         return

@@ -24,7 +24,7 @@ Logits = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class VariantResult:
-    """What became of a variant."""
+    """The outcome of a variant."""
 
     steps: list[str]  # their names
     reason: str | None = None  # why it failed; None: it did not
@@ -72,7 +72,7 @@ def measure(
 
 
 def size_of(model: OnnxModel) -> ModelSize:
-    """The size of the file, and of the network in it as it was before it became int8."""
+    """The size of the file, and of the network in it before it became int8."""
     source: TorchModel = model.source
     image = source.spec.input
     example = torch.zeros(1, image.channels, image.height, image.width)

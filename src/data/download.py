@@ -26,7 +26,7 @@ GZIP_HEADER = bytes.fromhex("1f8b0800ed0ada5e0003")
 
 
 class NotFoundError(Exception):
-    """A place lacks the file or does not answer; the text says which."""
+    """A place lacks the file or does not respond; the text says which."""
 
 
 def download(

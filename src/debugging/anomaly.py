@@ -1,4 +1,4 @@
-"""Names the layer in which the first value arose that is not finite."""
+"""Names the layer in which the first NaN or infinite value arose."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What ``debug=profile`` has measured: a table, a picture, and what would make the training faster."""
+"""The result of ``debug=profile``: a table, a picture, and what would make the training faster."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -33,7 +33,7 @@ def table(phases: Sequence[Phase], batches: int) -> Iterator[str]:
 
 
 def advice(phases: Sequence[Phase], task: TrainingTask, numerics: Numerics) -> list[str]:
-    """What to change, the largest gain first; never empty."""
+    """What to change, largest gain first; never empty."""
     shares = {each.name: each.share for each in phases}
     large = sorted((name for name, share in shares.items() if share > LARGE), key=lambda name: -shares[name])
     found = [text for name in large if (text := _advice_for(name, task))]

@@ -1,4 +1,4 @@
-"""From section ``debug`` to a training that looks for a fault, and what it has found."""
+"""From section ``debug`` to a training that looks for a fault, and what it found."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

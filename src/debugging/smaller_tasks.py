@@ -1,4 +1,4 @@
-"""The training that ``debug=…`` makes of another one: fewer images, fewer epochs, no regularization."""
+"""The training that ``debug=…`` derives from another one: fewer images, fewer epochs, no regularization."""
 
 import math
 from dataclasses import replace
@@ -56,7 +56,7 @@ def _with(task: TrainingTask, train_rows: Rows, val_rows: Rows, epochs: int | No
 
 
 def _spread(task: TrainingTask, rows: Rows, count: int) -> Rows:
-    """At most ``count`` rows, of each class about as many."""
+    """At most ``count`` rows, about the same number of each class."""
     return np.sort(rows[np.argsort(_places(task, rows), kind="stable")[:count]])
 
 

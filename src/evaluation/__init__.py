@@ -1,1 +1,1 @@
-"""What a model is worth: metrics, their uncertainty, what is fitted to validation images, reports."""
+"""How good a model is: metrics, their uncertainty, temperature and decision rule, reports."""

@@ -53,7 +53,7 @@ def build_model(model: ModelConfig, channels: int, classes: int, image_size: Seq
 
 
 def _name_stages(network: nn.Module) -> None:
-    """Give a network of ours what timm's have: patterns that tell its stages apart, from the input on."""
+    """Give our own network what timm's have: patterns that tell its stages apart, from the input on."""
     if not hasattr(network, "group_matcher"):
         patterns = {name: rf"^{name}\." for name, _ in network.named_children()}
         network.group_matcher = lambda coarse=False: patterns  # type: ignore[assignment]  # noqa: ARG005
@@ -76,7 +76,7 @@ def refuse_single_images(network: nn.Module, image: Sequence[int]) -> None:
 
 
 def smallest_side(network: nn.Module, channels: int, above: int = 0, below: int = 257) -> int | None:
-    """Pixels a side of the smallest square image that the network takes, or None if it takes none between."""
+    """Side in pixels of the smallest square image that the network takes; None if it takes none in range."""
     for side in range(above + 1, below):
         if _fault(network, channels, (side, side)) is None:
             return side

@@ -1,4 +1,4 @@
-"""Whether the libraries are held to AVX2, by what they say themselves."""
+"""Asks the libraries themselves whether they are held to AVX2."""
 
 from functools import cache
 

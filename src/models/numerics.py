@@ -1,4 +1,4 @@
-"""Device, threads, precision and seeds: what decides the bytes of a result beside its inputs."""
+"""Device, threads, precision and seeds: what besides its inputs decides the bytes of a result."""
 
 import os
 import time
@@ -16,7 +16,7 @@ from src.models.pooling import register_pooling_gradient
 
 
 def wall_clock() -> float:
-    """Seconds, once a GPU has done what it was told: it computes while Python goes on."""
+    """Seconds, after the GPU has finished: it computes while Python continues."""
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.synchronize()
     return time.perf_counter()

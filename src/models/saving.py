@@ -42,7 +42,7 @@ class Normalization:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """What is needed, beside the weights, to use a model."""
+    """What is needed besides the weights to use a model."""
 
     model: ModelConfig
     classes: list[str]  # in the order of the logits

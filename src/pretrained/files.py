@@ -1,4 +1,4 @@
-"""The files in data/weights: which one ``model.weights`` names, and what its weights were trained with.
+"""The files in data/weights: which one ``model.weights`` names, and how its training normalized images.
 
 ``NAME.json`` beside the weights says that, as ``python -m src.fetch`` writes it.
 """
@@ -101,7 +101,7 @@ def _normalization(beside: Path) -> tuple[Floats, Floats]:
 
 
 def _check_note(path: Path, model: ModelConfig) -> None:
-    """``NAME.json`` beside the weights may say which hash they have, and which model they are of.
+    """``NAME.json`` beside the weights may give their hash and the model that they belong to.
 
     Networks of equal layers would take each other's weights, and compute something else with them.
     """

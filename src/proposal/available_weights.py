@@ -22,7 +22,7 @@ class Weights:
 
 
 def find_available(folder: Path) -> Weights | None:
-    """The nearest weights; None: there are none within reach.
+    """The nearest weights; None if none are available.
 
     Args:
         folder: data/weights.

@@ -68,7 +68,7 @@ def split_settings(found: Inspection) -> tuple[list[Setting], list[str]]:
 
 
 def describe_split(settings: list[Setting]) -> list[str]:
-    """A sentence if the split gives up that images keep their places."""
+    """A sentence if images may change places when new ones are added."""
     if not any((each.key, each.value) == ("split.method", "stratified") for each in settings):
         return []
     return [

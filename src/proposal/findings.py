@@ -1,4 +1,4 @@
-"""What an inspection found, in sentences: facts, and doubts that a person should look at."""
+"""The findings of an inspection in sentences: facts, and doubts that a person should check."""
 
 from collections.abc import Iterator
 
@@ -44,7 +44,7 @@ def facts(found: Inspection) -> Iterator[str]:
 
 
 def doubts(found: Inspection) -> Iterator[str]:
-    """What a person should look at, a sentence each; all counts are of the images that were decoded."""
+    """What a person should check, a sentence each; all counts are of the decoded images."""
     yield from (f"{_capital(note)}." for note in found.listing.notes)
     yield from _damaged(found)
     yield from _copies(found)

@@ -1,4 +1,4 @@
-"""What a person wants of a classifier, and which settings of the training serve it."""
+"""What a person wants from a classifier, and the training settings that serve this goal."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

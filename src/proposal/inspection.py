@@ -84,7 +84,7 @@ class Inspection:
 
     @property
     def channels(self) -> Literal[1, 3]:
-        """1 if hardly an image has color."""
+        """1 if hardly any image has color."""
         return 3 if self.colored.mean() > COLORED else 1
 
     @property

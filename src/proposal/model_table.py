@@ -56,7 +56,7 @@ def describe_model(choice: str, config: Config, weights: Path, good_for: str, ti
 
 
 def longest_path(network: nn.Module, example: torch.Tensor) -> int:
-    """Convolutions and linear layers that one value passes at most, on the way from the input to the logits.
+    """The most convolutions and linear layers on any path from the input to the logits.
 
     Found by running ``example`` (1, C, H, W): every tensor carries the number of layers it has passed, in the
     graph that autograd records.
@@ -79,7 +79,7 @@ def longest_path(network: nn.Module, example: torch.Tensor) -> int:
 
 
 def purpose(text: str) -> str:
-    """What a file in conf/model says of itself: the comments above its first key."""
+    """What a file in conf/model says about its model: the comments above the first key."""
     lines = takewhile(lambda line: line.startswith("#"), text.splitlines())
     return " ".join(line.removeprefix("#").strip() for line in lines)
 

@@ -1,4 +1,4 @@
-"""From what was found to settings with reasons, by the four steps of choosing an algorithm.
+"""From the findings to settings with reasons: the data, the machine, what to try, what to deploy.
 
 What are the data like, what does the machine allow, what is worth trying, what will be deployed.
 """

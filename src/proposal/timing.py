@@ -89,7 +89,7 @@ def _batch(images: NDArray[np.uint8], size: int) -> Tensor:
 
 
 def _share(threads: int) -> float:
-    """Of the work of one thread, that each of several does."""
+    """The share of one thread's work that each of several does."""
     return 1 / (1 + EFFICIENCY * (threads - 1))
 
 

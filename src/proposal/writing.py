@@ -216,7 +216,7 @@ def _all_or_nothing(texts: Sequence[Path], tracked: Sequence[Path], places: Sequ
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Let a second Ctrl-C wait: half of an undoing would be the worst."""
+    """Let a second Ctrl-C wait: a half-finished undo would be the worst outcome."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""What is installed: one digest of it says whether two machines ran the same packages."""
+"""What is installed, with one digest that says whether two machines ran the same packages."""
 
 import hashlib
 import platform

@@ -1,4 +1,4 @@
-"""What git knows of the code that ran."""
+"""What git knows about the code that ran."""
 
 import hashlib
 import subprocess

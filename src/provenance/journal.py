@@ -1,4 +1,4 @@
-"""The journal: what is true of one execution only, written to files before any server is asked.
+"""The journal: what is true of one execution only, written to files before any server is contacted.
 
 ``.assay/journal/<lineage id>/<attempt>/`` holds ``run.json``, ``history.jsonl`` (a line an epoch) and
 copies of figures (``files/``) and models (``model/``). MLflow is a view of it (``src.tracking``).
@@ -49,7 +49,7 @@ class RunRecord:
 
     @property
     def record(self) -> dict[str, Any]:
-        """The present content of ``run.json``."""
+        """The current content of ``run.json``."""
         record: dict[str, Any] = json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
         return record
 

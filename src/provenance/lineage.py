@@ -1,4 +1,4 @@
-"""What a result is made of, as one hash: the command, its parameters and its inputs.
+"""What a result is made from, as one hash: the command, its parameters and its inputs.
 
 The hash says nothing of git, time, host or folder, so two clones that compute the same thing agree on it.
 Inputs count by the MD5 that DVC gives them, which ``dvc.lock`` also has: the lineage of an earlier stage can
@@ -68,7 +68,7 @@ class LineageGraph:
         return Lineage(_identify(stage.command, parameters, inputs), parents)
 
     def of_result(self, name: str) -> str:
-        """The lineage id of what a stage has made: by dvc.lock, where the result here is the recorded one.
+        """The lineage id of a stage's result: from dvc.lock, if the result here is the recorded one.
 
         Raises:
             AssayError: The result is another one, and what it was made from is missing.

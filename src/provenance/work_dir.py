@@ -55,7 +55,7 @@ class WorkDir:
         return self.build
 
     def numerics(self) -> dict[str, str] | None:
-        """How the machine computed that began this work; None if nobody has begun."""
+        """The numerics of the machine that began this work; None if nobody has begun."""
         found: dict[str, str] | None = self._read(NUMERICS)
         return found
 

@@ -1,1 +1,1 @@
-"""Short trainings that measure what a setting should be: the learning rate, the size of a batch."""
+"""Short trainings that find a good value for a setting: the learning rate, the batch size."""

@@ -1,4 +1,4 @@
-"""How many images a second a training takes in, by the size of its batches."""
+"""How many images per second a training processes, by batch size."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A training that ends as soon as it has shown what was asked, and leaves nothing."""
+"""A training that ends as soon as it has shown what was asked, and leaves no files."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -36,7 +36,7 @@ def execution_statement(
     children: Sequence[Mapping[str, Any]],
     environment: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """What an attempt that has ended well made of what.
+    """What a successful attempt made, and from what.
 
     Args:
         attempt: In the journal, with its end.
@@ -91,7 +91,7 @@ def execution_statement(
 
 
 def journal_record(record: Record) -> dict[str, Any]:
-    """What the journal of another machine says of the execution; figures and model are not in it yet."""
+    """The journal entry of the execution on another machine, still without figures and model."""
     built, told = record.predicate["buildDefinition"]["externalParameters"], metadata(record)
     stage, _, variant = built["stage"].partition("@")
     place = f"{record.extension['place']}/"

@@ -97,7 +97,7 @@ class Records:
 
     @property
     def executions(self) -> list[Record]:
-        """What was made, and by what."""
+        """What was made, and how."""
         return [record for record in self.found if record.is_execution]
 
     @property

@@ -1,4 +1,4 @@
-"""Records name by their hashes those that they build on: what is missing is noticed, and named."""
+"""Records name the records they build on by their hashes, so a missing one is noticed and named."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ def missing_records(
 
 
 def built_on(records: Records, first: Iterable[Record]) -> list[Record]:
-    """Those records, and all that they build on."""
+    """These records, and all that they build on."""
     known = {record.sha256: record for record in records.found}
     found: dict[str, Record] = {}
     todo = list(first)

@@ -27,7 +27,7 @@ def has_model(root: Path, lineage: str, sha256: str) -> bool:
 
 
 def store_record(root: Path, workspace: Path) -> str:
-    """Store what the model can be made from again; returns the name of the folder, a hash of its content."""
+    """Store what a rebuild of the model needs; returns the name of the folder, a hash of its content."""
 
     def fill(folder: Path) -> None:
         for name in RECORDED:

@@ -1,4 +1,4 @@
-"""The weights that a registered version comes from, to start another training from."""
+"""The base weights behind a registered version, as a start for another training."""
 
 import shutil
 import tempfile

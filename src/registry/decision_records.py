@@ -79,7 +79,7 @@ def import_records(root: Path, workspace: Path) -> RecordImport:
 
 
 def _import_archives(root: Path, workspace: Path, done: RecordImport) -> None:
-    """Bring what versions are judged by and can be made from, which the stage register has packed."""
+    """Import the evidence and rebuild inputs of versions, which the stage register has packed."""
     last = {d.identity: d for d in decisions(root) if isinstance(d, Registration)}
     wanted = {name for d in last.values() for name in d.archived if name and not find_archived(root, name)}
     packed = (REGISTER / ARCHIVE).as_posix()
@@ -113,7 +113,7 @@ def _spoken_of(decision: Decision, executions: Sequence[Record], published: Publ
 
 
 def _registrations(decision: Challenge | Ruling, published: Published) -> list[Record]:
-    """The last registration of the version; of all versions where none was chosen."""
+    """The last registration of the version; of all versions if none was chosen."""
     last = {d.identity: r for d, r in published if isinstance(d, Registration) and d.name == decision.name}
     if decision.lineage is None:
         return list(last.values())
@@ -141,7 +141,7 @@ def _statement(
 
 
 def _subjects(decision: Decision, published: Published) -> list[dict[str, Any]]:
-    """The model's file; all candidates where none was chosen."""
+    """The model's file; all candidates if none was chosen."""
     if decision.sha256 is not None:
         return [{"name": SUBJECT, "digest": {"sha256": decision.sha256}}]
     candidates = {

@@ -1,4 +1,4 @@
-"""The decisions on registered models, written to the journal before any server is asked.
+"""The decisions on registered models, written to the journal before any server is contacted.
 
 ``.assay/journal/registry.jsonl`` has a line for each decision, oldest first. Its ``kind`` is one of
 
@@ -110,7 +110,7 @@ def append_decisions(root: Path, *decisions: Decision) -> None:
 
 
 def add_decisions(root: Path, found: Sequence[Decision]) -> None:
-    """Append those decisions that the journal lacks: others have made them."""
+    """Append the decisions of others that the journal lacks."""
     with _locked(root):
         known = decisions(root)
         _append(root, [decision for decision in found if decision not in known], imported=True)

@@ -1,4 +1,4 @@
-"""Which images decided what. Stated with every decision, so that nobody takes a chosen metric for a test."""
+"""Which images decided what. Stated with every decision, so that nobody takes a validation metric for a test."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

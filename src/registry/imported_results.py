@@ -1,4 +1,4 @@
-"""Imports results that DVC's cache, git or a colleague brought, so that the journal lacks their execution.
+"""Imports results from DVC's cache, git or a colleague, whose execution the journal lacks.
 
 A fresh clone has the reports of evaluate and compare from git, and DVC does not run these stages again while
 their inputs are unchanged. The journal gets an attempt for each such result, tagged ``adopted``, and MLflow

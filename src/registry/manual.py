@@ -57,7 +57,7 @@ def promote(root: Path, name: str, version: str, reason: str) -> tuple[Version, 
 
 
 def rollback(root: Path, name: str, reason: str = "") -> tuple[Version, bool]:
-    """Make the champion before the present one champion again; returns it, and True.
+    """Restore the previous champion; returns it, and True.
 
     Versions that were deleted in MLflow are skipped.
 

@@ -1,4 +1,4 @@
-"""A model card (Mitchell et al., 2019): what a registered model is for, what it can do and what not."""
+"""A model card (Mitchell et al., 2019): what a registered model is for, what it can do and what it cannot."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -53,7 +53,7 @@ def needed_metrics(policy: Policy) -> set[str]:
 
 
 def choose(candidates: Sequence[Candidate], policy: Policy, verdicts: Mapping[str, Verdict]) -> Choice:
-    """The best of ``candidates`` by ``policy``, whatever their order.
+    """The best of ``candidates`` by ``policy``, in any order.
 
     Args:
         candidates: the base as ONNX, and the variants.

@@ -75,7 +75,7 @@ def register_variants(config: Config, run: StageRun) -> tuple[dict[str, Any], li
 
 
 def rule_of(config: Config) -> NonInferiorityRule:
-    """What section ``register.policy`` says a model must show."""
+    """What a model must show by section ``register.policy``."""
     policy, evaluate = config.register_.policy, config.evaluate
     return NonInferiorityRule(
         metric=policy.metric,

@@ -1,4 +1,4 @@
-"""What each variant answered for the held-out images, as stage compress has written it."""
+"""What each variant answered for the held-out images, as written by stage compress."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -62,7 +62,7 @@ def judge_variants(answers: dict[str, VariantAnswers], rule: NonInferiorityRule)
 def validation_metrics(
     answers: VariantAnswers | None, names: Iterable[str], rule: NonInferiorityRule
 ) -> dict[str, float]:
-    """Those of the metrics ``names`` that are of validation images alone, from a variant's answers to these.
+    """The metrics among ``names`` of validation images, from a variant's answers.
 
     Args:
         answers: Of a variant; None: it has none, as when it could not be made.

@@ -1,4 +1,4 @@
-"""What compare and benchmark found out about each variant, put together."""
+"""The results of compare and benchmark for each variant, together."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

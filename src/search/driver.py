@@ -1,4 +1,4 @@
-"""A search from its configuration: which proposals, run by whom, and who hears of the results."""
+"""A search from its configuration: what is proposed, what runs it, and what gets the results."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace

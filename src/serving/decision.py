@@ -42,7 +42,7 @@ def decide(probabilities: Floats, classes: Sequence[str], rule: Rule) -> list[An
 
 
 def conformity_scores(probabilities: Floats, score: str) -> Floats:
-    """How badly each class would fit, (n, K) -> (n, K): a set has the classes up to a quantile of it.
+    """How badly each class fits, (n, K) -> (n, K): a set has the classes up to a quantile of this score.
 
     ``lac``: one minus the probability (Sadinle, Lei and Wasserman, "Least Ambiguous Set-Valued Classifiers
     with Bounded Error Levels", 2019). ``aps``: the sum of the probabilities that are higher (Romano, Sesia

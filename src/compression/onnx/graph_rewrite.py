@@ -180,7 +180,7 @@ def _until_pool(graph: Graph, convolution: NodeProto) -> list[NodeProto]:
 
 
 def _activate_before_pooling(graph: Graph, activation: NodeProto) -> None:
-    """act(max(x)) = max(act(x)), and next to the convolution no int8 values are wasted on what is clipped."""
+    """act(max(x)) = max(act(x)), and next to the convolution no int8 values are wasted on clipped ones."""
     pool = graph.producer(activation.input[0])
     if pool is None or pool.op_type != "MaxPool" or not graph.feeds_one(pool):
         return

@@ -1,4 +1,4 @@
-"""Divides the logits of an ONNX model, so that the probabilities of the served model mean what they say."""
+"""Divides the logits of an ONNX model, so that the served model's probabilities are calibrated."""
 
 import numpy as np
 import onnx
@@ -10,7 +10,7 @@ DIVIDED, TEMPERATURE = "logits_before_temperature", "temperature"
 
 
 def divide_logits(content: bytes, temperature: float) -> bytes:
-    """The model with its logits divided by ``temperature``, in float32; with 1 it stays as it is."""
+    """The model with its logits divided by ``temperature``, in float32; unchanged if it is 1."""
     if temperature == 1:
         return content
     model = onnx.load_from_string(content)

@@ -57,7 +57,7 @@ def read_index(folder: Path) -> DatasetIndex:
 
 
 def read_csv_columns(folder: Path) -> dict[str, list[str]]:
-    """Read what labels.csv says of each of the N images, by column; empty for other sources.
+    """Read the columns of labels.csv, one value for each of the N images; empty for other sources.
 
     ``folder`` is that of stage ``ingest``.
     """

@@ -26,7 +26,7 @@ SHOWN = 80  # characters of a value in a message
 
 @dataclass(frozen=True)
 class DataSpec:
-    """What an artifact says of its data; None or an absent key: it does not say.
+    """What an artifact says about its data; None or an absent key: it does not say.
 
     Attributes:
         classes: Their names, in the order of the targets.
@@ -82,12 +82,12 @@ def describe_model(folder: Path) -> DataSpec:
 
 
 def describe_predictions(model: Path, data: DataSpec) -> DataSpec:
-    """What the predictions of a model for ``data`` say of both."""
+    """What a model's predictions for ``data`` say about both."""
     return replace(data, normalization=describe_model(model).normalization)
 
 
 def differences(one: DataSpec, other: DataSpec) -> Iterator[tuple[str, Any, Any]]:
-    """(what, value of one, value of the other) of everything that both state and that differs."""
+    """(what, value of one, value of the other) of everything that both state differently."""
     for name in ("classes", "normalization", "images", "split"):
         mine, others = getattr(one, name), getattr(other, name)
         if mine is not None and others is not None and mine != others:

@@ -72,7 +72,7 @@ def is_hidden(name: str) -> bool:
 
 
 def looks_like_image(name: str) -> bool:
-    """Whether a file is one by its name, also one in a format that cannot be read."""
+    """Whether a file is an image by its name, even in a format that cannot be read."""
     return name.lower().endswith((*ENDINGS, *UNREADABLE_ENDINGS))
 
 
@@ -83,7 +83,7 @@ def split_of(name: str) -> str | None:
 
 
 def similar_names(names: Sequence[str]) -> list[str]:
-    """A note for names that differ in case, blanks or the form of their letters only, such as Cat and cat."""
+    """A note for names that differ only in case, blanks or Unicode form, such as Cat and cat."""
     alike: dict[str, list[str]] = {}
     for name in names:
         key = unicodedata.normalize("NFKC", name).casefold()

@@ -1,4 +1,4 @@
-"""``data.subject``: which images show one person, animal, place or recording, and so must stay together."""
+"""``data.subject``: which images show the same person, animal, place or recording and must stay together."""
 
 import re
 from dataclasses import replace

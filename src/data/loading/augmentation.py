@@ -1,4 +1,4 @@
-"""Random changes of a batch of training images, drawn for each image on its own.
+"""Random changes of a batch of training images, drawn separately for each image.
 
 All randomness comes from torch's global generators: seed them before each batch and the result depends
 on nothing else. Neighbouring affine operations (rotate, scale, translate, shear) are combined into one
@@ -162,7 +162,7 @@ def _inverse(operation: Operation, x: Tensor) -> Tensor:
 
 
 def _in_double(function: str, values: Tensor) -> Tensor:
-    """sqrt, exp, … in float64, rounded to float32; on a CPU NumPy's, because torch's differ by its maker."""
+    """sqrt, exp, … in float64, rounded to float32; on CPUs NumPy's: torch's differ by the CPU's maker."""
     if values.device.type != "cpu":
         return torch.Tensor(getattr(torch, function)(values.double()).float())
     return torch.from_numpy(getattr(np, function)(values.double().numpy())).float()

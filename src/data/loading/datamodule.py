@@ -61,7 +61,7 @@ class ShuffledBatches(Sampler[Rows]):
 
 
 class BalancedBatches(ShuffledBatches):
-    """As many rows of each class, give or take one, and as many in all as without balancing.
+    """The same number of rows of each class, give or take one, and as many in all as without balancing.
 
     Of a large class a part is left out, another one in each epoch; those of a small class come again.
 

@@ -125,7 +125,7 @@ def _standardized(values: NDArray[np.float64]) -> NDArray[np.float64]:
 def _pairs_above(
     thumbnails: Floats, rows: Rows, others: Rows, threshold: float
 ) -> Iterator[tuple[NDArray[np.float64], int]]:
-    """Yield pairs (n, 3) of row, other row and correlation, and the number of rows that are done."""
+    """Yield pairs (n, 3) of row, other row and correlation, and the number of rows done."""
     for start in range(0, len(rows), BLOCK):
         block = rows[start : start + BLOCK]
         held_out = thumbnails[block]

@@ -1,4 +1,4 @@
-"""Temperature scaling: one number that makes probabilities mean what they say.
+"""Temperature scaling: one number that calibrates probabilities.
 
 Logits divided by a temperature keep their order, so no prediction changes. The temperature is the one with
 the lowest log loss on images that the network was not trained on (Guo et al., "On Calibration of Modern

@@ -120,7 +120,7 @@ def log_losses(probabilities: Floats, targets: Integers) -> Floats:
 
 
 def brier_scores(probabilities: Floats, targets: Integers) -> Floats:
-    """Squared distance from the truth, summed over all classes: 0 to 2, two classes too. (n,)."""
+    """Squared distance from the truth, summed over all classes: 0 to 2, also for two classes. (n,)."""
     truth = np.eye(probabilities.shape[1])[targets]
     return np.asarray(((probabilities - truth) ** 2).sum(axis=1))
 

@@ -52,7 +52,7 @@ def _draw_matrix(
 
 
 def _name_classes(axes: Axes, classes: Sequence[str]) -> None:
-    """Write all names where they fit, else every second, third, …."""
+    """Write all names if they fit, else every second, third, …."""
     step = math.ceil(len(classes) / NAMED)
     ticks = range(0, len(classes), step)
     names = [classes[tick] for tick in ticks]

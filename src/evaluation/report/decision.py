@@ -1,4 +1,4 @@
-"""What a decision rule is worth: ``decision.json``, and for abstention accuracy against coverage."""
+"""How well a decision rule does: ``decision.json``, and for abstention accuracy against coverage."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,7 +22,7 @@ Rule = Mapping[str, Any]
 def publish_decision(
     folder: Path, rule: Rule, fitting: Predictions, tested: Predictions, confidence: float
 ) -> tuple[list[Path], str]:
-    """Write what the rule does to the images that it was fitted to, and to the test images.
+    """Write the rule's results on the images that it was fitted to, and on the test images.
 
     Args:
         folder: receives decision.json, and with abstention coverage.csv and coverage.png.
@@ -49,7 +49,7 @@ def publish_decision(
 def rule_metrics(
     rule: Rule, probabilities: Floats, targets: Integers, classes: Sequence[str], confidence: float
 ) -> dict[str, Any]:
-    """What the rule does to n images; a share without images is None.
+    """The rule's results on n images; a share of no images is None.
 
     Args:
         rule: as in model.json.
@@ -154,7 +154,7 @@ def _of_class(metric: str, found: Mapping[str, Any], confidence: float) -> str:
 
 
 def _asked(stated: Mapping[str, float], test: Mapping[str, Any]) -> str:
-    """Of a rule for all classes: the accuracy of the answers, or the precision of each class."""
+    """For a rule for all classes: the accuracy of the answers, or the precision of each class."""
     if "accuracy" in stated:
         return f"; {stated['accuracy']:.4g} was asked for"
     if "precision" not in stated:

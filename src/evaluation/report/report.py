@@ -1,4 +1,4 @@
-"""Everything that is reported of a model's predictions, in one place; ``metrics.json`` comes from it."""
+"""Everything that is reported about a model's predictions; ``metrics.json`` comes from it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -126,7 +126,7 @@ def make_report(tested: Predictions, settings: Evaluate, seed: int, advance: Cal
 
 
 def _uncalibrated(tested: Predictions, bins: int) -> dict[str, float]:
-    """What the probabilities were worth before temperature scaling; empty without it."""
+    """The metrics of the probabilities before temperature scaling; empty without it."""
     if tested.uncalibrated is None:
         return {}
     return {

@@ -1,1 +1,1 @@
-"""How far the model holds: on corrupted images, and in each subgroup of the images."""
+"""How well the model does on corrupted images, and in each subgroup of the images."""

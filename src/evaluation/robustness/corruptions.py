@@ -40,7 +40,7 @@ class Corruption:
 
 
 def corrupt(images: Pixels, ids: NDArray[np.int64], name: CorruptionName, severity: int, seed: int) -> Pixels:
-    """The images (n, C, H, W) with this corruption, each by itself.
+    """The images (n, C, H, W) with this corruption, each independently.
 
     Args:
         images: uint8, of 1 or 3 channels.

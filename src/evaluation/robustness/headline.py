@@ -16,7 +16,7 @@ FEW = 30  # images; fewer allow no bootstrap, only the accuracy with Wilson's in
 def headline_metrics(
     predicted: Integers, targets: Integers, classes: int, settings: Evaluate, seed: int
 ) -> dict[str, float]:
-    """The values of ``COLUMNS``; NaN where n images allow no interval: no number stands without one.
+    """The values of ``COLUMNS``; NaN where n images allow no interval: every number has one.
 
     Args:
         predicted: (n,), n at least 1.

@@ -1,4 +1,4 @@
-"""How often the model is right in each subgroup of the test images, and which of them it fails.
+"""How often the model is right in each subgroup of the test images, and where it fails.
 
 The images with one value in a column of labels.csv, such as one camera, are a subgroup. It is compared with
 all other test images. The intervals of these differences hold for all subgroups at once (Bonferroni), because
@@ -54,7 +54,7 @@ class Subgroup:
 
 
 def read_subgroup_columns(ingest: Path, wanted: Sequence[str]) -> dict[str, list[str]]:
-    """What each of the columns ``wanted`` says of all images; ``ingest`` is the folder of that stage.
+    """The values of the columns ``wanted`` for all images; ``ingest`` is the folder of that stage.
 
     Raises:
         AssayError: see :func:`refuse_unusable`.
@@ -108,7 +108,7 @@ def find_subgroups(
 
 
 def largest_gap(found: Sequence[Subgroup]) -> Subgroup | None:
-    """The subgroup that is surely the furthest below the others: a few images may be far below by chance.
+    """The subgroup with the lowest upper limit of its gap: a few images may be far below by chance.
 
     None if no column has two values.
     """

@@ -1,4 +1,4 @@
-"""Is a model as good as another, up to a margin? Non-inferiority on the same images.
+"""Is one model as good as another, up to a margin? Non-inferiority on the same images.
 
 A model that is not significantly worse may still be much worse: few images show nothing. So the burden of
 proof is turned around. The hypothesis is "the loss is at least the margin", and a model is non-inferior if a
@@ -162,7 +162,7 @@ def smallest_limit(images: int, level: float) -> float:
 
 
 def fewest_images(margin: float, level: float) -> int:
-    """Images of which none may be lost or won for :func:`smallest_limit` to be within ``margin``."""
+    """The smallest number of images at which :func:`smallest_limit` is within ``margin``."""
     return math.ceil(float(ndtri(level)) ** 2 * (1 - margin) / margin)
 
 

@@ -60,7 +60,7 @@ class Timing:
         return np.asarray(batch_size / np.median(self.batches[batch_size], axis=1))
 
     def metrics(self) -> dict[str, float]:
-        """By their names; low and high are the least and the greatest of the rounds."""
+        """By name; low and high are the smallest and the largest value of the rounds."""
         medians = np.median(self.single, axis=1) * 1000
         latency = Spread(self.latency_ms(50), float(medians.min()), float(medians.max()))
         metrics = latency.metrics("speed/latency_p50_ms") | {"speed/latency_p95_ms": self.latency_ms(95)}
@@ -71,7 +71,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Spread:
-    """A value with the least and the greatest of the rounds."""
+    """A value with the smallest and the largest of the rounds."""
 
     value: float
     low: float

@@ -1,4 +1,4 @@
-"""A multilayer perceptron: what a network achieves that knows nothing of neighbouring pixels."""
+"""A multilayer perceptron: a baseline that does not know which pixels are neighbors."""
 
 from math import prod
 

@@ -1,4 +1,4 @@
-"""The CNN of textbooks, with every size to choose."""
+"""The textbook CNN, with configurable sizes."""
 
 from torch import nn
 

@@ -46,7 +46,7 @@ class RowReader(nn.Module):
 
 @contextmanager
 def _torch_kernels() -> Iterator[None]:
-    """Without oneDNN, whose LSTM differs between CPUs of Intel and AMD that are both held to AVX2."""
+    """Without oneDNN, whose LSTM differs between Intel and AMD CPUs even if both are held to AVX2."""
     before = torch.backends.mkldnn.enabled
     torch.backends.mkldnn.enabled = False  # type: ignore[assignment]  # torch types it as its descriptor
     try:

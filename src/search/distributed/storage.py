@@ -1,4 +1,4 @@
-"""Optuna's database, where a study lies that many machines share: opened, and its errors in plain words."""
+"""Opens the Optuna database of a shared study, and reports its errors in plain words."""
 
 import os
 import time
@@ -38,7 +38,7 @@ class Heartbeat:
 
 @contextmanager
 def open_storage(url: str, timing: Heartbeat) -> Iterator[RDBStorage]:
-    """The storage at ``url``; whatever goes wrong with it inside is told without its password.
+    """The storage at ``url``; errors inside the block are reported without its password.
 
     Raises:
         AssayError: the URL is none, the server cannot be reached, or stops answering.
@@ -128,7 +128,7 @@ def _unusable(address: URL, error: Exception) -> str:
 
 
 def _reason(error: BaseException, address: URL) -> str:
-    """The innermost message in one line, with the password blotted out wherever it may stand."""
+    """The innermost message in one line, with every occurrence of the password removed."""
     while error.__cause__ is not None:
         error = error.__cause__
     text = " ".join((str(error).strip() or type(error).__name__).split()).rstrip(".")

@@ -1,4 +1,4 @@
-"""Studies that many machines share, in a database of Optuna.
+"""Studies that many machines share in an Optuna database.
 
 Whoever reaches the database can work on a study: everything that a worker has to know lies there. Workers
 give signs of life while they work on a trial (Optuna's heartbeats); a trial whose worker has died is tried
@@ -209,13 +209,13 @@ class StudyWorker:
             retry(self._study, lost[trial].attempts[-1])
 
     def _hand_back(self) -> None:
-        """Queue the trial at hand again, for whoever asks next."""
+        """Queue the current trial again for the next worker that asks."""
         for entry in self.book().of("lost"):
             if entry.attempts[-1].number == self._attempt:
                 retry(self._study, entry.attempts[-1])
 
     def _without_heartbeat(self) -> list[int]:
-        """Running trials whose worker died before its first sign of life; Optuna waits for them for ever."""
+        """Running trials whose worker died before its first heartbeat; Optuna would wait for them forever."""
         query = sqlalchemy.text(
             "SELECT trials.trial_id FROM trials LEFT JOIN trial_heartbeats"
             " ON trial_heartbeats.trial_id = trials.trial_id"

@@ -1,4 +1,4 @@
-"""The book of a study that many machines share: attempts at the same trial are one trial."""
+"""The trial table of a shared study: attempts at the same trial count as one trial."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -39,7 +39,7 @@ class TrialAttempts:
         return done[0] if done else None
 
     def outcome(self) -> TrialResult:
-        """What came of a trial that has ended."""
+        """The outcome of a trial that has ended."""
         kept = self.kept()
         if kept is not None:
             return outcome_from_json(kept.user_attrs[OUTCOME])
@@ -80,7 +80,7 @@ class TrialTable:
         return next(e.number for e in self.entries for a in e.attempts if a.number == attempt)
 
     def has_room(self) -> bool:
-        """Whether a trial more would still count."""
+        """Whether one more trial would still count."""
         return len(self.entries) < self.plan.total
 
     def has_room_for(self, number: int) -> bool:

@@ -1,4 +1,4 @@
-"""What a search is to do, without the training."""
+"""What a search should do, apart from the training."""
 
 from dataclasses import dataclass
 

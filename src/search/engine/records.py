@@ -1,4 +1,4 @@
-"""What a search proposes, and what came of it."""
+"""What a search proposes, and the results."""
 
 import json
 from collections.abc import Collection

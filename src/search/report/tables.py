@@ -167,7 +167,7 @@ def _settings(trial: Trial, names: Mapping[str, str]) -> list[str]:
 
 
 def _remark(trial: Trial, trials: Sequence[Trial], constraints: Sequence[str]) -> str:
-    """The state, and in a word what else there is to say about it."""
+    """The state, with a short remark."""
     outcome = trial.outcome
     if outcome.state == "failed":
         return f"failed: {format_value(outcome.reason or 'no reason', 2 * WIDEST)}"

@@ -1,4 +1,4 @@
-"""Folds, and the part of a training that is held out to choose by."""
+"""Folds, and the part of the training rows that is held out to choose the epoch."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,4 +1,4 @@
-"""The rule by which images are divided, and what it means that images belong together."""
+"""The rule that divides images, and which images belong together."""
 
 from dataclasses import dataclass, field
 from typing import Literal
