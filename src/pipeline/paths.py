@@ -9,10 +9,8 @@ NORMALIZE = Path("data/normalize")
 WEIGHTS = Path("data/weights")
 # What a training reads, by the names that src.training.task.read_task gives them.
 TRAINING = {"ingest": INGEST, "split": SPLIT, "normalize": NORMALIZE, "weights": WEIGHTS}
-SWEEP = Path("sweep")
 MODELS = Path("models")
 BASE = MODELS / "base"
-CROSS_VALIDATE = Path("reports/cross_validate")
 EVALUATE = Path("reports/evaluate")
 COMPARE = Path("reports/compare")
 BENCHMARK = Path("reports/benchmark")

@@ -1,4 +1,4 @@
-"""Which images decided what. Stated with every decision, so that nobody takes a validation metric for a test."""
+"""Which images decided what, stated with every decision: a chosen metric is no test result."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Which trials are best, and which fields made them so."""
+"""Which trials are best, and which fields mattered."""
 
 import random
 
