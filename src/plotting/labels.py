@@ -52,7 +52,7 @@ class LabelledPoint:
 def place_labels(points: Sequence[LabelledPoint], frame: Box, lines: Sequence[Box] = ()) -> list[Box]:
     """A box for each name: near its point, in the frame, and off bubbles, lines and other names if possible.
 
-    Greedy: names with the most neighbours choose first.
+    Greedy: names with the most neighbors choose first.
 
     Args:
         points: what is named.

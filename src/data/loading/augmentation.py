@@ -141,7 +141,7 @@ def move(x: Tensor, operations: Sequence[Operation]) -> Tensor:
 
 
 def _inverse(operation: Operation, x: Tensor) -> Tensor:
-    """The inverse (B, 3, 3), float64, of one random draw of the operation, in pixels from the centre."""
+    """The inverse (B, 3, 3), float64, of one random draw of the operation, in pixels from the center."""
     count = len(x)
     matrix = torch.eye(3, device=x.device, dtype=torch.float64).repeat(count, 1, 1)
     match operation:

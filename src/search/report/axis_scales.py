@@ -20,7 +20,7 @@ class AxisScale:
     high: float = 1.0
     log: bool = False
     categories: tuple[str, ...] = ()  # as JSON
-    step: float = 0.0  # between neighbours, where values lie apart
+    step: float = 0.0  # between neighbors, where values lie apart
 
     def place(self, value: Any) -> float:
         """Where a value lies."""
