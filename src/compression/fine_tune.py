@@ -61,7 +61,7 @@ def fine_tuning_config(train: Train, epochs: int, lr: float) -> Train:
     """The base model's training settings with other epochs and another peak learning rate.
 
     The last epoch is kept. The validation images will choose among the variants; if they chose the epoch too,
-    they would judge what they have chosen.
+    they would judge their own choice.
     """
     optimizer = train.optimizer.model_copy(update={"lr": lr})
     whole = train.finetune.model_copy(update={"layers": "all", "layer_decay": 1.0})

@@ -42,11 +42,11 @@ def choose_device(name: str) -> torch.device:
 def resolve_precision(precision: str, device: torch.device, network: nn.Module) -> str:
     """``fp32``, ``bf16``, ``fp16`` or ``portable``; ``auto`` takes bf16 where it is faster.
 
-    That is on a GPU with bf16, and on a CPU with instructions for it unless the network has depthwise
-    convolutions, which are slower in bf16 there.
+    bf16 is faster on a GPU that has it, and on a CPU with instructions for it, unless the network has
+    depthwise convolutions, which are slower in bf16 there.
 
     Raises:
-        AssayError: fp16 is wanted on a CPU.
+        AssayError: fp16 is requested on a CPU.
     """
     if precision == "fp16" and device.type == "cpu":
         raise AssayError(

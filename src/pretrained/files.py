@@ -103,7 +103,7 @@ def _normalization(beside: Path) -> tuple[Floats, Floats]:
 def _check_note(path: Path, model: ModelConfig) -> None:
     """``NAME.json`` beside the weights may give their hash and the model that they belong to.
 
-    Networks of equal layers would take each other's weights, and compute something else with them.
+    Networks with equal layers would accept each other's weights, and compute something else with them.
     """
     beside = path.with_suffix(".json")
     if not beside.is_file():

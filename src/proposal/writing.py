@@ -135,8 +135,8 @@ def _value(value: Any) -> str:
 def _bring(folder: Path, place: Path) -> str:
     """Copy the folder to data/raw, unless it is there; says what was done.
 
-    A copy and no link: DVC makes what it tracks read-only or replaces it, which must not happen to a
-    person's own folder, and a link would be worth nothing in a clone.
+    A copy, not a link: DVC makes what it tracks read-only or replaces it, which must not happen to a
+    person's own folder, and a link would be useless in a clone.
     """
     if place.exists() and place.samefile(folder):
         return f"{place} stays where it is"

@@ -32,7 +32,7 @@ def git_state(folder: Path) -> dict[str, Any]:
 def refusal(folder: Path) -> str | None:
     """Why git refuses the repository around ``folder``, in git's own words; None if it does not.
 
-    Git refuses a folder that belongs to another user, as a container often sees a mounted one.
+    Git refuses a folder that belongs to another user, as a mounted one often does in a container.
     """
     if not any((place / ".git").exists() for place in (folder.resolve(), *folder.resolve().parents)):
         return None

@@ -3,7 +3,7 @@
 ``.assay/state/<stage>/<lineage id>/`` has checkpoints, ``build/`` (the outputs in the making) and two marks,
 ``finished.json`` (the outputs are complete: path -> SHA-256) and ``published.json`` (they were moved to
 their place); and ``numerics.json``, how the machine computed that began. The lock file is beside the folder;
-the kernel releases it when its holder ends.
+the kernel releases it when the process that holds it ends.
 """
 
 import json

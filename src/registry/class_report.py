@@ -30,7 +30,7 @@ class ClassReport:
     def weakest(self) -> tuple[str, int, int] | None:
         """The class with the lowest recall, its images and how many are right; None if there is no error.
 
-        Of equal classes that with the most images, then the first.
+        Of equal classes, the one with the most images, then the first.
         """
         images, right = self.matrix.sum(axis=1), np.diag(self.matrix)
         faulty = [k for k in range(len(images)) if right[k] < images[k]]

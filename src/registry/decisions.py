@@ -3,7 +3,7 @@
 ``.assay/journal/registry.jsonl`` has a line for each decision, oldest first. Its ``kind`` is one of
 
 - ``registration``: this file is a version of the model, with this model card;
-- ``challenge``: this version is the policy's choice (or none is), and may become champion by the rule;
+- ``challenge``: this version is the policy's choice (or none is), and may become champion by the policy;
 - ``ruling``: this version became champion or did not: by the rule, by a person, or by a rollback.
 
 ``.assay/journal/registry/`` has what a version was made from and the evidence by which it is judged, in

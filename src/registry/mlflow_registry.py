@@ -1,6 +1,6 @@
 """MLflow's registry follows the decisions in the journal (``src.registry.decisions``).
 
-Applying a decision twice changes nothing, and a later decision holds against an earlier one: the registered
+Applying a decision twice changes nothing, and a later decision overrides an earlier one: the registered
 model has, for each alias, a tag with the time of the decision that moved it last. So what people change on
 MLflow's pages (they move an alias or delete a version) stays until the next decision, and of several machines
 with journals of their own the last to decide prevails.

@@ -1,6 +1,6 @@
 """Which variant to offer: the best by one metric among those that are non-inferior and meet the constraints.
 
-Neither one image nor the noise of the clock decides: variants whose intervals overlap are equal, and the tie
+Neither a single image nor timing noise decides: variants whose intervals overlap are equal, and the tie
 goes to the next metric of the policy. The base is a variant like the others, except that it has nothing to
 prove, so it stays if no other one has.
 

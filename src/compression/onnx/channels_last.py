@@ -15,7 +15,7 @@ def keep_channels_last(model: onnx.ModelProto) -> None:
 
     Float kernels of ONNX Runtime 1.31 use channels-first, its int8 convolutions channels-last, and a sum has
     the layout of its first term. Without this, it transposes before, in and after the first residual block,
-    on one thread. After a pooling the conversion needs no pass of its own. (Elsewhere it does: behind the
+    on one thread. After a pooling the conversion needs no extra pass. (Elsewhere it does: behind the
     float convolutions in timm's networks, which are not pooled, it cost up to a third of the speed.)
     """
     graph = Graph(model)

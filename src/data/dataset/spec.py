@@ -2,7 +2,7 @@
 
 A prediction is a number, and means what its model's list of classes has at that place. Counts and shapes
 cannot tell that a class was renamed or that the images were decoded again, so every artifact carries a
-`DataSpec`, and whatever joins two of them calls `require_match`.
+`DataSpec`, and code that joins two of them calls `require_match`.
 """
 
 import json

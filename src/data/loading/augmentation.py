@@ -1,7 +1,7 @@
 """Random changes of a batch of training images, drawn separately for each image.
 
 All randomness comes from torch's global generators: seed them before each batch and the result depends
-on nothing else. Neighbouring affine operations (rotate, scale, translate, shear) are combined into one
+on nothing else. Neighboring affine operations (rotate, scale, translate, shear) are combined into one
 matrix and one interpolation. Pixels from outside the image are black.
 
 Geometry is computed in float64 and rounded: in float32 the roots and angles of the libraries below torch

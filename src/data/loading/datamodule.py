@@ -63,7 +63,7 @@ class ShuffledBatches(Sampler[Rows]):
 class BalancedBatches(ShuffledBatches):
     """The same number of rows of each class, give or take one, and as many in all as without balancing.
 
-    Of a large class a part is left out, another one in each epoch; those of a small class come again.
+    Each epoch leaves out a different part of a large class and repeats rows of a small one.
 
     Args:
         targets: class of each row, (n,).

@@ -27,7 +27,7 @@ class Movement:
 def measure_movement(rows: DatasetIndex, splits: Names, manifest: Path, table: Path) -> Movement:
     """Compare the splits of images with those of an earlier version.
 
-    Images are known by the bytes of their files, so a new name is no new image. Of equal files that are in a
+    Images are identified by the bytes of their files, so a new name makes no new image. Of equal files in a
     split the first counts.
 
     Args:

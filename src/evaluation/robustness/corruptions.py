@@ -1,7 +1,7 @@
 """Common corruptions of images at three severities, for images of any size.
 
 The idea comes from Hendrycks and Dietterich, "Benchmarking Neural Network Robustness to Common Corruptions
-and Perturbations" (2019): ask a model about test images that were changed in stated ways. docs/robustness.md
+and Perturbations" (2019): ask a model about test images that were changed in defined ways. docs/robustness.md
 says where these ways differ from theirs.
 
 Arithmetic is in float64 or in whole numbers and ends in whole numbers, so that every CPU makes the same

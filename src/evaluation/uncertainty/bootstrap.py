@@ -8,7 +8,7 @@ A resample in which a metric is undefined (no row of the positive class, one cla
 that metric's interval and counted in ``undefined``. Macro averages cover the classes in the resample, as
 the metric itself covers the classes in the sample.
 
-A bootstrap says nothing where all resamples are equal, as those of a model without a mistake: such a metric
+A bootstrap says nothing if all resamples are equal, as for a model without a mistake: such a metric
 has no interval. Shares of images get Wilson's interval instead, which has a width at 0 and at 1.
 """
 

@@ -1,8 +1,8 @@
 """Is one model as good as another, up to a margin? Non-inferiority on the same images.
 
-A model that is not significantly worse may still be much worse: few images show nothing. So the burden of
-proof is turned around. The hypothesis is "the loss is at least the margin", and a model is non-inferior if a
-one-sided test rejects it, which is so exactly when the upper limit of the loss lies within the margin.
+A model that is not significantly worse may still be much worse: few images show little. So the burden of
+proof is reversed. The hypothesis is "the loss is at least the margin", and a model is non-inferior if a
+one-sided test rejects it, that is, if and only if the upper limit of the loss lies within the margin.
 
 The loss in accuracy has the limit of Tango's score interval. The loss in any other metric has that of a
 percentile bootstrap in which both models get the same resamples. A bootstrap of models that (nearly) always

@@ -1,6 +1,6 @@
 """Studies that many machines share in an Optuna database.
 
-Whoever reaches the database can work on a study: everything that a worker has to know lies there. Workers
+Any machine that reaches the database can work on a study: all that a worker needs is there. Workers
 give signs of life while they work on a trial (Optuna's heartbeats); a trial whose worker has died is tried
 again with the same settings. What a study comes to depends on timing, so this is for ad-hoc searches.
 """

@@ -86,7 +86,7 @@ class TrialTable:
     def has_room_for(self, number: int) -> bool:
         """Whether the trial with this number counts: as many as the total do, those with the lowest numbers.
 
-        Numbers are given one after another, so all that are asked at the same time come to the same answer.
+        Numbers are given one after another, so all workers that ask at the same time get the same answer.
         """
         return sum(entry.number < number for entry in self.entries) < self.plan.total
 

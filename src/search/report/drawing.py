@@ -75,8 +75,8 @@ def values_of(trials: Iterable[Trial], objective: str) -> list[float]:
 def window_of(trials: Sequence[Trial], plan: SearchPlan, objective: str) -> Window:
     """The part of the axis in which the better half of the trials can be told apart.
 
-    A few that learned nothing must not squash it: they are drawn at its edge. Counts over more than a power
-    of ten are spread by their logarithm.
+    A few trials that learned nothing must not squash it: they are drawn at its edge. Counts over more than a
+    power of ten are spread by their logarithm.
     """
     values, direction = values_of(trials, objective), plan.objectives[objective]
     if not values or _is_wide(objective, values):

@@ -42,7 +42,7 @@ def write_importance(path: Path, shares: Mapping[str, float]) -> None:
 def best_table(trials: Sequence[Trial], plan: SearchPlan, n: int = 5) -> Table:
     """The ``n`` best trials, for a terminal of 100 columns.
 
-    If there are fewer, those follow that violate a constraint, were pruned, or failed.
+    If there are fewer, trials that violate a constraint, were pruned or failed follow.
     """
     names = short_names(plan.space.domains)
     table = Table(title=_title(trials), title_justify="left", title_style="bold", box=None, pad_edge=False)

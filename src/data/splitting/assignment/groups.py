@@ -12,7 +12,7 @@ Pairs = NDArray[np.int64]
 def group_rows(names: Sequence[Sequence[str | None]], pairs: Pairs) -> Numbers:
     """Group of each row, shape (N,): the lowest row that belongs to it.
 
-    Two rows are in one group if they share a name or are a pair, or if a chain of such rows connects them.
+    Two rows are in one group if they share a name, are a pair, or are connected by a chain of such rows.
 
     Args:
         names: lists of N names or None, such as the hashes of the pixels and the names of groups.
