@@ -141,9 +141,15 @@ def _mark_registered(model: RegisteredModelView, model_id: str, registration: Re
 
 def _run_of(store: MlflowStore, journal: JournalIndex, registration: Registration) -> "Run | None":
     """The run with the registered model; brought from the journal if MLflow lacks it."""
-    sync_run(store, journal, registration.lineage)
-    runs = store.find_runs(store.experiment_id(registration.experiment), registration.lineage)
-    return next((run for run in runs if run.data.tags.get("model.sha256") == registration.sha256), None)
+
+    def find() -> "Run | None":
+        runs = store.find_runs(store.experiment_id(registration.experiment), registration.lineage)
+        return next((run for run in runs if run.data.tags.get("model.sha256") == registration.sha256), None)
+
+    run = find()
+    if run is None and any(s.done != "unchanged" for s in sync_run(store, journal, registration.lineage)):
+        return find()
+    return run
 
 
 def _log_card(model: RegisteredModelView, model_id: str, registration: Registration) -> None:
