@@ -50,7 +50,7 @@ def main() -> None:
             from src.registry.decision_records import import_records, publish_decisions
 
             brought = import_records(root, root)
-            show(*track(root, arguments.rebuild), brought.lines())
+            show(*track(root, arguments.rebuild), brought.lines(root))
             publish_decisions(root, root)  # on challenges that waited for MLflow
             brought.demand_all(root)
 

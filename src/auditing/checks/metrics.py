@@ -54,7 +54,7 @@ def _model(subject: AuditTarget, see: CheckLog) -> None:
         return
     path = subject.model_folder / PREDICTIONS
     if not path.is_file():
-        see.skipped = f"models/{subject.variant}/{PREDICTIONS} is not here"
+        see.skipped = subject.absent(f"models/{subject.variant}/{PREDICTIONS}")
     else:
         _variant(subject, path, see)
     if subject.version is not None and subject.run is not None:
@@ -142,7 +142,7 @@ def _base(subject: AuditTarget, see: CheckLog) -> None:
     """The base model, by what evaluate has written of it."""
     folder = subject.folder / "reports/evaluate"
     if not (folder / PREDICTIONS).is_file():
-        see.skipped = f"reports/evaluate/{PREDICTIONS} is not here"
+        see.skipped = subject.absent(f"reports/evaluate/{PREDICTIONS}")
         return
     table = read_table(folder / PREDICTIONS)
     columns = sorted((name for name in table if name.startswith("p_")), key=lambda name: int(name[2:]))
