@@ -100,12 +100,17 @@ class AuditTarget:
         """Where the stage writes its model."""
         return self.folder / "models" / (self.variant or "base")
 
-    def absent(self, path: str) -> str:
-        """That a result is not here, with the command that brings it."""
+    def first_absent(self, *paths: str) -> str | None:
+        """That one of these results is not here, in words; None if all are."""
+        missing = next((path for path in paths if not (self.folder / path).exists()), None)
+        return missing and f"{missing} is {self.absence(missing)}"
+
+    def absence(self, path: str) -> str:
+        """Why a result is missing, and the command that brings it."""
         maker = next(n for n, s in self.stages.items() if any(overlap(path, out) for out in s.outputs))
         if maker not in self.lock:
-            return f"{path} was not made yet ({REPRO})"
-        return f"{path} is not here ({self._how_to_bring(maker)})"
+            return f"not made yet ({REPRO})"
+        return f"not here ({self._how_to_bring(maker)})"
 
     def _how_to_bring(self, stage: str) -> str:
         """Today's results can be pulled or made; older ones only by a rebuild, if no remote has them."""

@@ -44,44 +44,48 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AuditTarget:
 
 
 def test_what_was_never_made_is_made(workspace: AuditTarget) -> None:
-    said = "reports/evaluate/metrics.json was not made yet (dvc repro)"
-    assert workspace.absent("reports/evaluate/metrics.json") == said
+    assert workspace.absence("reports/evaluate/metrics.json") == "not made yet (dvc repro)"
     configure_remote(workspace.root)  # which cannot have it
-    assert workspace.absent("reports/evaluate/metrics.json") == said
+    assert workspace.absence("reports/evaluate/metrics.json") == "not made yet (dvc repro)"
 
 
 def test_what_was_recorded_is_pulled_where_there_is_a_remote(workspace: AuditTarget) -> None:
-    assert workspace.absent("models/base") == "models/base is not here (dvc repro)"
+    assert workspace.absence("models/base") == "not here (dvc repro)"
     configure_remote(workspace.root)
-    assert workspace.absent("models/base") == "models/base is not here (dvc pull)"
+    assert workspace.absence("models/base") == "not here (dvc pull)"
 
 
 def test_older_results_are_not_those_of_todays_pipeline(workspace: AuditTarget, tmp_path: Path) -> None:
     record = replace(workspace, folder=described(tmp_path / "record"), is_workspace=False)
-    assert record.absent("models/base") == "models/base is not here (dvc repro)"
+    assert record.absence("models/base") == "not here (dvc repro)"
     lock(workspace.root, "2" * 32)
-    assert record.absent("models/base") == "models/base is not here (--rebuild makes it again)"
+    assert record.absence("models/base") == "not here (--rebuild makes it again)"
     configure_remote(workspace.root)
-    assert record.absent("models/base") == "models/base is not here (dvc fetch --all-commits, or --rebuild)"
+    assert record.absence("models/base") == "not here (dvc fetch --all-commits, or --rebuild)"
     lock(workspace.root, "1" * 32)
-    assert record.absent("models/base") == "models/base is not here (dvc pull)"
+    assert record.absence("models/base") == "not here (dvc pull)"
 
 
 def test_the_checks_name_the_command(workspace: AuditTarget) -> None:
     see = CheckLog()
     data.check(workspace, see)
-    found = [(f.what, f.found, f.verdict) for f in see.findings]
-    assert found == [
-        (path, f"{path} is not here (dvc repro)", Verdict.INCOMPLETE)
-        for path in ("data/ingest", "models/base")
+    assert [(f.what, f.found, f.verdict) for f in see.findings] == [
+        (path, "not here (dvc repro)", Verdict.INCOMPLETE) for path in ("data/ingest", "models/base")
     ]
     assert "data/ingest is not here (dvc repro), so its content is not looked at" in see.notes
     see = CheckLog()
     metrics._model(workspace, see)
-    assert see.skipped == "reports/evaluate/predictions.parquet was not made yet (dvc repro)"
+    assert see.skipped == "reports/evaluate/predictions.parquet is not made yet (dvc repro)"
     see = CheckLog()
     artifacts.check(workspace, see)
     assert str(see.skipped).endswith("models/base is not here (dvc repro)")
+    see = CheckLog()
+    assert metrics._validation(workspace, see) == ({}, {})
+    (workspace.folder / "models/base").mkdir(parents=True)
+    metrics._validation(workspace, see)
+    lead = "the base's validation metrics were not recomputed"
+    absent = ("models/base", "data/ingest/images.npy")
+    assert see.notes == [f"{lead}: {path} is not here (dvc repro)" for path in absent]
     see = CheckLog()
     lineage._stages(workspace, see)
     assert see.notes == ["not made yet: evaluate (dvc repro)"]

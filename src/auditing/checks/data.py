@@ -33,7 +33,7 @@ def check(subject: AuditTarget, see: CheckLog) -> None:
     _outputs(subject, see)
     ingest, split = subject.folder / "data/ingest", subject.folder / "data/split"
     if not (ingest / "manifest.parquet").is_file():
-        see.note(f"{subject.absent('data/ingest')}, so its content is not looked at")
+        see.note(f"data/ingest is {subject.absence('data/ingest')}, so its content is not looked at")
         return
     _digest(subject, ingest, see)
     try:
@@ -83,7 +83,7 @@ def _outputs(subject: AuditTarget, see: CheckLog) -> None:
 
 def _absent(subject: AuditTarget, path: str, cached: bool, see: CheckLog) -> None:
     if cached:
-        see.find(path, "in the cache", subject.absent(path), Verdict.INCOMPLETE)
+        see.find(path, "in the cache", subject.absence(path), Verdict.INCOMPLETE)
     else:
         see.note(f"{path} of that time is not kept here; it follows from what is")
 
