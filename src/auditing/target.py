@@ -107,7 +107,10 @@ class AuditTarget:
 
     def absence(self, path: str) -> str:
         """Why a result is missing, and the command that brings it."""
-        maker = next(n for n, s in self.stages.items() if any(overlap(path, out) for out in s.outputs))
+        makers = (n for n, s in self.stages.items() if any(overlap(path, out) for out in s.outputs))
+        maker = next(makers, None)
+        if maker is None:  # a pipeline of an older version
+            return "not here"
         if maker not in self.lock:
             return f"not made yet ({REPRO})"
         return f"not here ({self._how_to_bring(maker)})"

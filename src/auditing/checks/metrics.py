@@ -123,8 +123,7 @@ def _answers(
 ) -> None:
     """The model itself, asked again for every held-out image."""
     file, images = (subject.model or subject.model_folder) / "model.onnx", subject.folder / IMAGES
-    own = () if file.is_file() else (f"models/{subject.variant}/model.onnx",)
-    if missing := subject.first_absent(*own, IMAGES):
+    if missing := subject.first_absent(IMAGES) if file.is_file() else "its file is not here":
         see.note(f"the model was not asked again: {missing}")
         return
     if not _same_data(subject, file.parent, predictions, see):
