@@ -49,6 +49,10 @@ def test_what_was_never_made_is_made(workspace: AuditTarget) -> None:
     assert workspace.absence("reports/evaluate/metrics.json") == "not made yet (dvc repro)"
 
 
+def test_for_what_no_stage_makes_there_is_no_command(workspace: AuditTarget) -> None:
+    assert workspace.absence("reports/of_an_older_pipeline.json") == "not here"
+
+
 def test_what_was_recorded_is_pulled_where_there_is_a_remote(workspace: AuditTarget) -> None:
     assert workspace.absence("models/base") == "not here (dvc repro)"
     configure_remote(workspace.root)
