@@ -46,7 +46,7 @@ def main() -> None:
             clean(root, arguments.yes)
         else:
             if is_embedded() and not database(root).exists():
-                print("Building mlflow.db: once, about 15 s", file=sys.stderr, flush=True)
+                print("Building mlflow.db, once: 15 s or more", file=sys.stderr, flush=True)
             from src.registry.decision_records import import_records, publish_decisions
 
             brought = import_records(root, root)
