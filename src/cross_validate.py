@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from src.core.cpus import resolve_n_jobs
 from src.core.progress import progress_bar
+from src.core.wording import counted
 from src.pipeline.execution import StageRun, run_stage
 from src.pipeline.paths import INGEST, SPLIT
 
@@ -51,6 +52,7 @@ def _train(config: Config, run: StageRun, tasks: Sequence[FoldTask]) -> None:
     nested = _selection(config) == "nested"
     jobs = nested_jobs_of(tasks, run.job.loaded, INGEST, SPLIT) if nested else jobs_of(tasks)
     n_jobs = resolve_n_jobs(settings.n_jobs, settings.threads)
+    run.say(f"{counted(len(tasks), 'fold')}, {n_jobs} at a time")
     with progress_bar("Folds", total=len(tasks), show=run.progress) as advance:
 
         def on_break(task: FoldTask) -> None:
@@ -60,7 +62,7 @@ def _train(config: Config, run: StageRun, tasks: Sequence[FoldTask]) -> None:
             on_break(task)
             advance(1)
 
-        train_folds(tasks, jobs, n_jobs, on_end, on_break)
+        train_folds(tasks, jobs, n_jobs, on_end, on_break, on_wait=lambda: advance(0))
 
 
 def _selection(config: Config) -> str:

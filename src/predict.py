@@ -6,8 +6,8 @@ PATHS are image files, or folders that are searched recursively. The output has 
 path,label,probability; bytes of a path that are not UTF-8 are escaped. A model with a decision rule adds the
 column answer: a class, nothing where the rule gives no answer, or a JSON list for a set of classes. A file
 that cannot be read is reported with the reason and left out; the exit code is 1 only if no file could be
-classified. The last lines name the rule, if there is one, and the version that has answered. Starts in about
-4 s, then runs as fast as images can be decoded.
+classified. The last lines name the rule, if there is one, and the version that has answered, also whether
+it was imported from the records of others. Starts in about 4 s, then runs as fast as images can be decoded.
 Without --model: the champion of the registered model that params.yaml names.
 """
 
@@ -54,7 +54,7 @@ def predict(paths: Sequence[Path], model: str | None, out: Path | None) -> tuple
         out: CSV file to write; None: print to the terminal.
 
     Returns:
-        The numbers of files that were classified and that were found, and the URI of the model's version.
+        The numbers of files that were classified and that were found, and the model's version in words.
 
     Raises:
         AssayError: a path is missing, there is no image, ``out`` is a folder, or the model cannot be loaded.
@@ -106,13 +106,13 @@ def _images(folder: Path) -> list[Path]:
 
 
 def _load(model: str | None) -> tuple[Any, str]:
-    """The model, and the URI of its version: an alias may move while it answers."""
+    """The model, and the URI of its version, because an alias may move while it answers; with its origin."""
     from src.config.loading import load
-    from src.registry.loading import load_model, pin_version
+    from src.registry.loading import describe_version, load_model, pin_version
 
     root = Path(os.environ.get("DVC_ROOT") or Path.cwd())
     version = pin_version(root, model or f"models:/{load().config.register_.name}@champion")
-    return load_model(root, version), version
+    return load_model(root, version), describe_version(root, version)
 
 
 def _classify(classifier: Any, files: list[Path], rows: Any) -> int:

@@ -42,6 +42,7 @@ def build(config: Config, run: StageRun, train: TrainTrial | None = None) -> Non
         run.say("sweep=none: the settings of params.yaml stay as they are")
         return
     search = Search.prepare(run.job.loaded, INGEST, SPLIT, run.state, run.root, run.attempt.record)
+    run.say(f"{search.name}: {counted(search.plan.total, 'trial')}")
     trials = search.run(run.say, run.tracker.show_child, run.progress, train)
     report = write_report(run.folder, search.plan, trials)
     best = report.best

@@ -62,6 +62,7 @@ def build(config: Config, run: StageRun) -> None:
         on_epoch=run.epoch,
         loggers=create_loggers(config.machine.loggers, run.root / LOGS / "train" / run.lineage.id),
         watch=debugging.watch if debugging else Watch(),
+        say=run.say,
     )
     _, channels, height, width = task.images.shape
     spec = ModelSpec(

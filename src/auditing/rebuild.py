@@ -26,6 +26,7 @@ from src.core.cpus import THREADS
 from src.core.errors import AssayError
 from src.core.hashing import IGNORED, json_hash
 from src.provenance.dvc_lock import md5_of, read_lock
+from src.provenance.dvc_remote import pull_command
 from src.provenance.journal import attempts
 from src.registry.archive import RECORDED
 from src.tracking.circuit_breaker import SWITCH
@@ -164,9 +165,8 @@ def _unpack(subject: AuditTarget, place: Path) -> None:
             _copy(subject.folder / name, beside / name)
     for path in subject.raw:
         if not (subject.folder / path).exists():
-            raise AssayError(
-                f"{path} is needed to make it again, and is not here: dvc pull, or bring it back"
-            )
+            how = pull_command(subject.root) or "put it back"
+            raise AssayError(f"{path} is needed to make it again, and is not here: {how}")
         _copy(subject.folder / path, beside / path)
     (beside / ".dvc").mkdir()
     (beside / ".dvc" / "config").write_text(CONFIG, encoding="utf-8")

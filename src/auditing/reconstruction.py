@@ -13,6 +13,7 @@ from pathlib import Path
 
 from src.auditing.git_search import commits_of, is_named_by_dvc, read_tree
 from src.provenance.dvc_lock import Cache, md5_of, read_lock
+from src.provenance.dvc_remote import pull_command
 from src.provenance.dvc_yaml import read_pipeline
 
 UNPACKED = ".from-git"  # folder for what was taken from commits
@@ -43,7 +44,7 @@ def locate(root: Path, wanted: Mapping[str, str], place: Path) -> dict[str, Loca
     here = {path: _locate_here(root, path, md5, place) for path, md5 in wanted.items()}
     found = {path: files for path, files in here.items() if files is not None}
     absent = sorted(wanted.keys() - found.keys())
-    if absent and _has_remote(root):
+    if absent and pull_command(root):
         _fetch(root, absent)
         fetched = [path for path in absent if _link(Cache(root), wanted[path], place / path)]
         found |= {path: Located(place / path, "DVC's remote") for path in fetched}
@@ -75,11 +76,6 @@ def _locate_here(root: Path, path: str, md5: str, place: Path) -> Located | None
         if read_tree(root, commit, unpacked, [path]) and md5_of(unpacked / path) == md5:
             return Located(unpacked / path, f"commit {commit[:10]}")
     return None
-
-
-def _has_remote(root: Path) -> bool:
-    config = [file for name in ("config", "config.local") if (file := root / ".dvc" / name).is_file()]
-    return any("['remote" in file.read_text(encoding="utf-8") for file in config)
 
 
 def _fetch(root: Path, paths: Sequence[str]) -> None:

@@ -8,7 +8,9 @@ from src.auditing.git_search import read_tree, resolve
 from src.auditing.reconstruction import reconstruct
 from src.auditing.target import BASE, AuditTarget
 from src.core.errors import AssayError
-from src.registry.archive import RECORDED
+from src.pipeline.paths import REGISTER
+from src.provenance.dvc_remote import REPRO, pull_command
+from src.registry.archive import ARCHIVE, RECORDED
 from src.registry.versions import (
     PROVENANCE,
     RECORD,
@@ -75,11 +77,21 @@ def of_version(version: VersionFacts, places: Places, store: MlflowStore) -> Aud
         public_key=places.public_key,
     )
     if record is None:
+        return _without_record(subject, version)
+    reconstruct(record, places.root, subject.folder)
+    return subject
+
+
+def _without_record(subject: AuditTarget, version: VersionFacts) -> AuditTarget:
+    """A version that others registered has its record once the output of the stage register is here."""
+    if not version.imported:
         return replace(
             subject, lacks={"record": "the version keeps no copy of its code, settings and dvc.lock"}
         )
-    reconstruct(record, places.root, subject.folder)
-    return subject
+    pull = pull_command(subject.root)
+    remedy = f"{pull}; python -m src.track" if pull else REPRO
+    why = f"it was registered on another machine, and is in {REGISTER / ARCHIVE}, which is not here: {remedy}"
+    return replace(subject, lacks={"record": why}, remedy=remedy)
 
 
 def _record_of(files: dict[str, Path], version: VersionFacts) -> Path | None:

@@ -12,6 +12,7 @@ from yaml import YAMLError
 from src.core.errors import AssayError
 from src.core.yaml12 import load_yaml
 from src.provenance.dvc_lock import Cache, LockedStage, read_lock
+from src.provenance.dvc_remote import FETCH_OLDER, REPRO, pull_command
 from src.provenance.dvc_yaml import StageDefinition, read_pipeline
 from src.provenance.lineage import LineageGraph
 from src.registry.versions import RunFacts, VersionFacts
@@ -41,6 +42,7 @@ class AuditTarget:
     provenance: Path | None = None  # the version's statement and signature as MLflow keeps them
     public_key: Path | None = None
     lacks: Mapping[str, str] = field(default_factory=dict)  # what the record does not have -> why it matters
+    remedy: str = ""  # the command that brings what it lacks; "": none does
 
     @cached_property
     def params(self) -> dict[str, Any]:
@@ -97,6 +99,35 @@ class AuditTarget:
     def model_folder(self) -> Path:
         """Where the stage writes its model."""
         return self.folder / "models" / (self.variant or "base")
+
+    def first_absent(self, *paths: str) -> str | None:
+        """That one of these results is not here, in words; None if all are."""
+        missing = next((path for path in paths if not (self.folder / path).exists()), None)
+        return missing and f"{missing} is {self.absence(missing)}"
+
+    def absence(self, path: str) -> str:
+        """Why a result is missing, and the command that brings it."""
+        makers = (n for n, s in self.stages.items() if any(overlap(path, out) for out in s.outputs))
+        maker = next(makers, None)
+        if maker is None:  # a pipeline of an older version
+            return "not here"
+        if maker not in self.lock:
+            return f"not made yet ({REPRO})"
+        return f"not here ({self._how_to_bring(maker)})"
+
+    def _how_to_bring(self, stage: str) -> str:
+        """Today's results can be pulled or made; older ones only by a rebuild, if no remote has them."""
+        pull = pull_command(self.root)
+        if self.is_workspace or self._is_current(stage):
+            return pull or REPRO
+        return f"{FETCH_OLDER}, or --rebuild" if pull else "--rebuild makes it again"
+
+    def _is_current(self, stage: str) -> bool:
+        """Whether the dvc.lock of the repository records the same outputs."""
+        with suppress(AssayError):
+            today = read_lock(self.root / "dvc.lock").get(stage)
+            return today is not None and today.outputs == self.lock[stage].outputs
+        return False
 
     def behind(self) -> list[str]:
         """The stage and all that it is made from, in the order of the pipeline; with what reports on it.

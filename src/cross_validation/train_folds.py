@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from src.core import progress
 from src.core.errors import AssayError
 from src.cross_validation.fold_task import FoldTask
 from src.cross_validation.worker import run_fold_in_worker
@@ -24,6 +25,7 @@ def train_folds(
     n_jobs: int,
     on_end: Callable[[FoldTask], None],
     on_break: Callable[[FoldTask], None],
+    on_wait: Callable[[], None],
 ) -> None:
     """Finish all folds; those that an earlier run has finished are not repeated.
 
@@ -33,6 +35,7 @@ def train_folds(
         n_jobs: worker processes.
         on_end: called for each finished fold.
         on_break: called for each fold that failed, or was stopped because another one failed.
+        on_wait: called now and then while no fold ends.
 
     Raises:
         AssayError: a fold fails, or the machine stops it again and again.
@@ -43,7 +46,7 @@ def train_folds(
             on_end(task)
     try:
         if waiting:
-            _train_in_processes(jobs, waiting, n_jobs, on_end)
+            _train_in_processes(jobs, waiting, n_jobs, on_end, on_wait)
     finally:
         for task in waiting.values():
             on_break(task)
@@ -69,14 +72,21 @@ def nested_jobs_of(
 
 
 def _train_in_processes(
-    jobs: dict[str, Job], waiting: dict[str, FoldTask], n_jobs: int, on_end: Callable[[FoldTask], None]
+    jobs: dict[str, Job],
+    waiting: dict[str, FoldTask],
+    n_jobs: int,
+    on_end: Callable[[FoldTask], None],
+    on_wait: Callable[[], None],
 ) -> None:
     """Take each fold out of ``waiting`` once it is finished."""
     with WorkerPool(min(n_jobs, len(waiting)), RETRIES) as pool:
         for name in waiting:
             pool.submit(name, *jobs[name])
         while waiting:
-            name, result = pool.collect()
+            if (ended := pool.poll(progress.EVERY)) is None:
+                on_wait()
+                continue
+            name, result = ended
             if isinstance(result, WorkerLost):
                 raise AssayError(
                     f"fold {waiting[name].fold} of repeat {waiting[name].repeat} was stopped by the machine: "

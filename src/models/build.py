@@ -27,6 +27,7 @@ from src.models.networks.lenet import create_lenet
 from src.models.networks.mlp import create_mlp
 from src.models.networks.plain_cnn import create_plain_cnn
 from src.models.networks.rnn import create_rnn
+from src.models.strides import shorten_strides
 
 CREATE: dict[type[ModelConfig], Callable[..., nn.Module]] = {
     Cnn: create_cnn,
@@ -48,6 +49,7 @@ def build_model(model: ModelConfig, channels: int, classes: int, image_size: Seq
     height, width = image_size
     network = _create(model, channels, classes, (height, width))
     _refuse_mismatch(model, network, channels, classes, (height, width))
+    shorten_strides(network, channels, (height, width))
     _name_stages(network)
     return network
 

@@ -15,6 +15,7 @@ from src.config.dotted_keys import flatten, is_under, lookup
 from src.core.errors import AssayError
 from src.core.hashing import json_hash
 from src.provenance.dvc_lock import LockedStage, md5_of
+from src.provenance.dvc_remote import REPRO, pull_command
 from src.provenance.dvc_yaml import StageDefinition, read_pipeline
 
 AD_HOC = ("debug",)  # sections that params.yaml never has, and no stage declares
@@ -165,8 +166,9 @@ class LineageGraph:
     def _how_to_restore(self, path: str) -> str:
         for output, maker in self._made_by.items():
             if path == output or path.startswith(f"{output}/"):
-                pull = f", or fetch it from a DVC remote: dvc pull {output}" if maker in self.lock else ""
-                return f"Stage {maker} makes it: dvc repro {maker}{pull}"
+                pull = pull_command(self.folder, output) if maker in self.lock else None
+                fetch = f", or fetch it from DVC's remote: {pull}" if pull else ""
+                return f"Stage {maker} makes it: {REPRO} {maker}{fetch}"
         if path.startswith("data/raw/"):
             name = path.removeprefix("data/raw/").split("/")[0]
             return (

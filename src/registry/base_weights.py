@@ -7,6 +7,7 @@ from pathlib import Path
 from src.core.errors import AssayError, first_line
 from src.core.files import replaced
 from src.provenance.dvc_add import dvc_add
+from src.provenance.dvc_remote import REPRO, pull_command
 from src.registry.versions import VersionFacts, parse_name, read_version
 from src.tracking.mlflow_store import connect
 
@@ -32,7 +33,7 @@ def fetch_base_weights(root: Path, uri: str, folder: Path) -> Path:
     path = folder / _file_name(version)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as place:
-        found = _download(version, Path(place))
+        found = _download(root, version, Path(place))
         for source, target in ((found / WEIGHTS, path), (found / SPEC, path.with_suffix(".json"))):
             with replaced(target) as beside:
                 shutil.copyfile(source, beside)
@@ -53,7 +54,7 @@ def _file_name(version: VersionFacts) -> str:
     return f"{version.name}-{version.version}.safetensors"
 
 
-def _download(version: VersionFacts, place: Path) -> Path:
+def _download(root: Path, version: VersionFacts, place: Path) -> Path:
     from mlflow.artifacts import download_artifacts
 
     run = version.base.id if version.base is not None else None
@@ -62,7 +63,7 @@ def _download(version: VersionFacts, place: Path) -> Path:
             return Path(download_artifacts(run_id=run, artifact_path=KEPT, dst_path=str(place)))
     except Exception as error:  # MLflow raises its own errors, those of requests and of the file system
         raise AssayError(
-            f"the weights behind {version.title} could not be downloaded: {first_line(error)}. Make them "
-            "again with python -m src.track, or dvc pull models/base"
+            f"the weights behind {version.title} could not be downloaded: {first_line(error)}. Bring them: "
+            f"{pull_command(root, 'models/base') or f'{REPRO} train'}; then python -m src.track"
         ) from error
     raise AssayError(f"MLflow has no run of the base of {version.title}: python -m src.track brings it back")

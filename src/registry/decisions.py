@@ -132,6 +132,15 @@ def decisions(root: Path, name: str | None = None, imported: bool = True) -> lis
     return sorted(ours, key=lambda decision: decision.time)  # those of others come when they are pulled
 
 
+def is_imported(root: Path, name: str, identity: tuple[str, str]) -> bool:
+    """Whether a version is known from the records of others only: it was not registered on this machine."""
+    told, own = (
+        {d.identity for d in decisions(root, name, imported) if isinstance(d, Registration)}
+        for imported in (True, False)
+    )
+    return identity in told - own
+
+
 def ruling_on(root: Path, challenge: Challenge, embedded: bool) -> Ruling | None:
     """The ruling on a challenge in the embedded registry or on a server; None if there is none yet."""
     answers = (d for d in decisions(root, challenge.name) if isinstance(d, Ruling))

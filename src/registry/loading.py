@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from src.core.errors import AssayError, first_line
-from src.registry.versions import known_versions
+from src.registry.decisions import is_imported
+from src.registry.versions import FROM_RECORDS, SCHEME, known_versions
 from src.tracking.mlflow_store import connect
 
 
@@ -45,6 +46,16 @@ def load_model(root: Path, uri: str) -> Any:
         return mlflow.pyfunc.load_model(uri)
     except Exception as error:  # MLflow raises its own errors, those of requests and of SQLAlchemy
         raise _cannot_load(uri, error) from error
+
+
+def describe_version(root: Path, uri: str) -> str:
+    """The URI, and where the version comes from if it was not registered on this machine."""
+    name, _, number = uri.removeprefix(SCHEME).rpartition("/")
+    if not (uri.startswith(SCHEME) and name and number.isdigit()):
+        return uri
+    tags = connect(root, patient=True).client.get_model_version(name, number).tags
+    identity = tags.get("lineage.id", ""), tags.get("sha256", "")
+    return f"{uri}, {FROM_RECORDS}" if is_imported(root, name, identity) else uri
 
 
 def _cannot_load(uri: str, error: Exception) -> AssayError:

@@ -90,6 +90,8 @@ def _register(model: RegisteredModelView, journal: JournalIndex, registration: R
     version = model.find(registration.identity) or _create(model, journal, registration)
     if version is None:
         return
+    if "record" not in version.tags:  # it was not here when the version was created
+        model.set_version_tags(version, _log_record(model, model_id_of(version), registration))
     _log_evidence(model, version, registration)
     _log_provenance(model, version, registration)
     if version.tags.get("registered", "") >= registration.time:
@@ -118,14 +120,14 @@ def _create(
     model_id = run.data.tags["model.id"]
     if client.get_logged_model(model_id).tags.get(f"{MARK}.{model.name}", "") >= registration.time:
         return None  # it was registered, and somebody deleted it: that holds until the next registration
-    _log_record(model, model_id, registration)
+    record = _log_record(model, model_id, registration)
     _log_card(model, model_id, registration)
     model.create()
     version: ModelVersion = client.create_model_version(
         model.name,
         f"models:/{model_id}",
         run.info.run_id,
-        tags={**_tags(registration), "record": registration.record},
+        tags={**_tags(registration), **record},
         description=description_of(registration.card),
         model_id=model_id,
     )
@@ -141,9 +143,15 @@ def _mark_registered(model: RegisteredModelView, model_id: str, registration: Re
 
 def _run_of(store: MlflowStore, journal: JournalIndex, registration: Registration) -> "Run | None":
     """The run with the registered model; brought from the journal if MLflow lacks it."""
-    sync_run(store, journal, registration.lineage)
-    runs = store.find_runs(store.experiment_id(registration.experiment), registration.lineage)
-    return next((run for run in runs if run.data.tags.get("model.sha256") == registration.sha256), None)
+
+    def find() -> "Run | None":
+        runs = store.find_runs(store.experiment_id(registration.experiment), registration.lineage)
+        return next((run for run in runs if run.data.tags.get("model.sha256") == registration.sha256), None)
+
+    run = find()
+    if run is None and any(s.done != "unchanged" for s in sync_run(store, journal, registration.lineage)):
+        return find()
+    return run
 
 
 def _log_card(model: RegisteredModelView, model_id: str, registration: Registration) -> None:
@@ -182,8 +190,10 @@ def _log_provenance(model: RegisteredModelView, version: "ModelVersion", registr
     model.set_version_tags(version, tags)
 
 
-def _log_record(model: RegisteredModelView, model_id: str, registration: Registration) -> None:
-    """Put what the model was made from beside it."""
+def _log_record(model: RegisteredModelView, model_id: str, registration: Registration) -> dict[str, str]:
+    """Put what the model was made from beside it; returns the tag that names it, none if it is not here."""
     record = find_archived(model.store.root, registration.record)
-    if record is not None:
-        model.store.client.log_model_artifacts(model_id, str(record), f"record/{registration.record}")
+    if record is None:
+        return {}
+    model.store.client.log_model_artifacts(model_id, str(record), f"record/{registration.record}")
+    return {"record": registration.record}

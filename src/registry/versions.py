@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from src.core.errors import AssayError
+from src.registry.decisions import is_imported
 from src.tracking.mlflow_store import MlflowStore
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ REMEDY = (
 WANTED = (RECORD, PROVENANCE, "artifacts/model")
 
 SCHEME = "models:/"
+FROM_RECORDS = "imported from reports/records"
 
 
 @dataclass(frozen=True)
@@ -59,11 +61,13 @@ class VersionFacts:
     run: RunFacts | None
     base: RunFacts | None
     embedded: bool  # in the repository's own store, not on a team's server
+    imported: bool = False  # known from the records of others only
 
     @property
     def title(self) -> str:
         aliases = f" ({', '.join(self.aliases)})" if self.aliases else ""
-        return f"{self.name} version {self.version}{aliases}"
+        origin = f", {FROM_RECORDS}" if self.imported else ""
+        return f"{self.name} version {self.version}{aliases}{origin}"
 
 
 def parse_name(target: str) -> tuple[str, str]:
@@ -114,6 +118,7 @@ def read_version(store: MlflowStore, name: str, number: str) -> VersionFacts:
         run=run,
         base=_base(store, run),
         embedded=store.embedded,
+        imported=is_imported(store.root, name, _identity(version)),
     )
 
 

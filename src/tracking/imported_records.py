@@ -21,6 +21,7 @@ from src.core.errors import AssayError
 from src.core.files import write_json
 from src.core.metric_names import CURVE, WEIGHTS
 from src.core.wording import listed
+from src.provenance.dvc_remote import FETCH_OLDER, REPRO, pull_command
 from src.provenance.journal import RunRecord, attempts, journal_folder, next_folder
 from src.records.execution import HISTORY, child_records, journal_record
 from src.records.files import Record, Records, read_records
@@ -62,17 +63,24 @@ class RecordImport:
         if faults:
             raise AssayError("\n".join(faults))
 
-    def lines(self) -> list[str]:
-        """For a person; empty where there is nothing to say."""
+    def lines(self, workspace: Path) -> list[str]:
+        """For a person who works in ``workspace``; empty where there is nothing to say."""
         count = len(self.imported)
         executions = "1 execution" if count == 1 else f"{count} executions"
         lines = [f"imported: {executions} from reports/records"] if count else []
         if self.missing:
             lines.append(
-                f"missing: files that records name: {listed(sorted(self.missing), SHOWN)}. Fetch them: dvc "
-                "pull, for older results dvc fetch --all-commits; then python -m src.track"
+                f"missing: files that records name: {listed(sorted(self.missing), SHOWN)}. "
+                f"{_how_to_bring(workspace)}; then python -m src.track"
             )
         return lines
+
+
+def _how_to_bring(workspace: Path) -> str:
+    pull = pull_command(workspace)
+    if pull:
+        return f"Fetch them: {pull}, for older results {FETCH_OLDER}"
+    return f"No DVC remote is configured. Make those of the present pipeline: {REPRO}"
 
 
 def _records(count: int, one: str, more: str) -> str:

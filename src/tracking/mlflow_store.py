@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -56,14 +56,20 @@ class MlflowStore:
     client: "MlflowClient"
     root: Path
     embedded: bool
+    experiment_ids: dict[str, str] = field(default_factory=dict, repr=False)  # those asked for before
 
     def experiment_id(self, name: str) -> str:
-        """The experiment of a data set; created if it is missing.
+        """The experiment of a data set; created if it is missing. MLflow is asked once.
 
         Raises:
             AssayError: It was deleted in MLflow, or its artifacts are in another folder because the
                 repository was moved.
         """
+        if name not in self.experiment_ids:
+            self.experiment_ids[name] = self._find_experiment(name)
+        return self.experiment_ids[name]
+
+    def _find_experiment(self, name: str) -> str:
         experiment = self.client.get_experiment_by_name(name) or self._create_experiment(name)
         if experiment.lifecycle_stage == "deleted":
             raise deleted(experiment, self.embedded)
@@ -134,13 +140,13 @@ def connect(root: Path, patient: bool = False) -> MlflowStore:
     if not is_embedded():
         return MlflowStore(_client(os.environ[TRACKING], os.environ.get(REGISTRY)), root, embedded=False)
     create_database(root)
-    return MlflowStore(_client(database_uri(database(root))), root, embedded=True)
+    return _embedded(root, database(root))
 
 
 def connect_beside(root: Path, path: Path) -> MlflowStore:
     """Open a database that is being built for ``root``."""
     _prepare(patient=True)
-    return MlflowStore(_client(database_uri(path)), root, embedded=True)
+    return _embedded(root, path)
 
 
 def is_embedded() -> bool:
@@ -228,6 +234,33 @@ def _open_database(uri: str, root: Path) -> Any:
     _silence()
     store: Any = sqlalchemy_store.SqlAlchemyStore
     return store(uri, str(artifact_root(root)).translate(ENCODED))
+
+
+def _embedded(root: Path, path: Path) -> MlflowStore:
+    """The store in the database file ``path``."""
+    uri = database_uri(path)
+    client = _client(uri)
+    _commit_without_waiting(uri)
+    return MlflowStore(client, root, embedded=True)
+
+
+def _commit_without_waiting(uri: str) -> None:
+    """Let commits not wait for the disk, which takes longer than all else.
+
+    With a write-ahead log a power cut may undo the last commits, but breaks nothing; the journal has what
+    they said, and the next ``src.track`` finds it missing.
+    """
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+    from sqlalchemy import event
+
+    engine = SqlAlchemyStore._get_or_create_engine(uri)  # the one that the client uses
+    if not event.contains(engine, "connect", _set_synchronous):
+        event.listen(engine, "connect", _set_synchronous)
+        engine.dispose()  # connections from before
+
+
+def _set_synchronous(connection: Any, _: object) -> None:
+    connection.execute("PRAGMA synchronous = NORMAL")
 
 
 def _kind() -> list["ExperimentTag"]:

@@ -59,7 +59,7 @@ def rebuild(root: Path, then: Callable[[MlflowStore, JournalIndex], None]) -> li
 def _fill(
     store: MlflowStore, journal: JournalIndex, then: Callable[[MlflowStore, JournalIndex], None]
 ) -> list[SyncResult]:
-    results = replay(store, journal)
+    results = replay(store, journal, show=True)
     then(store, journal)
     return results
 

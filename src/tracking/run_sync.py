@@ -127,8 +127,9 @@ def _parent(store: MlflowStore, journal: JournalIndex, group: RunGroup, experime
     owner = journal.owner(base, group.head)
     if owner is None:  # trained on another machine
         return next((run for run in store.find_runs(experiment, base) if run.info.status == "FINISHED"), None)
-    if find_run(store, owner) is None:
-        sync_run(store, journal, base)
+    if (run := find_run(store, owner)) is not None:
+        return run
+    sync_run(store, journal, base)
     return find_run(store, owner)
 
 

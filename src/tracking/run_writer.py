@@ -42,34 +42,27 @@ class RunWriter:
     parent: "Run | None" = None  # of the model that this one was made from
 
     def show(self) -> None:
-        """Everything; the tag that marks the run as complete comes last."""
-        self.write_tags()
-        self.write_parameters()
-        self.write_history()
+        """Everything, in few calls; the tag that marks the run as complete comes last."""
+        self._log(self.curves(), self.parameters(), self.tags())
         self.write_data()
         model = self.write_model()
-        self.write_results(self.group.head, model)
+        metrics = self._show_results(self.group.head, model)
+        tags: dict[str, str] = {}
         for entry in self.group.attachments:
-            self.attach(entry, model)
+            more, marks = self._show_attachment(entry, model)
+            metrics, tags = metrics + more, tags | marks
         self.write_status()
-        self.store.client.set_tag(self.id, STATE, self.group.digest)
+        self._log(metrics, [], {**tags, STATE: self.group.digest})
 
     @property
     def id(self) -> str:
         return str(self.run.info.run_id)
-
-    def write_tags(self) -> None:
-        self._set_tags(self.tags())
 
     def tags(self) -> dict[str, str]:
         """All tags; those that no longer hold become empty."""
         stale = {key: "" for key in ("status.reason",) if key in self.run.data.tags}
         second = self.first is not None and self.group.result is not None
         return stale | tags_of(self.group, self.parent) | (self._difference() if second else {})
-
-    def write_parameters(self) -> None:
-        for batch in batches("params", self.parameters()):
-            self.store.client.log_batch(self.id, params=batch)
 
     def parameters(self) -> list["Param"]:
         """Those that the run lacks."""
@@ -81,10 +74,6 @@ class RunWriter:
             for name, value in own.items()
             if (key := valid_key(name)) not in known
         ]
-
-    def write_history(self) -> None:
-        for batch in batches("metrics", self.curves()):
-            self.store.client.log_batch(self.id, metrics=batch)
 
     def curves(self) -> list["Metric"]:
         """Points that exist already have the same time and value, and MLflow keeps them once."""
@@ -119,21 +108,13 @@ class RunWriter:
         else:
             for path in (model.weights, model.spec):
                 self.store.client.log_artifact(self.id, str(path), "model")
-        self._set_tags(tags)
+        self._log([], [], tags)
         return tags.get("model.id")
 
-    def write_results(self, entry: JournalEntry, model: str | None) -> None:
-        """The metrics and figures of one stage; its figures are in a folder named after it."""
-        self._write_metrics(entry, model)
-        for name in entry.record.get("figures") or []:
-            self.store.client.log_artifact(self.id, str(entry.folder / name), entry.stage)
-
-    def attach(self, entry: JournalEntry, model: str | None = None) -> None:
+    def attach(self, entry: JournalEntry) -> None:
         """What another stage found out about this run's model; replaces what that stage attached before."""
-        if entry.status == "FINISHED":
-            self.write_results(entry, model or self.run.data.tags.get("model.id"))
-        known = self.run.data.tags
-        self._set_tags({key: tag for key, tag in attachment_tags(entry).items() if tag or known.get(key)})
+        metrics, tags = self._show_attachment(entry, self.run.data.tags.get("model.id"))
+        self._log(metrics, [], tags)
 
     def has(self, entry: JournalEntry) -> bool:
         """Whether the run shows this attachment already, whichever machine brought it."""
@@ -146,13 +127,23 @@ class RunWriter:
         else:
             self.store.client.set_terminated(self.id, head.status, head.ended)
 
-    def _write_metrics(self, entry: JournalEntry, model: str | None) -> None:
+    def _show_attachment(
+        self, entry: JournalEntry, model: str | None
+    ) -> tuple[list["Metric"], dict[str, str]]:
+        """Log the figures of a stage that attaches to this run; returns the metrics and tags that follow."""
+        known, result = self.run.data.tags, entry.status == "FINISHED"
+        metrics = self._show_results(entry, model or known.get("model.id")) if result else []
+        return metrics, {key: tag for key, tag in attachment_tags(entry).items() if tag or known.get(key)}
+
+    def _show_results(self, entry: JournalEntry, model: str | None) -> list["Metric"]:
+        """Log the figures of one stage, in a folder named after it; returns the metrics that follow."""
+        for name in entry.record.get("figures") or []:
+            self.store.client.log_artifact(self.id, str(entry.folder / name), entry.stage)
         data = entry.record["data"]
         link = {"model_id": model} if model else {}
         if data.get("digest"):
             link |= {"dataset_name": data["name"], "dataset_digest": data["digest"][:DIGEST]}
-        for batch in batches("metrics", self.metrics(entry, link)):
-            self.store.client.log_batch(self.id, metrics=batch)
+        return self.metrics(entry, link)
 
     def metrics(self, entry: JournalEntry, link: dict[str, str]) -> list["Metric"]:
         """Those of a record that the run lacks, linked to a model and a data set."""
@@ -187,13 +178,14 @@ class RunWriter:
         assert self.first is not None
         return difference(self.first, self.group)
 
-    def _set_tags(self, tags: dict[str, str]) -> None:
+    def _log(self, metrics: list["Metric"], params: list["Param"], tags: dict[str, str]) -> None:
+        """Log what the run lacks. MLflow writes the tags of a call last."""
         from mlflow.entities import RunTag
 
         known = self.run.data.tags
         changed = [RunTag(key, value) for key, value in tags.items() if known.get(key) != value]
-        for batch in batches("tags", changed):
-            self.store.client.log_batch(self.id, tags=batch)
+        for batch in combined_batches(metrics, params, changed):
+            self.store.client.log_batch(self.id, *batch)
         known |= tags
 
 
@@ -204,16 +196,10 @@ class ChildRunWriter(RunWriter):
     best: bool = False  # the search names it as its best
 
     def show(self) -> None:
-        """Everything in two calls; MLflow writes a batch's tags last, so the mark comes last here too."""
-        from mlflow.entities import RunTag
-
+        """Everything in two calls; the mark comes last here too."""
         self.write_status()
-        known, tags = self.run.data.tags, {**self.tags(), STATE: self.state}
         metrics = [*self.curves(), *self.metrics(self.group.head, {})]
-        changed = [RunTag(key, value) for key, value in tags.items() if known.get(key) != value]
-        for batch in combined_batches(metrics, self.parameters(), changed):
-            self.store.client.log_batch(self.id, *batch)
-        known |= tags
+        self._log(metrics, self.parameters(), {**self.tags(), STATE: self.state})
 
     @property
     def state(self) -> str:
@@ -266,8 +252,10 @@ def batches(kind: str, items: list[Any]) -> list[list[Any]]:
 def combined_batches(
     metrics: list["Metric"], params: list["Param"], tags: list["RunTag"]
 ) -> list[tuple[list["Metric"], list["Param"], list["RunTag"]]]:
-    """What to log in as few calls as MLflow's limits allow, tags last."""
+    """What to log in as few calls as MLflow's limits allow, tags last; none if there is nothing to log."""
     sizes = {"metrics": len(metrics), "params": len(params), "tags": len(tags)}
+    if not any(sizes.values()):
+        return []
     if sum(sizes.values()) <= TOTAL and all(size <= LIMITS[kind] for kind, size in sizes.items()):
         return [(metrics, params, tags)]
     return [

@@ -6,6 +6,7 @@ repeated.
 
 from pathlib import Path
 
+from src.core.progress import progress_bar
 from src.tracking.child_runs import Children
 from src.tracking.journal_index import JournalIndex
 from src.tracking.mlflow_store import MlflowStore, connect
@@ -36,11 +37,16 @@ def synchronize(
     return replay(store, journal, list(dict.fromkeys([*orphans, *journal.wanted(lineage)])))
 
 
-def replay(store: MlflowStore, journal: JournalIndex, subjects: list[str] | None = None) -> list[SyncResult]:
-    """Bring the runs of these lineages, by default of all."""
+def replay(
+    store: MlflowStore, journal: JournalIndex, subjects: list[str] | None = None, show: bool = False
+) -> list[SyncResult]:
+    """Bring the runs of these lineages, by default of all; ``show`` draws a progress bar."""
     results: list[SyncResult] = []
     children = Children(store)
-    for subject in journal.subjects() if subjects is None else subjects:
-        is_child = journal.parent_of(subject) is not None
-        results += children.sync(journal, subject) if is_child else sync_run(store, journal, subject)
+    wanted = journal.subjects() if subjects is None else subjects
+    with progress_bar("Runs to MLflow", total=len(wanted), show=show) as advance:
+        for subject in wanted:
+            is_child = journal.parent_of(subject) is not None
+            results += children.sync(journal, subject) if is_child else sync_run(store, journal, subject)
+            advance(1)
     return results

@@ -90,6 +90,7 @@ def fit(
     fine_tuning: FineTuning | None = None,
     loggers: Sequence[Logger] = (),
     watch: Watch = Watch(),
+    say: Callable[[str], None] | None = None,
 ) -> TrainingResult:
     """Train, or resume where an earlier call with the same task was killed.
 
@@ -104,13 +105,14 @@ def fit(
         fine_tuning: a network to start from, a teacher, masks.
         loggers: Lightning's; each gets the whole history, also when a training is resumed.
         watch: what looks at the training; it may raise errors of its own.
+        say: gets a line if the training is resumed.
 
     Raises:
         AssayError: the loss is not finite, a fit does not converge, the model cannot take the images, a
             callback or an optimizer cannot be made, a metric or a class weight is of an unknown class, or the
             checkpoint in ``state`` is damaged or belongs to another task.
     """
-    on_start, on_epoch = on_start or _ignore, on_epoch or _ignore
+    on_start, on_epoch, say = on_start or _ignore, on_epoch or _ignore, say or _ignore
     place, train = choose_device(device), task.train
     with computing(train):
         # 1. What can be refused, then the network. Its numerics are reported first, so that a run that fails
@@ -145,6 +147,8 @@ def fit(
         if earlier and earlier.finished:
             trained = head_on_features(network, task) or network
             return _result(network, trained, earlier, numerics, train.monitor, notes)
+        if earlier:
+            say(f"Resuming after epoch {len(earlier.history)} of {train.epochs}")
 
         # 3. What is trained: the network on images, or its head alone on features that are computed once.
         images: Images | Features = task.images

@@ -16,6 +16,7 @@ REPORTED_ELSEWHERE = (
     "Restored all states from the checkpoint",
     "You have turned on `Trainer(detect_anomaly=True)`",  # somebody has asked for it
     "💡 Tip:",  # advertisements for other products
+    "[rank: 0] Received SIGTERM:",  # the command that was interrupted says so, once for all its processes
 )
 # Patterns of warnings.
 HARMLESS = (
@@ -30,7 +31,11 @@ HARMLESS = (
     # The CSV of a training that was killed is written again, with all epochs.
     r"Experiment logs directory .* exists and is not empty",
 )
-LOGGERS = ("pytorch_lightning.utilities.rank_zero", "pytorch_lightning.accelerators.cuda")
+LOGGERS = (
+    "pytorch_lightning.utilities.rank_zero",
+    "pytorch_lightning.accelerators.cuda",
+    "pytorch_lightning.trainer.connectors.signal_connector",
+)
 
 
 @contextmanager

@@ -6,10 +6,12 @@ from types import SimpleNamespace
 import numpy as np
 import pyarrow as pa
 import pytest
+import yaml
 from pyarrow import parquet
 
 from src.auditing.checks.metrics import _base, _rule
 from src.auditing.decision_report import REPORT, check_decision
+from src.auditing.target import AuditTarget
 from src.auditing.verdict import CheckLog, Verdict
 from src.data.dataset.spec import DataSpec, with_spec
 from src.evaluation.fitted.decision import fit_rule
@@ -178,7 +180,16 @@ def test_the_check_of_the_base_recomputes_it(reported, tmp_path):
     reported[0](METHODS[0])
     (tmp_path / "reports/evaluate/metrics.json").write_text("{}")
     evaluate = {"confidence": 0.95, "decision": METHODS[0].model_dump(), "top_k": 2, "calibration_bins": 10}
-    lock, see = {"evaluate": SimpleNamespace(parameters={"evaluate": evaluate})}, CheckLog()
-    _base(SimpleNamespace(folder=tmp_path, lock=lock, params={"evaluate": evaluate}, run=None), see)
+    command, files, see = "python -m src.evaluate", {"outs": ["reports/evaluate"]}, CheckLog()
+    train = {"cmd": "python -m src.train", "outs": ["models/base"]}
+    locked = {"evaluate": {"cmd": command, "params": {"params.yaml": {"evaluate": evaluate}}}}
+    for name, content in (
+        ("params.yaml", {"evaluate": evaluate}),
+        ("dvc.yaml", {"stages": {"train": train, "evaluate": {"cmd": command, **files}}}),
+        ("dvc.lock", {"schema": "2.0", "stages": locked}),
+    ):
+        (tmp_path / name).write_text(yaml.safe_dump(content))
+    _base(AuditTarget("the workspace", tmp_path, tmp_path, "train", is_workspace=True), see)
     assert not see.findings
     assert f"{REPORT} follows from its rule and the stored answers" in see.agreed
+    assert see.notes == ["the model was not asked again: models/base is not made yet (dvc repro)"]

@@ -14,6 +14,7 @@ from src.provenance.journal import RunRecord
 from src.registry.decisions import Registration, Ruling, add_decisions, append_decisions
 from src.registry.versions import VersionFacts
 from tests.support.journals import compressed, lineage_of, record
+from tests.support.remotes import configure_remote
 
 ABSENT = lineage_of("onnx one")
 
@@ -46,6 +47,7 @@ def decided(root: Path, version: VersionFacts, sha256: str) -> CheckLog:
 def test_a_version_of_others_whose_model_was_not_pulled_is_no_fault(
     tmp_path: Path, version: VersionFacts
 ) -> None:
+    configure_remote(tmp_path)
     see = decided(tmp_path, version, "2" * 64)
     assert see.findings == []
     assert any("1 other versions are not here: dvc fetch --all-commits" in note for note in see.notes)

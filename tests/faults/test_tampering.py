@@ -356,7 +356,7 @@ def test_a_revision_whose_results_are_not_here_is_incomplete(scene):
     """What is committed is the default run, whose outputs are in no cache of this clone."""
     found = scene.audit("HEAD")
     assert found.verdict is Verdict.INCOMPLETE, findings(found)
-    assert "not in DVC's cache: run dvc pull, or --rebuild to make it again" in findings(found)
+    assert "not here (--rebuild makes it again)" in findings(found)
 
 
 @pytest.mark.prove

@@ -113,8 +113,10 @@ def test_the_champion_classifies_and_stands_an_audit(colleague, tmp_path):
     (tmp_path / "a.png").write_bytes(png(np.zeros((8, 8), np.uint8)))
     predicted = colleague.run("python", "-m", "src.predict", str(tmp_path / "a.png"))
     assert predicted.stdout.splitlines()[0] == "path,label,probability"
+    assert predicted.stderr.splitlines()[-1].endswith(", imported from reports/records")
     audit = colleague.run("python", "-m", "src.audit", CHAMPION, "--no-write")
     assert "INTACT" in audit.stdout and "FAIL" not in audit.stdout
+    assert audit.stdout.splitlines()[0].endswith(", imported from reports/records")
     assert "only imported into the journal of this machine, so no witness" in audit.stdout
     assert "this machine made it" not in audit.stdout
     assert "this machine ran" not in audit.stdout and "this machine made 0 of them" in audit.stdout

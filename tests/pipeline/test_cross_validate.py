@@ -75,6 +75,7 @@ def test_what_the_reader_gets(unbroken):
     assert accuracy["corrected_low"] < accuracy["low"] < accuracy["value"] < accuracy["high"]
     assert accuracy["out_of_fold"] > 0.5
     assert "selection: non-nested" in unbroken.summary
+    assert f"{FOLDS} folds, 1 at a time" in unbroken.summary
     lines = (unbroken / REPORT / "folds.csv").read_text().splitlines()
     assert len(lines) == 1 + FOLDS
 

@@ -11,6 +11,7 @@ import yaml
 from src.core.errors import AssayError
 from src.provenance.dvc_lock import LockedStage, md5_of, read_lock
 from src.provenance.lineage import LineageGraph
+from tests.support.remotes import configure_remote
 
 PIPELINE = """
 stages:
@@ -293,7 +294,10 @@ def test_a_folder_of_which_one_output_was_never_recorded_is_traced_from_its_file
 def test_what_can_be_pulled_is_said(used):
     lock = recorded(used)
     shutil.rmtree(used / "made")
-    with pytest.raises(AssayError, match=r"dvc repro make, or fetch it from a DVC remote: dvc pull made$"):
+    with pytest.raises(AssayError, match=r"dvc repro make$"):
+        graph_of(used, VALUES, lock).of("use@a")
+    configure_remote(used)
+    with pytest.raises(AssayError, match=r"dvc repro make, or fetch it from DVC's remote: dvc pull made$"):
         graph_of(used, VALUES, lock).of("use@a")
     with pytest.raises(AssayError, match=r"dvc repro make$"):
         graph_of(used, VALUES).of("use@a")

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,17 +11,30 @@ from google.protobuf import json_format
 from in_toto_attestation.v1 import statement_pb2
 from in_toto_attestation.v1.statement import Statement
 
+from src.auditing.audit import RebuildOptions, run_audit
+from src.auditing.resolve import Places, resolve_target
 from src.core.hashing import content_hash, file_hash
 from src.provenance.journal import attempts
 from src.records.files import Record, read_records
 from src.registry.archive import find_archived
 from src.registry.decision_records import import_records, publish_decisions
-from src.registry.decisions import Challenge, Registration, Ruling, decisions
+from src.registry.decisions import (
+    Challenge,
+    Registration,
+    Ruling,
+    append_decisions,
+    decisions,
+    now,
+)
+from src.registry.loading import describe_version
 from src.registry.manual import change_champion
+from src.registry.versions import read_version
 from src.track import main, track
+from src.tracking.mlflow_store import connect
 from tests.support.journals import lineage_of
 from tests.support.records import names, publish, rewrite, train
 from tests.support.registries import Workspace, aliases, registry
+from tests.support.remotes import configure_remote
 
 
 @pytest.fixture
@@ -152,6 +166,51 @@ def test_what_a_version_is_judged_by_and_made_from_comes_along(here: Workspace, 
         ours, theirs = find_archived(mate, name), find_archived(here.root, name)
         assert ours and theirs and content_hash(ours) == content_hash(theirs)
     assert len(registration.archived) == 3
+
+
+@pytest.mark.slow
+def test_a_version_that_others_registered_is_called_imported(here: Workspace, mate: Path) -> None:
+    register(here)
+    pull(here.folder, mate)
+    import_records(mate, mate)
+    track(mate)
+    uri, said = "models:/shapes/1", "imported from reports/records"
+    assert describe_version(mate, uri) == f"{uri}, {said}"
+    title = read_version(connect(mate), "shapes", "1").title
+    assert title == f"shapes version 1 (challenger, champion), {said}"
+    assert describe_version(here.root, uri) == uri
+    assert read_version(connect(here.root), "shapes", "1").title == "shapes version 1 (challenger, champion)"
+    (imported,) = (d for d in decisions(mate) if isinstance(d, Registration))
+    append_decisions(mate, replace(imported, time=now()))  # this machine registers the same file
+    assert describe_version(mate, uri) == uri
+
+
+@pytest.mark.slow
+def test_a_record_that_comes_after_its_version_is_kept_with_it(
+    here: Workspace, mate: Path, tmp_path: Path
+) -> None:
+    """Of what others have made, the model is here before the output of the stage register."""
+    register(here)
+    pull(here.folder, mate)
+    shutil.rmtree(mate / "reports/register")
+    import_records(mate, mate)
+    track(mate)
+    champion = "models:/shapes@champion"
+    lacking = resolve_target(champion, Places(mate, tmp_path / "one"), lambda: connect(mate))
+    assert lacking.remedy == "dvc repro" and "reports/register/versions.zip" in lacking.lacks["record"]
+    checks = run_audit(lacking, RebuildOptions(), False, lambda _: None).checks
+    skipped = {check.evidence.skipped for check in checks if check.status == "SKIPPED"}
+    assert skipped == {"there is no record to look at yet: dvc repro"}
+    configure_remote(mate)
+    pulled = resolve_target(champion, Places(mate, tmp_path / "two"), lambda: connect(mate))
+    assert pulled.remedy == "dvc pull; python -m src.track"
+    pull(here.folder, mate)
+    import_records(mate, mate)
+    track(mate)
+    version = read_version(connect(mate), "shapes", "@champion")
+    assert version.tags["record"] == read_version(connect(here.root), "shapes", "@champion").tags["record"]
+    kept = connect(mate).client.list_logged_model_artifacts(version.model_id, "record")
+    assert [artifact.path for artifact in kept] == [f"record/{version.tags['record']}"]
 
 
 def test_importing_and_publishing_again_changes_nothing(here: Workspace, mate: Path) -> None:

@@ -17,6 +17,7 @@ from src.tracking.mlflow_store import connect
 from src.tracking.sync import synchronize
 from tests.support.journals import begin_search, child_lineage, count, lineage_of, tried
 from tests.support.records import compress, evaluate, names, publish, rewrite, train
+from tests.support.remotes import configure_remote
 
 OWN = {"assay.state", "assay.attempts", "mlflow.parentRunId", "model.id", "mlflow.log-model.history"}
 
@@ -85,7 +86,7 @@ def test_nothing_is_imported_twice(root: Path, mate: Path) -> None:
     copy_tracked(mate, root)
     assert len(import_executions(root, root).imported) == 1
     assert import_executions(root, root).imported == []
-    assert import_executions(root, root).lines() == []
+    assert import_executions(root, root).lines(root) == []
     assert count(synchronize(root), "created") == 1
     assert count(synchronize(root), "unchanged") == 1
 
@@ -150,8 +151,12 @@ def test_what_is_missing_is_named_and_comes_with_the_next_import(root: Path, mat
     shutil.copytree(mate / FOLDER, root / FOLDER)
     done = import_executions(root, root)
     assert done.missing == {f"models/base/{n}" for n in ("history.csv", "model.json", "model.safetensors")}
-    assert done.lines()[0] == "imported: 1 execution from reports/records"
-    assert "dvc pull" in done.lines()[1] and "models/base/history.csv" in done.lines()[1]
+    assert done.lines(root)[0] == "imported: 1 execution from reports/records"
+    assert "models/base/history.csv" in done.lines(root)[1]
+    assert done.lines(root)[1].endswith("present pipeline: dvc repro; then python -m src.track")
+    configure_remote(mate)
+    fetch = "Fetch them: dvc pull, for older results dvc fetch --all-commits; then python -m src.track"
+    assert done.lines(mate)[1].endswith(fetch)
     synchronize(root)
     (before,) = shown(root).values()
     assert (before["curve"], before["files"], before["metrics"]) == ([], [], {"val/accuracy": 0.2})

@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from mlflow.entities import Run
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from src.core.errors import AssayError
 from src.core.hashing import json_hash
@@ -45,6 +47,7 @@ def curve(root: Path, run: Run, key: str = "epoch/val/accuracy") -> list[tuple[i
 
 
 CURVE = [(0, 0.0), (1, 0.1), (2, 0.2)]
+SAFE = {"journal_mode": "wal", "synchronous": 1}  # 1: NORMAL, which breaks nothing together with this log
 
 
 def test_metrics_of_a_class_with_any_name_are_shown(root: Path) -> None:
@@ -89,6 +92,33 @@ def test_a_run_shows_everything_of_its_training(root: Path, tmp_path: Path) -> N
     assert (dataset.dataset.name, dataset.dataset.digest) == ("shapes", json_hash("shapes")[:36])
     figures = connect(root).client.list_artifacts(run.info.run_id, "evaluate")
     assert [figure.path for figure in figures] == ["evaluate/confusion.png"]
+
+
+def test_a_training_costs_a_server_few_calls(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained(root)
+    evaluated(root, tmp_path)
+    batches: list[tuple[int, int, int]] = []
+    log_batch = MlflowClient.log_batch
+
+    def counted(
+        client: MlflowClient, run_id: str, metrics: list[Metric], params: list[Param], tags: list[RunTag]
+    ) -> None:
+        batches.append((len(metrics), len(params), len(tags)))
+        log_batch(client, run_id, metrics, params, tags)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", counted)
+    synchronize(root)
+    (curves, parameters, _), (results, no_parameters, _) = batches  # before the figures, and after them
+    assert (curves, parameters, results, no_parameters) == (6, 3, 2, 0)
+
+
+def test_commits_do_not_wait_for_the_disk(root: Path) -> None:
+    uri = connect(root).client.tracking_uri
+    with SqlAlchemyStore._get_or_create_engine(uri).connect() as connection:
+        found = {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in SAFE}
+    assert found == SAFE
 
 
 def test_replaying_again_changes_nothing(root: Path, tmp_path: Path) -> None:

@@ -26,6 +26,23 @@ from tests.support.workspaces import ROOT
 
 RATES = {"adadelta": 1.0, "larc": 0.1, "lars": 0.1, "nlarc": 0.1, "nlars": 0.1}  # others learn at 0.01
 VICTIM = ROOT / "tests/support/killed_training.py"
+THREE_EPOCHS = {"model": {"widths": [4]}, "train": {"epochs": 3}, "schedule": {"warmup": 0.0}}
+TERMINATED = """
+import os, signal, sys
+from pathlib import Path
+from src.training.fit import Watch, fit, pl
+from tests.support.training_tasks import digits_task
+from tests.training.test_resume import THREE_EPOCHS
+
+class Terminate(pl.Callback):
+    "SIGTERM in the second epoch, as a worker gets it after Ctrl-C."
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if (trainer.current_epoch, batch_idx) == (1, 1):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+fit(digits_task(**THREE_EPOCHS), Path(sys.argv[1]), device="cpu", watch=Watch([Terminate()]))
+"""
 
 
 def run_victim(setting: str, state: Path, outcome: Path, *death: str) -> int:
@@ -141,6 +158,21 @@ def test_every_optimizer_learns_and_resumes_with_the_same_bytes(tmp_path, name):
     with pytest.raises(StoppedError):
         fit(task, tmp_path / "broken", device="cpu", on_epoch=stop)
     assert fit(task, tmp_path / "broken", device="cpu").hashes == whole.hashes
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_terminated_is_silent_and_the_next_call_says_where_it_resumes(tmp_path):
+    command = [sys.executable, "-c", TERMINATED, str(tmp_path / "broken")]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (ended.stdout, ended.stderr) == ("", "")
+    task, said = digits_task(**THREE_EPOCHS), []
+    whole = fit(task, tmp_path / "whole", device="cpu", say=said.append)
+    assert said == []
+    resumed = fit(task, tmp_path / "broken", device="cpu", say=said.append)
+    assert said == ["Resuming after epoch 1 of 3"]
+    assert resumed.hashes == whole.hashes
+    fit(task, tmp_path / "broken", device="cpu", say=said.append)  # it is finished
+    assert len(said) == 1
 
 
 def test_finished_training_is_read_and_not_repeated(tmp_path):

@@ -25,6 +25,8 @@ def check(subject: AuditTarget, see: CheckLog) -> None:
     """One hash, in as many places as have it."""
     if subject.run is None:
         see.skipped = "MLflow knows no run of this, so there is nothing to compare with"
+        missing = subject.first_absent(f"models/{subject.model_folder.name}")
+        see.skipped += f": {missing}" if missing else ""
         return
     expected, copies = subject.run.tags.get("model.sha256"), list(_journal_copies(subject))
     output = _weights(subject.model_folder)
@@ -33,7 +35,8 @@ def check(subject: AuditTarget, see: CheckLog) -> None:
         specs = [subject.model_folder] if made == expected else []
         _registered(subject, expected, [*specs, *(c.folder for c in copies if c.sha256 == expected)], see)
     if output is None:
-        see.note(f"models/{subject.model_folder.name} is not here, so it is not compared")
+        path = f"models/{subject.model_folder.name}"
+        see.note(f"{path} is {subject.absence(path)}, so it is not compared")
     else:
         see.equal(f"models/{output.parent.name}/{output.name}", expected, made, Verdict.TAMPERED)
     _journal(expected, copies, see)

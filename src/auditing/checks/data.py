@@ -19,6 +19,7 @@ from src.data.dataset.index import DatasetIndex, read_index, read_split
 from src.data.dataset.statistics import Floats, channel_statistics, normalization_from
 from src.pretrained.files import pretrained_normalization
 from src.provenance.dvc_lock import file_md5, md5_of
+from src.provenance.dvc_remote import pull_command
 from src.provenance.journal import last_outputs
 
 QUESTION = "Are the data what was recorded, and divided as recorded?"
@@ -32,7 +33,7 @@ def check(subject: AuditTarget, see: CheckLog) -> None:
     _outputs(subject, see)
     ingest, split = subject.folder / "data/ingest", subject.folder / "data/split"
     if not (ingest / "manifest.parquet").is_file():
-        see.note("data/ingest is not here, so its content is not looked at")
+        see.note(f"data/ingest is {subject.absence('data/ingest')}, so its content is not looked at")
         return
     _digest(subject, ingest, see)
     try:
@@ -52,7 +53,8 @@ def _raw(subject: AuditTarget, see: CheckLog) -> None:
     for path, md5 in subject.raw.items():
         place = subject.folder / path
         if not place.exists():
-            missing = "neither here, nor in DVC's cache, nor in git: run dvc pull, or restore it"
+            how = pull_command(subject.root) or "put it back"
+            missing = f"neither here, nor in DVC's cache, nor in git: {how}"
             see.find(path, f"the files that were read (MD5 {md5[:16]})", missing, Verdict.INCOMPLETE)
             continue
         found = md5_of(place)
@@ -73,16 +75,15 @@ def _outputs(subject: AuditTarget, see: CheckLog) -> None:
         cached = subject.stages[name].cached
         for path, md5 in subject.lock[name].outputs.items():
             if not (subject.folder / path).exists():
-                _absent(path, cached, see)
+                _absent(subject, path, cached, see)
             elif _unchanged(subject, name, path, md5, see):
                 good += 1
     see.agree(f"{good} outputs of the stages behind it have the recorded hashes")
 
 
-def _absent(path: str, cached: bool, see: CheckLog) -> None:
+def _absent(subject: AuditTarget, path: str, cached: bool, see: CheckLog) -> None:
     if cached:
-        missing = "not in DVC's cache: run dvc pull, or --rebuild to make it again"
-        see.find(path, "in the cache", missing, Verdict.INCOMPLETE)
+        see.find(path, "in the cache", subject.absence(path), Verdict.INCOMPLETE)
     else:
         see.note(f"{path} of that time is not kept here; it follows from what is")
 

@@ -9,6 +9,7 @@ from src.auditing.target import AuditTarget
 from src.auditing.verdict import CheckLog, Verdict
 from src.core.errors import AssayError
 from src.core.hashing import content_hash, file_hash, hash_tree
+from src.provenance.dvc_remote import FETCH_OLDER, REPRO, pull_command
 from src.provenance.journal import attempts, journal_folder
 from src.registry.archive import has_model
 from src.registry.decisions import Decision, Registration, Ruling, decisions
@@ -63,7 +64,7 @@ def _stages(subject: AuditTarget, see: CheckLog) -> None:
         name for name, stage in subject.stages.items() if name not in subject.lock and not stage.observation
     ]
     if absent:
-        see.note(f"never run: {', '.join(absent)}")
+        see.note(f"not made yet: {', '.join(absent)} ({REPRO})")
     broken = 0
     for name in subject.behind():
         for path, md5 in subject.lock[name].dependencies.items():
@@ -125,7 +126,8 @@ def _decisions(subject: AuditTarget, version: VersionFacts, see: CheckLog) -> No
     absent = {d.identity for d in told if isinstance(d, Registration)} - there
     absent = {identity for identity in absent if not has_model(subject.root, *identity)}
     if absent:
-        see.note(f"{len(absent)} other versions are not here: dvc fetch --all-commits; python -m src.track")
+        bring = f": {FETCH_OLDER}; python -m src.track" if pull_command(subject.root) else ""
+        see.note(f"{len(absent)} other versions are not here{bring}")
     ours = [d for d in told if (d.lineage, d.sha256) not in absent]
     rulings = [d for d in ours if isinstance(d, Ruling) and d.embedded == version.embedded]
     lost = {d.identity: d for d in ours if isinstance(d, Registration) and d.identity not in there}

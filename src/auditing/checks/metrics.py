@@ -31,7 +31,7 @@ from src.registry.variant_metrics import evaluate_metrics
 from src.serving.decision import describe
 
 QUESTION = "Do the metrics follow from the predictions, and these from the model?"
-PREDICTIONS = "predictions.parquet"
+PREDICTIONS, IMAGES = "predictions.parquet", "data/ingest/images.npy"
 EXACT = 1e-9  # of a metric that follows from stored predictions
 TOLERANCE = 1e-3  # of a logit, for the same file on another machine
 DIGITS = 6  # that a tag keeps of a metric
@@ -52,11 +52,9 @@ def _model(subject: AuditTarget, see: CheckLog) -> None:
     if subject.variant is None:
         _base(subject, see)
         return
-    path = subject.model_folder / PREDICTIONS
-    if not path.is_file():
-        see.skipped = f"models/{subject.variant}/{PREDICTIONS} is not here"
-    else:
-        _variant(subject, path, see)
+    see.skipped = subject.first_absent(f"models/{subject.variant}/{PREDICTIONS}")
+    if see.skipped is None:
+        _variant(subject, subject.model_folder / PREDICTIONS, see)
     if subject.version is not None and subject.run is not None:
         _tags(subject.version.tags, subject.run.metrics, see)
     if subject.base is not None:
@@ -124,10 +122,9 @@ def _answers(
     subject: AuditTarget, predictions: Path, table: Mapping[str, NDArray[Any]], see: CheckLog
 ) -> None:
     """The model itself, asked again for every held-out image."""
-    file = (subject.model or subject.model_folder) / "model.onnx"
-    images = subject.folder / "data/ingest/images.npy"
-    if not (file.is_file() and images.is_file()):
-        see.note("the model was not asked again: it or the images are not here")
+    file, images = (subject.model or subject.model_folder) / "model.onnx", subject.folder / IMAGES
+    if missing := subject.first_absent(IMAGES) if file.is_file() else "its file is not here":
+        see.note(f"the model was not asked again: {missing}")
         return
     if not _same_data(subject, file.parent, predictions, see):
         return
@@ -141,8 +138,8 @@ def _answers(
 def _base(subject: AuditTarget, see: CheckLog) -> None:
     """The base model, by what evaluate has written of it."""
     folder = subject.folder / "reports/evaluate"
-    if not (folder / PREDICTIONS).is_file():
-        see.skipped = f"reports/evaluate/{PREDICTIONS} is not here"
+    see.skipped = subject.first_absent(f"reports/evaluate/{PREDICTIONS}")
+    if see.skipped is not None:
         return
     table = read_table(folder / PREDICTIONS)
     columns = sorted((name for name in table if name.startswith("p_")), key=lambda name: int(name[2:]))
@@ -161,9 +158,9 @@ def _base(subject: AuditTarget, see: CheckLog) -> None:
 def _base_answers(
     subject: AuditTarget, probabilities: NDArray[np.float64], table: Mapping[str, NDArray[Any]], see: CheckLog
 ) -> None:
-    model, images = subject.folder / "models/base", subject.folder / "data/ingest/images.npy"
-    if not (model.is_dir() and images.is_file()):
-        see.note("the model was not asked again: it or the images are not here")
+    model, images = subject.folder / "models/base", subject.folder / IMAGES
+    if missing := subject.first_absent("models/base", IMAGES):
+        see.note(f"the model was not asked again: {missing}")
         return
     if not _same_data(subject, model, subject.folder / "reports/evaluate" / PREDICTIONS, see):
         return
@@ -175,8 +172,8 @@ def _validation(subject: AuditTarget, see: CheckLog) -> tuple[dict[str, float], 
     """The base's metrics of the validation images, from its answers today, and what rounding may change in
     each; both empty if that cannot be had. Nothing else is made from them, so only the model can tell."""
     model, data = subject.folder / "models/base", subject.folder / "data"
-    if not all(path.exists() for path in (model, data / "ingest/images.npy", data / "split/splits.parquet")):
-        see.note("the base's validation metrics were not recomputed: its model or the images are not here")
+    if missing := subject.first_absent("models/base", IMAGES, "data/split/splits.parquet"):
+        see.note(f"the base's validation metrics were not recomputed: {missing}")
         return {}, {}
     other = list(differences(describe_split(data / "ingest", data / "split"), describe_model(model)))
     if other:

@@ -92,8 +92,8 @@ def check_same_inputs(study: str, lineage: str, own_lineage: str) -> None:
     if lineage != own_lineage:
         raise AssayError(
             f"the study {study} was started with other code, data or parameters than those here, so its "
-            "trials cannot be compared. Check out its commit (git checkout), get its data (dvc pull, dvc "
-            "repro normalize), and join again"
+            "trials cannot be compared. Check out its commit (git checkout), get its data (dvc repro "
+            "normalize), and join again"
         )
 
 
