@@ -81,7 +81,8 @@ class WorkDir:
         if mark is None:
             return None
         time = (self.path / "published.json").stat().st_mtime
-        return Publication(mark["outputs"], Path(mark["place"]), time, mark.get("tracked", False))
+        place = self._root.resolve() / mark["place"]
+        return Publication(mark["outputs"], place, time, mark.get("tracked", False))
 
     def publish(self, place: Path, tracked: bool = True) -> None:
         """Move the outputs to their place in one step, and remove what was there.
@@ -91,7 +92,7 @@ class WorkDir:
         outputs, before = self._read("finished.json"), self.published()
         replace_folder(self.build, place)
         if tracked or before is None or not before.tracked or before.outputs != outputs:
-            mark = {"outputs": outputs, "place": str(place.resolve()), "tracked": tracked}
+            mark = {"outputs": outputs, "place": self._described(place.resolve()), "tracked": tracked}
             write_json(self.path / "published.json", mark)
         (self.path / "finished.json").unlink()
 
@@ -110,6 +111,11 @@ class WorkDir:
                     shutil.rmtree(other.path)
             except Timeout:
                 continue  # a process works there again
+
+    def _described(self, place: Path) -> str:
+        """Relative to the repository, so that it holds in a copy of it; absolute in a git worktree."""
+        root = self._root.resolve()
+        return (place.relative_to(root) if place.is_relative_to(root) else place).as_posix()
 
     def _vouches_beside(self, place: Path) -> bool:
         mark = self.published()

@@ -104,6 +104,21 @@ def published(root, lineage, place, text="model", tracked=True):
     return state
 
 
+def test_in_a_copy_of_the_repository_the_marks_are_those_of_the_copy(tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    published(first, "old", first / "data/split")
+    shutil.copytree(first, second)
+    assert WorkDir(second, "split", "old").published().place == second / "data/split"
+    published(second, "new", second / "data/split", "changed")
+    assert not WorkDir(second, "split", "old").path.exists()
+    assert WorkDir(first, "split", "old").path.exists()
+
+
+def test_a_place_outside_of_the_repository_stays_where_it_is(tmp_path):
+    published(tmp_path / "main", "abc", tmp_path / "worktree/data/split")
+    assert WorkDir(tmp_path / "main", "split", "abc").published().place == tmp_path / "worktree/data/split"
+
+
 def test_an_ad_hoc_run_keeps_the_mark_of_the_pipeline_and_removes_that_of_the_last_ad_hoc_run(tmp_path):
     pipeline = published(tmp_path, "pipeline", tmp_path / "data/split")
     first = published(tmp_path, "first", tmp_path / "outputs/split/1", tracked=False)
