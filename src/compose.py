@@ -4,6 +4,7 @@
     python -m src.compose experiment=fashion_mnist   with overrides, in Hydra's syntax
     python -m src.compose --check                    only list the keys in which params.yaml differs
     python -m src.compose --save NAME data=…         keep it as conf/experiment/NAME.yaml, the new default
+    python -m src.compose --fields train.schedule    only describe the fields below a key
     python -m src.compose model.weights=models:/NAME@champion   fetch the weights behind a registered model
 
 After --save, `dvc exp run -S …` starts from what was saved. Takes under a second, or a few seconds with
@@ -38,8 +39,16 @@ def main() -> None:
         "--save", metavar="NAME", help="write conf/experiment/NAME.yaml and make it the default"
     )
     alternatives.add_argument("--check", action="store_true", help="write nothing; name each differing key")
+    alternatives.add_argument(
+        "--fields", nargs="?", const="", metavar="KEY", help="write nothing; describe each field (below KEY)"
+    )
     arguments = parser.parse_args()
     with ends_with_message("compose"):
+        if arguments.fields is not None:
+            from src.config.reference import describe_fields
+
+            print(describe_fields(arguments.fields))
+            return
         sys.exit(_run(arguments.overrides, arguments.check, arguments.save))
 
 

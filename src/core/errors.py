@@ -1,6 +1,7 @@
 """The one exception that is written for the user, and how a command ends with it."""
 
 import errno
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -39,6 +40,9 @@ def ends_with_message(name: str, hint: Callable[[], str] = str, code: int = 1) -
         _end(f"{name} failed: {error}{hint()}", code)
     except KeyboardInterrupt:
         _end(f"{name} interrupted. Nothing is half done: run it again", INTERRUPTED)
+    except BrokenPipeError:  # the reader has enough, such as head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(code)
     except OSError as error:
         if error.errno not in DISK_FULL:
             raise

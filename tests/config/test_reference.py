@@ -8,7 +8,8 @@ from src.config.dotted_keys import flatten
 from src.config.fields import known_keys, schema_fields
 from src.config.loading import compose
 from src.config.overrides import FREE
-from src.config.reference import list_fields
+from src.config.reference import describe_fields, list_fields
+from src.core.errors import AssayError
 from tests.support.workspaces import ROOT
 
 
@@ -53,3 +54,18 @@ def test_fields_that_only_some_choices_have():
     assert entry("augment.operations[crop].padding").description == "Pixels on each side"
     assert entry("compress.variants.NAME.steps[distill].alpha").type == "number, at least 0, at most 1"
     assert entry("compress.variants.NAME.steps[tta].views[flip].axis").type == "horizontal | vertical"
+
+
+def test_what_a_person_asks_for_is_described():
+    assert describe_fields("train.epochs") == (
+        "train.epochs (integer, at least 1; default 40)\n    Epochs at most"
+    )
+    keys = {line.split()[0] for line in describe_fields("train.schedule").splitlines()[::2]}
+    assert "train.schedule.warmup" in keys and all(key.startswith("train.schedule") for key in keys)
+
+
+def test_an_unknown_key_is_refused_with_a_near_one():
+    with pytest.raises(
+        AssayError, match=r"train\.epoch: is not a known key \(did you mean train\.epochs\?\)"
+    ):
+        describe_fields("train.epoch")

@@ -1,10 +1,13 @@
 """A command ends with a message that a person can act on, and with a traceback only for our own mistakes."""
 
 import errno
+import subprocess
+import sys
 
 import pytest
 
 from src.core.errors import AssayError, ends_with_message
+from tests.support.workspaces import ROOT
 
 
 @pytest.mark.parametrize(
@@ -34,3 +37,18 @@ def test_a_command_may_have_its_own_exit_code() -> None:
     with pytest.raises(SystemExit) as ended, ends_with_message("audit", code=4):
         raise AssayError("the model is missing")
     assert ended.value.code == 4
+
+
+def test_a_reader_that_has_enough_ends_the_command_quietly():
+    """As in `python -m src.list_models | head`."""
+    code = (
+        "from src.core.errors import ends_with_message\n"
+        "with ends_with_message('list'):\n"
+        "    for number in range(100_000): print(number)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "0\n"
+    process.stdout.close()
+    assert (process.stderr.read(), process.wait()) == ("", 1)
