@@ -12,6 +12,7 @@ import argparse
 from pathlib import Path
 
 from src.core.errors import AssayError, ends_with_message
+from src.core.progress import progress_bar
 
 
 def main() -> None:
@@ -36,11 +37,13 @@ def _run(data: str | None, timed: bool) -> None:
 
     chosen = ["train.precision=auto", *(["experiment=null", f"data={data}"] if data else [])]
     config = load_conf(chosen).config
-    rows = []
-    for choice in group_choices("model"):
-        ours = load_conf([*chosen, f"model={choice}"]).config
-        text = Path("conf/model", f"{choice}.yaml").read_text(encoding="utf-8")
-        rows.append(describe_model(choice, ours, WEIGHTS, purpose(text), timed))
+    choices, rows = group_choices("model"), []
+    with progress_bar("Models", total=len(choices)) as advance:
+        for choice in choices:
+            ours = load_conf([*chosen, f"model={choice}"]).config
+            text = Path("conf/model", f"{choice}.yaml").read_text(encoding="utf-8")
+            rows.append(describe_model(choice, ours, WEIGHTS, purpose(text), timed))
+            advance(1)
     height, width = config.data.image_size
     kind = "gray" if config.data.channels == 1 else "color"
     print(f"For {kind} images of {height} × {width} pixels ({config.data.name}):\n")

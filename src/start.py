@@ -16,6 +16,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from src.config.schema.base import NAME
 from src.core.errors import AssayError, ends_with_message
 from src.pipeline.paths import RAW, WEIGHTS
 from src.proposal.goals import parse_goal
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from src.proposal.proposal import Proposal
 
 WIDTH = 110  # characters of a line
+LONGEST = 100  # characters of a name: it becomes that of files
 
 
 def main() -> None:
@@ -57,6 +59,11 @@ def _run(arguments: argparse.Namespace) -> None:
     goal = parse_goal(arguments.goal)
     folder: Path = arguments.path
     name = arguments.name or _name_of(folder)
+    if not re.match(NAME, name) or len(name) > LONGEST:
+        raise AssayError(
+            f"--name {name[:LONGEST]}: a name has letters of a to z, digits, _, . and -, begins with a "
+            f"letter or a digit, and is at most {LONGEST} characters long"
+        )
     taken = describe_taken(name, folder, RAW)
     if taken and not arguments.dry_run:
         raise AssayError(f"{taken}. {describe_way_out(name)}")
@@ -74,7 +81,7 @@ def _run(arguments: argparse.Namespace) -> None:
         return
     for line in write(proposal, folder, RAW, WEIGHTS):
         print(f"{'start':<20} {line}", flush=True)
-    print("\nNext: dvc repro\nCommit the new and changed files too; git status shows them.")
+    print("\nNext: dvc repro\nCommit the new and changed files; git status shows them.")
 
 
 def _name_of(folder: Path) -> str:

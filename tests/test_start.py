@@ -125,3 +125,19 @@ def test_wrong_options_are_refused_before_anything_is_read(arguments, message):
     assert done.returncode == 1
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "ü", "a'b", "a b", ".hidden"])
+def test_a_name_that_no_data_set_can_have_is_refused_at_once(workspace, photos, name):
+    done = start(workspace, str(photos), "--name", name, check=False)
+    assert done.returncode == 1
+    assert "a name has letters of a to z, digits, _, . and -" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_link_to_nowhere_takes_a_name_and_stays(workspace, photos):
+    link = workspace / "data/raw/pets"
+    link.symlink_to("/nowhere")
+    done = start(workspace, str(photos), "--name", "pets", check=False)
+    assert "pets is taken (data/raw/pets)" in done.stderr
+    assert link.is_symlink()

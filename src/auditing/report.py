@@ -14,7 +14,7 @@ MEANING = {
     Verdict.INTACT: "the record is complete, and everything that it names is unchanged",
     Verdict.DIFFERENT: "not what was recorded",
     Verdict.TAMPERED: "something recorded was changed afterwards",
-    Verdict.INCOMPLETE: "the record does not say enough to make it again",
+    Verdict.INCOMPLETE: "something that it takes to check or to rebuild it is missing here",
 }
 WIDTH = 12
 

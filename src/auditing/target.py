@@ -12,7 +12,7 @@ from yaml import YAMLError
 from src.core.errors import AssayError
 from src.core.yaml12 import load_yaml
 from src.provenance.dvc_lock import Cache, LockedStage, read_lock
-from src.provenance.dvc_remote import FETCH_OLDER, REPRO, pull_command
+from src.provenance.dvc_remote import REPRO, fetch_older_command, pull_command
 from src.provenance.dvc_yaml import StageDefinition, read_pipeline
 from src.provenance.lineage import LineageGraph
 from src.registry.versions import RunFacts, VersionFacts
@@ -117,10 +117,10 @@ class AuditTarget:
 
     def _how_to_bring(self, stage: str) -> str:
         """Today's results can be pulled or made; older ones only by a rebuild, if no remote has them."""
-        pull = pull_command(self.root)
         if self.is_workspace or self._is_current(stage):
-            return pull or REPRO
-        return f"{FETCH_OLDER}, or --rebuild" if pull else "--rebuild makes it again"
+            return pull_command(self.root) or REPRO
+        fetch = fetch_older_command(self.root)
+        return f"{fetch}, or --rebuild" if fetch else "--rebuild makes it again"
 
     def _is_current(self, stage: str) -> bool:
         """Whether the dvc.lock of the repository records the same outputs."""

@@ -15,7 +15,7 @@ class Verdict(StrEnum):
     INTACT = "INTACT"  # not remade; the record is complete, and all that it names is unchanged
     DIFFERENT = "DIFFERENT"  # remade, and not equal; or a workspace that has moved on from its results
     TAMPERED = "TAMPERED"  # something recorded was changed afterwards
-    INCOMPLETE = "INCOMPLETE"  # the record does not say enough to make it again
+    INCOMPLETE = "INCOMPLETE"  # something that it takes to check or to rebuild it is missing here
 
 
 EXIT_CODE = {

@@ -16,7 +16,9 @@ ENOUGH = 64  # pixels a side from which no map is that small: networks divide by
 
 
 def shorten_strides(network: nn.Module, channels: int, image_size: Sequence[int]) -> None:
-    """Shorten the stride of each convolution to the map that it sees, where that changes no output.
+    """Shorten the stride of each convolution to the map that it sees, where its kernel has only one place.
+
+    Where it has more, the padding becomes part of the map. No output changes.
 
     Args:
         network: That takes images (B, channels, *image_size); left in training mode.
@@ -26,8 +28,11 @@ def shorten_strides(network: nn.Module, channels: int, image_size: Sequence[int]
     if min(image_size) >= ENOUGH:
         return
     for convolution, size in _map_sizes(network, channels, image_size).items():
-        axes = zip(size, convolution.stride, _reach(convolution, size), strict=True)
+        axes = list(zip(size, convolution.stride, _reach(convolution, size), strict=True))
         convolution.stride = tuple(_shorten(*axis) for axis in axes)
+        if any(stride > pixels for pixels, stride in zip(size, convolution.stride, strict=True)):
+            # Zeros, as before, but added to the map beforehand
+            convolution.padding_mode = "constant"  # type: ignore[assignment]
 
 
 def _map_sizes(
@@ -58,4 +63,5 @@ def _reach(convolution: nn.Conv2d, size: Sequence[int]) -> list[int]:
 
 
 def _shorten(pixels: int, stride: int, reach: int) -> int:
-    return pixels if pixels < stride and reach // pixels == reach // stride else stride
+    """A kernel with only one place needs no stride longer than the map."""
+    return pixels if reach < pixels < stride else stride

@@ -149,6 +149,8 @@ def run_stage(stage: str, build: Build, doc: str | None, options: Options | None
             if hint := restore_hint(stage, variant):
                 print(hint.lstrip(), file=sys.stderr)
             raise
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # all is published: Ctrl-C shall not make a failure of it
     sys.exit(0)
 
 

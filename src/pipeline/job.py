@@ -19,7 +19,7 @@ from src.core.processes import process_identity
 from src.core.wording import listed
 from src.pipeline.foreign_overrides import SHOWN, refuse_foreign_overrides
 from src.pipeline.paths import INGEST
-from src.provenance.dvc_lock import Cache, read_lock
+from src.provenance.dvc_lock import Cache, LockedStage, read_lock
 from src.provenance.git import git, git_state, refusal
 from src.provenance.journal import last_outputs
 from src.provenance.lineage import Lineage, LineageGraph
@@ -209,8 +209,20 @@ def restore_hint(stage: str, variant: str | None) -> str:
     if not definition.cached:
         kept = bool(git(Path.cwd(), "ls-tree", "HEAD", output))
         return f"\nThe last good result is kept: git checkout -- {output}" if kept else ""
-    kept = _is_in_cache(record.outputs.get(output, ""))  # a fresh clone has nothing to restore
-    return f"\nThe last good result is kept: dvc checkout {output}" if kept else ""
+    if not _is_in_cache(record.outputs.get(output, "")):  # a fresh clone has nothing to restore
+        return ""
+    earlier = "" if _has_settings_of_today(record) else ", of other settings,"
+    return f"\nThe last good result{earlier} is kept: dvc checkout {output}"
+
+
+def _has_settings_of_today(record: LockedStage) -> bool:
+    from src.config.loading import read_params
+
+    try:
+        today = read_params()
+        return all(lookup(today, key) == value for key, value in record.parameters.items())
+    except AssayError:
+        return False
 
 
 def _is_in_cache(md5: str) -> bool:

@@ -96,7 +96,7 @@ def _copies(found: Inspection) -> Iterator[str]:
     if repeated > 0:
         yield f"Copies of another image of their class: {repeated:,}; they stay on one side of every split."
     if len(found.near):
-        yield f"Pairs of near copies: {len(found.near):,}; they stay on one side too."
+        yield f"Pairs of near copies: {len(found.near):,}; they stay in the same split."
 
 
 def _odd_shapes(found: Inspection) -> Iterator[str]:

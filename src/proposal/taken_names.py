@@ -1,5 +1,6 @@
 """Where a proposal is written, and whether its name is taken."""
 
+import os
 from pathlib import Path
 
 from src.config.experiment import DEFAULTS, EXPERIMENTS, current_experiment
@@ -35,8 +36,8 @@ def describe_taken(name: str, folder: Path, raw: Path) -> str:
             f"{folder} is already in {raw}, where the folder's name is the name of the data: "
             "leave out --name, or rename the folder"
         )
-    taken = [path for path in (data_file(name), experiment_file(name)) if path.exists()]
-    taken += [] if inside else [path for path in (raw / name, raw / f"{name}.dvc") if path.exists()]
+    taken = [path for path in (data_file(name), experiment_file(name)) if os.path.lexists(path)]
+    taken += [] if inside else [path for path in (raw / name, raw / f"{name}.dvc") if os.path.lexists(path)]
     return f"{name} is taken ({', '.join(map(str, taken))})" if taken else ""
 
 

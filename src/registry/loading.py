@@ -61,7 +61,7 @@ def describe_version(root: Path, uri: str) -> str:
 def _cannot_load(uri: str, error: Exception) -> AssayError:
     return AssayError(
         f"{uri} cannot be loaded: {first_line(error)}\n"
-        "To see the registered models: make ui. To register one: dvc repro. "
-        "To show in MLflow what was registered before: python -m src.track. "
+        "In a clone, models are registered once their files are here: dvc pull, or dvc repro where there is "
+        "no remote; then python -m src.track. To see the registered models: make ui. "
         'To choose the champion: python -m src.register --promote VERSION --reason "…"'
     )

@@ -21,7 +21,7 @@ from src.core.errors import AssayError
 from src.core.files import write_json
 from src.core.metric_names import CURVE, WEIGHTS
 from src.core.wording import listed
-from src.provenance.dvc_remote import FETCH_OLDER, REPRO, pull_command
+from src.provenance.dvc_remote import REPRO, fetch_older_command, pull_command
 from src.provenance.journal import RunRecord, attempts, journal_folder, next_folder
 from src.records.execution import HISTORY, child_records, journal_record
 from src.records.files import Record, Records, read_records
@@ -79,7 +79,7 @@ class RecordImport:
 def _how_to_bring(workspace: Path) -> str:
     pull = pull_command(workspace)
     if pull:
-        return f"Fetch them: {pull}, for older results {FETCH_OLDER}"
+        return f"Fetch them: {pull}, for older results {fetch_older_command(workspace)}"
     return f"No DVC remote is configured. Make those of the present pipeline: {REPRO}"
 
 

@@ -260,7 +260,8 @@ def _commit_without_waiting(uri: str) -> None:
 
 
 def _set_synchronous(connection: Any, _: object) -> None:
-    connection.execute("PRAGMA synchronous = NORMAL")
+    if connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal":  # else it could break the file
+        connection.execute("PRAGMA synchronous = NORMAL")
 
 
 def _kind() -> list["ExperimentTag"]:

@@ -55,3 +55,33 @@ def test_what_does_not_compose_is_an_error():
     Path("conf/config.yaml").write_text("seed: [")
     with pytest.raises(AssayError):
         default_composition(CACHE)
+
+
+@pytest.mark.parametrize("values", ["[]", "5", '"x"', "null"])
+def test_what_is_no_composition_is_made_again(values):
+    default_composition(CACHE)
+    content = json.loads(CACHE.read_text())
+    CACHE.write_text(json.dumps({**content, "values": json.loads(values)}))
+    assert default_composition(CACHE) == compose()
+
+
+def test_what_depends_on_the_environment_is_not_kept(monkeypatch):
+    config = Path("conf/config.yaml")
+    config.write_text(config.read_text().replace("seed: 0", "seed: ${oc.decode:${oc.env:SEED}}"))
+    for seed in ("1", "2"):
+        monkeypatch.setenv("SEED", seed)
+        assert default_composition(CACHE)["seed"] == int(seed)
+
+
+def test_a_linked_folder_is_not_kept(tmp_path):
+    shutil.move("conf/model", "elsewhere")
+    Path("conf/model").symlink_to(tmp_path / "elsewhere")
+    before = default_composition(CACHE)["model"]["dropout"]
+    file = tmp_path / "elsewhere/cnn.yaml"
+    file.write_text(file.read_text().replace(f"dropout: {before}", "dropout: 0.25"))
+    assert default_composition(CACHE)["model"]["dropout"] == 0.25
+
+
+def test_a_name_that_is_not_utf8_is_composed_again():
+    Path("conf/data/caf\udce9.yaml").write_text("")
+    assert default_composition(CACHE) == compose()

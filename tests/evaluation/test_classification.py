@@ -220,3 +220,21 @@ def test_the_loss_of_an_impossible_class_is_that_of_the_smallest_probability():
 def test_default_type_is_restored():
     classification.curve_areas(*case("three classes"))
     assert torch.get_default_dtype() == torch.float32
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 5], [0, 1, -1]])
+def test_labels_without_a_class_are_refused(labels):
+    good, bad = np.array([0, 1, 2]), np.array(labels)
+    for targets, predicted in ((good, bad), (bad, good)):
+        with pytest.raises(ValueError, match="labels must be from 0 to 2"):
+            classification.confusion(targets, predicted, 3)
+
+
+def test_small_integers_do_not_overflow():
+    found = classification.confusion(np.array([20], np.uint8), np.array([29], np.uint8), 30)
+    assert found[20, 29] == found.sum() == 1
+
+
+def test_no_rows_are_no_counts():
+    empty = np.array([], np.int64)
+    assert classification.confusion(empty, empty, 3).sum() == 0

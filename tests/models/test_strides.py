@@ -15,6 +15,9 @@ MAPS = [  # kernel, stride, padding, map, stride afterwards
     (3, 2, 1, (1, 4), (1, 2)),
     (3, 2, 1, (2, 2), (2, 2)),
     (2, 2, 1, (1, 1), (2, 2)),  # with stride 1 it would have two outputs
+    (4, 4, 2, (2, 2), (4, 4)),
+    (3, 3, 2, (2, 2), (3, 3)),  # as many outputs with stride 2, but others
+    (1, 3, 1, (2, 2), (3, 3)),
     (1, 2, 0, (1, 1), (1, 1)),
 ]
 
@@ -44,9 +47,10 @@ def test_large_images_leave_it_alone():
 
 
 @pytest.mark.parametrize("channels_last", [False, True])
-def test_the_gradient_in_bf16_is_that_of_float64(channels_last):
+@pytest.mark.parametrize(("kernel", "stride", "padding"), [(3, 2, 1), (2, 3, 1), (4, 4, 2)])
+def test_the_gradient_in_bf16_is_that_of_float64(kernel, stride, padding, channels_last):
     torch.manual_seed(0)
-    network = nn.Sequential(nn.Conv2d(16, 16, 3, 2, 1, groups=2, bias=False))
+    network = nn.Sequential(nn.Conv2d(16, 16, kernel, stride, padding, groups=2, bias=False))
     shorten_strides(network, 16, (1, 1))
     layout = torch.channels_last if channels_last else torch.contiguous_format
     images, upstream = torch.randn(2, 64, 16, 1, 1).unbind()

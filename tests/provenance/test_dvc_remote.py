@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from src.provenance.dvc_remote import pull_command
+from src.provenance.dvc_remote import fetch_older_command, pull_command
 from tests.support.remotes import configure_remote
 
 
@@ -39,3 +39,24 @@ def test_a_remote_of_the_user_counts(tmp_path: Path) -> None:
         "[core]\n    remote = own\n['remote \"own\"']\n    url = /nowhere\n"
     )
     assert pull_command(tmp_path) == "dvc pull"
+
+
+@pytest.mark.parametrize(
+    "text", ["broken {", "[core]\n    nonsense = 1\n", "['remote \"a\"']\n    url = nothing://x\n"]
+)
+def test_a_configuration_that_dvc_cannot_read_has_no_remote(tmp_path: Path, text: str) -> None:
+    configure_remote(tmp_path)
+    (tmp_path / ".dvc/config.local").write_text(text)
+    assert pull_command(tmp_path) is fetch_older_command(tmp_path) is None
+
+
+def test_names_are_quoted_for_the_shell(tmp_path: Path) -> None:
+    configure_remote(tmp_path, "my store", default=False)
+    assert pull_command(tmp_path, "a b") == "dvc pull --remote 'my store' 'a b'"
+    assert fetch_older_command(tmp_path) == "dvc fetch --remote 'my store' --all-commits"
+
+
+def test_a_default_that_does_not_exist_is_none(tmp_path: Path) -> None:
+    configure_remote(tmp_path, "shelf", default=False)
+    (tmp_path / ".dvc/config.local").write_text("[core]\n    remote = gone\n")
+    assert pull_command(tmp_path) == "dvc pull --remote shelf"

@@ -9,7 +9,7 @@ from src.auditing.target import AuditTarget
 from src.auditing.verdict import CheckLog, Verdict
 from src.core.errors import AssayError
 from src.core.hashing import content_hash, file_hash, hash_tree
-from src.provenance.dvc_remote import FETCH_OLDER, REPRO, pull_command
+from src.provenance.dvc_remote import REPRO, fetch_older_command
 from src.provenance.journal import attempts, journal_folder
 from src.registry.archive import has_model
 from src.registry.decisions import Decision, Registration, Ruling, decisions
@@ -126,7 +126,8 @@ def _decisions(subject: AuditTarget, version: VersionFacts, see: CheckLog) -> No
     absent = {d.identity for d in told if isinstance(d, Registration)} - there
     absent = {identity for identity in absent if not has_model(subject.root, *identity)}
     if absent:
-        bring = f": {FETCH_OLDER}; python -m src.track" if pull_command(subject.root) else ""
+        fetch = fetch_older_command(subject.root)
+        bring = f": {fetch}; python -m src.track" if fetch else ""
         see.note(f"{len(absent)} other versions are not here{bring}")
     ours = [d for d in told if (d.lineage, d.sha256) not in absent]
     rulings = [d for d in ours if isinstance(d, Ruling) and d.embedded == version.embedded]

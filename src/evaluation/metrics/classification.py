@@ -47,7 +47,12 @@ def predict(probabilities: Floats) -> Integers:
 
 def confusion(targets: Integers, predicted: Integers, classes: int) -> Integers:
     """Rows of class i predicted as j: (K, K)."""
-    cells = np.bincount(targets * classes + predicted, minlength=classes**2)
+    for labels in (targets, predicted):
+        if labels.size and not 0 <= labels.min() <= labels.max() < classes:
+            raise ValueError(
+                f"labels must be from 0 to {classes - 1}, but go from {labels.min()} to {labels.max()}"
+            )
+    cells = np.bincount(targets.astype(np.int64) * classes + predicted, minlength=classes**2)
     return np.asarray(cells.reshape(classes, classes), dtype=np.int64)
 
 
