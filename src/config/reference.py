@@ -28,7 +28,7 @@ def list_fields(key: str = "") -> list[FieldEntry]:
     """Every field below ``key``, in the order of the schema; ``model.dropout`` once per model that has it.
 
     Raises:
-        AssayError: There is no such key.
+        AssayError: The key does not exist.
     """
     fields = [field for field in schema_fields() if not key or is_under(field.key, [key])]
     if not fields:
