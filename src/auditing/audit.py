@@ -78,7 +78,7 @@ def _look(question: Callable[[AuditTarget, CheckLog], None], subject: AuditTarge
     """The evidence of one check. A record without files has nothing to look at but its lineage."""
     see = CheckLog()
     if subject.lacks and name != "Lineage":
-        see.skipped = f"there is no {next(iter(subject.lacks))} to look at{_remedy(subject)}"
+        see.skipped = f"no {next(iter(subject.lacks))} to check{_remedy(subject)}"
         return see
     try:
         question(subject, see)
@@ -89,14 +89,14 @@ def _look(question: Callable[[AuditTarget, CheckLog], None], subject: AuditTarge
 
 
 def _remedy(subject: AuditTarget) -> str:
-    return f" yet: {subject.remedy}" if subject.remedy else ""
+    return f" yet (run {subject.remedy})" if subject.remedy else ""
 
 
 def _rebuild(subject: AuditTarget, wish: RebuildOptions, show: bool) -> tuple[Check, RebuildResult | None]:
     see = CheckLog()
     question = "Does it come out the same when it is made again?"
     if subject.lacks:
-        see.skipped = f"there is no {next(iter(subject.lacks))} to make it from{_remedy(subject)}"
+        see.skipped = f"no {next(iter(subject.lacks))} to rebuild it from{_remedy(subject)}"
         return Check(REBUILD, question, see), None
     numerics = environment.recorded_numerics(subject)
     threads = wish.threads or recorded_threads(numerics)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from src.config.loading import CONF, compose
-from src.core.files import write_json
+from src.core.files import keep_json
 from src.core.hashing import hash_tree
 
 ELSEWHERE = (b"${oc.", b"searchpath")
@@ -27,7 +27,7 @@ def default_composition(cache: Path) -> dict[str, Any]:
         return kept
     values = compose()
     if _depends_on_files_alone() and _made_from() == made_from and json.loads(json.dumps(values)) == values:
-        _write(cache, {"made_from": made_from, "values": values})
+        keep_json(cache, {"made_from": made_from, "values": values})
     return values
 
 
@@ -51,14 +51,3 @@ def _read(cache: Path, made_from: dict[str, str]) -> dict[str, Any] | None:
         return values if content["made_from"] == made_from and isinstance(values, dict) else None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
-
-
-def _write(cache: Path, content: dict[str, Any]) -> None:
-    try:
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        write_json(cache, content)
-    except (
-        OSError,
-        ValueError,
-    ):  # a read-only or full disk, a name that is not UTF-8: composed again next time
-        return

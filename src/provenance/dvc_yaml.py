@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from src.core.errors import AssayError
-from src.core.files import write_json
+from src.core.files import keep_json
 from src.core.hashing import file_hash
 from src.core.yaml12 import load_yaml
 
@@ -146,11 +146,7 @@ def _read_cache(folder: Path, cache: Path) -> dict[str, StageDefinition] | None:
 
 def _write_cache(cache: Path, files: Mapping[str, str | None], stages: Mapping[str, StageDefinition]) -> None:
     content = {name: asdict(stage) for name, stage in stages.items()}
-    try:
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        write_json(cache, {"made_by": _made_by(), "files": files, "stages": content})
-    except OSError:  # a read-only or full disk: the next process resolves it again
-        return
+    keep_json(cache, {"made_by": _made_by(), "files": files, "stages": content})
 
 
 def _made_by() -> list[str]:

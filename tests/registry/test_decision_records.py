@@ -200,7 +200,7 @@ def test_a_record_that_comes_after_its_version_is_kept_with_it(
     assert lacking.remedy == "dvc repro" and "reports/register/versions.zip" in lacking.lacks["record"]
     checks = run_audit(lacking, RebuildOptions(), False, lambda _: None).checks
     skipped = {check.evidence.skipped for check in checks if check.status == "SKIPPED"}
-    assert skipped == {"there is no record to look at yet: dvc repro"}
+    assert skipped == {"no record to check yet (run dvc repro)"}
     configure_remote(mate)
     pulled = resolve_target(champion, Places(mate, tmp_path / "two"), lambda: connect(mate))
     assert pulled.remedy == "dvc pull; python -m src.track"
